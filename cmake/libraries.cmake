@@ -1,0 +1,50 @@
+# Three libraries and the binary. What belongs where follows from the folders, so that a new stage needs no line here:
+#   occ_core    base simd tensor io metrics
+#   occ_decode  transforms quantization entropy recipe container operators, without *_fit.cc and fit_registry.cc
+#   occ_encode  linalg compress, and *_fit.cc and fit_registry.cc of the stages: the only one that links BLAS and LAPACK
+function(occ_sources out)
+  set(all)
+  foreach(folder IN LISTS ARGN)
+    file(GLOB found CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${folder}/*.cc)
+    list(APPEND all ${found})
+  endforeach()
+  list(FILTER all EXCLUDE REGEX "_(test|bench|fuzz)\\.cc$")
+  set(${out} ${all} PARENT_SCOPE)
+endfunction()
+
+occ_sources(core_sources base simd tensor io metrics)
+occ_sources(stage_sources transforms quantization entropy recipe container operators)
+set(fit_sources ${stage_sources})
+list(FILTER fit_sources INCLUDE REGEX "(_fit|/fit_registry)\\.cc$")
+set(decode_sources ${stage_sources})
+list(FILTER decode_sources EXCLUDE REGEX "(_fit|/fit_registry)\\.cc$")
+occ_sources(encode_sources linalg compress)
+occ_sources(cli_sources cli)
+# While the frame is being filled a library may still be empty.
+file(WRITE ${PROJECT_BINARY_DIR}/empty.cc "")
+
+add_library(occ_core STATIC ${PROJECT_BINARY_DIR}/empty.cc ${core_sources})
+target_link_libraries(occ_core PUBLIC fmt::fmt PkgConfig::XXHASH PkgConfig::HWY TBB::tbb Threads::Threads
+                      PRIVATE PkgConfig::ZSTD nlohmann_json::nlohmann_json $<BUILD_INTERFACE:occ_flags>)
+
+add_library(occ_decode STATIC ${PROJECT_BINARY_DIR}/empty.cc ${decode_sources})
+target_link_libraries(occ_decode PUBLIC occ_core
+                      PRIVATE PkgConfig::ZSTD nlohmann_json::nlohmann_json $<BUILD_INTERFACE:occ_flags>)
+
+add_library(occ_encode STATIC ${PROJECT_BINARY_DIR}/empty.cc ${encode_sources} ${fit_sources})
+target_link_libraries(occ_encode PUBLIC occ_decode
+                      PRIVATE PkgConfig::OPENBLAS PkgConfig::LAPACKE nlohmann_json::nlohmann_json
+                              $<BUILD_INTERFACE:occ_flags>)
+
+foreach(name core decode encode)
+  target_include_directories(occ_${name} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
+                                                $<INSTALL_INTERFACE:include>)
+  set_target_properties(occ_${name} PROPERTIES EXPORT_NAME ${name})
+  add_library(occ::${name} ALIAS occ_${name})
+endforeach()
+
+if(cli_sources)
+  add_executable(occ ${cli_sources})
+  target_compile_definitions(occ PRIVATE OCC_VERSION="${PROJECT_VERSION}")
+  target_link_libraries(occ PRIVATE occ_encode occ_flags CLI11::CLI11 nlohmann_json::nlohmann_json)
+endif()

@@ -1,0 +1,46 @@
+# foo_test.cc stands beside foo.cc; each folder of src/ with tests becomes one binary <folder>_test, each gtest case one
+# ctest test. Fuzz targets fuzz/<name>_fuzz.cc replay fuzz/corpus/<name>/ (with OCC_FUZZ they are libFuzzer programs).
+find_package(GTest REQUIRED)
+include(GoogleTest)
+
+set(OCC_DEFAULT_TEST_DATA ${PROJECT_SOURCE_DIR}/../shared/data)
+file(GLOB folders LIST_DIRECTORIES true RELATIVE ${PROJECT_SOURCE_DIR}/src CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/*)
+foreach(folder IN LISTS folders)
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${folder}/*_test.cc)
+  if(sources)
+    add_executable(${folder}_test ${sources})
+    target_include_directories(${folder}_test PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+    target_compile_definitions(${folder}_test PRIVATE OCC_DEFAULT_TEST_DATA="${OCC_DEFAULT_TEST_DATA}"
+                               OCC_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+    target_link_libraries(${folder}_test PRIVATE occ_encode occ_flags nlohmann_json::nlohmann_json PkgConfig::OPENBLAS
+                          PkgConfig::LAPACKE GTest::gtest GTest::gmock GTest::gtest_main)
+    gtest_discover_tests(${folder}_test TEST_PREFIX ${folder}. DISCOVERY_TIMEOUT 120 PROPERTIES TIMEOUT 600)
+  endif()
+endforeach()
+
+file(GLOB fuzzers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/fuzz/*_fuzz.cc)
+foreach(source IN LISTS fuzzers)
+  get_filename_component(target ${source} NAME_WE)
+  string(REGEX REPLACE "_fuzz$" "" name ${target})
+  add_executable(${target} ${source})
+  target_link_libraries(${target} PRIVATE occ_encode occ_flags)
+  if(OCC_FUZZ)
+    target_link_options(${target} PRIVATE -fsanitize=fuzzer)
+    add_test(NAME fuzz.${name} COMMAND ${target} -runs=0 ${PROJECT_SOURCE_DIR}/fuzz/corpus/${name})
+  else()
+    target_sources(${target} PRIVATE ${PROJECT_SOURCE_DIR}/fuzz/replay_main.cc)
+    add_test(NAME fuzz.${name} COMMAND ${target} ${PROJECT_SOURCE_DIR}/fuzz/corpus/${name})
+  endif()
+endforeach()
+
+add_test(NAME repository.include_order COMMAND ${PROJECT_SOURCE_DIR}/scripts/check_includes.sh)
+
+if(TARGET occ)
+  file(GLOB cli_tests CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/cli/*_test.sh)
+  foreach(script IN LISTS cli_tests)
+    get_filename_component(name ${script} NAME_WE)
+    add_test(NAME cli.${name} COMMAND ${script} $<TARGET_FILE:occ>)
+    set_tests_properties(cli.${name} PROPERTIES TIMEOUT 600 SKIP_RETURN_CODE 77
+      ENVIRONMENT "OCC_DEFAULT_TEST_DATA=${OCC_DEFAULT_TEST_DATA}")
+  endforeach()
+endif()

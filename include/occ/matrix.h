@@ -1,0 +1,119 @@
+// Dense row-major matrices: a view that never owns and an owner that is 64-byte aligned and only moves.
+#pragma once
+
+#include <cstddef>
+#include <cstring>
+#include <new>
+#include <type_traits>
+#include <utility>
+
+namespace occ {
+
+struct Shape {
+  size_t rows = 0;
+  size_t cols = 0;
+  size_t size() const { return rows * cols; }
+  bool operator==(const Shape&) const = default;
+};
+
+// A rectangle of a matrix: rows [row, row + rows), columns [col, col + cols).
+struct Rect {
+  size_t row = 0;
+  size_t col = 0;
+  size_t rows = 0;
+  size_t cols = 0;
+  Shape shape() const { return {rows, cols}; }
+  bool operator==(const Rect&) const = default;
+};
+
+// Elements (r, c) at data[r * stride + c]; stride >= cols, in elements. T may be const.
+template <typename T>
+class MatrixView {
+ public:
+  MatrixView() = default;
+  MatrixView(T* data, size_t rows, size_t cols, size_t stride)
+      : data_(data), rows_(rows), cols_(cols), stride_(stride) {}
+  MatrixView(T* data, size_t rows, size_t cols) : MatrixView(data, rows, cols, cols) {}
+  // A view of mutable elements is also a view of constant ones.
+  template <typename U>
+  requires(std::is_same_v<T, const U>) MatrixView(const MatrixView<U>& other)  // NOLINT(google-explicit-constructor)
+      : MatrixView(other.data(), other.rows(), other.cols(), other.stride()) {}
+
+  T* data() const { return data_; }
+  size_t rows() const { return rows_; }
+  size_t cols() const { return cols_; }
+  size_t stride() const { return stride_; }
+  size_t size() const { return rows_ * cols_; }
+  Shape shape() const { return {rows_, cols_}; }
+  bool contiguous() const { return stride_ == cols_ || rows_ <= 1; }
+
+  T* row(size_t r) const { return data_ + r * stride_; }
+  T& operator()(size_t r, size_t c) const { return data_[r * stride_ + c]; }
+  MatrixView sub(const Rect& at) const { return {data_ + at.row * stride_ + at.col, at.rows, at.cols, stride_}; }
+  MatrixView row_range(size_t row, size_t count) const { return sub({row, 0, count, cols_}); }
+
+ private:
+  T* data_ = nullptr;
+  size_t rows_ = 0;
+  size_t cols_ = 0;
+  size_t stride_ = 0;
+};
+
+// Owns rows x cols elements, contiguous, 64-byte aligned, zero-filled unless made with `uninitialized`.
+template <typename T>
+class Matrix {
+  static_assert(std::is_trivially_copyable_v<T>);
+
+ public:
+  Matrix() = default;
+  Matrix(size_t rows, size_t cols) : Matrix(uninitialized(rows, cols)) {
+    if (size() != 0) std::memset(static_cast<void*>(data_), 0, size() * sizeof(T));
+  }
+  static Matrix uninitialized(size_t rows, size_t cols) {
+    Matrix m;
+    if (cols != 0 && rows > static_cast<size_t>(-1) / sizeof(T) / cols) throw std::bad_alloc();
+    const size_t bytes = rows * cols * sizeof(T);
+    if (bytes != 0) m.data_ = static_cast<T*>(::operator new (bytes, std::align_val_t{64}));
+    m.rows_ = rows;
+    m.cols_ = cols;
+    return m;
+  }
+  Matrix(Matrix&& o) noexcept
+      : data_(std::exchange(o.data_, nullptr)), rows_(std::exchange(o.rows_, 0)), cols_(std::exchange(o.cols_, 0)) {}
+  Matrix& operator=(Matrix&& o) noexcept {
+    std::swap(data_, o.data_);
+    std::swap(rows_, o.rows_);
+    std::swap(cols_, o.cols_);
+    return *this;
+  }
+  Matrix(const Matrix&) = delete;
+  Matrix& operator=(const Matrix&) = delete;
+  ~Matrix() {
+    if (data_ != nullptr) ::operator delete (data_, std::align_val_t{64});
+  }
+
+  T* data() { return data_; }
+  const T* data() const { return data_; }
+  size_t rows() const { return rows_; }
+  size_t cols() const { return cols_; }
+  size_t size() const { return rows_ * cols_; }
+  Shape shape() const { return {rows_, cols_}; }
+  T* row(size_t r) { return data_ + r * cols_; }
+  const T* row(size_t r) const { return data_ + r * cols_; }
+  T& operator()(size_t r, size_t c) { return data_[r * cols_ + c]; }
+  const T& operator()(size_t r, size_t c) const { return data_[r * cols_ + c]; }
+  MatrixView<T> view() { return {data_, rows_, cols_, cols_}; }
+  MatrixView<const T> view() const { return {data_, rows_, cols_, cols_}; }
+  Matrix clone() const {
+    Matrix m = uninitialized(rows_, cols_);
+    if (size() != 0) std::memcpy(static_cast<void*>(m.data_), data_, size() * sizeof(T));
+    return m;
+  }
+
+ private:
+  T* data_ = nullptr;
+  size_t rows_ = 0;
+  size_t cols_ = 0;
+};
+
+}  // namespace occ

@@ -1,0 +1,167 @@
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace occ {
+namespace {
+
+std::string errno_text() { return std::strerror(errno); }
+
+// Opens for reading and returns {descriptor, size}. A missing file is the user's input, hence kInput.
+std::pair<int, uint64_t> open_for_reading(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) throw_input("{}: cannot be opened: {}", path, errno_text());
+  struct stat st = {};
+  if (::fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+    ::close(fd);
+    throw_input("{}: expected a regular file", path);
+  }
+  return {fd, static_cast<uint64_t>(st.st_size)};
+}
+
+void write_all(int fd, const std::string& path, uint64_t offset, const void* data, size_t count) {
+  const auto* p = static_cast<const uint8_t*>(data);
+  while (count > 0) {
+    const ssize_t n = ::pwrite(fd, p, std::min<size_t>(count, size_t{1} << 30), static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) throw_failed("{}: cannot be written at byte {}: {}", path, offset, errno_text());
+    p += n;
+    offset += static_cast<uint64_t>(n);
+    count -= static_cast<size_t>(n);
+  }
+}
+
+std::filesystem::path folder_of(const std::filesystem::path& path) {
+  const std::filesystem::path parent = path.parent_path();
+  return parent.empty() ? std::filesystem::path(".") : parent;
+}
+
+}  // namespace
+
+InputFile::InputFile(const std::filesystem::path& path) : path_(path.string()) {
+  std::tie(fd_, size_) = open_for_reading(path_);
+}
+InputFile::~InputFile() {
+  if (fd_ >= 0) ::close(fd_);
+}
+InputFile::InputFile(InputFile&& o) noexcept
+    : path_(std::move(o.path_)), fd_(std::exchange(o.fd_, -1)), size_(o.size_) {}
+
+void InputFile::read(uint64_t offset, void* out, size_t count) const {
+  if (offset > size_ || count > size_ - offset) {
+    throw_input("{}: truncated, expected {} bytes at byte {}, found {}", path_, count, offset,
+                offset > size_ ? 0 : size_ - offset);
+  }
+  auto* p = static_cast<uint8_t*>(out);
+  while (count > 0) {
+    const ssize_t n = ::pread(fd_, p, std::min<size_t>(count, size_t{1} << 30), static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) throw_failed("{}: cannot be read at byte {}: {}", path_, offset, n == 0 ? "file shrank" : errno_text());
+    p += n;
+    offset += static_cast<uint64_t>(n);
+    count -= static_cast<size_t>(n);
+  }
+}
+
+Bytes InputFile::read(uint64_t offset, size_t count) const {
+  if (offset > size_ || count > size_ - offset) read(offset, nullptr, count);  // throws before allocating
+  Bytes out(count);
+  read(offset, out.data(), count);
+  return out;
+}
+
+MappedFile::MappedFile(const std::filesystem::path& path) : path_(path.string()) {
+  const auto [fd, size] = open_for_reading(path_);
+  size_ = size;
+  if (size_ > 0) {
+    void* map = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, fd, 0);
+    if (map == MAP_FAILED) {
+      ::close(fd);
+      throw_failed("{}: cannot be mapped: {}", path_, errno_text());
+    }
+    data_ = static_cast<const uint8_t*>(map);
+  }
+  ::close(fd);
+}
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<uint8_t*>(data_), size_);
+}
+
+OutputFile::OutputFile(const std::filesystem::path& path, bool sync)
+    : path_(path), temporary_(path.string() + fmt::format(".tmp{}", ::getpid())), sync_(sync) {
+  fd_ = ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (fd_ < 0) throw_failed("{}: cannot be created: {}", temporary_.string(), errno_text());
+}
+OutputFile::~OutputFile() {
+  if (fd_ < 0) return;
+  ::close(fd_);
+  ::unlink(temporary_.c_str());
+}
+void OutputFile::write(const void* data, size_t count) {
+  write_all(fd_, temporary_.string(), position_, data, count);
+  position_ += count;
+}
+void OutputFile::write_at(uint64_t offset, const void* data, size_t count) {
+  write_all(fd_, temporary_.string(), offset, data, count);
+}
+void OutputFile::pad_to(uint64_t alignment, uint8_t fill) {
+  const Bytes padding((alignment - position_ % alignment) % alignment, fill);
+  write(padding);
+}
+void OutputFile::commit() {
+  if (sync_ && ::fsync(fd_) != 0) throw_failed("{}: cannot be synced: {}", temporary_.string(), errno_text());
+  if (::close(std::exchange(fd_, -1)) != 0) {
+    const std::string why = errno_text();
+    ::unlink(temporary_.c_str());
+    throw_failed("{}: cannot be closed: {}", temporary_.string(), why);
+  }
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
+    const std::string why = errno_text();
+    ::unlink(temporary_.c_str());
+    throw_failed("{}: cannot be renamed from {}: {}", path_.string(), temporary_.string(), why);
+  }
+  if (!sync_) return;
+  const int folder = ::open(folder_of(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder >= 0) {
+    ::fsync(folder);
+    ::close(folder);
+  }
+}
+
+void require_writable_target(const std::filesystem::path& path, bool force) {
+  std::error_code ec;
+  if (!force && std::filesystem::exists(std::filesystem::symlink_status(path, ec))) {
+    throw_failed("{}: exists already, use --force to replace it", path.string());
+  }
+  if (!std::filesystem::is_directory(folder_of(path), ec)) {
+    throw_failed("{}: its folder does not exist", path.string());
+  }
+}
+
+void require_free_space(const std::filesystem::path& path, uint64_t bytes) {
+  struct statvfs fs = {};
+  if (::statvfs(folder_of(path).c_str(), &fs) != 0) return;  // cannot tell: the write itself will
+  const uint64_t free_bytes = static_cast<uint64_t>(fs.f_bavail) * fs.f_frsize;
+  if (free_bytes < bytes) {
+    throw_failed("{}: not enough disk space, expected {} bytes free, found {}", path.string(), bytes, free_bytes);
+  }
+}
+
+Bytes read_file(const std::filesystem::path& path, uint64_t limit) {
+  const InputFile file(path);
+  if (file.size() > limit) {
+    throw_input("{}: expected at most {} bytes, found {}", path.string(), limit, file.size());
+  }
+  return file.read(0, file.size());
+}
+
+}  // namespace occ

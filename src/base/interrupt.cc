@@ -1,0 +1,34 @@
+#include "base/interrupt.h"
+
+#include <signal.h>
+
+#include <atomic>
+
+#include "base/error.h"
+
+namespace occ {
+namespace {
+
+std::atomic<bool> g_interrupted{false};
+static_assert(std::atomic<bool>::is_always_lock_free);
+
+void on_signal(int) { g_interrupted.store(true, std::memory_order_relaxed); }
+
+}  // namespace
+
+void install_interrupt_handler() {
+  struct sigaction action = {};
+  action.sa_handler = on_signal;
+  action.sa_flags = SA_RESETHAND;  // the second signal has the default effect
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+bool interrupted() { return g_interrupted.load(std::memory_order_relaxed); }
+
+void throw_if_interrupted() {
+  if (interrupted()) [[unlikely]]
+    throw_failed("interrupted");
+}
+
+}  // namespace occ

@@ -1,0 +1,59 @@
+// QUANTIZE: real plane -> symbol planes and the reconstruction. A bound quantizer has its side information (scales,
+// codebooks) fixed for one plane and codes rectangles of it in any order, so that error feedback can wrap it.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/params.h"
+#include "occ/matrix.h"
+#include "tensor/fit_context.h"
+#include "tensor/symbols.h"
+
+namespace occ {
+
+class Quantizer {
+ public:
+  virtual ~Quantizer() = default;
+  // Shapes, alphabets and coding hints of its symbol planes.
+  virtual std::vector<SymbolPlane> planes() const = 0;
+  virtual Granule granule() const { return {1, 1}; }
+  // The rectangle of symbol plane i that codes the rectangle `at` of the values. Default: the same one.
+  virtual Rect plane_rect(size_t /*plane*/, const Rect& at) const { return at; }
+
+  // values: in, the rectangle `at`; out, its reconstruction, bit for bit what dequantize gives. symbols[i]: the
+  // rectangle plane_rect(i, at) of plane i. Values are finite. Thread-safe.
+  virtual void quantize(const Rect& at, MatrixView<float> values,
+                        std::span<const MatrixView<Symbol>> symbols) const = 0;
+  // Symbols may come from a hostile file: they are < alphabet (coders check that), nothing more. Fixed order of
+  // operations, no libm: the same floats on every CPU. Thread-safe.
+  virtual void dequantize(const Rect& at, std::span<const MatrixView<const Symbol>> symbols,
+                          MatrixView<float> out) const = 0;
+  // Scales as they are decoded, for refits before coding; set_scales rounds them to what can be stored.
+  virtual std::vector<float> scales() const { return {}; }
+  virtual void set_scales(std::span<const float> /*scales*/) {}
+  virtual void save(ByteWriter& out) const = 0;
+};
+
+struct QuantizerEntry {
+  std::string_view name;
+  std::string_view summary;
+  std::span<const ParamSpec> params;
+  std::span<const std::string_view> planes;  // names of its symbol planes; one: {"codes"}
+  // Binds to the values x of one plane. Null for a stage whose encoder needs BLAS (see fit registry).
+  std::unique_ptr<Quantizer> (*fit)(const Params&, MatrixView<const float> x, const FitContext&);
+  std::unique_ptr<Quantizer> (*load)(const Params&, Shape, ByteReader& side);
+};
+
+std::span<const QuantizerEntry> quantizer_registry();
+const QuantizerEntry* find_quantizer(std::string_view name);
+
+// Encoder side only: entries whose fit needs linalg. Defined in quantization/fit_registry.cc.
+using QuantizerFit = std::unique_ptr<Quantizer> (*)(const Params&, MatrixView<const float>, const FitContext&);
+QuantizerFit quantizer_fit(const QuantizerEntry& entry);  // never null
+bool quantizer_fit_needs_blas(std::string_view name);
+
+}  // namespace occ

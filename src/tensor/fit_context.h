@@ -1,0 +1,30 @@
+// What a stage may use while it is fitted to one tensor, besides the values themselves.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "occ/matrix.h"
+
+namespace occ {
+
+struct FitContext {
+  uint64_t seed = 0;
+  int effort = 5;                                 // 1 (fast) .. 9 (thorough)
+  MatrixView<const double> hessian{};             // [cols, cols] second moments E[x x^T] of the inputs, or empty
+  std::vector<std::string>* fallbacks = nullptr;  // one line for everything that was done differently than asked
+
+  void report_fallback(std::string line) const {
+    if (fallbacks != nullptr) fallbacks->push_back(std::move(line));
+  }
+};
+
+// Columns and rows that a stage codes as one: rectangles given to it start at multiples and span multiples (or reach
+// the end). 0: all of them.
+struct Granule {
+  size_t rows = 1;
+  size_t cols = 1;
+};
+
+}  // namespace occ

@@ -1,0 +1,32 @@
+// A matrix that can be read by rows as often as one likes: a tensor in a file or a matrix in memory.
+#pragma once
+
+#include <cstddef>
+
+#include "occ/matrix.h"
+
+namespace occ {
+
+class RowSource {
+ public:
+  virtual ~RowSource() = default;
+  virtual Shape shape() const = 0;
+  // Fills out [out.rows(), cols] with rows [row, row + out.rows()), as f32. Thread-safe.
+  virtual void read_rows(size_t row, MatrixView<float> out) const = 0;
+};
+
+class MatrixSource final : public RowSource {
+ public:
+  explicit MatrixSource(MatrixView<const float> matrix) : matrix_(matrix) {}
+  Shape shape() const override { return matrix_.shape(); }
+  void read_rows(size_t row, MatrixView<float> out) const override {
+    for (size_t r = 0; r < out.rows(); ++r) {
+      if (out.cols() != 0) std::memcpy(out.row(r), matrix_.row(row + r), out.cols() * sizeof(float));
+    }
+  }
+
+ private:
+  MatrixView<const float> matrix_;
+};
+
+}  // namespace occ
