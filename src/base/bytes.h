@@ -37,6 +37,7 @@ class ByteWriter {
     bytes_.push_back(static_cast<uint8_t>(value));
   }
   void put_bytes(ByteSpan b) { put_array(b.data(), b.size()); }
+  void reserve(size_t bytes) { bytes_.reserve(bytes); }
   size_t size() const { return bytes_.size(); }
   ByteSpan span() const { return bytes_; }
   Bytes take() { return std::move(bytes_); }

@@ -31,6 +31,14 @@ class Parser {
     return recipe;
   }
 
+  // name(key=value, ...) and nothing after it.
+  std::pair<std::string, Params::Given> parse_single_call() {
+    auto call = parse_call();
+    skip_space();
+    if (!at_end()) fail("the end");
+    return call;
+  }
+
  private:
   Recipe parse_recipe(int depth) {
     if (depth > kMaxDepth) throw_usage("recipe: nested more than {} deep", kMaxDepth);
@@ -58,7 +66,12 @@ class Parser {
   }
 
   Stage parse_stage() {
-    const std::string name = parse_name();
+    auto [name, given] = parse_call();
+    return {name, Params(stage_params(name), given, name)};
+  }
+
+  std::pair<std::string, Params::Given> parse_call() {
+    std::string name = parse_name();
     Params::Given given;
     if (accept('(') && !accept(')')) {
       do {
@@ -68,7 +81,8 @@ class Parser {
       } while (accept(','));
       if (!accept(')')) fail("')' or ','");
     }
-    return {name, Params(stage_params(name), given, name)};
+    skip_space();
+    return {std::move(name), std::move(given)};
   }
 
   std::string parse_name() {
@@ -180,6 +194,8 @@ void print_to(const Recipe& recipe, std::string* out) {
 }
 
 }  // namespace
+
+std::pair<std::string, Params::Given> parse_call(std::string_view text) { return Parser(text).parse_single_call(); }
 
 Recipe Recipe::parse(std::string_view text) {
   Recipe recipe = Parser(text).parse();

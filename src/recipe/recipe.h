@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/params.h"
@@ -45,5 +46,8 @@ struct Branch {
   std::string name;
   Recipe recipe;
 };
+
+// The grammar's stage alone: {name, {{key, value}, ...}}.
+std::pair<std::string, Params::Given> parse_call(std::string_view text);
 
 }  // namespace occ
