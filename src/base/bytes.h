@@ -19,6 +19,13 @@ static_assert(std::endian::native == std::endian::little, "only little-endian ho
 using Bytes = std::vector<uint8_t>;
 using ByteSpan = std::span<const uint8_t>;
 
+// Bytes of put_varint(value).
+constexpr uint64_t varint_bytes(uint64_t value) {
+  uint64_t n = 1;
+  for (; value >= 0x80; value >>= 7) ++n;
+  return n;
+}
+
 class ByteWriter {
  public:
   template <typename T>

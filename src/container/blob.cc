@@ -8,12 +8,6 @@ namespace {
 constexpr uint64_t kAlignment = 64;
 constexpr uint64_t kMaxPlanes = 4096;
 
-uint64_t varint_bytes(uint64_t value) {
-  uint64_t n = 1;
-  for (; value >= 0x80; value >>= 7) ++n;
-  return n;
-}
-
 }  // namespace
 
 uint64_t blob_bytes(const std::vector<uint64_t>& plane_sizes) {
