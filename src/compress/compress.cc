@@ -135,7 +135,7 @@ class CompressJob {
     if (!options_.ratio) return 0;
     double bits = 0;
     for (const TensorInfo& t : source_.tensors()) {
-      bits += 8.0 * static_cast<double>(t.elements()) * static_cast<double>(dtype_size(t.dtype));
+      bits += 8.0 * static_cast<double>(t.stored_bytes);
     }
     return static_cast<uint64_t>(bits / 8 / *options_.ratio);
   }

@@ -155,6 +155,12 @@ size_t ArchiveFile::read_granularity(size_t i) const {
   return load(i)->recipe->tile_rows();
 }
 
+uint64_t ArchiveFile::side_file_bytes() const {
+  uint64_t bytes = 0;
+  for (const FileRecord& f : index_.files) bytes += file_.tensors()[file_.find(kSideFilePrefix + f.name)].stored_bytes;
+  return bytes;
+}
+
 std::vector<SideFile> ArchiveFile::side_files() const {
   std::vector<SideFile> files;
   for (const FileRecord& f : index_.files) {

@@ -31,6 +31,7 @@ class ArchiveFile final : public TensorFile {
 
   const ArchiveIndex& index() const { return index_; }
   const TensorRecord& record(size_t i) const { return index_.tensors[i]; }
+  uint64_t side_file_bytes() const;  // as stored
   uint64_t stored_bytes(size_t i) const { return stored(i).stored_bytes; }
   Bytes read_stored(size_t i) const;
   // Names and sizes of the stored planes of a coded tensor.
