@@ -1,0 +1,199 @@
+// Writer of Hugging Face folders.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/check.h"
+#include "io/elements.h"
+#include "io/hf.h"
+#include "io/json.h"
+
+namespace occ {
+namespace {
+
+namespace fs = std::filesystem;
+
+// transformers refuses files without this key.
+const std::map<std::string, std::string> kMetadata = {{"format", "pt"}};
+
+bool is_weights_name(const std::string& name) {
+  return name == "model.safetensors.index.json" || (name.starts_with("model") && name.ends_with(".safetensors"));
+}
+
+void sync_folder(const fs::path& folder) {
+  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return;
+  ::fsync(fd);
+  ::close(fd);
+}
+
+class HfSink final : public TensorSink {
+ public:
+  HfSink(const fs::path& folder, SinkOptions options) : folder_(folder), options_(std::move(options)) {
+    if (!folder_.has_filename()) folder_ = folder_.parent_path();  // "out/"
+    for (const SideFile& side : options_.side_files) {
+      check_plain_name(side.name, folder_.string() + ", model file");
+      if (is_weights_name(side.name)) {
+        throw_input("{}: '{}' is a file of weights, not one beside them", folder_.string(), side.name);
+      }
+    }
+    check_replaceable();
+    temporary_ = folder_.string() + fmt::format(".tmp{}", ::getpid());
+    std::error_code ec;
+    fs::remove_all(temporary_, ec);
+    if (!fs::create_directory(temporary_, ec)) {
+      throw_failed("{}: cannot be created: {}", temporary_.string(), ec.message());
+    }
+  }
+  ~HfSink() override {
+    writer_.reset();
+    std::error_code ec;
+    if (!temporary_.empty()) fs::remove_all(temporary_, ec);
+  }
+
+  void begin(std::vector<OutTensor> tensors) override {
+    uint64_t filled = 0;
+    for (OutTensor& t : tensors) {
+      const std::optional<uint64_t> bytes = tensor_bytes(t.shape, t.dtype);
+      if (!bytes) {
+        throw_usage("{}, tensor '{}': too large, shape {}", folder_.string(), printable(t.name), shape_text(t.shape));
+      }
+      if (!names_.insert(t.name).second) {
+        throw_usage("{}, tensor '{}': name used twice", folder_.string(), printable(t.name));
+      }
+      const bool full = !shards_.empty() && (filled >= options_.shard_bytes || *bytes > options_.shard_bytes - filled);
+      if (shards_.empty() || (full && filled != 0)) {
+        shards_.emplace_back();
+        filled = 0;
+      }
+      shards_.back().bytes += *bytes;
+      shards_.back().tensors.push_back(std::move(t));
+      filled += *bytes;
+      total_ += *bytes;
+    }
+    if (shards_.empty()) shards_.emplace_back();
+    for (size_t i = 0; i < shards_.size(); ++i) {
+      shards_[i].name = shards_.size() == 1 ? "model.safetensors"
+                                            : fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards_.size());
+    }
+    open_shard(0);
+  }
+
+  void write(const void* data, size_t bytes) override {
+    const auto* p = static_cast<const uint8_t*>(data);
+    while (bytes > 0) {
+      while (written_ == shards_[current_].bytes) {
+        OCC_CHECK(current_ + 1 < shards_.size());  // more data than the tensors hold
+        open_shard(current_ + 1);
+      }
+      const uint64_t n = std::min<uint64_t>(bytes, shards_[current_].bytes - written_);
+      writer_->write(p, n);
+      p += n;
+      bytes -= n;
+      written_ += n;
+    }
+  }
+
+  void commit() override {
+    while (current_ + 1 < shards_.size()) {
+      OCC_CHECK(written_ == shards_[current_].bytes);
+      open_shard(current_ + 1);
+    }
+    writer_->commit();
+    writer_.reset();
+    if (shards_.size() > 1) put_file("model.safetensors.index.json", index());
+    for (const SideFile& side : options_.side_files) put_file(side.name, side.bytes);
+    if (options_.sync) sync_folder(temporary_);
+    rename_into_place();
+  }
+
+ private:
+  struct Shard {
+    std::string name;
+    uint64_t bytes = 0;
+    std::vector<OutTensor> tensors;
+  };
+
+  void open_shard(size_t i) {
+    if (writer_) writer_->commit();
+    writer_ =
+        std::make_unique<SafetensorsWriter>(temporary_ / shards_[i].name, shards_[i].tensors, kMetadata, options_.sync);
+    current_ = i;
+    written_ = 0;
+  }
+
+  Bytes index() const {
+    nlohmann::json weight_map = nlohmann::json::object();
+    for (const Shard& shard : shards_) {
+      for (const OutTensor& t : shard.tensors) weight_map[t.name] = shard.name;
+    }
+    const nlohmann::json root = {{"metadata", {{"total_size", total_}}}, {"weight_map", std::move(weight_map)}};
+    const std::string text = root.dump(2) + '\n';
+    return {text.begin(), text.end()};
+  }
+
+  void put_file(const std::string& name, const Bytes& bytes) const {
+    OutputFile file(temporary_ / name, options_.sync);
+    file.write(bytes);
+    file.commit();
+  }
+
+  // A folder that holds anything that this writer would not write is not ours to delete.
+  void check_replaceable() const {
+    std::error_code ec;
+    const fs::file_status status = fs::symlink_status(folder_, ec);
+    if (!fs::exists(status)) return;
+    if (!fs::is_directory(status)) throw_failed("{}: expected a folder or nothing, found a file", folder_.string());
+    for (const auto& entry : fs::directory_iterator(folder_, ec)) {
+      const std::string name = entry.path().filename().string();
+      const auto known = side_file_names();
+      const auto given = std::find_if(options_.side_files.begin(), options_.side_files.end(),
+                                      [&](const SideFile& side) { return side.name == name; });
+      const bool ours = is_weights_name(name) || given != options_.side_files.end() ||
+                        std::find(known.begin(), known.end(), name) != known.end();
+      if (!ours || entry.is_directory(ec)) {
+        throw_failed("{}: not replaced because it holds '{}', which is no part of a model written here",
+                     folder_.string(), printable(name));
+      }
+    }
+    if (ec) throw_failed("{}: cannot be listed: {}", folder_.string(), ec.message());
+  }
+
+  void rename_into_place() {
+    check_replaceable();
+    const fs::path old = temporary_.string() + ".old";
+    std::error_code ec;
+    const bool replace = fs::exists(folder_, ec);
+    if (replace) fs::rename(folder_, old, ec);
+    if (!ec) fs::rename(temporary_, folder_, ec);
+    if (ec) {
+      const std::string why = ec.message();
+      if (replace && !fs::exists(folder_, ec)) fs::rename(old, folder_, ec);
+      throw_failed("{}: cannot be renamed from {}: {}", folder_.string(), temporary_.string(), why);
+    }
+    temporary_.clear();
+    if (replace) fs::remove_all(old, ec);
+    if (options_.sync) sync_folder(folder_.has_parent_path() ? folder_.parent_path() : fs::path("."));
+  }
+
+  fs::path folder_;
+  fs::path temporary_;
+  SinkOptions options_;
+  std::set<std::string> names_;
+  std::vector<Shard> shards_;
+  std::unique_ptr<SafetensorsWriter> writer_;
+  size_t current_ = 0;    // shard being written
+  uint64_t written_ = 0;  // bytes of it
+  uint64_t total_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<TensorSink> make_hf_sink(const std::filesystem::path& folder, SinkOptions options) {
+  return std::make_unique<HfSink>(folder, std::move(options));
+}
+
+}  // namespace occ

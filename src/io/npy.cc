@@ -1,0 +1,303 @@
+#include "io/npy.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <set>
+
+#include "base/check.h"
+#include "io/elements.h"
+#include "io/json.h"
+
+namespace occ {
+namespace {
+
+constexpr std::string_view kMagic = "\x93NUMPY";
+constexpr uint64_t kMaxHeader = uint64_t{1} << 20;
+
+struct Descr {
+  std::string_view text;  // without the byte order
+  DType dtype;
+};
+constexpr std::array<Descr, 12> kDescrs = {{{"f8", DType::kF64},
+                                            {"f4", DType::kF32},
+                                            {"f2", DType::kF16},
+                                            {"i8", DType::kI64},
+                                            {"i4", DType::kI32},
+                                            {"i2", DType::kI16},
+                                            {"i1", DType::kI8},
+                                            {"u8", DType::kU64},
+                                            {"u4", DType::kU32},
+                                            {"u2", DType::kU16},
+                                            {"u1", DType::kU8},
+                                            {"b1", DType::kBool}}};
+
+// The little Python that numpy writes: {'key': 'text' | True | False | (1, 2,), ...} in any order and spacing.
+class DictParser {
+ public:
+  DictParser(std::string_view text, const std::string& what) : text_(text), what_(what) {}
+
+  NpyHeader parse() {
+    NpyHeader header;
+    std::set<std::string_view> seen;
+    expect('{');
+    while (!accept('}')) {
+      const std::string_view key = string();
+      if (!seen.insert(key).second) fail(fmt::format("distinct keys, found '{}' twice", printable(key, 40)));
+      expect(':');
+      if (key == "descr") {
+        header.dtype = dtype();
+      } else if (key == "fortran_order") {
+        header.fortran_order = boolean();
+      } else if (key == "shape") {
+        header.shape = tuple();
+      } else {
+        fail(fmt::format("only descr, fortran_order and shape, found '{}'", printable(key, 40)));
+      }
+      if (!accept(',') && peek() != '}') fail("',' or '}'");
+    }
+    if (peek() != '\0' || at_ != text_.size()) fail("nothing after the dict");
+    if (seen.size() != 3) fail("descr, fortran_order and shape");
+    return header;
+  }
+
+ private:
+  [[noreturn]] void fail(const std::string& expected) const {
+    throw_input("{}: npy header, byte {}: expected {}", what_, at_, expected);
+  }
+  // The next character that is not white space, 0 at the end.
+  char peek() {
+    while (at_ < text_.size() &&
+           (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\t' || text_[at_] == '\r')) {
+      ++at_;
+    }
+    return at_ < text_.size() ? text_[at_] : '\0';
+  }
+  bool accept(char c) {
+    if (peek() != c) return false;
+    ++at_;
+    return true;
+  }
+  void expect(char c) {
+    if (!accept(c)) fail(fmt::format("'{}', found '{}'", c, printable(text_.substr(at_, 1))));
+  }
+  std::string_view string() {
+    const char quote = peek();
+    if (quote != '\'' && quote != '"') fail("a string");
+    const size_t end = text_.find(quote, at_ + 1);
+    if (end == std::string_view::npos) fail("the end of a string");
+    const std::string_view out = text_.substr(at_ + 1, end - at_ - 1);
+    if (out.find('\\') != std::string_view::npos) fail("a string without escapes");
+    at_ = end + 1;
+    return out;
+  }
+  bool boolean() {
+    peek();
+    for (const std::string_view word : {"True", "False"}) {
+      if (text_.substr(at_, word.size()) == word) {
+        at_ += word.size();
+        return word == "True";
+      }
+    }
+    fail("True or False");
+  }
+  std::vector<uint64_t> tuple() {
+    std::vector<uint64_t> out;
+    expect('(');
+    while (!accept(')')) {
+      peek();
+      uint64_t value = 0;
+      const auto [end, error] = std::from_chars(text_.data() + at_, text_.data() + text_.size(), value);
+      if (error != std::errc()) fail("a non-negative integer below 2^64");
+      at_ = static_cast<size_t>(end - text_.data());
+      accept('L');  // long integers of Python 2
+      out.push_back(value);
+      if (accept(',')) continue;
+      if (peek() != ')' || out.size() == 1) fail("',' or ')'");  // (3) is no tuple
+    }
+    return out;
+  }
+  DType dtype() {
+    if (peek() == '[') fail("a plain number type, found a structured one");
+    const std::string_view descr = string();
+    const std::string_view type = descr.substr(std::min<size_t>(1, descr.size()));
+    const auto at = std::find_if(kDescrs.begin(), kDescrs.end(), [&](const Descr& d) { return d.text == type; });
+    if (at != kDescrs.end() && descr[0] == '>' && dtype_size(at->dtype) > 1) {
+      fail(fmt::format("little-endian data, found big-endian '{}'", descr));
+    }
+    const bool order = !descr.empty() && (descr[0] == '<' || descr[0] == '|' || descr[0] == '>');
+    if (at == kDescrs.end() || !order || (descr[0] == '|' && dtype_size(at->dtype) > 1)) {
+      fail(fmt::format("descr one of <f2 <f4 <f8 |i1 <i2 <i4 <i8 |u1 <u2 <u4 <u8 |b1, found '{}'",
+                       printable(descr, 40)));
+    }
+    return at->dtype;
+  }
+
+  std::string_view text_;
+  const std::string& what_;
+  size_t at_ = 0;
+};
+
+class NpySink final : public TensorSink {
+ public:
+  NpySink(const std::filesystem::path& path, bool sync) : path_(path), file_(path, sync) {}
+
+  void begin(std::vector<OutTensor> tensors) override {
+    const std::string path = path_.string();
+    if (tensors.size() != 1) {
+      throw_usage("{}: npy holds one tensor, found {}: name one with --tensor", path, tensors.size());
+    }
+    const OutTensor& t = tensors[0];
+    if (t.dtype == DType::kBF16) {
+      throw_usage("{}, tensor '{}': npy has no BF16, use --dtype f32 or f16", path, printable(t.name));
+    }
+    const std::optional<uint64_t> bytes = tensor_bytes(t.shape, t.dtype);
+    if (!bytes) throw_usage("{}, tensor '{}': too large, shape {}", path, printable(t.name), shape_text(t.shape));
+    const std::string header = format_npy_header({t.dtype, false, t.shape});
+    file_.write(header.data(), header.size());
+    left_ = *bytes;
+  }
+  void write(const void* data, size_t bytes) override {
+    OCC_CHECK(bytes <= left_);
+    file_.write(data, bytes);
+    left_ -= bytes;
+  }
+  void commit() override {
+    OCC_CHECK(left_ == 0);
+    file_.commit();
+  }
+
+ private:
+  std::filesystem::path path_;
+  OutputFile file_;
+  uint64_t left_ = 0;
+};
+
+}  // namespace
+
+NpyHeader parse_npy_header(std::string_view text, const std::string& what) { return DictParser(text, what).parse(); }
+
+std::string format_npy_header(const NpyHeader& header) {
+  const auto* descr =
+      std::find_if(kDescrs.begin(), kDescrs.end(), [&](const Descr& d) { return d.dtype == header.dtype; });
+  OCC_CHECK(descr != kDescrs.end());
+  std::string dict =
+      fmt::format("{{'descr': '{}{}', 'fortran_order': {}, 'shape': ({}{}), }}",
+                  dtype_size(header.dtype) == 1 ? '|' : '<', descr->text, header.fortran_order ? "True" : "False",
+                  fmt::join(header.shape, ", "), header.shape.size() == 1 ? "," : "");
+  constexpr size_t kPreamble = 10;
+  dict.resize((kPreamble + dict.size() + 1 + 63) / 64 * 64 - kPreamble - 1, ' ');
+  dict += '\n';
+  std::string out(kMagic);
+  out += {'\1', '\0', static_cast<char>(dict.size() & 0xff), static_cast<char>(dict.size() >> 8)};
+  return out + dict;
+}
+
+NpyFile::NpyFile(const std::filesystem::path& path) : file_(path) {
+  const std::string& name = file_.path();
+  const Bytes start = file_.read(0, std::min<uint64_t>(file_.size(), kMaxHeader + 12));
+  ByteReader in(start, name + ", npy header");
+  const ByteSpan magic = in.get_bytes(kMagic.size());
+  if (!std::equal(magic.begin(), magic.end(), reinterpret_cast<const uint8_t*>(kMagic.data()))) {
+    throw_input("{}: expected an npy file, found other magic bytes", name);
+  }
+  const auto major = in.get<uint8_t>();
+  const auto minor = in.get<uint8_t>();
+  if (major < 1 || major > 3 || minor != 0) {
+    throw_input("{}: expected npy version 1.0, 2.0 or 3.0, found {}.{}", name, major, minor);
+  }
+  const uint64_t length = major == 1 ? in.get<uint16_t>() : in.get<uint32_t>();
+  if (length > kMaxHeader)
+    throw_input("{}: expected an npy header of at most {} bytes, found {}", name, kMaxHeader, length);
+  const ByteSpan text = in.get_bytes(length);
+  const NpyHeader header = parse_npy_header({reinterpret_cast<const char*>(text.data()), text.size()}, name);
+  data_offset_ = in.at();
+
+  TensorInfo info;
+  info.name = path.stem().string();
+  info.shape = header.shape;
+  info.dtype = header.dtype;
+  const std::optional<uint64_t> bytes = tensor_bytes(info.shape, info.dtype);
+  if (!bytes) {
+    throw_input("{}: expected less than 2^63 bytes in at most 64 dimensions, found shape {}", name,
+                shape_text(info.shape));
+  }
+  if (*bytes != file_.size() - data_offset_) {
+    throw_input("{}: expected {} bytes for shape {} of {}, found {}", name, *bytes, shape_text(info.shape),
+                dtype_name(info.dtype), file_.size() - data_offset_);
+  }
+  info.stored_bytes = *bytes;
+  tensors_.push_back(std::move(info));
+  if (header.fortran_order && header.shape.size() > 1 && *bytes != 0) map_ = std::make_unique<MappedFile>(path);
+}
+
+void NpyFile::read_f32(size_t i, uint64_t first, uint64_t count, float* out) const {
+  const TensorInfo& info = tensors_[i];
+  check_range(info, first, count);
+  const uint64_t size = dtype_size(info.dtype);
+  if (!map_) return read_elements_f32(file_, data_offset_ + first * size, info.dtype, count, out);
+  alignas(64) uint8_t panel[kPanelBytes];
+  for (uint64_t done = 0; done < count;) {
+    const uint64_t n = std::min(count - done, kPanelBytes / size);
+    gather(first + done, n, panel);
+    convert_to_f32(info.dtype, panel, out + done, n);
+    done += n;
+  }
+}
+
+void NpyFile::read_raw(size_t i, uint64_t first, uint64_t count, void* out) const {
+  const TensorInfo& info = tensors_[i];
+  check_range(info, first, count);
+  const uint64_t size = dtype_size(info.dtype);
+  if (!map_) return file_.read(data_offset_ + first * size, out, count * size);
+  gather(first, count, static_cast<uint8_t*>(out));
+}
+
+// Element (k0, k1, ...) lies at k0 + d0 (k1 + d1 (k2 + ...)); row-major order counts the last index fastest.
+void NpyFile::gather(uint64_t first, uint64_t count, uint8_t* out) const {
+  const std::vector<uint64_t>& shape = tensors_[0].shape;
+  const uint64_t size = dtype_size(tensors_[0].dtype);
+  const uint64_t cols = shape.back();
+  const uint64_t step = tensors_[0].elements() / cols * size;  // bytes from one column to the next
+  const uint8_t* data = map_->bytes().data() + data_offset_;
+  while (count > 0) {
+    uint64_t rest = first / cols;  // index of the row, its digits from the last dimension but one to the first
+    uint64_t at = 0;
+    uint64_t stride = step / size;
+    for (size_t d = shape.size() - 1; d-- > 0;) {
+      stride /= shape[d];
+      at += rest % shape[d] * stride;
+      rest /= shape[d];
+    }
+    const uint64_t col = first % cols;
+    const uint64_t n = std::min(count, cols - col);
+    const uint8_t* from = data + at * size + col * step;
+    const auto copy = [&]<size_t kSize>(std::integral_constant<size_t, kSize>) {
+      for (uint64_t k = 0; k < n; ++k) std::memcpy(out + k * kSize, from + k * step, kSize);
+    };
+    switch (size) {
+      case 1:
+        copy(std::integral_constant<size_t, 1>());
+        break;
+      case 2:
+        copy(std::integral_constant<size_t, 2>());
+        break;
+      case 4:
+        copy(std::integral_constant<size_t, 4>());
+        break;
+      default:
+        copy(std::integral_constant<size_t, 8>());
+    }
+    out += n * size;
+    first += n;
+    count -= n;
+  }
+}
+
+std::unique_ptr<TensorSink> make_npy_sink(const std::filesystem::path& path, const SinkOptions& options) {
+  return std::make_unique<NpySink>(path, options.sync);
+}
+
+}  // namespace occ

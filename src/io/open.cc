@@ -1,0 +1,111 @@
+#include "io/open.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "io/hf.h"
+#include "io/json.h"
+#include "io/npy.h"
+#include "io/safetensors.h"
+#include "io/sink.h"
+#include "io/vecs.h"
+#if __has_include("io/gguf.h")
+#include "io/gguf.h"
+#endif
+
+namespace occ {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_one_of(std::string_view text, std::initializer_list<std::string_view> list) {
+  return std::find(list.begin(), list.end(), text) != list.end();
+}
+
+bool is_pickle_extension(std::string_view extension) {
+  return is_one_of(extension, {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"});
+}
+
+bool is_vecs_extension(std::string_view extension) { return is_one_of(extension, {".fvecs", ".bvecs", ".ivecs"}); }
+
+// The safetensors sink of one file.
+class SafetensorsSink final : public TensorSink {
+ public:
+  SafetensorsSink(const fs::path& path, bool sync) : path_(path), sync_(sync) {}
+  void begin(std::vector<OutTensor> tensors) override {
+    writer_ = std::make_unique<SafetensorsWriter>(path_, std::move(tensors),
+                                                  std::map<std::string, std::string>{{"format", "pt"}}, sync_);
+  }
+  void write(const void* data, size_t bytes) override { writer_->write(data, bytes); }
+  void commit() override { writer_->commit(); }
+
+ private:
+  fs::path path_;
+  bool sync_;
+  std::unique_ptr<SafetensorsWriter> writer_;
+};
+
+}  // namespace
+
+std::unique_ptr<TensorFile> open_tensor_file(const fs::path& path) {
+  std::error_code ec;
+  const fs::file_status status = fs::status(path, ec);
+  if (!fs::exists(status)) throw_input("{}: expected a file or folder, found none", path.string());
+  if (fs::is_directory(status)) return std::make_unique<HfFolder>(path);
+
+  const std::string extension = path.extension().string();
+  std::string magic(10, '\0');
+  {
+    const InputFile file(path);
+    file.read(0, magic.data(), std::min<uint64_t>(magic.size(), file.size()));
+  }
+  if (extension == ".gguf" || magic.starts_with("GGUF")) {
+#if __has_include("io/gguf.h")
+    return open_gguf(path);
+#else
+    throw_input("{}: GGUF is not supported by this build", path.string());
+#endif
+  }
+  if (extension == ".safetensors") return std::make_unique<SafetensorsFile>(path);
+  if (extension == ".npy") return std::make_unique<NpyFile>(path);
+  if (is_vecs_extension(extension)) return std::make_unique<VecsFile>(path);
+  if (magic.starts_with("\x93NUMPY")) return std::make_unique<NpyFile>(path);
+  if (is_pickle_extension(extension) || magic.starts_with("\x80\x02")) {
+    throw_input(
+        "{}: pickles can run code and are refused; convert with Python: "
+        "safetensors.torch.save_file(torch.load(path, weights_only=True), 'model.safetensors')",
+        path.string());
+  }
+  // A safetensors file of any name: eight bytes of a small length, then a JSON object.
+  if (extension != ".occ" && magic.substr(4, 4) == std::string_view("\0\0\0\0", 4) && magic[8] == '{') {
+    return std::make_unique<SafetensorsFile>(path);
+  }
+  throw_input(
+      "{}: unsupported file, expected a Hugging Face folder, .safetensors, .gguf, .npy, .fvecs, .bvecs or .ivecs, "
+      "found extension '{}'",
+      path.string(), printable(extension));
+}
+
+std::unique_ptr<TensorSink> make_tensor_sink(const fs::path& path, SinkOptions options) {
+  const std::string extension = path.has_filename() ? path.extension().string() : "";
+  if (extension == ".safetensors") return std::make_unique<SafetensorsSink>(path, options.sync);
+  if (extension == ".npy") return make_npy_sink(path, options);
+  if (extension == ".fvecs") return make_fvecs_sink(path, options);
+  if (extension == ".gguf") {
+#if __has_include("io/gguf_sink.h")
+    return make_gguf_sink(path, std::move(options));
+#else
+    throw_usage("{}: writing GGUF is not supported by this build", path.string());
+#endif
+  }
+  if (is_vecs_extension(extension) || is_pickle_extension(extension) || is_one_of(extension, {".npz", ".occ"})) {
+    throw_usage("{}: expected an output .safetensors, .npy, .fvecs, .gguf or a folder, found '{}'", path.string(),
+                extension);
+  }
+  return make_hf_sink(path, std::move(options));
+}
+
+}  // namespace occ
