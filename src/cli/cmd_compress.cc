@@ -26,7 +26,7 @@ void print_report_json(const Arguments& a, const CompressReport& r) {
                          {"elements", t.elements},
                          {"bytes", t.bytes},
                          {"bpw", t.bpw()},
-                         {"recipe", t.recipe.empty() ? ordered_json() : t.recipe},
+                         {"recipe", t.recipe.empty() ? ordered_json() : ordered_json(t.recipe)},
                          {"nmse", finite_or_null(t.nmse)}};
     if (!t.stored_type.empty()) item["stored_type"] = t.stored_type;
     if (!t.note.empty()) item["note"] = t.note;

@@ -50,9 +50,12 @@ PartStore::PartStore(const std::filesystem::path& output, const std::string& job
     const Bytes old = read_file(job_file);
     const bool same = std::string(old.begin(), old.end()) == job;
     if (resume && same) return;
+    if (!force && resume) {
+      throw_failed("{}: is left from a run with other arguments or another input, use --force to start over",
+                   folder_.string());
+    }
     if (!force) {
-      throw_failed(resume ? "{}: is left from a run with other arguments or another input, use --force to start over"
-                          : "{}: is left from an interrupted run, use --resume to go on or --force to start over",
+      throw_failed("{}: is left from an interrupted run, use --resume to go on or --force to start over",
                    folder_.string());
     }
   }

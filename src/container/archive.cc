@@ -11,8 +11,8 @@ Archive::Archive(const std::filesystem::path& path) {
   auto file = std::make_unique<ArchiveFile>(path);
   for (size_t i = 0; i < file->tensors().size(); ++i) {
     const TensorRecord& r = file->record(i);
-    tensors_.push_back({r.name, r.shape, std::string(dtype_name(r.dtype)), r.recipe, matrix_shape(r.shape),
-                        file->stored_bytes(i)});
+    tensors_.push_back(
+        {r.name, r.shape, std::string(dtype_name(r.dtype)), r.recipe, matrix_shape(r.shape), file->stored_bytes(i)});
   }
   file_ = std::move(file);
 }
