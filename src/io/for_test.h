@@ -17,7 +17,10 @@
 
 namespace occ {
 
+// A new file each time: ext4 flushes one that is truncated and written again, which is slow.
 inline void put_bytes_for_test(const std::filesystem::path& path, std::string_view bytes) {
+  std::error_code ec;
+  std::filesystem::remove(path, ec);
   std::ofstream(path, std::ios::binary | std::ios::trunc)
       .write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
 }

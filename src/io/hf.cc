@@ -84,12 +84,16 @@ void HfFolder::open_indexed(const fs::path& index) {
       throw_input("{}, tensor '{}': expected a file name, found {}", what, printable(tensor), file.type_name());
     }
     const auto& name = file.get_ref<const std::string&>();
-    if (!shards.count(name)) check_plain_name(name, fmt::format("{}, tensor '{}'", what, printable(tensor)));
+    if (!shards.count(name)) {
+      check_plain_name(name, fmt::format("{}, tensor '{}'", what, printable(tensor)));
+      std::error_code ec;
+      if (!fs::exists(folder_ / name, ec)) {
+        throw_input("{}, tensor '{}': expected the file '{}', found none", what, printable(tensor), printable(name));
+      }
+    }
     shards[name].insert(tensor);
   }
   for (auto& [name, wanted] : shards) {
-    std::error_code ec;
-    if (!fs::exists(folder_ / name, ec)) throw_input("{}: expected the file '{}', found none", what, printable(name));
     add_shard(name);
     for (const TensorInfo& t : shards_.back()->tensors()) {
       if (wanted.erase(t.name) == 0) {

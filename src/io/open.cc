@@ -15,6 +15,9 @@
 #if __has_include("io/gguf.h")
 #include "io/gguf.h"
 #endif
+#if __has_include("io/gguf_writer.h")
+#include "io/gguf_writer.h"
+#endif
 
 namespace occ {
 namespace {
@@ -95,8 +98,8 @@ std::unique_ptr<TensorSink> make_tensor_sink(const fs::path& path, SinkOptions o
   if (extension == ".npy") return make_npy_sink(path, options);
   if (extension == ".fvecs") return make_fvecs_sink(path, options);
   if (extension == ".gguf") {
-#if __has_include("io/gguf_sink.h")
-    return make_gguf_sink(path, std::move(options));
+#if __has_include("io/gguf_writer.h")
+    return make_gguf_sink(path, options);
 #else
     throw_usage("{}: writing GGUF is not supported by this build", path.string());
 #endif

@@ -235,7 +235,7 @@ TEST_F(SafetensorsCorruptionTest, EveryTruncationIsAnError) {
 TEST_F(SafetensorsCorruptionTest, EveryChangedByteIsReadOrRefused) {
   size_t refused = 0;
   for (size_t at = 0; at < good_.size(); ++at) {
-    for (const int flip : {1, 2, 0x10, 0x80, 0xff}) {
+    for (const int flip : {1, 0x10, 0x80}) {
       std::string bad = good_;
       bad[at] = static_cast<char>(bad[at] ^ flip);
       try {
