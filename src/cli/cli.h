@@ -36,7 +36,7 @@ void end_progress();
 uint64_t parse_size(const std::string& text);
 
 std::string human_bytes(double bytes);                       // "44.9 MB"
-std::string shape_text(const std::vector<uint64_t>& shape);  // "576x1536"
+std::string shape_label(const std::vector<uint64_t>& shape);  // "576x1536"
 std::string number(double v, int digits = 4);                // short, "inf" and "-" included
 
 // Columns aligned, the first to the left, the others to the right; headings underlined by nothing but order.

@@ -57,7 +57,7 @@ std::vector<Pair> match(const TensorFile& a, const TensorFile& b, const std::str
     }
     if (a.tensors()[i].shape != b.tensors()[k].shape) {
       throw_input("{}: tensor '{}': expected shape {} as in {}, found {}", b.path(), name,
-                  shape_text(a.tensors()[i].shape), a.path(), shape_text(b.tensors()[k].shape));
+                  shape_label(a.tensors()[i].shape), a.path(), shape_label(b.tensors()[k].shape));
     }
     pairs.push_back({i, k, {}});
   }

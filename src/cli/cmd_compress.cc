@@ -51,7 +51,7 @@ void print_report(const Arguments& a, const CompressReport& r, bool verbose) {
     Table table({"tensor", "shape", "bytes", "bpw", "nmse", "coded as"});
     for (const TensorReport& t : r.tensors) {
       const bool kept = t.recipe.empty();
-      table.add({t.name, shape_text(t.shape), fmt::format("{}", t.bytes), number(t.bpw()),
+      table.add({t.name, shape_label(t.shape), fmt::format("{}", t.bytes), number(t.bpw()),
                  kept || a.options.dry_run ? "" : number(t.nmse), kept ? "kept: " + t.note : t.recipe});
     }
     table.print();

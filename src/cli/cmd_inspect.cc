@@ -104,7 +104,7 @@ void run(const std::string& input, bool limits, bool json, const Globals& global
   for (const Row& r : rows) {
     std::string type(dtype_name(r.info->dtype));
     if (archive == nullptr && !r.info->stored_type.empty()) type = r.info->stored_type;
-    std::vector<std::string> line = {r.info->name, shape_text(r.info->shape), type, fmt::format("{}", r.bytes),
+    std::vector<std::string> line = {r.info->name, shape_label(r.info->shape), type, fmt::format("{}", r.bytes),
                                      number(r.bpw())};
     if (limits && r.coded()) {
       const double limit = gaussian_rate(r.record->nmse);
