@@ -31,9 +31,13 @@ add_library(occ_decode STATIC ${PROJECT_BINARY_DIR}/empty.cc ${decode_sources})
 target_link_libraries(occ_decode PUBLIC occ_core
                       PRIVATE PkgConfig::ZSTD nlohmann_json::nlohmann_json $<BUILD_INTERFACE:occ_flags>)
 
+# The version is part of what archives and unfinished runs say of themselves.
+set_source_files_properties(src/compress/compress.cc src/cli/main.cc PROPERTIES
+                            COMPILE_DEFINITIONS OCC_VERSION="${PROJECT_VERSION}")
+
 add_library(occ_encode STATIC ${PROJECT_BINARY_DIR}/empty.cc ${encode_sources} ${fit_sources})
 target_link_libraries(occ_encode PUBLIC occ_decode
-                      PRIVATE PkgConfig::OPENBLAS PkgConfig::LAPACKE nlohmann_json::nlohmann_json
+                      PRIVATE PkgConfig::OPENBLAS PkgConfig::LAPACKE PkgConfig::ZSTD nlohmann_json::nlohmann_json
                               $<BUILD_INTERFACE:occ_flags>)
 
 foreach(name core decode encode)
@@ -45,6 +49,5 @@ endforeach()
 
 if(cli_sources)
   add_executable(occ ${cli_sources})
-  target_compile_definitions(occ PRIVATE OCC_VERSION="${PROJECT_VERSION}")
   target_link_libraries(occ PRIVATE occ_encode occ_flags CLI11::CLI11 nlohmann_json::nlohmann_json)
 endif()

@@ -19,6 +19,13 @@ static_assert(std::endian::native == std::endian::little, "only little-endian ho
 using Bytes = std::vector<uint8_t>;
 using ByteSpan = std::span<const uint8_t>;
 
+// Bytes of put_varint(value).
+constexpr uint64_t varint_bytes(uint64_t value) {
+  uint64_t n = 1;
+  for (; value >= 0x80; value >>= 7) ++n;
+  return n;
+}
+
 class ByteWriter {
  public:
   template <typename T>
@@ -37,6 +44,7 @@ class ByteWriter {
     bytes_.push_back(static_cast<uint8_t>(value));
   }
   void put_bytes(ByteSpan b) { put_array(b.data(), b.size()); }
+  void reserve(size_t bytes) { bytes_.reserve(bytes); }
   size_t size() const { return bytes_.size(); }
   ByteSpan span() const { return bytes_; }
   Bytes take() { return std::move(bytes_); }

@@ -2,6 +2,7 @@
 
 #include <oneapi/tbb/global_control.h>
 #include <oneapi/tbb/parallel_for.h>
+#include <oneapi/tbb/task_arena.h>
 
 #include "base/interrupt.h"
 
@@ -23,6 +24,8 @@ void parallel_for(size_t count, const std::function<void(size_t)>& body) {
       },
       tbb::simple_partitioner{});
 }
+
+void run_isolated(const std::function<void()>& body) { tbb::this_task_arena::isolate(body); }
 
 ThreadLimit::ThreadLimit(size_t threads)
     : control_(threads == 0 ? nullptr

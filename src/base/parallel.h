@@ -10,6 +10,9 @@ namespace occ {
 // rethrown. Checks for Ctrl-C (base/interrupt.h) between items.
 void parallel_for(size_t count, const std::function<void(size_t)>& body);
 
+// Runs body so that its parallel loops never pick up work of outer loops: for bodies that hold a lock.
+void run_isolated(const std::function<void()>& body);
+
 // Limits the whole process to `threads` (0: all cores) while it lives.
 class ThreadLimit {
  public:

@@ -144,14 +144,23 @@ void SafetensorsFile::read_raw(size_t i, uint64_t first, uint64_t count, void* o
   file_.read(offsets_[i] + first * size, out, count * size);
 }
 
-SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path, std::vector<OutTensor> tensors,
-                                     const std::map<std::string, std::string>& metadata, bool sync)
-    : file_(path, sync) {
+namespace {
+
+// The length field and header of a file, and where its data lies relative to their end.
+struct Layout {
+  Bytes head;
+  std::vector<uint64_t> offsets, sizes;  // of each tensor's data
+  uint64_t data_bytes = 0;
+};
+
+Layout lay_out(const std::string& path, const std::vector<OutTensor>& tensors,
+               const std::map<std::string, std::string>& metadata) {
+  Layout out;
   const auto quoted = [&](const std::string& text) {
     try {
       return json(text).dump();
     } catch (const json::exception&) {
-      throw_usage("{}: expected UTF-8 in names and metadata, found '{}'", path.string(), printable(text));
+      throw_usage("{}: expected UTF-8 in names and metadata, found '{}'", path, printable(text));
     }
   };
   std::set<std::string> names = {"__metadata__"};
@@ -160,15 +169,14 @@ SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path, std::vec
   for (const OutTensor& t : tensors) {
     const std::optional<uint64_t> bytes = tensor_bytes(t.shape, t.dtype);
     if (!bytes || *bytes > (uint64_t{1} << 62) - total) {
-      throw_usage("{}, tensor '{}': too large for one file, shape {}", path.string(), printable(t.name),
-                  shape_text(t.shape));
+      throw_usage("{}, tensor '{}': too large for one file, shape {}", path, printable(t.name), shape_text(t.shape));
     }
     if (!names.insert(t.name).second) {
-      throw_usage("{}, tensor '{}': name used twice or reserved", path.string(), printable(t.name));
+      throw_usage("{}, tensor '{}': name used twice or reserved", path, printable(t.name));
     }
     aligned = aligned && total % dtype_size(t.dtype) == 0;
-    offsets_.push_back(total);
-    sizes_.push_back(*bytes);
+    out.offsets.push_back(total);
+    out.sizes.push_back(*bytes);
     total += *bytes;
   }
   if (!aligned) {
@@ -178,8 +186,8 @@ SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path, std::vec
                      [&](size_t a, size_t b) { return dtype_size(tensors[a].dtype) > dtype_size(tensors[b].dtype); });
     uint64_t at = 0;
     for (const size_t i : order) {
-      offsets_[i] = at;
-      at += sizes_[i];
+      out.offsets[i] = at;
+      at += out.sizes[i];
     }
   }
   std::string header = "{";
@@ -190,23 +198,42 @@ SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path, std::vec
     header += ',';
   }
   for (size_t i = 0; i < tensors.size(); ++i) {
-    header +=
-        fmt::format(R"({}:{{"dtype":"{}","shape":{},"data_offsets":[{},{}]}},)", quoted(tensors[i].name),
-                    dtype_name(tensors[i].dtype), json(tensors[i].shape).dump(), offsets_[i], offsets_[i] + sizes_[i]);
+    header += fmt::format(R"({}:{{"dtype":"{}","shape":{},"data_offsets":[{},{}]}},)", quoted(tensors[i].name),
+                          dtype_name(tensors[i].dtype), json(tensors[i].shape).dump(), out.offsets[i],
+                          out.offsets[i] + out.sizes[i]);
   }
   if (header.back() == ',') header.pop_back();
   header += '}';
   header.resize((8 + header.size() + 63) / 64 * 64 - 8, ' ');
   if (header.size() > kMaxSafetensorsHeader) {
-    throw_usage("{}: header too large, expected at most {} bytes, found {}", path.string(), kMaxSafetensorsHeader,
+    throw_usage("{}: header too large, expected at most {} bytes, found {}", path, kMaxSafetensorsHeader,
                 header.size());
   }
-  ByteWriter length;
-  length.put<uint64_t>(header.size());
-  file_.write(length.span());
-  file_.write(header.data(), header.size());
+  out.data_bytes = total;
+  ByteWriter head;
+  head.put<uint64_t>(header.size());
+  head.put_array(header.data(), header.size());
+  out.head = head.take();
+  return out;
+}
+
+}  // namespace
+
+uint64_t safetensors_file_bytes(const std::vector<OutTensor>& tensors,
+                                const std::map<std::string, std::string>& metadata) {
+  const Layout layout = lay_out("safetensors", tensors, metadata);
+  return layout.head.size() + layout.data_bytes;
+}
+
+SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path, std::vector<OutTensor> tensors,
+                                     const std::map<std::string, std::string>& metadata, bool sync)
+    : file_(path, sync) {
+  Layout layout = lay_out(path.string(), tensors, metadata);
+  file_.write(layout.head);
+  offsets_ = std::move(layout.offsets);
+  sizes_ = std::move(layout.sizes);
   for (uint64_t& offset : offsets_) offset += file_.position();
-  file_bytes_ = file_.position() + total;
+  file_bytes_ = file_.position() + layout.data_bytes;
 }
 
 void SafetensorsWriter::write(const void* data, uint64_t bytes) {

@@ -39,6 +39,10 @@ class SafetensorsFile final : public TensorFile {
   std::map<std::string, std::string> metadata_;
 };
 
+// Bytes of the whole file that SafetensorsWriter makes of these tensors and metadata.
+uint64_t safetensors_file_bytes(const std::vector<OutTensor>& tensors,
+                                const std::map<std::string, std::string>& metadata);
+
 // Streams a file whose tensors are all known up front. The header lists them in the given order and is padded with
 // spaces so that data starts at a multiple of 64. Data lies in the given order too, unless that would put a tensor at a
 // multiple of less than its element size: then wider types come first (readers that map the file want that). Not
@@ -54,6 +58,7 @@ class SafetensorsWriter {
   // Position of tensor i's first byte in the file.
   uint64_t data_offset(size_t i) const { return offsets_[i]; }
   uint64_t file_bytes() const { return file_bytes_; }
+  const std::filesystem::path& temporary_path() const { return file_.temporary_path(); }
   void commit();
 
  private:

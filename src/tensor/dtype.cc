@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "simd/convert.h"
 
 namespace occ {
 namespace {
@@ -82,7 +83,8 @@ uint16_t f32_to_bf16_up(float value) {
   return static_cast<uint16_t>((bits + 0xffff) >> 16);
 }
 
-// Both directions by the exponent trick: a multiplication by a power of two does the (de)normalisation.
+// Both directions by the exponent trick: a multiplication by a power of two does the (de)normalisation. simd/convert.cc
+// does the same for many.
 float f16_to_f32(uint16_t half) {
   const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16;
   const uint32_t magnitude = static_cast<uint32_t>(half & 0x7fff) << 13;
@@ -111,9 +113,9 @@ void convert_to_f32(DType from, const void* in, float* out, size_t count) {
       if (count != 0) std::memcpy(out, in, count * sizeof(float));
       return;
     case DType::kF16:
-      return convert_each<uint16_t, float>(in, out, count, f16_to_f32);
+      return f16_to_f32_bulk(in, out, count);
     case DType::kBF16:
-      return convert_each<uint16_t, float>(in, out, count, bf16_to_f32);
+      return convert_each<uint16_t, float>(in, out, count, bf16_to_f32);  // compilers vectorise this one
     case DType::kF64:
       return cast_to_f32<double>(in, out, count);
     case DType::kI64:
@@ -143,7 +145,7 @@ void convert_from_f32(DType to, const float* in, void* out, size_t count) {
       if (count != 0) std::memcpy(out, in, count * sizeof(float));
       return;
     case DType::kF16:
-      return convert_each<float, uint16_t>(in, out, count, f32_to_f16);
+      return f32_to_f16_bulk(in, out, count);
     case DType::kBF16:
       return convert_each<float, uint16_t>(in, out, count, f32_to_bf16);
     case DType::kF64:

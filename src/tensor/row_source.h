@@ -7,6 +7,12 @@
 
 namespace occ {
 
+// Rows that hold 2^16 elements, the last of them included: the step in which values are hashed and measured.
+constexpr size_t chunk_rows(size_t cols) {
+  cols = cols == 0 ? 1 : cols;
+  return ((size_t{1} << 16) + cols - 1) / cols;
+}
+
 class RowSource {
  public:
   virtual ~RowSource() = default;

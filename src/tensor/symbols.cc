@@ -2,12 +2,12 @@
 
 #include <algorithm>
 
+#include "tensor/row_source.h"
+
 namespace occ {
 
 size_t tile_rows(const SymbolPlane& plane) {
-  constexpr size_t kTileSymbols = size_t{1} << 18;
-  const size_t cols = std::max<size_t>(plane.cols, 1);
-  const size_t rows = (kTileSymbols + cols - 1) / cols;
+  const size_t rows = 4 * chunk_rows(plane.cols);  // 2^18 symbols
   return plane.lines == LineAxis::kColumns ? std::max<size_t>(rows, 1024) : rows;
 }
 

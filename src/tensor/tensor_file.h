@@ -49,6 +49,9 @@ class TensorFile {
   virtual void read_f32(size_t i, uint64_t first, uint64_t count, float* out) const = 0;
   // The same elements as bytes of tensors()[i].dtype (block-quantized data is converted). Thread-safe.
   virtual void read_raw(size_t i, uint64_t first, uint64_t count, void* out) const = 0;
+  // Rows of the matrix (see matrix_shape) that are read together without waste: ranges of read_f32 should start at and
+  // span multiples of it (archives decode whole tiles).
+  virtual size_t read_granularity(size_t /*i*/) const { return 1; }
   virtual std::vector<SideFile> side_files() const { return {}; }
   // Bytes on disk of everything this was read from (all shards, without side files).
   virtual uint64_t file_bytes() const = 0;

@@ -18,6 +18,7 @@ struct TransformTraits {
   bool linear = false;     // forward is a linear map of each row; transform_hessian() works
   bool isometric = false;  // keeps norms
   bool row_local = true;   // a row of x depends on that row of the planes only, so that row panels stand alone
+  bool refines = false;    // refine() does something: children are fitted one after the other
 };
 
 class Transform {

@@ -1,0 +1,80 @@
+// Compressing files and matrices. Needs the library occ::encode.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "occ/error.h"
+#include "occ/matrix.h"
+
+namespace occ {
+
+// Done and total work in bytes of f32 input; called from several threads, one call at a time.
+using ProgressFn = std::function<void(const char* phase, uint64_t done, uint64_t total)>;
+
+struct CompressOptions {
+  std::string method = "rtn";  // name(params), see `occ methods`; ignored when `recipe` is given
+  std::string recipe;          // explicit pipeline; fixes the rate
+
+  // At most one of these; none: 4 bits.
+  std::optional<double> bits;    // bits per weight; for methods of fixed code width the width of a code
+  std::optional<double> ratio;   // input bits over file bits, every byte counted
+  std::optional<uint64_t> size;  // bytes of the file at most
+
+  // {glob, recipe | method | "keep"} for tensors whose name matches; the last match wins.
+  std::vector<std::pair<std::string, std::string>> tensors;
+  std::vector<std::string> keep;  // globs of tensors kept as they are
+
+  uint64_t seed = 0;
+  int effort = 5;       // 1 .. 9
+  size_t threads = 0;   // 0: all cores
+  bool resume = false;  // go on from the finished tensors of an interrupted run
+  bool force = false;   // replace an existing output
+  bool verify = true;   // re-read and fully decode what was written
+  bool sync = true;     // fsync before the output appears under its name
+  bool dry_run = false;
+  ProgressFn progress;
+};
+
+struct TensorReport {
+  std::string name;
+  std::vector<uint64_t> shape;
+  std::string dtype;        // in the source
+  std::string stored_type;  // type in the source where values were converted first, e.g. "Q4_K"
+  std::string recipe;       // empty: kept as it is
+  std::string note;         // why it was kept, or a fallback
+  uint64_t elements = 0;
+  uint64_t bytes = 0;  // all bytes of its blob or data; in a dry run an estimate (0: unknown until coded)
+  double nmse = 0;
+  double bpw() const { return elements == 0 ? 0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(elements); }
+};
+
+struct CompressReport {
+  std::vector<TensorReport> tensors;
+  std::vector<std::string> notes;  // everything that was done differently than asked
+  uint64_t elements = 0;
+  uint64_t input_bytes = 0;
+  uint64_t file_bytes = 0;  // of the archive; in a dry run an estimate (0: unknown)
+  double nmse = 0;          // over the coded tensors together
+  double seconds = 0;
+  bool verified = false;
+  double bpw() const {
+    return elements == 0 ? 0 : 8.0 * static_cast<double>(file_bytes) / static_cast<double>(elements);
+  }
+};
+
+// Compresses `input` (safetensors, HF folder, GGUF, npy, fvecs, ..., .occ) to the archive `output`. Throws Error; the
+// output appears only when complete. An interrupted run leaves `output`.part/ for `resume`.
+CompressReport compress_file(const std::filesystem::path& input, const std::filesystem::path& output,
+                             const CompressOptions& options = {});
+
+// One matrix in memory to an archive with one tensor `name`. Rate, recipe, seed, force and verify as above.
+CompressReport compress_matrix(MatrixView<const float> matrix, const std::string& name,
+                               const std::filesystem::path& output, const CompressOptions& options = {});
+
+}  // namespace occ

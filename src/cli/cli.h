@@ -1,0 +1,60 @@
+// What the commands share: global options, progress on a terminal, tables and JSON on stdout.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "metrics/distortion.h"
+#include "occ/compress.h"
+#include "tensor/tensor_file.h"
+
+namespace occ {
+
+struct Globals {
+  size_t threads = 0;
+  bool quiet = false;
+  bool verbose = false;
+};
+
+// One per command: adds a subcommand whose callback runs it.
+void add_compress(CLI::App& app, const Globals& globals);
+void add_decompress(CLI::App& app, const Globals& globals);
+void add_verify(CLI::App& app, const Globals& globals);
+void add_inspect(CLI::App& app, const Globals& globals);
+void add_compare(CLI::App& app, const Globals& globals);
+void add_methods(CLI::App& app, const Globals& globals);
+
+// Rate and time left on stderr, only when it is a terminal and not --quiet.
+ProgressFn progress_bar(const Globals& globals);
+// Ends the line of the bar, if there is one.
+void end_progress();
+
+// "45MB", "1.5GiB", "1000": bytes. Usage error otherwise.
+uint64_t parse_size(const std::string& text);
+
+std::string human_bytes(double bytes);                       // "44.9 MB"
+std::string shape_text(const std::vector<uint64_t>& shape);  // "576x1536"
+std::string number(double v, int digits = 4);                // short, "inf" and "-" included
+
+// Columns aligned, the first to the left, the others to the right; headings underlined by nothing but order.
+class Table {
+ public:
+  explicit Table(std::vector<std::string> headings) { rows_.push_back(std::move(headings)); }
+  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+  void print() const;
+
+ private:
+  std::vector<std::vector<std::string>> rows_;
+};
+
+// JSON has no infinity: null.
+nlohmann::ordered_json finite_or_null(double v);
+void print_json(const nlohmann::ordered_json& json);
+
+// Rows [row, row + rows) of tensor i in panels that decode without waste, for loops over whole tensors.
+size_t panel_rows(const TensorFile& file, size_t i);
+
+}  // namespace occ

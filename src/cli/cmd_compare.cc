@@ -1,0 +1,151 @@
+#include <cstdio>
+
+#include "base/error.h"
+#include "base/glob.h"
+#include "base/parallel.h"
+#include "cli/cli.h"
+#include "container/archive_file.h"
+
+namespace occ {
+namespace {
+
+using nlohmann::ordered_json;
+
+struct Arguments {
+  std::string a, b, tensor;
+  bool json = false;
+};
+
+struct Pair {
+  size_t a, b;
+  DistortionAccumulator distortion;
+};
+
+// Both tensors in panels that suit the second (usually the archive); merged in order.
+DistortionAccumulator measure(const TensorFile& a, size_t i, const TensorFile& b, size_t k,
+                              const std::function<void(uint64_t)>& progress) {
+  const Shape shape = matrix_shape(b.tensors()[k].shape);
+  const size_t panel = panel_rows(b, k);
+  std::vector<DistortionAccumulator> parts(shape.size() == 0 ? 0 : ceil_div(shape.rows, panel));
+  std::mutex mutex;
+  parallel_for(parts.size(), [&](size_t p) {
+    const size_t row = p * panel, rows = std::min(panel, shape.rows - row);
+    Matrix<float> x = Matrix<float>::uninitialized(rows, shape.cols);
+    Matrix<float> y = Matrix<float>::uninitialized(rows, shape.cols);
+    a.read_f32(i, row * shape.cols, x.size(), x.data());
+    b.read_f32(k, row * shape.cols, y.size(), y.data());
+    parts[p].add(x.view(), y.view());
+    const std::lock_guard lock(mutex);
+    progress(x.size());
+  });
+  DistortionAccumulator total;
+  for (const DistortionAccumulator& p : parts) total.merge(p);
+  return total;
+}
+
+std::vector<Pair> match(const TensorFile& a, const TensorFile& b, const std::string& glob,
+                        std::vector<std::string>* unmatched) {
+  std::vector<Pair> pairs;
+  const bool single = a.tensors().size() == 1 && b.tensors().size() == 1;
+  for (size_t i = 0; i < a.tensors().size(); ++i) {
+    const std::string& name = a.tensors()[i].name;
+    if (!glob.empty() && !glob_match(glob, name)) continue;
+    const size_t k = single ? 0 : b.find(name);
+    if (k == b.tensors().size()) {
+      unmatched->push_back(name);
+      continue;
+    }
+    if (a.tensors()[i].shape != b.tensors()[k].shape) {
+      throw_input("{}: tensor '{}': expected shape {} as in {}, found {}", b.path(), name,
+                  shape_text(a.tensors()[i].shape), a.path(), shape_text(b.tensors()[k].shape));
+    }
+    pairs.push_back({i, k, {}});
+  }
+  if (pairs.empty() && !glob.empty()) throw_usage("--tensor: '{}' matches no tensor of both inputs", glob);
+  if (pairs.empty()) throw_input("{} and {} have no tensor of the same name", a.path(), b.path());
+  return pairs;
+}
+
+ordered_json to_json(const DistortionAccumulator& d) {
+  return {{"mse", finite_or_null(d.mse())},         {"nmse", finite_or_null(d.nmse())},
+          {"sqnr_db", finite_or_null(d.sqnr_db())}, {"mae", finite_or_null(d.mae())},
+          {"mre", finite_or_null(d.mre())},         {"cosine", finite_or_null(d.cosine())},
+          {"max_abs", finite_or_null(d.max_abs())}, {"elements", d.elements()}};
+}
+
+std::vector<std::string> cells(const std::string& name, double bpw, const DistortionAccumulator& d) {
+  return {name,
+          number(bpw),
+          number(d.mse()),
+          number(d.nmse()),
+          number(d.sqnr_db()),
+          number(d.mae()),
+          number(d.mre()),
+          number(d.cosine(), 6),
+          number(d.max_abs())};
+}
+
+void run(const Arguments& args, const Globals& globals) {
+  const ThreadLimit limit(globals.threads);
+  const std::unique_ptr<TensorFile> a = open_any(args.a), b = open_any(args.b);
+  std::vector<std::string> unmatched;
+  std::vector<Pair> pairs = match(*a, *b, args.tensor, &unmatched);
+  uint64_t total_elements = 0, done = 0;
+  for (const Pair& p : pairs) total_elements += a->tensors()[p.a].elements();
+  const ProgressFn bar = progress_bar(globals);
+  DistortionAccumulator total;
+  uint64_t bytes = 0;
+  for (Pair& p : pairs) {
+    p.distortion = measure(*a, p.a, *b, p.b, [&](uint64_t n) {
+      done += n;
+      if (bar) bar("compare", done * sizeof(float), total_elements * sizeof(float));
+    });
+    total.merge(p.distortion);
+    bytes += b->tensors()[p.b].stored_bytes;
+  }
+  end_progress();
+  const auto bpw = [](uint64_t n_bytes, uint64_t n) {
+    return n == 0 ? 0.0 : 8.0 * static_cast<double>(n_bytes) / static_cast<double>(n);
+  };
+  // With every tensor compared the whole file is charged, headers and all.
+  const bool whole = pairs.size() == b->tensors().size();
+  const double total_bpw = bpw(whole ? b->file_bytes() : bytes, total_elements);
+  if (args.json) {
+    ordered_json out = {{"total", to_json(total)}};
+    out["total"]["bpw"] = total_bpw;
+    ordered_json tensors = ordered_json::array();
+    for (const Pair& p : pairs) {
+      ordered_json t = {{"name", a->tensors()[p.a].name}};
+      t.update(to_json(p.distortion));
+      t["bpw"] = bpw(b->tensors()[p.b].stored_bytes, p.distortion.elements());
+      tensors.push_back(std::move(t));
+    }
+    out["tensors"] = tensors;
+    if (!unmatched.empty()) out["only_in_a"] = unmatched;
+    return print_json(out);
+  }
+  for (const std::string& name : unmatched) std::printf("note: '%s' is only in %s\n", name.c_str(), args.a.c_str());
+  Table table({"tensor", "bpw", "mse", "nmse", "sqnr dB", "mae", "mre", "cosine", "max abs"});
+  if (!globals.quiet) {
+    for (const Pair& p : pairs) {
+      table.add(
+          cells(a->tensors()[p.a].name, bpw(b->tensors()[p.b].stored_bytes, p.distortion.elements()), p.distortion));
+    }
+  }
+  table.add(cells("total", total_bpw, total));
+  table.print();
+}
+
+}  // namespace
+
+void add_compare(CLI::App& app, const Globals& globals) {
+  CLI::App* cmd = app.add_subcommand("compare", "Errors of B against A, per tensor and in total");
+  auto a = std::make_shared<Arguments>();
+  cmd->add_option("A", a->a, "Reference: any input format or archive")->required();
+  cmd->add_option("B", a->b, "What is measured: any input format or archive")->required();
+  cmd->add_option("--tensor", a->tensor, "GLOB: only tensors whose name matches");
+  cmd->add_flag("--json", a->json, "One JSON document on stdout");
+  cmd->callback([a, &globals] { run(*a, globals); });
+}
+
+}  // namespace occ

@@ -1,0 +1,121 @@
+#include <cstdio>
+
+#include "base/error.h"
+#include "cli/cli.h"
+
+namespace occ {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr size_t kShortTable = 40;  // more tensors than this are listed with --verbose only
+
+struct Arguments {
+  std::string input, output, size;
+  std::vector<std::string> tensors;
+  bool no_verify = false, no_sync = false, json = false;
+  CompressOptions options;
+};
+
+void print_report_json(const Arguments& a, const CompressReport& r) {
+  ordered_json tensors = ordered_json::array();
+  for (const TensorReport& t : r.tensors) {
+    ordered_json item = {{"name", t.name},
+                         {"shape", t.shape},
+                         {"dtype", t.dtype},
+                         {"elements", t.elements},
+                         {"bytes", t.bytes},
+                         {"bpw", t.bpw()},
+                         {"recipe", t.recipe.empty() ? ordered_json() : ordered_json(t.recipe)},
+                         {"nmse", finite_or_null(t.nmse)}};
+    if (!t.stored_type.empty()) item["stored_type"] = t.stored_type;
+    if (!t.note.empty()) item["note"] = t.note;
+    tensors.push_back(std::move(item));
+  }
+  print_json({{"input", a.input},
+              {"output", a.output},
+              {"input_bytes", r.input_bytes},
+              {"file_bytes", r.file_bytes},
+              {"elements", r.elements},
+              {"bpw", r.bpw()},
+              {"nmse", finite_or_null(r.nmse)},
+              {"verified", r.verified},
+              {"dry_run", a.options.dry_run},
+              {"seconds", r.seconds},
+              {"notes", r.notes},
+              {"tensors", tensors}});
+}
+
+void print_report(const Arguments& a, const CompressReport& r, bool verbose) {
+  if (verbose || r.tensors.size() <= kShortTable) {
+    Table table({"tensor", "shape", "bytes", "bpw", "nmse", "coded as"});
+    for (const TensorReport& t : r.tensors) {
+      const bool kept = t.recipe.empty();
+      table.add({t.name, shape_text(t.shape), fmt::format("{}", t.bytes), number(t.bpw()),
+                 kept || a.options.dry_run ? "" : number(t.nmse), kept ? "kept: " + t.note : t.recipe});
+    }
+    table.print();
+    std::puts("");
+  }
+  for (const std::string& note : r.notes) std::printf("note: %s\n", note.c_str());
+  std::printf("%s -> %s: %s -> %s%s, %s bits per weight", a.input.c_str(), a.output.c_str(),
+              human_bytes(static_cast<double>(r.input_bytes)).c_str(), a.options.dry_run ? "about " : "",
+              human_bytes(static_cast<double>(r.file_bytes)).c_str(), number(r.bpw()).c_str());
+  if (a.options.dry_run) return static_cast<void>(std::puts(" (dry run, nothing written)"));
+  std::printf(", nmse %s, %s s, %s\n", number(r.nmse).c_str(), number(r.seconds, 3).c_str(),
+              r.verified ? "verified" : "not verified");
+}
+
+void run(Arguments& a, const Globals& globals) {
+  CompressOptions& o = a.options;
+  o.threads = globals.threads;
+  o.verify = !a.no_verify;
+  o.sync = !a.no_sync;
+  if (!a.size.empty()) o.size = parse_size(a.size);
+  for (const std::string& t : a.tensors) {
+    const size_t eq = t.find('=');
+    if (eq == std::string::npos) throw_usage("--tensor: expected GLOB=SPEC, found '{}'", t);
+    o.tensors.emplace_back(t.substr(0, eq), t.substr(eq + 1));
+  }
+  o.progress = progress_bar(globals);
+  const CompressReport r = compress_file(a.input, a.output, o);
+  end_progress();
+  if (a.json) {
+    print_report_json(a, r);
+  } else if (!globals.quiet) {
+    print_report(a, r, globals.verbose);
+  }
+}
+
+}  // namespace
+
+void add_compress(CLI::App& app, const Globals& globals) {
+  CLI::App* cmd = app.add_subcommand("compress", "Compress a checkpoint or matrix to a .occ archive");
+  auto a = std::make_shared<Arguments>();
+  cmd->add_option("input", a->input, "HF folder, .safetensors, .gguf, .npy, .fvecs, .bvecs, .ivecs or .occ")
+      ->required();
+  cmd->add_option("-o,--output", a->output, "Archive to write")->required();
+  auto* method =
+      cmd->add_option("--method", a->options.method, "Method, name(params), see 'occ methods'")->capture_default_str();
+  cmd->add_option("--recipe", a->options.recipe, "Explicit pipeline of stages, see 'occ methods'")->excludes(method);
+  cmd->add_option("--bits", a->options.bits, "Bits per weight (default 4); for rtn and lloyd the width of a code");
+  cmd->add_option("--ratio", a->options.ratio,
+                  "Input bytes over file bytes, every byte counted: a ceiling on the file");
+  cmd->add_option("--size", a->size, "Most bytes of the file, e.g. 45MB or 1.5GiB");
+  cmd->add_option("--tensor", a->tensors, "GLOB=SPEC: recipe, method or 'keep' for the tensors that match (repeatable)")
+      ->allow_extra_args(false);
+  cmd->add_option("--keep", a->options.keep, "GLOB of tensors to keep as they are (repeatable)")
+      ->allow_extra_args(false);
+  cmd->add_option("--seed", a->options.seed, "Seed of everything random")->capture_default_str();
+  cmd->add_option("--effort", a->options.effort, "1 (fast) to 9 (thorough)")->capture_default_str();
+  cmd->add_flag("--resume", a->options.resume, "Go on from the finished tensors of an interrupted run");
+  cmd->add_flag("--force", a->options.force, "Replace an existing output");
+  cmd->add_flag("--no-verify", a->no_verify, "Do not re-read and decode what was written");
+  cmd->add_flag("--no-sync", a->no_sync, "Do not wait until the output is on disk");
+  cmd->add_flag("--dry-run", a->options.dry_run, "Only print what would be done");
+  cmd->add_flag("--json", a->json, "One JSON document on stdout");
+  cmd->footer("Vectors, norms, biases and integers are kept as they are unless --tensor says otherwise.");
+  cmd->callback([a, &globals] { run(*a, globals); });
+}
+
+}  // namespace occ

@@ -1,0 +1,106 @@
+#include <cstdio>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/parallel.h"
+#include "cli/cli.h"
+#include "container/archive_file.h"
+#include "io/sink.h"
+
+namespace occ {
+namespace {
+
+struct Arguments {
+  std::string input, output, tensor, dtype;
+  bool force = false, no_sync = false;
+};
+
+DType output_dtype(const std::string& name) {
+  if (name == "f32") return DType::kF32;
+  if (name == "f16") return DType::kF16;
+  return DType::kBF16;
+}
+
+// All of tensor i in order: a few panels decoded at a time, each by one thread.
+void write_tensor(const TensorFile& file, size_t i, DType dtype, TensorSink& sink,
+                  const std::function<void(uint64_t)>& progress) {
+  const TensorInfo& info = file.tensors()[i];
+  const uint64_t elements = info.elements();
+  if (elements == 0) return;
+  const Shape shape = matrix_shape(info.shape);
+  const uint64_t panel = panel_rows(file, i) * shape.cols;
+  const size_t at_once = 4 * max_threads();
+  std::vector<Bytes> panels(at_once);
+  for (uint64_t start = 0; start < elements; start += panel * at_once) {
+    const size_t count = std::min<uint64_t>(at_once, ceil_div(elements - start, panel));
+    parallel_for(count, [&](size_t p) {
+      const uint64_t first = start + p * panel;
+      const uint64_t n = std::min(panel, elements - first);
+      panels[p].resize(n * dtype_size(dtype));
+      if (dtype == info.dtype) return file.read_raw(i, first, n, panels[p].data());
+      std::vector<float> values(n);
+      file.read_f32(i, first, n, values.data());
+      convert_from_f32(dtype, values.data(), panels[p].data(), n);
+    });
+    for (size_t p = 0; p < count; ++p) {
+      sink.write(panels[p].data(), panels[p].size());
+      progress(panels[p].size());
+    }
+  }
+}
+
+void run(const Arguments& a, const Globals& globals) {
+  const ThreadLimit limit(globals.threads);
+  const std::unique_ptr<TensorFile> file = open_any(a.input);
+  std::vector<size_t> chosen;
+  std::vector<OutTensor> tensors;
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < file->tensors().size(); ++i) {
+    const TensorInfo& t = file->tensors()[i];
+    if (!a.tensor.empty() && t.name != a.tensor) continue;
+    const DType dtype = !a.dtype.empty() && is_float(t.dtype) ? output_dtype(a.dtype) : t.dtype;
+    chosen.push_back(i);
+    tensors.push_back({t.name, dtype, t.shape});
+    bytes += t.elements() * dtype_size(dtype);
+  }
+  if (chosen.empty() && !a.tensor.empty()) throw_usage("--tensor: {} has no tensor '{}'", a.input, a.tensor);
+  require_writable_target(a.output, a.force);
+  require_free_space(a.output, bytes);
+  SinkOptions options;
+  options.side_files = file->side_files();
+  options.sync = !a.no_sync;
+  const std::unique_ptr<TensorSink> sink = make_tensor_sink(a.output, std::move(options));
+  sink->begin(tensors);
+  const ProgressFn bar = progress_bar(globals);
+  uint64_t done = 0;
+  for (size_t k = 0; k < chosen.size(); ++k) {
+    write_tensor(*file, chosen[k], tensors[k].dtype, *sink, [&](uint64_t n) {
+      done += n;
+      if (bar) bar("write", done, bytes);
+    });
+  }
+  sink->commit();
+  end_progress();
+  if (!globals.quiet) {
+    std::printf("%s -> %s: %zu tensors, %s of values\n", a.input.c_str(), a.output.c_str(), chosen.size(),
+                human_bytes(static_cast<double>(bytes)).c_str());
+  }
+}
+
+}  // namespace
+
+void add_decompress(CLI::App& app, const Globals& globals) {
+  CLI::App* cmd = app.add_subcommand("decompress", "Restore an archive, or convert between formats");
+  auto a = std::make_shared<Arguments>();
+  cmd->add_option("input", a->input, "Archive or any input format")->required();
+  cmd->add_option("-o,--output", a->output, ".safetensors, .npy, .fvecs, .gguf, or a folder (Hugging Face layout)")
+      ->required();
+  cmd->add_option("--tensor", a->tensor, "Only this tensor");
+  cmd->add_option("--dtype", a->dtype, "Float type of the output (default: the source's)")
+      ->check(CLI::IsMember({"f32", "f16", "bf16"}));
+  cmd->add_flag("--force", a->force, "Replace an existing output");
+  cmd->add_flag("--no-sync", a->no_sync, "Do not wait until the output is on disk");
+  cmd->callback([a, &globals] { run(*a, globals); });
+}
+
+}  // namespace occ

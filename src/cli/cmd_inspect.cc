@@ -1,0 +1,150 @@
+#include <cmath>
+#include <cstdio>
+
+#include "base/error.h"
+#include "base/glob.h"
+#include "cli/cli.h"
+#include "container/archive_file.h"
+#include "metrics/limits.h"
+
+namespace occ {
+namespace {
+
+using nlohmann::ordered_json;
+
+bool is_embedding(const std::string& name) {
+  for (const char* p : {"*embed*", "*embd*", "*wte*", "*wpe*", "*lm_head*", "output.weight"}) {
+    if (glob_match(p, name)) return true;
+  }
+  return false;
+}
+
+struct Row {
+  const TensorInfo* info;
+  uint64_t bytes;
+  const TensorRecord* record;  // of an archive; null otherwise
+  std::vector<std::pair<std::string, uint64_t>> planes;
+  bool coded() const { return record != nullptr && record->coded(); }
+  double bpw() const {
+    const uint64_t n = info->elements();
+    return n == 0 ? 0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(n);
+  }
+};
+
+struct Totals {
+  uint64_t elements = 0, bytes = 0;
+  void add(const Row& r) {
+    elements += r.info->elements();
+    bytes += r.bytes;
+  }
+  double bpw(uint64_t all_bytes) const {
+    return elements == 0 ? 0 : 8.0 * static_cast<double>(all_bytes) / static_cast<double>(elements);
+  }
+};
+
+void run(const std::string& input, bool limits, bool json, const Globals& globals) {
+  const std::unique_ptr<TensorFile> file = open_any(input);
+  const auto* archive = dynamic_cast<const ArchiveFile*>(file.get());
+  if (limits && archive == nullptr) throw_usage("--limits: {} is no archive", input);
+  std::vector<Row> rows;
+  Totals all, inner;  // inner: without embeddings and head
+  for (size_t i = 0; i < file->tensors().size(); ++i) {
+    Row r{&file->tensors()[i], file->tensors()[i].stored_bytes, archive ? &archive->record(i) : nullptr, {}};
+    if (r.coded()) r.planes = archive->planes(i);
+    all.add(r);
+    if (!is_embedding(r.info->name)) inner.add(r);
+    rows.push_back(std::move(r));
+  }
+  uint64_t side_bytes = 0;  // as stored
+  if (archive != nullptr) side_bytes = archive->side_file_bytes();
+  const uint64_t file_bytes = file->file_bytes();
+
+  if (json) {
+    ordered_json tensors = ordered_json::array();
+    for (const Row& r : rows) {
+      ordered_json t = {{"name", r.info->name},
+                        {"shape", r.info->shape},
+                        {"dtype", dtype_name(r.info->dtype)},
+                        {"bytes", r.bytes},
+                        {"bpw", r.bpw()},
+                        {"recipe", r.coded() ? ordered_json(r.record->recipe) : ordered_json()}};
+      if (archive == nullptr && !r.info->stored_type.empty()) t["stored_type"] = r.info->stored_type;
+      ordered_json planes = ordered_json::array();
+      for (const auto& [name, bytes] : r.planes) planes.push_back({{"name", name}, {"bytes", bytes}});
+      t["planes"] = planes;
+      if (limits && r.coded()) {
+        const double limit = gaussian_rate(r.record->nmse);
+        t["nmse"] = finite_or_null(r.record->nmse);
+        t["limit_bpw"] = finite_or_null(limit);
+        t["gap_bits"] = finite_or_null(r.bpw() - limit);
+        t["gap_db"] = finite_or_null(gap_db(r.bpw(), r.record->nmse));
+      }
+      tensors.push_back(std::move(t));
+    }
+    ordered_json out = {{"file_bytes", file_bytes},
+                        {"elements", all.elements},
+                        {"bpw", all.bpw(file_bytes)},
+                        {"bpw_without_files", all.bpw(file_bytes - side_bytes)},
+                        {"bpw_without_embeddings", inner.bpw(inner.bytes)},
+                        {"format", file->format()}};
+    if (archive != nullptr) {
+      out["version"] = archive->index().version;
+      out["tool"] = archive->index().tool;
+      out["seed"] = archive->index().seed;
+      out["source_format"] = archive->index().source_format;
+    }
+    out["tensors"] = tensors;
+    return print_json(out);
+  }
+
+  std::vector<std::string> headings = {"tensor", "shape", "type", "bytes", "bpw"};
+  if (limits) headings.insert(headings.end(), {"nmse", "limit bpw", "gap bits", "gap dB"});
+  if (archive != nullptr) headings.emplace_back("recipe");
+  Table table(headings);
+  for (const Row& r : rows) {
+    std::string type(dtype_name(r.info->dtype));
+    if (archive == nullptr && !r.info->stored_type.empty()) type = r.info->stored_type;
+    std::vector<std::string> line = {r.info->name, shape_text(r.info->shape), type, fmt::format("{}", r.bytes),
+                                     number(r.bpw())};
+    if (limits && r.coded()) {
+      const double limit = gaussian_rate(r.record->nmse);
+      for (const double v : {r.record->nmse, limit, r.bpw() - limit, gap_db(r.bpw(), r.record->nmse)}) {
+        line.push_back(number(v));
+      }
+    } else if (limits) {
+      line.insert(line.end(), 4, "");
+    }
+    if (archive != nullptr) line.push_back(r.coded() ? r.record->recipe : "kept");
+    table.add(line);
+    if (globals.verbose) {
+      for (const auto& [name, bytes] : r.planes) table.add({"  " + name, "", "", fmt::format("{}", bytes), ""});
+    }
+  }
+  table.print();
+  std::printf("\n%s (%s): %zu tensors, %llu elements, %s, %s bits per weight", input.c_str(), file->format().c_str(),
+              rows.size(), static_cast<unsigned long long>(all.elements),
+              human_bytes(static_cast<double>(file_bytes)).c_str(), number(all.bpw(file_bytes)).c_str());
+  if (side_bytes > 0) std::printf(" (%s without its other files)", number(all.bpw(file_bytes - side_bytes)).c_str());
+  if (inner.elements != all.elements && inner.elements > 0) {
+    std::printf(", %s without embeddings and head", number(inner.bpw(inner.bytes)).c_str());
+  }
+  std::puts("");
+}
+
+}  // namespace
+
+void add_inspect(CLI::App& app, const Globals& globals) {
+  struct Arguments {
+    std::string input;
+    bool limits = false, json = false;
+  };
+  CLI::App* cmd =
+      app.add_subcommand("inspect", "List the tensors of any input or archive, with every byte accounted for");
+  auto a = std::make_shared<Arguments>();
+  cmd->add_option("file", a->input, "Any input format or archive")->required();
+  cmd->add_flag("--limits", a->limits, "Distance of every coded tensor from the Gaussian rate-distortion limit");
+  cmd->add_flag("--json", a->json, "One JSON document on stdout");
+  cmd->callback([a, &globals] { run(a->input, a->limits, a->json, globals); });
+}
+
+}  // namespace occ

@@ -1,0 +1,83 @@
+// occ: the command line. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 corrupt or unsupported input.
+#include <cstdio>
+#include <new>
+
+#include "base/error.h"
+#include "base/interrupt.h"
+#include "cli/cli.h"
+#include "simd/simd.h"
+
+namespace occ {
+namespace {
+
+int exit_code(ErrorKind kind) {
+  switch (kind) {
+    case ErrorKind::kFailed:
+      return 1;
+    case ErrorKind::kUsage:
+      return 2;
+    case ErrorKind::kInput:
+      return 3;
+  }
+  return 1;
+}
+
+const CLI::App* chosen_command(const CLI::App& app) {
+  const auto chosen = app.get_subcommands();
+  return chosen.empty() ? &app : chosen.front();
+}
+
+int fail(int code, const std::string& message) {
+  end_progress();
+  std::fprintf(stderr, "error: %s\n", message.c_str());
+  return code;
+}
+
+int run(int argc, char** argv) {
+  CLI::App app{
+      "occ compresses the weights of language models and other large matrices by choosing the right coordinate system.",
+      "occ"};
+  app.set_version_flag("--version", "occ " OCC_VERSION);
+  app.require_subcommand(1);
+  app.fallthrough();
+  Globals globals;
+  app.add_option("--threads", globals.threads, "Threads to use (default: all cores)");
+  app.add_flag("-q,--quiet", globals.quiet, "No progress, no tables");
+  app.add_flag("-v,--verbose", globals.verbose, "More detail in tables");
+  app.footer("Exit codes: 0 done, 1 failed, 2 wrong usage, 3 corrupt or unsupported input.");
+  add_compress(app, globals);
+  add_decompress(app, globals);
+  add_verify(app, globals);
+  add_inspect(app, globals);
+  add_compare(app, globals);
+  add_methods(app, globals);
+  try {
+    apply_simd_limit_from_env();
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    if (e.get_exit_code() == 0) return app.exit(e);  // --help, --version
+    fail(2, e.what());
+    std::fputs(("\n" + chosen_command(app)->help()).c_str(), stderr);
+    return 2;
+  } catch (const Error& e) {
+    fail(exit_code(e.kind()), e.what());
+    if (e.kind() == ErrorKind::kUsage) {
+      std::fprintf(stderr, "see: occ %s --help\n",
+                   chosen_command(app) == &app ? "" : chosen_command(app)->get_name().c_str());
+    }
+    return exit_code(e.kind());
+  } catch (const std::bad_alloc&) {
+    return fail(1, "out of memory");
+  } catch (const std::exception& e) {
+    return fail(1, e.what());
+  }
+  return std::fflush(stdout) == 0 ? 0 : fail(1, "stdout: cannot be written");
+}
+
+}  // namespace
+}  // namespace occ
+
+int main(int argc, char** argv) {
+  occ::install_interrupt_handler();
+  return occ::run(argc, argv);
+}

@@ -1,0 +1,404 @@
+// The job: plan, code every tensor into a part, choose rates, join the parts to an archive, verify it, give it its
+// name.
+#include "occ/compress.h"
+
+#include <zstd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <map>
+#include <mutex>
+#include <unordered_map>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/interrupt.h"
+#include "base/parallel.h"
+#include "compress/encode.h"
+#include "compress/part_store.h"
+#include "compress/plan.h"
+#include "container/archive_file.h"
+#include "io/safetensors.h"
+
+namespace occ {
+namespace {
+
+constexpr const char* kTool = "occ " OCC_VERSION;
+constexpr int kZstdLevel = 19;
+constexpr int kSizeAttempts = 4;
+constexpr double kDefaultBits = 4;
+
+// Adds up work done by any thread and passes it on, one call at a time.
+class Meter {
+ public:
+  explicit Meter(const ProgressFn& fn) : fn_(fn) {}
+  void start(const char* phase, uint64_t total) {
+    const std::lock_guard lock(mutex_);
+    phase_ = phase;
+    done_ = 0;
+    total_ = total;
+    if (fn_) fn_(phase_, done_, total_);
+  }
+  void add(uint64_t bytes) {
+    if (!fn_) return;
+    const std::lock_guard lock(mutex_);
+    done_ += bytes;
+    fn_(phase_, done_, total_);
+  }
+
+ private:
+  const ProgressFn& fn_;
+  std::mutex mutex_;
+  const char* phase_ = "";
+  uint64_t done_ = 0, total_ = 0;
+};
+
+// Six digits are plenty for a report and keep the index small.
+double rounded(double v) { return std::isfinite(v) ? std::stod(fmt::format("{:.6g}", v)) : v; }
+
+void check_options(const CompressOptions& o) {
+  if (o.bits.has_value() + o.ratio.has_value() + o.size.has_value() > 1) {
+    throw_usage("expected at most one of --bits, --ratio and --size");
+  }
+  if (!o.recipe.empty() && (o.bits || o.ratio || o.size)) {
+    throw_usage("--recipe fixes the rate itself, it does not go with --bits, --ratio or --size");
+  }
+  if (o.ratio && !(*o.ratio > 0 && std::isfinite(*o.ratio))) throw_usage("--ratio: expected a positive number");
+  if (o.effort < 1 || o.effort > 9) throw_usage("--effort: expected 1 to 9, found {}", o.effort);
+}
+
+// One matrix in memory as a file with one tensor.
+class MatrixFile final : public TensorFile {
+ public:
+  MatrixFile(MatrixView<const float> matrix, const std::string& name) : matrix_(matrix) {
+    infos_.push_back({name, {matrix.rows(), matrix.cols()}, DType::kF32, "", matrix.size() * sizeof(float)});
+  }
+  std::string path() const override { return "matrix '" + infos_[0].name + "'"; }
+  std::string format() const override { return "matrix"; }
+  const std::vector<TensorInfo>& tensors() const override { return infos_; }
+  void read_f32(size_t, uint64_t first, uint64_t count, float* out) const override {
+    for (uint64_t done = 0; done < count;) {
+      const uint64_t row = (first + done) / matrix_.cols(), col = (first + done) % matrix_.cols();
+      const uint64_t n = std::min<uint64_t>(count - done, matrix_.cols() - col);
+      std::copy_n(matrix_.row(row) + col, n, out + done);
+      done += n;
+    }
+  }
+  void read_raw(size_t i, uint64_t first, uint64_t count, void* out) const override {
+    read_f32(i, first, count, static_cast<float*>(out));
+  }
+  uint64_t file_bytes() const override { return infos_[0].stored_bytes; }
+
+ private:
+  MatrixView<const float> matrix_;
+  std::vector<TensorInfo> infos_;
+};
+
+class CompressJob {
+ public:
+  CompressJob(const TensorFile& source, const std::filesystem::path& output, const CompressOptions& options)
+      : source_(source), output_(output), options_(options), meter_(options.progress) {
+    check_options(options);
+    plan_ = plan_tensors(source, options);
+    parts_.resize(plan_.size());
+    for (const SideFile& f : source.side_files()) add_side_file(f);
+  }
+
+  CompressReport run() {
+    const auto start = std::chrono::steady_clock::now();
+    if (options_.dry_run) {
+      plan_rates();
+      return report(file_size(plan_));
+    }
+    require_writable_target(output_, options_.force);
+    store_.emplace(output_, describe(), options_.resume, options_.force);
+    hash_kept();
+    encode_all();
+    const uint64_t bytes = join();
+    store_->remove();
+    CompressReport out = report(bytes);
+    out.verified = options_.verify;
+    out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return out;
+  }
+
+ private:
+  const TensorInfo& info(size_t i) const { return source_.tensors()[i]; }
+  std::string where(size_t i) const { return fmt::format("{}: tensor '{}'", source_.path(), info(i).name); }
+
+  // The whole file's ceiling in bytes, or 0.
+  uint64_t ceiling() const {
+    if (options_.size) return *options_.size;
+    if (!options_.ratio) return 0;
+    double bits = 0;
+    for (const TensorInfo& t : source_.tensors()) {
+      bits += 8.0 * static_cast<double>(t.stored_bytes);
+    }
+    return static_cast<uint64_t>(bits / 8 / *options_.ratio);
+  }
+
+  // Everything that decides the bytes of the parts.
+  std::string describe() const {
+    std::string out =
+        fmt::format("{}\nformat {}\ninput {} {}\n", kTool, kFormatVersion, source_.path(), source_.file_bytes());
+    std::error_code ec;
+    const auto time = std::filesystem::last_write_time(source_.path(), ec);
+    if (!ec) out += fmt::format("modified {}\n", time.time_since_epoch().count());
+    out += fmt::format("rate {} {} {}\n", options_.bits.value_or(0), options_.ratio.value_or(0),
+                       options_.size.value_or(0));
+    out += fmt::format("seed {} effort {}\n", options_.seed, options_.effort);
+    for (const PlannedTensor& t : plan_) {
+      out += fmt::format("{} {}\n", info(t.index).name, t.method ? t.method->print() : t.kept() ? "keep" : t.recipe);
+    }
+    return out;
+  }
+
+  void add_side_file(const SideFile& f) {
+    Bytes packed(ZSTD_compressBound(f.bytes.size()));
+    const size_t n = ZSTD_compress(packed.data(), packed.size(), f.bytes.data(), f.bytes.size(), kZstdLevel);
+    OCC_CHECK(!ZSTD_isError(n));
+    packed.resize(n);
+    files_.push_back({f.name, f.bytes.size(), hash64(packed)});
+    file_bytes_.push_back(std::move(packed));
+  }
+
+  void plan_rates() {
+    const uint64_t most = ceiling();
+    if (most == 0) return plan_fixed_bits(plan_, options_.bits.value_or(kDefaultBits));
+    if (target_ == 0) target_ = most;
+    plan_to_size(plan_, target_, [this](const auto& plan) { return file_size(plan); });
+  }
+
+  // Exact once all tensors are coded; before that blobs are predicted (and a guess where they cannot be).
+  uint64_t file_size(const std::vector<PlannedTensor>& plan) {
+    std::vector<uint64_t> sizes;
+    for (const PlannedTensor& t : plan) {
+      const std::optional<Part>& part = parts_[t.index];
+      sizes.push_back(t.kept()                                  ? 0
+                      : part && part->record.recipe == t.recipe ? part->blob_bytes
+                                                                : predict(t.recipe, t.shape));
+    }
+    const auto [tensors, index] = layout(plan, sizes);
+    return safetensors_file_bytes(tensors, metadata(index));
+  }
+
+  uint64_t predict(const std::string& recipe, Shape shape) {
+    const auto [it, is_new] = predicted_.try_emplace(fmt::format("{} {} {}", shape.rows, shape.cols, recipe), 0);
+    if (is_new) it->second = predict_blob_bytes(Recipe::parse(recipe), shape);
+    return it->second;
+  }
+
+  // Blobs first (multiples of 64 bytes, so all of them are aligned), kept tensors by falling element size, then files.
+  std::pair<std::vector<OutTensor>, ArchiveIndex> layout(const std::vector<PlannedTensor>& plan,
+                                                         const std::vector<uint64_t>& blob_sizes) const {
+    ArchiveIndex index;
+    index.tool = kTool;
+    index.seed = options_.seed;
+    index.source_format = source_.format();
+    index.files = files_;
+    std::vector<OutTensor> blobs, kept;
+    std::vector<uint64_t> source_hashes;
+    for (size_t k = 0; k < plan.size(); ++k) {
+      const TensorInfo& t = info(plan[k].index);
+      const std::optional<Part>& part = parts_[plan[k].index];
+      TensorRecord r;
+      if (part && part->record.recipe == plan[k].recipe) {
+        r = part->record;
+      } else {
+        r.name = t.name, r.shape = t.shape, r.dtype = t.dtype, r.recipe = plan[k].recipe;
+        r.nmse = 0.0123456;  // as long as most
+      }
+      source_hashes.push_back(part ? part->source_hash : 0);
+      (r.coded() ? blobs : kept)
+          .push_back(r.coded() ? OutTensor{t.name, DType::kU8, {blob_sizes[k]}} : OutTensor{t.name, t.dtype, t.shape});
+      index.tensors.push_back(std::move(r));
+    }
+    index.source_hash = hash_of_chunks(source_hashes);
+    std::stable_sort(kept.begin(), kept.end(),
+                     [](const OutTensor& a, const OutTensor& b) { return dtype_size(a.dtype) > dtype_size(b.dtype); });
+    blobs.insert(blobs.end(), kept.begin(), kept.end());
+    for (size_t f = 0; f < files_.size(); ++f) {
+      blobs.push_back({kSideFilePrefix + files_[f].name, DType::kU8, {file_bytes_[f].size()}});
+    }
+    return {std::move(blobs), std::move(index)};
+  }
+
+  static std::map<std::string, std::string> metadata(const ArchiveIndex& index) {
+    const std::string text = print_index(index);
+    return {{kIndexKey, text}, {kCheckKey, hash_hex(hash64(std::string_view(text)))}};
+  }
+
+  Bytes read_kept(size_t i) const {
+    Bytes raw(info(i).elements() * dtype_size(info(i).dtype));
+    source_.read_raw(i, 0, info(i).elements(), raw.data());
+    return raw;
+  }
+
+  void hash_kept() {
+    for (const PlannedTensor& t : plan_) {
+      if (!t.kept()) continue;
+      throw_if_interrupted();
+      const TensorInfo& in = info(t.index);
+      const Bytes raw = read_kept(t.index);
+      Part part;
+      part.record.name = in.name, part.record.shape = in.shape, part.record.dtype = in.dtype;
+      part.record.checksum = tensor_checksum(part.record, raw);
+      part.source_hash = hash64(raw);
+      parts_[t.index] = std::move(part);
+    }
+  }
+
+  void encode_all() {
+    uint64_t total = 0;
+    for (const PlannedTensor& t : plan_) total += t.kept() ? 0 : t.shape.size() * sizeof(float);
+    require_free_space(output_, total / 4);
+    meter_.start("compress", total);
+    for (const PlannedTensor& t : plan_) {  // fixed recipes first: their sizes decide what is left for the others
+      if (!t.method && !t.kept()) encode(t);
+    }
+    for (int attempt = 0; attempt < kSizeAttempts; ++attempt) {
+      plan_rates();
+      for (const PlannedTensor& t : plan_) {
+        if (t.method) encode(t);
+      }
+      const uint64_t size = file_size(plan_), most = ceiling();
+      if (most == 0 || size <= most) return;
+      target_ -= std::min(target_ - 1, size - most);  // side information was larger than predicted
+    }
+    throw_failed("{}: no file of at most {} bytes was found in {} attempts", output_.string(), ceiling(),
+                 kSizeAttempts);
+  }
+
+  void encode(const PlannedTensor& t) {
+    const uint64_t work = t.shape.size() * sizeof(float);
+    std::optional<Part>& part = parts_[t.index];
+    if (!part) part = store_->find(t.index);
+    if (part && part->record.recipe == t.recipe && part->record.name == info(t.index).name) return meter_.add(work);
+
+    part.emplace();
+    FitContext ctx;
+    ctx.seed = options_.seed;
+    ctx.effort = options_.effort;
+    ctx.fallbacks = &part->notes;
+    const EncodedMatrix m = encode_matrix(Recipe::parse(t.recipe), TensorRows(source_, t.index), ctx, where(t.index),
+                                          [this](uint64_t bytes) { meter_.add(bytes); });
+    TensorRecord& r = part->record;
+    r.name = info(t.index).name, r.shape = info(t.index).shape, r.dtype = info(t.index).dtype, r.recipe = t.recipe;
+    r.nmse = rounded(m.distortion.nmse());
+    r.decoded_hash = m.decoded_hash;
+    r.checksum = tensor_checksum(r, m.blob);
+    part->source_hash = m.source_hash;
+    part->sum_squares = m.distortion.reference_energy();
+    part->sum_errors = m.distortion.squared_error();
+    part->blob_bytes = m.blob.size();
+    store_->save(t.index, *part, m.blob);
+  }
+
+  uint64_t join() {
+    std::vector<uint64_t> sizes;
+    std::unordered_map<std::string, size_t> sources;
+    for (const PlannedTensor& t : plan_) {
+      sizes.push_back(parts_[t.index]->blob_bytes);
+      sources[info(t.index).name] = t.index;
+    }
+    const auto [tensors, index] = layout(plan_, sizes);
+    const std::map<std::string, std::string> meta = metadata(index);
+    require_free_space(output_, safetensors_file_bytes(tensors, meta));
+    SafetensorsWriter writer(output_, tensors, meta, options_.sync);
+    meter_.start("write", writer.file_bytes());
+    for (size_t k = 0; k < plan_.size(); ++k) {
+      throw_if_interrupted();
+      const size_t i = sources.at(tensors[k].name);
+      const Bytes data = parts_[i]->record.coded() ? store_->read_blob(i) : read_kept(i);
+      writer.write(data.data(), data.size());
+      meter_.add(data.size());
+    }
+    for (const Bytes& file : file_bytes_) writer.write(file.data(), file.size());
+    if (options_.verify) {
+      uint64_t total = 0;
+      for (const PlannedTensor& t : plan_) total += t.shape.size() * sizeof(float);
+      meter_.start("verify", total);
+      ArchiveFile(writer.temporary_path()).verify([this](uint64_t bytes) { meter_.add(bytes); });
+    }
+    writer.commit();
+    return writer.file_bytes();
+  }
+
+  CompressReport report(uint64_t file_bytes) {
+    CompressReport out;
+    out.input_bytes = source_.file_bytes();
+    out.file_bytes = file_bytes;
+    double errors = 0, squares = 0;
+    for (const PlannedTensor& t : plan_) {
+      const TensorInfo& in = info(t.index);
+      const std::optional<Part>& part = parts_[t.index];
+      TensorReport r{in.name, in.shape, std::string(dtype_name(in.dtype)), in.stored_type, t.recipe, t.note};
+      r.elements = in.elements();
+      r.bytes = t.kept() ? in.elements() * dtype_size(in.dtype) : part ? part->blob_bytes : predict(t.recipe, t.shape);
+      if (part && !t.kept()) {
+        r.nmse = part->record.nmse;
+        errors += part->sum_errors;
+        squares += part->sum_squares;
+        for (const std::string& note : part->notes) {
+          r.note += (r.note.empty() ? "" : "; ") + note;
+          out.notes.push_back(in.name + ": " + note);
+        }
+      }
+      if (t.kept() && !in.stored_type.empty()) r.note += fmt::format(", {} converted to {}", in.stored_type, r.dtype);
+      out.elements += r.elements;
+      out.tensors.push_back(std::move(r));
+    }
+    out.nmse = squares > 0 ? errors / squares : 0;
+    add_notes(&out);
+    return out;
+  }
+
+  void add_notes(CompressReport* out) const {
+    size_t kept = 0, converted = 0;
+    for (const TensorReport& t : out->tensors) {
+      kept += t.recipe.empty();
+      converted += !t.stored_type.empty() && source_.format() == "gguf";
+    }
+    if (kept > 0) out->notes.push_back(fmt::format("{} of {} tensors are kept as they are", kept, out->tensors.size()));
+    if (converted > 0) {
+      out->notes.push_back(
+          fmt::format("{} tensors were block-quantized in the input and are dequantized first", converted));
+    }
+    if (source_.format() == "occ") {
+      out->notes.push_back("the input is an archive: errors are measured against its decoded values");
+    }
+  }
+
+  const TensorFile& source_;
+  const std::filesystem::path output_;
+  const CompressOptions& options_;
+  Meter meter_;
+  std::vector<PlannedTensor> plan_;
+  std::vector<std::optional<Part>> parts_;  // by tensor of the source
+  std::vector<FileRecord> files_;
+  std::vector<Bytes> file_bytes_;  // zstd-compressed
+  std::optional<PartStore> store_;
+  std::unordered_map<std::string, uint64_t> predicted_;
+  uint64_t target_ = 0;  // bytes aimed at; below the ceiling after an attempt that was too large
+};
+
+}  // namespace
+
+CompressReport compress_file(const std::filesystem::path& input, const std::filesystem::path& output,
+                             const CompressOptions& options) {
+  const ThreadLimit limit(options.threads);
+  const std::unique_ptr<TensorFile> source = open_any(input);
+  return CompressJob(*source, output, options).run();
+}
+
+CompressReport compress_matrix(MatrixView<const float> matrix, const std::string& name,
+                               const std::filesystem::path& output, const CompressOptions& options) {
+  const ThreadLimit limit(options.threads);
+  const MatrixFile source(matrix, name);
+  return CompressJob(source, output, options).run();
+}
+
+}  // namespace occ

@@ -1,0 +1,298 @@
+#include "occ/compress.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+#include <limits>
+
+#include "base/file.h"
+#include "base/rng.h"
+#include "compress/encode.h"
+#include "compress/part_store.h"
+#include "compress/plan.h"
+#include "container/archive_file.h"
+#include "test_data.h"
+
+namespace occ {
+namespace {
+
+using testing::HasSubstr;
+
+Matrix<float> gaussian(size_t rows, size_t cols, uint64_t seed = 1) {
+  Matrix<float> x(rows, cols);
+  Rng rng(seed);
+  for (size_t i = 0; i < x.size(); ++i) x.data()[i] = static_cast<float>(rng.normal());
+  return x;
+}
+
+// A small model: two matrices, a norm, a bias, integers, an empty one.
+std::filesystem::path write_model(const TempFolder& folder, size_t rows = 300, size_t cols = 256) {
+  const std::filesystem::path path = folder / "model.safetensors";
+  SafetensorsWriter writer(path,
+                           {{"a.weight", DType::kF32, {rows, cols}},
+                            {"b.weight", DType::kBF16, {rows / 2, cols}},
+                            {"norm.weight", DType::kF32, {cols}},
+                            {"a.bias", DType::kF32, {1, cols}},
+                            {"ids", DType::kI64, {2, 3}},
+                            {"empty", DType::kF32, {0, 5}}},
+                           {}, false);
+  const Matrix<float> a = gaussian(rows, cols), b = gaussian(rows / 2, cols, 2);
+  writer.write(a.data(), a.size() * 4);
+  std::vector<uint16_t> half(b.size());
+  convert_from_f32(DType::kBF16, b.data(), half.data(), half.size());
+  writer.write(half.data(), half.size() * 2);
+  const std::vector<float> ones(2 * cols, 1.0f);
+  writer.write(ones.data(), ones.size() * 4);
+  const int64_t ids[6] = {1, 2, 3, 4, 5, 1LL << 40};
+  writer.write(ids, sizeof(ids));
+  writer.commit();
+  return path;
+}
+
+CompressOptions quick() {
+  CompressOptions o;
+  o.sync = false;
+  return o;
+}
+
+TEST(CompressFile, KeepsWhatShouldBeKeptAndVerifies) {
+  const TempFolder folder;
+  const auto input = write_model(folder);
+  const CompressReport r = compress_file(input, folder / "m.occ", quick());
+  EXPECT_TRUE(r.verified);
+  EXPECT_EQ(r.file_bytes, std::filesystem::file_size(folder / "m.occ"));
+  std::map<std::string, TensorReport> by_name;
+  for (const TensorReport& t : r.tensors) by_name[t.name] = t;
+  EXPECT_EQ(by_name.at("a.weight").recipe, "uniform > bitpack");
+  EXPECT_EQ(by_name.at("norm.weight").note, "vector");
+  EXPECT_EQ(by_name.at("a.bias").note, "bias");
+  EXPECT_EQ(by_name.at("ids").note, "integers");
+  EXPECT_EQ(by_name.at("empty").note, "empty");
+  EXPECT_NEAR(r.nmse, 0.0115, 0.002);
+  const ArchiveFile archive(folder / "m.occ");
+  int64_t id = 0;
+  archive.read_raw(archive.find("ids"), 5, 1, &id);
+  EXPECT_EQ(id, 1LL << 40);
+  EXPECT_FALSE(std::filesystem::exists(folder / "m.occ.part"));
+}
+
+TEST(CompressFile, TheSameBytesAtAnyThreadCount) {
+  const TempFolder folder;
+  const auto input = write_model(folder, 1000, 331);
+  for (const std::string recipe : {"signs > hadamard > uniform(group=32, zero=asymmetric) > rans",
+                                   "lloyd(codebook=fitted, per=tensor) > rans", "pca(block=64) > uniform > bitpack"}) {
+    Bytes first;
+    for (const size_t threads : {1, 2, 4}) {
+      CompressOptions o = quick();
+      o.recipe = recipe;
+      o.threads = threads;
+      o.force = true;
+      compress_file(input, folder / "m.occ", o);
+      const Bytes bytes = read_file(folder / "m.occ");
+      if (threads == 1) first = bytes;
+      EXPECT_EQ(bytes, first) << recipe << " with " << threads << " threads";
+    }
+  }
+}
+
+TEST(CompressFile, CeilingsAreMetFromBelow) {
+  const TempFolder folder;
+  struct Case {
+    size_t rows, cols;
+    const char* method;
+  };
+  for (const Case c :
+       {Case{1500, 1024, "rtn"}, Case{100, 333, "rtn(zero=asymmetric, group=50)"}, Case{2000, 700, "lloyd"}}) {
+    const Matrix<float> x = gaussian(c.rows, c.cols);
+    for (const double ratio : {5.0, 7.3, 9.9, 14.0}) {
+      CompressOptions o = quick();
+      o.method = c.method;
+      o.ratio = ratio;
+      o.force = true;
+      const CompressReport r = compress_matrix(x.view(), "w", folder / "m.occ", o);
+      const double ceiling = static_cast<double>(x.size()) * 4 / ratio;
+      EXPECT_LE(static_cast<double>(r.file_bytes), ceiling) << c.method << ratio;
+      EXPECT_GE(static_cast<double>(r.file_bytes), ceiling * (ceiling > 1e6 ? 0.995 : 0.985)) << c.method << ratio;
+    }
+  }
+}
+
+TEST(CompressFile, SizeChargesEverythingInTheFile) {
+  const TempFolder folder;
+  const auto input = write_model(folder, 1200, 512);
+  CompressOptions o = quick();
+  o.size = 400'000;
+  const CompressReport r = compress_file(input, folder / "m.occ", o);
+  EXPECT_LE(std::filesystem::file_size(folder / "m.occ"), 400'000u);
+  EXPECT_GE(r.file_bytes, 394'000u);
+  o.size = 100;
+  o.force = true;
+  EXPECT_THROW(compress_file(input, folder / "m.occ", o), Error);
+  EXPECT_EQ(std::filesystem::file_size(folder / "m.occ"), r.file_bytes) << "a failed run must leave the old file alone";
+}
+
+TEST(CompressFile, FixedWidthsStayWithinTheirOverhead) {
+  const TempFolder folder;
+  const Matrix<float> x = gaussian(1024, 1024);
+  for (const char* method : {"rtn", "rtn(zero=asymmetric)", "lloyd"}) {
+    CompressOptions o = quick();
+    o.method = method;
+    o.bits = 3;
+    o.force = true;
+    const CompressReport r = compress_matrix(x.view(), "w", folder / "m.occ", o);
+    EXPECT_LE(r.bpw(), 3.03) << method;
+    EXPECT_GT(r.bpw(), 3.0) << method;
+  }
+}
+
+TEST(CompressFile, DryRunPredictsTheExactSize) {
+  const TempFolder folder;
+  const auto input = write_model(folder);
+  CompressOptions o = quick();
+  o.bits = 3;
+  const CompressReport real = compress_file(input, folder / "m.occ", o);
+  o.dry_run = true;
+  const CompressReport dry = compress_file(input, folder / "other.occ", o);
+  EXPECT_FALSE(std::filesystem::exists(folder / "other.occ"));
+  EXPECT_NEAR(static_cast<double>(dry.file_bytes), static_cast<double>(real.file_bytes), 64);
+}
+
+TEST(CompressFile, NonFiniteValuesAreNamed) {
+  const TempFolder folder;
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+    Matrix<float> x = gaussian(300, 500);
+    x(123, 45) = bad;
+    x(200, 1) = bad;
+    try {
+      compress_matrix(x.view(), "the.name", folder / "m.occ", quick());
+      FAIL();
+    } catch (const Error& e) {
+      EXPECT_EQ(e.kind(), ErrorKind::kInput);
+      EXPECT_THAT(e.what(), HasSubstr("the.name"));
+      EXPECT_THAT(e.what(), HasSubstr("row 123, column 45"));
+    }
+    EXPECT_FALSE(std::filesystem::exists(folder / "m.occ"));
+    std::filesystem::remove_all(folder / "m.occ.part");
+  }
+}
+
+TEST(CompressFile, ResumeGivesTheSameBytes) {
+  const TempFolder folder;
+  const auto input = write_model(folder);
+  compress_file(input, folder / "whole.occ", quick());
+  CompressOptions o = quick();
+  struct Stop {};
+  o.progress = [](const char* phase, uint64_t done, uint64_t) {
+    if (phase == std::string("compress") && done >= 300 * 256 * 4) throw Stop();  // after the first tensor
+  };
+  EXPECT_ANY_THROW(compress_file(input, folder / "m.occ", o));
+  EXPECT_FALSE(std::filesystem::exists(folder / "m.occ"));
+  EXPECT_TRUE(std::filesystem::exists(folder / "m.occ.part"));
+  o.progress = nullptr;
+  EXPECT_THROW(compress_file(input, folder / "m.occ", o), Error) << "neither --resume nor --force";
+  o.resume = true;
+  o.bits = 3;
+  EXPECT_THROW(compress_file(input, folder / "m.occ", o), Error) << "another job";
+  o.bits.reset();
+  compress_file(input, folder / "m.occ", o);
+  EXPECT_EQ(read_file(folder / "m.occ"), read_file(folder / "whole.occ"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "m.occ.part"));
+}
+
+TEST(CompressFile, TensorSpecsAndKeepGlobs) {
+  const TempFolder folder;
+  const auto input = write_model(folder);
+  CompressOptions o = quick();
+  o.tensors = {{"*.weight", "lloyd"}, {"b.*", "dct > uniform(bits=8) > rans"}, {"norm*", "keep"}};
+  o.keep = {"a.*"};
+  o.bits = 3;
+  CompressReport r = compress_file(input, folder / "m.occ", o);
+  std::map<std::string, TensorReport> by_name;
+  for (const TensorReport& t : r.tensors) by_name[t.name] = t;
+  EXPECT_EQ(by_name.at("a.weight").recipe, "lloyd(bits=3) > bitpack") << "--tensor wins over --keep";
+  EXPECT_EQ(by_name.at("b.weight").recipe, "dct > uniform(bits=8) > rans");
+  EXPECT_EQ(by_name.at("norm.weight").recipe, "");
+  o.force = true;
+  o.tensors = {{"nothing*", "keep"}};
+  EXPECT_THROW(compress_file(input, folder / "m.occ", o), Error);
+}
+
+TEST(CompressFile, RefusesContradictions) {
+  const TempFolder folder;
+  const auto input = write_model(folder);
+  std::vector<CompressOptions> bad(6, quick());
+  bad[0].bits = 4, bad[0].ratio = 4;
+  bad[1].recipe = "uniform > bitpack", bad[1].bits = 4;
+  bad[2].bits = 2.5;
+  bad[3].bits = 0;
+  bad[4].method = "nosuch";
+  bad[5].effort = 10;
+  for (const CompressOptions& o : bad) {
+    try {
+      compress_file(input, folder / "m.occ", o);
+      ADD_FAILURE();
+    } catch (const Error& e) {
+      EXPECT_EQ(e.kind(), ErrorKind::kUsage) << e.what();
+    }
+  }
+  EXPECT_FALSE(std::filesystem::exists(folder / "m.occ.part"));
+}
+
+TEST(Predict, BlobBytesAreExactForFixedLengthRecipes) {
+  for (const char* text :
+       {"uniform > bitpack", "uniform(bits=3, group=50) > bitpack", "lloyd(bits=2) > bitpack",
+        "signs > hadamard > uniform(per=tensor) > bitpack", "rowscale > uniform(per=column) > bitpack",
+        "split(rows=20) > { head: uniform(bits=3) > bitpack ; tail: uniform(bits=2) > bitpack }"}) {
+    for (const Shape shape : {Shape{50, 331}, Shape{1000, 700}, Shape{33, 1}}) {
+      const Recipe recipe = Recipe::parse(text);
+      const Matrix<float> x = gaussian(shape.rows, shape.cols);
+      EXPECT_EQ(predict_blob_bytes(recipe, shape), encode_matrix(recipe, MatrixSource(x.view()), {}, "x").blob.size())
+          << text << " " << shape.rows << "x" << shape.cols;
+    }
+  }
+  EXPECT_EQ(predict_blob_bytes(Recipe::parse("uniform > rans"), {10, 10}), 0u);
+}
+
+TEST(EncodeMatrix, DegenerateMatrices) {
+  for (const Shape shape : {Shape{1, 1}, Shape{1, 5000}, Shape{5000, 1}, Shape{3, 331}}) {
+    for (const float value : {0.0f, 1.0f, -3e38f, 1e-42f}) {
+      Matrix<float> x(shape.rows, shape.cols);
+      std::fill_n(x.data(), x.size(), value);
+      for (const char* text : {"uniform > bitpack", "uniform(zero=asymmetric) > rans", "lloyd > rans"}) {
+        const EncodedMatrix m = encode_matrix(Recipe::parse(text), MatrixSource(x.view()), {}, "x");
+        EXPECT_TRUE(std::isfinite(m.distortion.nmse()) || value == 1e-42f) << text << " " << value;
+        if (value == 0) EXPECT_EQ(m.distortion.nmse(), 0) << text;
+        if (value == 1) EXPECT_LT(m.distortion.nmse(), 0.01) << text;
+      }
+    }
+  }
+}
+
+TEST(PartStore, ATornPartIsNoPart) {
+  const TempFolder folder;
+  const auto output = folder / "m.occ";
+  PartStore store(output, "job", false, false);
+  EXPECT_THROW(PartStore(output, "job", true, false), Error) << "two runs at a time";
+  Part part;
+  part.record = {"w", {1, 64}, DType::kF32, "uniform > bitpack", 0, 2, 0.5};
+  part.notes = {"a note"};
+  const Bytes blob(64, 7);
+  part.record.checksum = tensor_checksum(part.record, blob);
+  store.save(3, part, blob);
+  ASSERT_TRUE(store.find(3).has_value());
+  EXPECT_EQ(store.find(3)->record, part.record);
+  EXPECT_EQ(store.find(3)->notes, part.notes);
+  EXPECT_EQ(store.read_blob(3), blob);
+  EXPECT_FALSE(store.find(2).has_value());
+  const auto file = folder / "m.occ.part/000003.part";
+  Bytes bytes = read_file(file);
+  bytes.back() ^= 1;
+  std::ofstream(file, std::ios::binary)
+      .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  EXPECT_FALSE(store.find(3).has_value());
+}
+
+}  // namespace
+}  // namespace occ

@@ -1,0 +1,99 @@
+#include "compress/encode.h"
+
+#include <algorithm>
+#include <bit>
+#include <numeric>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/parallel.h"
+#include "container/blob.h"
+#include "container/index.h"
+#include "recipe/bound.h"
+
+namespace occ {
+namespace {
+
+bool all_finite(MatrixView<const float> x) {
+  uint32_t bad = 0;
+  for (size_t r = 0; r < x.rows(); ++r) {
+    const float* row = x.row(r);
+    for (size_t c = 0; c < x.cols(); ++c) {
+      bad |= static_cast<uint32_t>((std::bit_cast<uint32_t>(row[c]) & 0x7f800000) == 0x7f800000);
+    }
+  }
+  return bad == 0;
+}
+
+// Passes rows on and refuses NaN and infinity, naming the first one of the whole matrix.
+class FiniteSource final : public RowSource {
+ public:
+  FiniteSource(const RowSource& source, const std::string& what) : source_(source), what_(what) {}
+  Shape shape() const override { return source_.shape(); }
+  void read_rows(size_t row, MatrixView<float> out) const override {
+    source_.read_rows(row, out);
+    if (!all_finite(out)) fail();
+  }
+
+ private:
+  [[noreturn]] void fail() const {
+    const Shape shape = source_.shape();
+    Matrix<float> values = Matrix<float>::uninitialized(1, shape.cols);
+    for (size_t r = 0; r < shape.rows; ++r) {
+      source_.read_rows(r, values.view());
+      for (size_t c = 0; c < shape.cols; ++c) {
+        const float v = values(0, c);
+        if (std::bit_cast<uint32_t>(v) << 1 >= 0xff000000) {
+          throw_input("{}: expected finite values, found {} at row {}, column {}", what_, v, r, c);
+        }
+      }
+    }
+    throw_input("{}: changed while it was read", what_);
+  }
+
+  const RowSource& source_;
+  const std::string& what_;
+};
+
+}  // namespace
+
+EncodedMatrix encode_matrix(const Recipe& recipe, const RowSource& source, const FitContext& ctx,
+                            const std::string& what, const std::function<void(uint64_t)>& progress) {
+  const Shape shape = source.shape();
+  const std::unique_ptr<BoundRecipe> bound = fit_recipe(recipe, FiniteSource(source, what), ctx);
+
+  // Panels of whole chunks that suit the recipe. Chunks are what is hashed and measured, so neither depends on threads.
+  const size_t chunk = chunk_rows(shape.cols);
+  const size_t num_chunks = shape.size() == 0 ? 0 : ceil_div(shape.rows, chunk);
+  const size_t granule = bound->granule().rows;
+  const size_t panel = granule == 0 ? std::max<size_t>(1, shape.rows) : std::lcm(granule, chunk);
+  std::vector<uint64_t> source_hashes(num_chunks), decoded_hashes(num_chunks);
+  std::vector<DistortionAccumulator> distortions(num_chunks);
+  parallel_for(num_chunks == 0 ? 0 : ceil_div(shape.rows, panel), [&](size_t p) {
+    const Rect at{p * panel, 0, std::min(panel, shape.rows - p * panel), shape.cols};
+    Matrix<float> values = Matrix<float>::uninitialized(at.rows, at.cols);
+    source.read_rows(at.row, values.view());
+    bound->quantize(at, values.view());
+    for (size_t row = 0; row < at.rows; row += chunk) {
+      const size_t rows = std::min(chunk, at.rows - row);
+      Matrix<float> reference = Matrix<float>::uninitialized(rows, at.cols);
+      source.read_rows(at.row + row, reference.view());
+      const size_t c = (at.row + row) / chunk;
+      source_hashes[c] = hash64(reference.data(), reference.size() * sizeof(float));
+      decoded_hashes[c] = hash64(values.row(row), reference.size() * sizeof(float));
+      distortions[c].add(reference.view(), values.view().row_range(row, rows));
+      if (progress) progress(reference.size() * sizeof(float));
+    }
+  });
+
+  EncodedMatrix out;
+  for (const DistortionAccumulator& d : distortions) out.distortion.merge(d);
+  out.source_hash = hash_of_chunks(source_hashes);
+  out.decoded_hash = hash_of_chunks(decoded_hashes);
+  std::vector<CodedPlane> planes;
+  bound->code(ctx, "", &planes);
+  out.blob = pack_blob(planes);
+  return out;
+}
+
+}  // namespace occ

@@ -1,0 +1,32 @@
+// One matrix -> one blob: fit the recipe, quantize panel by panel, measure, code.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "metrics/distortion.h"
+#include "recipe/recipe.h"
+#include "tensor/fit_context.h"
+#include "tensor/row_source.h"
+
+namespace occ {
+
+struct EncodedMatrix {
+  Bytes blob;
+  uint64_t source_hash = 0;   // hash of the f32 values of the source, by chunks (container/index.h)
+  uint64_t decoded_hash = 0;  // the same of what the blob decodes to
+  DistortionAccumulator distortion;
+};
+
+// Memory: one f32 matrix while fitting (one more per residual term), then the symbols (2 bytes each) and the coded
+// bytes. Input error naming `what` and the first place if a value is NaN or infinite. `progress` gets bytes of f32.
+EncodedMatrix encode_matrix(const Recipe& recipe, const RowSource& source, const FitContext& ctx,
+                            const std::string& what, const std::function<void(uint64_t)>& progress = {});
+
+// Bytes of the blob that encode_matrix will make, where that follows from the shape alone (coders of fixed length;
+// side information that grows with the rows); 0 otherwise.
+uint64_t predict_blob_bytes(const Recipe& recipe, Shape shape);
+
+}  // namespace occ

@@ -1,0 +1,124 @@
+#include "compress/part_store.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "io/json.h"
+
+namespace occ {
+namespace {
+
+constexpr const char* kJobFile = "job.txt";
+
+struct OpenPart {
+  InputFile file;
+  std::string json;
+  uint64_t blob_offset;
+};
+
+std::optional<OpenPart> open_part(const std::filesystem::path& path) {
+  if (!std::filesystem::exists(path)) return std::nullopt;
+  InputFile file(path);
+  uint64_t size = 0;
+  file.read(0, &size, sizeof(size));
+  if (size > file.size()) throw_input("{}: expected a part file", path.string());
+  std::string json(size, '\0');
+  file.read(sizeof(size), json.data(), size);
+  return OpenPart{std::move(file), std::move(json), sizeof(size) + size};
+}
+
+}  // namespace
+
+PartStore::PartStore(const std::filesystem::path& output, const std::string& job, bool resume, bool force)
+    : folder_(output.string() + ".part") {
+  const std::filesystem::path job_file = folder_ / kJobFile;
+  std::error_code ec;
+  std::filesystem::create_directory(folder_, ec);
+  if (!std::filesystem::is_directory(folder_))
+    throw_failed("{}: cannot be created: {}", folder_.string(), ec.message());
+  lock_ = ::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (lock_ < 0 || ::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+    throw_failed("{}: another run is writing it", folder_.string());
+  }
+  if (std::filesystem::exists(job_file)) {
+    const Bytes old = read_file(job_file);
+    const bool same = std::string(old.begin(), old.end()) == job;
+    if (resume && same) return;
+    if (!force && resume) {
+      throw_failed("{}: is left from a run with other arguments or another input, use --force to start over",
+                   folder_.string());
+    }
+    if (!force) {
+      throw_failed("{}: is left from an interrupted run, use --resume to go on or --force to start over",
+                   folder_.string());
+    }
+  }
+  for (const auto& entry : std::filesystem::directory_iterator(folder_)) std::filesystem::remove(entry.path());
+  OutputFile file(job_file, false);
+  file.write(job.data(), job.size());
+  file.commit();
+}
+
+PartStore::~PartStore() {
+  if (lock_ >= 0) ::close(lock_);
+}
+
+std::filesystem::path PartStore::part_path(size_t index) const { return folder_ / fmt::format("{:06}.part", index); }
+
+void PartStore::save(size_t index, const Part& part, ByteSpan blob) const {
+  const nlohmann::ordered_json json = {{"record", print_record(part.record)},
+                                       {"source", hash_hex(part.source_hash)},
+                                       {"sum_squares", part.sum_squares},
+                                       {"sum_errors", part.sum_errors},
+                                       {"notes", part.notes}};
+  const std::string text = json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  const uint64_t size = text.size();
+  OutputFile file(part_path(index), false);
+  file.write(&size, sizeof(size));
+  file.write(text.data(), text.size());
+  file.write(blob);
+  file.commit();
+}
+
+std::optional<Part> PartStore::find(size_t index) const {
+  try {
+    const auto open = open_part(part_path(index));
+    if (!open) return std::nullopt;
+    const std::string what = open->file.path();
+    const nlohmann::json json = parse_json(open->json, what);
+    Part part;
+    part.record = parse_record(json.at("record").get<std::string>(), what);
+    part.source_hash = std::stoull(json.at("source").get<std::string>(), nullptr, 16);
+    part.sum_squares = json.at("sum_squares").get<double>();
+    part.sum_errors = json.at("sum_errors").get<double>();
+    part.notes = json.at("notes").get<std::vector<std::string>>();
+    part.blob_bytes = open->file.size() - open->blob_offset;
+    if (tensor_checksum(part.record, open->file.read(open->blob_offset, part.blob_bytes)) != part.record.checksum) {
+      return std::nullopt;
+    }
+    return part;
+  } catch (const Error&) {  // a torn or foreign file is no finished tensor
+    return std::nullopt;
+  } catch (const std::exception&) {
+    return std::nullopt;
+  }
+}
+
+Bytes PartStore::read_blob(size_t index) const {
+  const auto open = open_part(part_path(index));
+  if (!open) throw_failed("{}: is gone", part_path(index).string());
+  return open->file.read(open->blob_offset, open->file.size() - open->blob_offset);
+}
+
+void PartStore::remove() {
+  std::error_code ec;
+  std::filesystem::remove_all(folder_, ec);
+}
+
+}  // namespace occ

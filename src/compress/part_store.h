@@ -1,0 +1,47 @@
+// Finished tensors of an unfinished archive: OUT.occ.part/ with one file each, written beside and renamed, so that a
+// run killed at any moment can go on. A part is: u64 size of its JSON, the JSON (record, hash of the source, notes),
+// the blob.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "container/index.h"
+
+namespace occ {
+
+struct Part {
+  TensorRecord record;
+  uint64_t source_hash = 0;
+  double sum_squares = 0;  // of the source
+  double sum_errors = 0;   // of squared errors
+  uint64_t blob_bytes = 0;
+  std::vector<std::string> notes;
+};
+
+class PartStore {
+ public:
+  // `job` describes the run completely. A store left by another job, or by any without `resume`, is a failure unless
+  // `force`, which starts over. Two runs at a time on one output are refused.
+  PartStore(const std::filesystem::path& output, const std::string& job, bool resume, bool force);
+  ~PartStore();
+  PartStore(const PartStore&) = delete;
+  PartStore& operator=(const PartStore&) = delete;
+
+  void save(size_t index, const Part& part, ByteSpan blob) const;
+  // The finished part, whole and with a right checksum, or nothing.
+  std::optional<Part> find(size_t index) const;
+  Bytes read_blob(size_t index) const;
+  // Removes the folder: the archive is complete.
+  void remove();
+
+ private:
+  std::filesystem::path part_path(size_t index) const;
+  std::filesystem::path folder_;
+  int lock_ = -1;
+};
+
+}  // namespace occ

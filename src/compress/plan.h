@@ -1,0 +1,37 @@
+// What is done with each tensor of an input: kept, coded by a fixed recipe, or coded by a method at a rate to be
+// chosen.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "occ/compress.h"
+#include "recipe/method.h"
+#include "tensor/tensor_file.h"
+
+namespace occ {
+
+struct PlannedTensor {
+  size_t index = 0;              // in the source
+  Shape shape;                   // of its matrix
+  std::optional<Method> method;  // at the rate of the run; `recipe` is then filled by plan_rates
+  std::string recipe;            // canonical; empty: kept
+  std::string note;              // why it is kept
+
+  bool kept() const { return recipe.empty() && !method; }
+};
+
+// Applies options.tensors and options.keep over the defaults: vectors, scalars, integers, norms and biases are kept.
+// Usage errors: a glob that matches nothing, a bad recipe or method.
+std::vector<PlannedTensor> plan_tensors(const TensorFile& source, const CompressOptions& options);
+
+// Fill in the recipes of the tensors with a method: at one code width, or so that `file_size` (of the whole file, exact
+// or slightly too large) stays below the ceiling and comes as near to it as splitting rows between two widths allows.
+// Usage error if the rate is out of reach.
+using FileSize = std::function<uint64_t(const std::vector<PlannedTensor>&)>;
+void plan_fixed_bits(std::vector<PlannedTensor>& plan, double bits);
+void plan_to_size(std::vector<PlannedTensor>& plan, uint64_t ceiling, const FileSize& file_size);
+
+}  // namespace occ

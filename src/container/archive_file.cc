@@ -1,0 +1,236 @@
+#include "container/archive_file.h"
+
+#include <zstd.h>
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/parallel.h"
+#include "container/blob.h"
+#include "io/open.h"
+
+namespace occ {
+namespace {
+
+constexpr size_t kRecentTensors = 2;
+constexpr uint64_t kMaxSideFile = uint64_t{1} << 30;
+
+ArchiveIndex read_index(const SafetensorsFile& file) {
+  const auto& metadata = file.metadata();
+  const auto index = metadata.find(kIndexKey);
+  const auto check = metadata.find(kCheckKey);
+  if (index == metadata.end() || check == metadata.end()) {
+    throw_input("{}: expected an archive, found a safetensors file without a valid '{}' key", file.path(), kIndexKey);
+  }
+  if (hash_hex(hash64(std::string_view(index->second))) != check->second) {
+    throw_input("{}: the archive index is corrupt, expected xxh64 {}, found {}", file.path(), check->second,
+                hash_hex(hash64(std::string_view(index->second))));
+  }
+  return parse_index(index->second, file.path());
+}
+
+}  // namespace
+
+ArchiveFile::ArchiveFile(const std::filesystem::path& path) : file_(path), index_(read_index(file_)) {
+  std::unordered_map<std::string, size_t> by_name;
+  for (size_t i = 0; i < file_.tensors().size(); ++i) by_name[file_.tensors()[i].name] = i;
+  if (file_.tensors().size() != index_.tensors.size() + index_.files.size()) {
+    throw_input("{}: expected {} tensors as in its index, found {}", this->path(),
+                index_.tensors.size() + index_.files.size(), file_.tensors().size());
+  }
+  for (const TensorRecord& r : index_.tensors) {
+    const auto it = by_name.find(r.name);
+    if (it == by_name.end()) throw_input("{}: expected tensor '{}' as in its index, found none", this->path(), r.name);
+    const TensorInfo& info = file_.tensors()[it->second];
+    if (r.coded() ? (info.dtype != DType::kU8 || info.shape.size() != 1)
+                  : (info.dtype != r.dtype || info.shape != r.shape)) {
+      throw_input("{}: tensor '{}': type or shape differ from the archive index", this->path(), r.name);
+    }
+    stored_index_.push_back(it->second);
+    TensorInfo out;
+    out.name = r.name;
+    out.shape = r.shape;
+    out.dtype = r.dtype;
+    out.stored_type = r.recipe;
+    out.stored_bytes = info.stored_bytes;
+    infos_.push_back(std::move(out));
+    by_name.erase(it);
+  }
+  for (const FileRecord& f : index_.files) {
+    if (by_name.erase(kSideFilePrefix + f.name) == 0 || f.name.find('/') != std::string::npos) {
+      throw_input("{}: expected file '{}' as in its index, found none", this->path(), f.name);
+    }
+  }
+}
+
+Bytes ArchiveFile::read_stored(size_t i) const {
+  Bytes bytes(stored_bytes(i));
+  file_.read_raw(stored_index_[i], 0, stored(i).elements(), bytes.data());
+  return bytes;
+}
+
+std::shared_ptr<ArchiveFile::Loaded> ArchiveFile::load(size_t i) const {
+  const std::lock_guard lock(mutex_);
+  const auto it =
+      std::find_if(recent_.begin(), recent_.end(), [&](const std::shared_ptr<Loaded>& l) { return l->tensor == i; });
+  if (it != recent_.end()) {
+    recent_.splice(recent_.begin(), recent_, it);
+    return recent_.front();
+  }
+  while (recent_.size() >= kRecentTensors) recent_.pop_back();
+  auto loaded = std::make_shared<Loaded>();
+  loaded->tensor = i;
+  loaded->blob = read_stored(i);
+  const TensorRecord& r = record(i);
+  if (tensor_checksum(r, loaded->blob) != r.checksum)
+    throw_input("{}: its bytes do not match their checksum", where(i));
+  try {
+    const Recipe recipe = Recipe::parse(r.recipe);
+    PlaneReader planes(unpack_blob(loaded->blob, where(i)), where(i));
+    loaded->recipe = load_recipe(recipe, matrix_shape(r.shape), planes);
+    planes.expect_done();
+  } catch (const Error& e) {  // a recipe that this build does not know is the file's fault, not the user's
+    if (e.kind() != ErrorKind::kUsage) throw;
+    throw_input("{}: {}", where(i), e.what());
+  }
+  recent_.push_front(loaded);
+  return loaded;
+}
+
+void ArchiveFile::read_rows(const Loaded& loaded, size_t row, MatrixView<float> out) const {
+  if (out.rows() == 0 || out.cols() == 0) return;
+  const BoundRecipe& recipe = *loaded.recipe;
+  const Granule granule = recipe.granule();
+  if (granule.rows == 1) {
+    recipe.dequantize({row, 0, out.rows(), out.cols()}, out);
+    return;
+  }
+  if (granule.rows > 1) {  // whole granules around the rows
+    const size_t first = row / granule.rows * granule.rows;
+    const size_t end = std::min(ceil_div(row + out.rows(), granule.rows) * granule.rows, recipe.shape().rows);
+    Matrix<float> rows = Matrix<float>::uninitialized(end - first, out.cols());
+    recipe.dequantize({first, 0, end - first, out.cols()}, rows.view());
+    std::copy_n(rows.row(row - first), out.size(), out.data());
+    return;
+  }
+  auto& mutable_loaded = const_cast<Loaded&>(loaded);
+  std::call_once(mutable_loaded.decoded_once, [&] {
+    const Shape shape = recipe.shape();
+    mutable_loaded.decoded = Matrix<float>::uninitialized(shape.rows, shape.cols);
+    run_isolated([&] { recipe.dequantize({0, 0, shape.rows, shape.cols}, mutable_loaded.decoded.view()); });
+  });
+  std::copy_n(loaded.decoded.row(row), out.size(), out.data());
+}
+
+void ArchiveFile::read_f32(size_t i, uint64_t first, uint64_t count, float* out) const {
+  if (!record(i).coded()) return file_.read_f32(stored_index_[i], first, count, out);
+  const Shape shape = matrix_shape(record(i).shape);
+  OCC_CHECK(first <= shape.size() && count <= shape.size() - first);
+  if (count == 0) return;
+  const std::shared_ptr<Loaded> loaded = load(i);
+  const size_t row = first / shape.cols;
+  const size_t rows = ceil_div(first + count, shape.cols) - row;
+  if (first % shape.cols == 0 && count % shape.cols == 0) {
+    return read_rows(*loaded, row, {out, rows, shape.cols});
+  }
+  Matrix<float> whole_rows = Matrix<float>::uninitialized(rows, shape.cols);
+  read_rows(*loaded, row, whole_rows.view());
+  std::copy_n(whole_rows.data() + (first - row * shape.cols), count, out);
+}
+
+void ArchiveFile::read_raw(size_t i, uint64_t first, uint64_t count, void* out) const {
+  const DType dtype = record(i).dtype;
+  if (!record(i).coded()) return file_.read_raw(stored_index_[i], first, count, out);
+  if (dtype == DType::kF32) return read_f32(i, first, count, static_cast<float*>(out));
+  std::vector<float> values(count);
+  read_f32(i, first, count, values.data());
+  convert_from_f32(dtype, values.data(), out, count);
+}
+
+size_t ArchiveFile::read_granularity(size_t i) const {
+  if (!record(i).coded() || infos_[i].elements() == 0) return 1;
+  return load(i)->recipe->tile_rows();
+}
+
+uint64_t ArchiveFile::side_file_bytes() const {
+  uint64_t bytes = 0;
+  for (const FileRecord& f : index_.files) bytes += file_.tensors()[file_.find(kSideFilePrefix + f.name)].stored_bytes;
+  return bytes;
+}
+
+std::vector<SideFile> ArchiveFile::side_files() const {
+  std::vector<SideFile> files;
+  for (const FileRecord& f : index_.files) {
+    const std::string where = path() + ": file '" + f.name + "'";
+    const size_t i = file_.find(kSideFilePrefix + f.name);
+    Bytes packed(file_.tensors()[i].stored_bytes);
+    file_.read_raw(i, 0, packed.size(), packed.data());
+    if (hash64(packed) != f.checksum) throw_input("{}: its bytes do not match their checksum", where);
+    if (f.bytes > kMaxSideFile) throw_input("{}: expected at most {} bytes, found {}", where, kMaxSideFile, f.bytes);
+    if (ZSTD_getFrameContentSize(packed.data(), packed.size()) != f.bytes) {
+      throw_input("{}: expected zstd data of {} bytes", where, f.bytes);
+    }
+    SideFile file{f.name, Bytes(f.bytes)};
+    const size_t n = ZSTD_decompress(file.bytes.data(), file.bytes.size(), packed.data(), packed.size());
+    if (ZSTD_isError(n) || n != f.bytes) throw_input("{}: expected zstd data of {} bytes", where, f.bytes);
+    files.push_back(std::move(file));
+  }
+  return files;
+}
+
+std::vector<std::pair<std::string, uint64_t>> ArchiveFile::planes(size_t i) const {
+  const Bytes blob = read_stored(i);
+  const std::vector<ByteSpan> spans = unpack_blob(blob, where(i));
+  const std::vector<std::string> names = plane_names(Recipe::parse(record(i).recipe));
+  if (names.size() != spans.size()) {
+    throw_input("{}: expected {} planes, found {}", where(i), names.size(), spans.size());
+  }
+  std::vector<std::pair<std::string, uint64_t>> out;
+  for (size_t p = 0; p < names.size(); ++p) out.emplace_back(names[p], spans[p].size());
+  return out;
+}
+
+void ArchiveFile::verify_tensor(size_t i, const std::function<void(uint64_t)>& progress) const {
+  const TensorRecord& r = record(i);
+  if (!r.coded()) {
+    if (tensor_checksum(r, read_stored(i)) != r.checksum) {
+      throw_input("{}: its bytes do not match their checksum", where(i));
+    }
+    if (progress) progress(stored_bytes(i));
+    return;
+  }
+  const std::shared_ptr<Loaded> loaded = load(i);  // checks the checksum
+  const Shape shape = loaded->recipe->shape();
+  const size_t chunk = chunk_rows(shape.cols);
+  std::vector<uint64_t> hashes(shape.size() == 0 ? 0 : ceil_div(shape.rows, chunk));
+  const size_t panel = ceil_div(loaded->recipe->tile_rows(), chunk) * chunk;
+  parallel_for(hashes.empty() ? 0 : ceil_div(shape.rows, panel), [&](size_t p) {
+    const size_t row = p * panel;
+    Matrix<float> values = Matrix<float>::uninitialized(std::min(panel, shape.rows - row), shape.cols);
+    read_rows(*loaded, row, values.view());
+    for (size_t at = 0; at < values.rows(); at += chunk) {
+      const size_t rows = std::min(chunk, values.rows() - at);
+      hashes[(row + at) / chunk] = hash64(values.row(at), rows * shape.cols * sizeof(float));
+    }
+    if (progress) progress(values.size() * sizeof(float));
+  });
+  if (hash_of_chunks(hashes) != r.decoded_hash) {
+    throw_input("{}: decodes to other values than the encoder's, expected hash {}, found {}", where(i),
+                hash_hex(r.decoded_hash), hash_hex(hash_of_chunks(hashes)));
+  }
+}
+
+void ArchiveFile::verify(const std::function<void(uint64_t)>& progress) const {
+  for (size_t i = 0; i < infos_.size(); ++i) verify_tensor(i, progress);
+  side_files();
+}
+
+std::unique_ptr<TensorFile> open_any(const std::filesystem::path& path) {
+  if (path.extension() == ".occ") return std::make_unique<ArchiveFile>(path);
+  return open_tensor_file(path);
+}
+
+}  // namespace occ

@@ -1,0 +1,430 @@
+// Static range ANS with 12-bit frequencies, 16 interleaved states and escapes: within 0.2 % of the entropy. Tables are
+// fitted to the plane once; tiles are independent. docs/format.md has every byte.
+//
+// A tile is walked row by row. All symbols share one table: one flat run. Tables per row: a run per row. Tables or
+// machines per column: a run per row with a table per lane. Machines along rows: the same on the transposed tile.
+// Tile modes: 0 one symbol with exceptions, 1 rANS, 2 packed; the encoder takes the shortest.
+// Speed (one core): see rans_bench.cc.
+#include <algorithm>
+#include <array>
+#include <memory>
+
+#include "base/check.h"
+#include "entropy/coders.h"
+#include "entropy/rans_kernel.h"
+#include "entropy/rans_model.h"
+#include "entropy/tile.h"
+
+namespace occ {
+namespace {
+
+enum TileMode : uint8_t { kSparse = 0, kRans = 1, kPacked = 2 };
+
+Matrix<Symbol> transposed(MatrixView<const Symbol> in) {
+  Matrix<Symbol> out = Matrix<Symbol>::uninitialized(in.cols(), in.rows());
+  constexpr size_t kBlock = 32;
+  for (size_t r0 = 0; r0 < in.rows(); r0 += kBlock) {
+    for (size_t c0 = 0; c0 < in.cols(); c0 += kBlock) {
+      for (size_t c = c0; c < std::min(in.cols(), c0 + kBlock); ++c) {
+        for (size_t r = r0; r < std::min(in.rows(), r0 + kBlock); ++r) out(c, r) = in(r, c);
+      }
+    }
+  }
+  return out;
+}
+
+void transpose_into(MatrixView<const Symbol> in, MatrixView<Symbol> out) {
+  const Matrix<Symbol> t = transposed(in);
+  for (size_t r = 0; r < out.rows(); ++r) std::copy_n(t.row(r), out.cols(), out.row(r));
+}
+
+class RansCoder final : public EntropyCoder {
+ public:
+  explicit RansCoder(RansModel model);
+  Bytes encode(const Rect& at, MatrixView<const Symbol> symbols) const override;
+  void decode(const Rect& at, ByteSpan bytes, MatrixView<Symbol> symbols) const override;
+  double estimate_bits(const Rect& at, MatrixView<const Symbol> symbols) const override;
+  void save(ByteWriter& out) const override { save_rans_model(model_, out); }
+
+ private:
+  // The order of a tile's symbols and where their tables come from.
+  enum class Walk { kFlat, kRows, kColumns, kTransposed };
+
+  template <typename Visit>  // visit(index in walk order, cell, symbol)
+  void walk(const Rect& at, MatrixView<const Symbol> symbols, const Visit& visit) const;
+  Bytes encode_rans(const Rect& at, MatrixView<const Symbol> symbols) const;
+  void decode_sparse(const Rect& at, ByteSpan body, MatrixView<Symbol> symbols) const;
+  void decode_rans(const Rect& at, ByteReader& in, MatrixView<Symbol> symbols) const;
+  bool decode_runs(const Rect& at, RansDecodeState& state, ByteSpan low, MatrixView<Symbol> symbols) const;
+  void start_columns(const Rect& at, size_t columns, std::vector<uint32_t>& cells, std::vector<uint32_t>& states) const;
+  size_t symbol_bytes() const { return (width_ + 7) / 8; }
+
+  RansModel model_;
+  unsigned width_;  // of a packed symbol
+  Walk walk_;
+  std::vector<uint32_t> decode_entries_;         // [cells][4096]
+  std::vector<RansEncodeEntry> encode_entries_;  // [cells][257]
+  std::vector<float> costs_;                     // [cells][257], bits
+  std::vector<uint32_t> next_;                   // [states][classes]: next | its context << 16
+  unsigned class_bits_ = 0;
+};
+
+RansCoder::RansCoder(RansModel model) : model_(std::move(model)), width_(symbol_width(model_.plane.alphabet)) {
+  const bool by_columns = model_.plane.lines == LineAxis::kColumns;
+  if (model_.plane.contexts != nullptr) {
+    walk_ = by_columns ? Walk::kColumns : Walk::kTransposed;
+    const FiniteState& m = *model_.plane.contexts;
+    class_bits_ = symbol_width(m.classes);
+    next_.resize(m.next.size());
+    for (size_t i = 0; i < next_.size(); ++i) next_[i] = m.next[i] | uint32_t{m.context[m.next[i]]} << 16;
+  } else if (model_.num_ids > 1) {
+    walk_ = by_columns ? Walk::kColumns : Walk::kRows;
+  } else {
+    walk_ = Walk::kFlat;
+  }
+  decode_entries_.resize(model_.cells() * kRansOne);
+  encode_entries_.resize(model_.cells() * kRansIds);
+  costs_.resize(model_.cells() * kRansIds);
+  for (size_t cell = 0; cell < model_.cells(); ++cell) {
+    const RansTable& table = model_.tables[cell];
+    fill_decode_entries(table, &decode_entries_[cell * kRansOne]);
+    fill_encode_entries(table, &encode_entries_[cell * kRansIds]);
+    for (uint32_t id = 0; id < kRansIds; ++id) {
+      const bool codable = table.frequency(id) != 0 || table.num_escaped() != 0;
+      costs_[cell * kRansIds + id] = codable ? static_cast<float>(table.cost(id) + model_.split.shift) : 0;
+    }
+  }
+}
+
+void RansCoder::start_columns(const Rect& at, size_t columns, std::vector<uint32_t>& cells,
+                              std::vector<uint32_t>& states) const {
+  const size_t first = walk_ == Walk::kTransposed ? at.row : 0;
+  cells.resize(columns);
+  for (size_t c = 0; c < columns; ++c) cells[c] = model_.id(first + c) * model_.contexts;
+  if (model_.plane.contexts != nullptr) states.assign(columns, uint32_t{model_.plane.contexts->context[0]} << 16);
+}
+
+// symbols: transposed already where walk_ is kTransposed.
+template <typename Visit>
+void RansCoder::walk(const Rect& at, MatrixView<const Symbol> symbols, const Visit& visit) const {
+  const size_t cols = symbols.cols();
+  size_t index = 0;
+  if (walk_ == Walk::kFlat || walk_ == Walk::kRows) {
+    for (size_t r = 0; r < symbols.rows(); ++r) {
+      const uint32_t cell = walk_ == Walk::kRows ? model_.id(at.row + r) : 0;
+      const Symbol* row = symbols.row(r);
+      for (size_t c = 0; c < cols; ++c) visit(index++, cell, row[c]);
+    }
+    return;
+  }
+  std::vector<uint32_t> cells, states;
+  start_columns(at, cols, cells, states);
+  const uint32_t class_mask = (1u << class_bits_) - 1;
+  for (size_t r = 0; r < symbols.rows(); ++r) {
+    const Symbol* row = symbols.row(r);
+    if (states.empty()) {
+      for (size_t c = 0; c < cols; ++c) visit(index++, cells[c], row[c]);
+      continue;
+    }
+    for (size_t c = 0; c < cols; ++c) {
+      visit(index++, cells[c] + (states[c] >> 16), row[c]);
+      states[c] = next_[(size_t{states[c] & 0xffff} << class_bits_) + (row[c] & class_mask)];
+    }
+  }
+}
+
+Bytes RansCoder::encode_rans(const Rect& at, MatrixView<const Symbol> symbols) const {
+  const RansSplit split = model_.split;
+  const size_t count = symbols.size();
+  const auto ids = std::make_unique_for_overwrite<uint32_t[]>(count);
+  std::vector<Symbol> low(split.shift != 0 ? count : 0);
+  BitWriter escapes;
+  walk(at, symbols, [&](size_t i, uint32_t cell, Symbol symbol) {
+    const uint32_t token = uint32_t{symbol} >> split.shift;
+    const uint32_t id = split.id(token);
+    ids[i] = cell * kRansIds + id;
+    if (split.shift != 0) low[i] = static_cast<Symbol>(symbol & ((1u << split.shift) - 1));
+    const RansTable& table = model_.tables[cell];
+    if (id == kRansEscape || table.frequency(id) == 0) [[unlikely]] {
+      escapes.put(table.escape_rank(token), table.escape_width());
+    }
+  });
+
+  alignas(64) std::array<uint32_t, kRansLanes> x;
+  x.fill(kRansStart);
+  const auto words = std::make_unique_for_overwrite<uint8_t[]>(2 * count + 2);
+  uint8_t* const end = words.get() + 2 * count + 2;
+  uint8_t* first = end;
+  const size_t run = walk_ == Walk::kFlat ? count : symbols.cols();
+  for (size_t i = count; i > 0; i -= run) {
+    first = rans_encode_run(x.data(), encode_entries_.data(), ids.get() + (i - run), run, first);
+  }
+
+  ByteWriter out;
+  out.put<uint8_t>(kRans);
+  const Bytes raw = escapes.take();
+  out.put_varint(raw.size());
+  Bytes packed(packed_bytes(low.size(), split.shift));
+  pack_symbols(low.data(), low.size(), split.shift, packed.data());
+  out.put_bytes(packed);
+  out.put_bytes(raw);
+  out.put_array(x.data(), x.size());
+  out.put_bytes({first, static_cast<size_t>(end - first)});
+  return out.take();
+}
+
+// The symbol that fills most of a nearly constant tile: a majority vote (Boyer and Moore) among up to 63 samples.
+Symbol likely_majority(MatrixView<const Symbol> symbols) {
+  const size_t samples = std::min<size_t>(symbols.size(), 63);
+  Symbol candidate = 0;
+  size_t votes = 0;
+  for (size_t i = 0; i < samples; ++i) {
+    const size_t at = symbols.size() / samples * i;
+    const Symbol s = symbols(at / symbols.cols(), at % symbols.cols());
+    if (votes == 0) candidate = s;
+    votes += s == candidate ? 1 : static_cast<size_t>(-1);
+  }
+  return candidate;
+}
+
+// One symbol and a list of the exceptions. Empty where that gets long.
+Bytes encode_sparse(MatrixView<const Symbol> symbols, size_t symbol_bytes) {
+  constexpr size_t kLong = 192;
+  ByteWriter out;
+  out.put<uint8_t>(kSparse);
+  const auto put_symbol = [&](Symbol s) { out.put_bytes({reinterpret_cast<const uint8_t*>(&s), symbol_bytes}); };
+  const Symbol common = likely_majority(symbols);
+  put_symbol(common);
+  uint64_t gap = 0;
+  for (size_t r = 0; r < symbols.rows(); ++r) {
+    const Symbol* row = symbols.row(r);
+    for (size_t c = 0; c < symbols.cols(); ++c) {
+      if (row[c] == common) {
+        ++gap;
+        continue;
+      }
+      out.put_varint(gap);
+      put_symbol(row[c]);
+      if (out.size() > kLong) return {};
+      gap = 0;
+    }
+  }
+  return out.take();
+}
+
+Bytes RansCoder::encode(const Rect& at, MatrixView<const Symbol> symbols) const {
+  const SymbolPlane& plane = model_.plane;
+  check_tile(plane, at, symbols.shape());
+  for_each_run_read(symbols, [&](const Symbol* run, size_t, size_t count) {
+    OCC_CHECK(greatest_symbol(run, count) < plane.alphabet);
+  });
+  if (symbols.size() == 0 || plane.alphabet == 1) return {};
+  const size_t packed_size = 1 + packed_bytes(symbols.size(), width_);
+  // Exceptions take 2 to 5 bytes each and rANS at least 66 in all.
+  Bytes best = encode_sparse(symbols, symbol_bytes());
+  if (!best.empty() && best.size() <= std::min<size_t>(64, packed_size)) return best;
+  Bytes coded;
+  if (walk_ == Walk::kTransposed) {
+    const Matrix<Symbol> t = transposed(symbols);
+    coded = encode_rans(at, t.view());
+  } else {
+    coded = encode_rans(at, symbols);
+  }
+  if (best.empty() || coded.size() < best.size()) best = std::move(coded);
+  if (best.size() <= packed_size) return best;
+  best.assign(packed_size, 0);
+  best[0] = kPacked;
+  for_each_run_read(symbols, [&](const Symbol* run, size_t first, size_t count) {
+    pack_symbols(run, count, width_, best.data() + 1 + packed_bytes(first, width_));
+  });
+  return best;
+}
+
+double RansCoder::estimate_bits(const Rect& at, MatrixView<const Symbol> symbols) const {
+  check_tile(model_.plane, at, symbols.shape());
+  if (symbols.size() == 0 || model_.plane.alphabet == 1) return 0;
+  const uint64_t packed = 8 * (1 + packed_bytes(symbols.size(), width_));
+  const Bytes sparse = encode_sparse(symbols, symbol_bytes());
+  // Mode and length, 16 states: 16 bits each of the start and on average 8 of the end that carry nothing.
+  double bits = 8 * 2 + kRansLanes * 24.0;
+  const auto add = [&](MatrixView<const Symbol> s) {
+    double sum = 0;
+    walk(at, s, [&](size_t, uint32_t cell, Symbol symbol) {
+      sum += costs_[cell * kRansIds + model_.split.id(uint32_t{symbol} >> model_.split.shift)];
+    });
+    bits = std::max(bits + sum, 8 * (2 + 4.0 * kRansLanes));
+  };
+  if (walk_ == Walk::kTransposed) {
+    add(transposed(symbols).view());
+  } else {
+    add(symbols);
+  }
+  bits = std::min(bits, static_cast<double>(packed));
+  return sparse.empty() ? bits : std::min(bits, 8.0 * static_cast<double>(sparse.size()));
+}
+
+void RansCoder::decode(const Rect& at, ByteSpan bytes, MatrixView<Symbol> symbols) const {
+  check_tile(model_.plane, at, symbols.shape());
+  if (symbols.size() == 0 || model_.plane.alphabet == 1) {
+    if (!bytes.empty()) throw_input("{}: expected no bytes, found {}", tile_name(model_.plane, at), bytes.size());
+    for (size_t r = 0; r < symbols.rows(); ++r) std::fill_n(symbols.row(r), symbols.cols(), Symbol{0});
+    return;
+  }
+  ByteReader in(bytes, tile_name(model_.plane, at));
+  const uint8_t mode = in.get<uint8_t>();
+  const ByteSpan body = bytes.subspan(1);
+  if (mode == kSparse) return decode_sparse(at, body, symbols);
+  if (mode != kPacked && mode != kRans) throw_input("{}: expected a tile mode of 0 to 2, found {}", in.what(), mode);
+  Symbol greatest = 0;
+  if (mode == kRans) {
+    decode_rans(at, in, symbols);
+    // Tokens are valid by construction; low bits may reach beyond the last symbol.
+    if (model_.split.shift == 0) return;
+    for (size_t r = 0; r < symbols.rows(); ++r) {
+      greatest = std::max(greatest, greatest_symbol(symbols.row(r), symbols.cols()));
+    }
+  } else {
+    const uint64_t expected = packed_bytes(symbols.size(), width_);
+    if (body.size() != expected) {
+      throw_input("{}: expected {} bytes of packed symbols, found {}", in.what(), expected, body.size());
+    }
+    for_each_run_write(symbols, [&](Symbol* run, size_t first, size_t count) {
+      greatest = std::max(greatest, unpack_symbols(body.data(), body.size(), width_, first, count, run));
+    });
+  }
+  if (greatest >= model_.plane.alphabet) {
+    throw_input("{}: expected symbols below {}, found {}", in.what(), model_.plane.alphabet, greatest);
+  }
+}
+
+void RansCoder::decode_sparse(const Rect& at, ByteSpan body, MatrixView<Symbol> symbols) const {
+  ByteReader in(body, tile_name(model_.plane, at));
+  const auto get_symbol = [&] {
+    Symbol s = 0;
+    std::memcpy(&s, in.get_bytes(symbol_bytes()).data(), symbol_bytes());
+    if (s >= model_.plane.alphabet) {
+      throw_input("{}: expected symbols below {}, found {}", in.what(), model_.plane.alphabet, s);
+    }
+    return s;
+  };
+  const Symbol common = get_symbol();
+  for (size_t r = 0; r < symbols.rows(); ++r) std::fill_n(symbols.row(r), symbols.cols(), common);
+  for (uint64_t next = 0; !in.done(); ++next) {
+    const uint64_t gap = in.get_varint();
+    if (gap >= symbols.size() - next) {
+      throw_input("{}: expected exceptions among {} symbols, found one beyond", in.what(), symbols.size());
+    }
+    next += gap;
+    symbols(next / symbols.cols(), next % symbols.cols()) = get_symbol();
+  }
+}
+
+void RansCoder::decode_rans(const Rect& at, ByteReader& in, MatrixView<Symbol> symbols) const {
+  RansDecodeState state;
+  const uint64_t escape_bytes = in.get_varint();
+  const ByteSpan low = in.get_bytes(packed_bytes(symbols.size(), model_.split.shift));
+  state.escapes = BitReader(in.get_bytes(escape_bytes));
+  in.get_array(state.x, kRansLanes);
+  const ByteSpan words = in.get_bytes(in.remaining());
+  const auto valid = [](uint32_t x) { return x >= kRansStart; };
+  if (words.size() % 2 != 0 || !std::all_of(state.x, state.x + kRansLanes, valid)) {
+    throw_input("{}: expected whole words and states of at least 2^16, found {} bytes of words", in.what(),
+                words.size());
+  }
+  state.set_words(words.data(), words.size());
+  state.entries = decode_entries_.data();
+  state.tables = model_.tables.data();
+  state.offset = model_.split.offset;
+  state.shift = model_.split.shift;
+  state.next = next_.data();
+  state.class_bits = class_bits_;
+  bool ok = false;
+  if (walk_ == Walk::kTransposed) {
+    Matrix<Symbol> t = Matrix<Symbol>::uninitialized(symbols.cols(), symbols.rows());
+    ok = decode_runs(at, state, low, t.view());
+    if (ok) transpose_into(t.view(), symbols);
+  } else {
+    ok = decode_runs(at, state, low, symbols);
+  }
+  const auto at_start = [](uint32_t x) { return x == kRansStart; };
+  if (!ok || !state.all_used() || !state.escapes.used_up() || !std::all_of(state.x, state.x + kRansLanes, at_start)) {
+    throw_input("{}: expected a rANS stream that ends with its symbols, found {} bytes that do not", in.what(),
+                words.size());
+  }
+}
+
+// symbols: transposed where walk_ is kTransposed.
+bool RansCoder::decode_runs(const Rect& at, RansDecodeState& state, ByteSpan low, MatrixView<Symbol> symbols) const {
+  const unsigned shift = model_.split.shift;
+  constexpr size_t kChunk = 1024;
+  std::array<Symbol, kChunk> buffer;
+  // tokens -> symbols, where no machine needed them at once.
+  const auto add_low = [&](Symbol* out, size_t first, size_t count) {
+    for (size_t i = 0; shift != 0 && i < count; i += kChunk) {
+      const size_t n = std::min(kChunk, count - i);
+      unpack_symbols(low.data(), low.size(), shift, first + i, n, buffer.data());
+      for (size_t j = 0; j < n; ++j) out[i + j] = static_cast<Symbol>((out[i + j] << shift) | buffer[j]);
+    }
+  };
+  bool ok = true;
+  if (walk_ == Walk::kFlat) {
+    for_each_run_write(symbols, [&](Symbol* out, size_t first, size_t count) {
+      ok = ok && rans_decode_run(state, {.count = count, .out = out});
+      if (ok) {
+        add_low(out, first, count);
+      } else {
+        std::fill_n(out, count, Symbol{0});
+      }
+    });
+    return ok;
+  }
+  const size_t cols = symbols.cols();
+  std::vector<uint32_t> cells, states;
+  std::vector<Symbol> low_row;
+  if (walk_ != Walk::kRows) start_columns(at, cols, cells, states);
+  if (!states.empty() && shift != 0) low_row.resize(cols);
+  for (size_t r = 0; r < symbols.rows(); ++r) {
+    Symbol* out = symbols.row(r);
+    RansRun run{.count = cols, .out = out};
+    if (walk_ == Walk::kRows) {
+      run.cell = model_.id(at.row + r);
+    } else {
+      run.line_cells = cells.data();
+    }
+    if (!states.empty()) run.states = states.data();
+    if (!low_row.empty()) {
+      unpack_symbols(low.data(), low.size(), shift, r * cols, cols, low_row.data());
+      run.low = low_row.data();
+    }
+    if (!rans_decode_run(state, run)) return false;
+    if (states.empty()) add_low(out, r * cols, cols);
+  }
+  return true;
+}
+
+constexpr ParamSpec kParams[] = {
+    int_param("tables", "1", 1, 64, "frequency tables that rows or columns may be clustered into"),
+};
+
+std::unique_ptr<EntropyCoder> fit(const Params& params, const SymbolPlane& plane, MatrixView<const Symbol> symbols,
+                                  const FitContext& context) {
+  const auto tables = static_cast<uint32_t>(params.integer("tables"));
+  return std::make_unique<RansCoder>(fit_rans_model(plane, symbols, tables, context));
+}
+
+std::unique_ptr<EntropyCoder> load(const Params&, const SymbolPlane& plane, ByteReader& side) {
+  return std::make_unique<RansCoder>(load_rans_model(plane, side));
+}
+
+}  // namespace
+
+CoderEntry rans_coder() {
+  return {.name = "rans",
+          .summary = "range ANS: close to the entropy under fitted tables, per line or context",
+          .params = kParams,
+          .fit = fit,
+          .load = load,
+          .fixed_bytes = nullptr};
+}
+
+}  // namespace occ

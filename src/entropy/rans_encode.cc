@@ -1,0 +1,52 @@
+// Encoder loop and the tables of both directions.
+#include <cstring>
+
+#include "base/check.h"
+#include "entropy/rans_kernel.h"
+
+namespace occ {
+
+void fill_decode_entries(const RansTable& table, uint32_t* entries) {
+  uint32_t slot = 0;
+  for (uint32_t id = 0; id < kRansIds; ++id) {
+    const uint32_t f = table.frequency(id);
+    const uint32_t common = id == kRansEscape ? uint32_t{0x800} << 20 : id;
+    for (uint32_t i = 0; i < f; ++i) entries[slot++] = common + ((f - 1) << 8) + (i << 20);
+  }
+  OCC_CHECK(slot == kRansOne);
+}
+
+void fill_encode_entries(const RansTable& table, RansEncodeEntry* entries) {
+  uint32_t start = 0;
+  for (uint32_t id = 0; id < kRansIds; ++id) {
+    const uint32_t f = table.frequency(id);
+    if (f != 0) {
+      entries[id] = {.reciprocal = ((uint64_t{1} << 44) + f - 1) / f,
+                     .limit = static_cast<uint32_t>((uint64_t{f} << 20) - 1),
+                     .start = static_cast<uint16_t>(start),
+                     .complement = static_cast<uint16_t>(kRansOne - f)};
+    }
+    start += f;
+  }
+  for (uint32_t id = 0; id < kRansWindow; ++id) {
+    if (table.frequency(id) == 0) entries[id] = entries[kRansEscape];
+  }
+}
+
+uint8_t* rans_encode_run(uint32_t* x, const RansEncodeEntry* entries, const uint32_t* ids, size_t count, uint8_t* out) {
+  for (size_t i = count; i-- > 0;) {
+    const RansEncodeEntry& e = entries[ids[i]];
+    uint32_t state = x[i % kRansLanes];
+    // Without a branch: the word is always written and kept only if needed.
+    const auto word = static_cast<uint16_t>(state);
+    std::memcpy(out - 2, &word, 2);
+    const bool put = state > e.limit;
+    out -= put ? 2 : 0;
+    state = put ? state >> 16 : state;
+    const auto quotient = static_cast<uint32_t>((state * e.reciprocal) >> 44);
+    x[i % kRansLanes] = state + e.start + quotient * e.complement;
+  }
+  return out;
+}
+
+}  // namespace occ

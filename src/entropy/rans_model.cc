@@ -1,0 +1,108 @@
+// Side information of the `rans` coder (docs/format.md): split, number of ids, ids of lines, tables. Reading checks all
+// of it: nothing that was read can make the coder index out of range.
+#include "entropy/rans_model.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace occ {
+namespace {
+
+void check_machine(const SymbolPlane& plane) {
+  if (plane.contexts == nullptr) return;
+  const FiniteState& m = *plane.contexts;
+  const auto below = [](uint32_t bound) { return [bound](uint16_t v) { return v < bound; }; };
+  const bool sizes = m.num_states >= 1 && m.num_states <= 65535 && m.num_contexts >= 1 && m.num_contexts <= 256 &&
+                     m.classes >= 1 && m.classes <= 65536 && (m.classes & (m.classes - 1)) == 0 &&
+                     m.context.size() == m.num_states && m.next.size() == uint64_t{m.num_states} * m.classes &&
+                     m.next.size() <= (size_t{1} << 28);
+  if (!sizes || !std::all_of(m.next.begin(), m.next.end(), below(m.num_states)) ||
+      !std::all_of(m.context.begin(), m.context.end(), below(m.num_contexts))) {
+    throw_input("plane '{}': expected a valid finite-state context, found {} states, {} contexts, {} classes",
+                plane.name, m.num_states, m.num_contexts, m.classes);
+  }
+}
+
+}  // namespace
+
+RansModel load_rans_model(const SymbolPlane& plane, ByteReader& side) {
+  if (plane.alphabet < 1 || plane.alphabet > 65536) {
+    throw_input("plane '{}': expected an alphabet of 1 to 65536, found {}", plane.name, plane.alphabet);
+  }
+  if (!plane.table_ids.empty() && plane.table_ids.size() != plane.num_lines()) {
+    throw_input("plane '{}': expected {} table ids, found {}", plane.name, plane.num_lines(), plane.table_ids.size());
+  }
+  check_machine(plane);
+  RansModel model;
+  model.plane = plane;
+  model.contexts = plane.contexts != nullptr ? plane.contexts->num_contexts : 1;
+  model.split.alphabet = plane.alphabet;
+  if (plane.alphabet == 1) return model;
+
+  const uint32_t shift = side.get<uint8_t>();
+  if (shift > 8) throw_input("{}: rans split: expected a shift of 0 to 8, found {}", side.what(), shift);
+  model.split.shift = shift;
+  const uint64_t offset = side.get_varint();
+  const uint64_t tokens = model.split.tokens();
+  if (offset >= tokens || (offset != 0 && offset + kRansWindow > tokens)) {
+    throw_input("{}: rans split: expected a window of {} tokens below {}, found offset {}", side.what(), kRansWindow,
+                tokens, offset);
+  }
+  model.split.offset = static_cast<uint32_t>(offset);
+
+  const uint64_t num_ids = side.get_varint();
+  if (num_ids < 1 || num_ids > 256 || num_ids * model.contexts > kRansMaxCells) {
+    throw_input("{}: rans: expected 1 to 256 table ids and at most {} tables, found {} ids of {} contexts", side.what(),
+                kRansMaxCells, num_ids, model.contexts);
+  }
+  model.num_ids = static_cast<uint32_t>(num_ids);
+  if (!plane.table_ids.empty()) {
+    model.ids = plane.table_ids;
+  } else if (num_ids > 1) {
+    const unsigned width = symbol_width(model.num_ids);
+    const size_t lines = plane.num_lines();
+    const ByteSpan packed = side.get_bytes(packed_bytes(lines, width));
+    std::vector<Symbol> ids(lines);
+    unpack_symbols(packed.data(), packed.size(), width, 0, lines, ids.data());
+    model.ids.assign(ids.begin(), ids.end());
+  }
+  for (const uint8_t id : model.ids) {
+    if (id >= num_ids) throw_input("{}: rans: expected table ids below {}, found {}", side.what(), num_ids, id);
+  }
+
+  SideBits bits(side);
+  const size_t cells = num_ids * model.contexts;
+  model.tables.reserve(cells);
+  for (size_t cell = 0; cell < cells; ++cell) {
+    const bool repeated = bits.get(1) != 0;
+    if (repeated && cell == 0) {
+      throw_input("{}: rans: expected a first table, found a repetition of none", side.what());
+    }
+    model.tables.push_back(repeated ? model.tables.back() : RansTable::read(bits, model.split));
+  }
+  return model;
+}
+
+void save_rans_model(const RansModel& model, ByteWriter& out) {
+  if (model.plane.alphabet == 1) return;
+  out.put(static_cast<uint8_t>(model.split.shift));
+  out.put_varint(model.split.offset);
+  out.put_varint(model.num_ids);
+  if (model.plane.table_ids.empty() && model.num_ids > 1) {
+    const unsigned width = symbol_width(model.num_ids);
+    const std::vector<Symbol> ids(model.ids.begin(), model.ids.end());
+    Bytes packed(packed_bytes(ids.size(), width));
+    pack_symbols(ids.data(), ids.size(), width, packed.data());
+    out.put_bytes(packed);
+  }
+  BitWriter bits;
+  for (size_t cell = 0; cell < model.cells(); ++cell) {
+    const bool repeated = cell != 0 && model.tables[cell] == model.tables[cell - 1];
+    bits.put(repeated ? 1 : 0, 1);
+    if (!repeated) model.tables[cell].write(bits);
+  }
+  out.put_bytes(bits.take());
+}
+
+}  // namespace occ

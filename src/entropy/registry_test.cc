@@ -1,0 +1,330 @@
+// Every registered coder through its invariants: exact round trip, honest estimates, saved tables, strided views,
+// hostile bytes, the same bytes and symbols on every SIMD target.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+
+#include "entropy/coder.h"
+#include "entropy/planes_for_test.h"
+#include "hwy/targets.h"
+
+namespace occ {
+namespace {
+
+enum class Kind { kPlain, kIds, kTrellis, kWide, kWideIds };
+const char* const kKindNames[] = {"Plain", "Ids", "Trellis", "Wide", "WideIds"};
+
+struct Case {
+  std::string coder;
+  uint32_t alphabet;
+  Kind kind;
+};
+
+struct Data {
+  SymbolPlane plane;
+  Matrix<Symbol> symbols;
+};
+
+std::vector<double> some_weights(uint32_t alphabet, uint64_t which) {
+  switch (which % 4) {
+    case 0:
+      return gaussian_weights(alphabet, 4.5);
+    case 1:
+      return uniform_weights(alphabet);
+    case 2:
+      return skewed_weights(alphabet, 0.98);
+    default:
+      return geometric_weights(alphabet, 0.8);
+  }
+}
+
+Data make_data(uint32_t alphabet, Kind kind, Shape shape, LineAxis axis, uint64_t which) {
+  Data d;
+  d.plane = make_plane(shape.rows, shape.cols, alphabet, axis);
+  d.symbols = draw_symbols(shape.rows, shape.cols, some_weights(alphabet, which), 7 + which);
+  if (kind == Kind::kIds || kind == Kind::kWideIds) {
+    for (size_t i = 0; i < d.plane.num_lines(); ++i) d.plane.table_ids.push_back(static_cast<uint8_t>(i * 7 % 3));
+  }
+  if (kind == Kind::kTrellis) d.plane.contexts = trellis_machine();
+  if (kind == Kind::kWide || kind == Kind::kWideIds) d.plane.contexts = wide_machine();
+  return d;
+}
+
+const Shape kShapes[] = {{0, 5},   {5, 0},   {1, 1},   {1, 16},  {1, 300}, {300, 1}, {2, 15},
+                         {33, 16}, {17, 33}, {40, 63}, {3, 257}, {64, 64}, {129, 5}, {40, 256}};
+
+Params default_params(const CoderEntry& entry) { return Params(entry.params); }
+
+// The tiles of a plane, a few rows each.
+void for_each_tile(const SymbolPlane& plane, size_t rows, const std::function<void(const Rect&)>& body) {
+  for (size_t row = 0; row < plane.rows; row += rows) body({row, 0, std::min(rows, plane.rows - row), plane.cols});
+}
+
+class CoderTest : public testing::TestWithParam<Case> {
+ protected:
+  const CoderEntry& entry() const { return *find_coder(GetParam().coder); }
+  std::unique_ptr<EntropyCoder> fit(const Data& d, const Params& params) const {
+    return entry().fit(params, d.plane, d.symbols.view(), {});
+  }
+  std::unique_ptr<EntropyCoder> fit(const Data& d) const { return fit(d, default_params(entry())); }
+  // Saves and loads; the reader must be at its end.
+  std::unique_ptr<EntropyCoder> reload(const EntropyCoder& coder, const SymbolPlane& plane) const {
+    ByteWriter side;
+    coder.save(side);
+    ByteReader reader(side.span(), "side");
+    auto loaded = entry().load(default_params(entry()), plane, reader);
+    reader.expect_done();
+    ByteWriter again;
+    loaded->save(again);
+    EXPECT_EQ(again.take(), side.take());
+    return loaded;
+  }
+  void for_each_data(const std::function<void(const Data&)>& body) const {
+    uint64_t which = 0;
+    for (const LineAxis axis : {LineAxis::kRows, LineAxis::kColumns}) {
+      for (const Shape shape : kShapes) {
+        SCOPED_TRACE(fmt::format("{} x {}, lines {}, weights {}", shape.rows, shape.cols,
+                                 axis == LineAxis::kRows ? "rows" : "columns", which % 4));
+        body(make_data(GetParam().alphabet, GetParam().kind, shape, axis, which++));
+      }
+    }
+  }
+};
+
+TEST_P(CoderTest, RoundTrip) {
+  for_each_data([&](const Data& d) {
+    const auto coder = fit(d);
+    const auto loaded = reload(*coder, d.plane);
+    for (const size_t rows : {size_t{16}, std::max<size_t>(d.plane.rows, 1)}) {
+      for_each_tile(d.plane, rows, [&](const Rect& at) {
+        const MatrixView<const Symbol> in = d.symbols.view().sub(at);
+        const Bytes bytes = coder->encode(at, in);
+        EXPECT_EQ(loaded->encode(at, in), bytes);
+        if (entry().fixed_bytes != nullptr) {
+          EXPECT_EQ(entry().fixed_bytes(default_params(entry()), d.plane, at.rows), bytes.size());
+        }
+        EXPECT_LE(bytes.size() * 8, in.size() * symbol_width(d.plane.alphabet) + 16) << "expanded";
+        EXPECT_NEAR(coder->estimate_bits(at, in), 8.0 * static_cast<double>(bytes.size()),
+                    150 + 0.01 * 8.0 * static_cast<double>(bytes.size()));
+        // Into a strided view, whose padding stays.
+        Matrix<Symbol> out(at.rows, at.cols + 3);
+        for (size_t i = 0; i < out.size(); ++i) out.data()[i] = 0xabcd;
+        loaded->decode(at, bytes, out.view().sub({0, 1, at.rows, at.cols}));
+        Matrix<Symbol> dense(at.rows, at.cols);
+        coder->decode(at, bytes, dense.view());
+        for (size_t r = 0; r < at.rows; ++r) {
+          for (size_t c = 0; c < at.cols; ++c) {
+            ASSERT_EQ(dense(r, c), in(r, c)) << r << ", " << c;
+            ASSERT_EQ(out(r, c + 1), in(r, c)) << r << ", " << c;
+          }
+          EXPECT_EQ(out(r, 0), 0xabcd);
+          EXPECT_EQ(out(r, at.cols + 1), 0xabcd);
+        }
+        // From a strided view.
+        EXPECT_EQ(coder->encode(at, out.view().sub({0, 1, at.rows, at.cols})), bytes);
+      });
+    }
+  });
+}
+
+// Tables fitted to one plane code any other of the same alphabet.
+TEST_P(CoderTest, CodesSymbolsItNeverSaw) {
+  const auto [name, alphabet, kind] = GetParam();
+  for (const LineAxis axis : {LineAxis::kRows, LineAxis::kColumns}) {
+    for (uint64_t seen = 0; seen < 4; ++seen) {
+      const auto coder = fit(make_data(alphabet, kind, {60, 61}, axis, seen));
+      for (uint64_t other = 0; other < 4; ++other) {
+        const Data d = make_data(alphabet, kind, {60, 61}, axis, other);
+        const Rect at{0, 0, 60, 61};
+        const Bytes bytes = coder->encode(at, d.symbols.view());
+        Matrix<Symbol> out(60, 61);
+        coder->decode(at, bytes, out.view());
+        ASSERT_TRUE(std::equal(out.data(), out.data() + out.size(), d.symbols.data())) << seen << ", " << other;
+      }
+    }
+  }
+}
+
+TEST_P(CoderTest, SameOnEveryTarget) {
+  const auto [name, alphabet, kind] = GetParam();
+  for (const LineAxis axis : {LineAxis::kRows, LineAxis::kColumns}) {
+    const Data d = make_data(alphabet, kind, {90, 211}, axis, 0);
+    const auto coder = fit(d);
+    const Rect at{0, 0, 90, 211};
+    Bytes first;
+    for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
+      hwy::SetSupportedTargetsForTest(target);
+      const Bytes bytes = coder->encode(at, d.symbols.view());
+      if (first.empty()) first = bytes;
+      EXPECT_EQ(bytes, first) << hwy::TargetName(target);
+      Matrix<Symbol> out(90, 211);
+      coder->decode(at, bytes, out.view());
+      EXPECT_TRUE(std::equal(out.data(), out.data() + out.size(), d.symbols.data())) << hwy::TargetName(target);
+    }
+    hwy::SetSupportedTargetsForTest(0);
+  }
+}
+
+// An input error or symbols of the alphabet; anything else is caught by the sanitizers.
+TEST_P(CoderTest, HostileBytes) {
+  const auto [name, alphabet, kind] = GetParam();
+  for (const uint64_t which : {0, 2}) {
+    const LineAxis axis = which == 0 ? LineAxis::kColumns : LineAxis::kRows;
+    const Data d = make_data(alphabet, kind, {30, 37}, axis, which);
+    const Rect at{0, 0, 30, 37};
+    const auto coder = fit(d);
+    Matrix<Symbol> out(30, 37);
+    size_t errors = 0;
+    const auto try_decode = [&](const EntropyCoder& c, ByteSpan bytes) {
+      try {
+        c.decode(at, bytes, out.view());
+        for (size_t i = 0; i < out.size(); ++i) ASSERT_LT(out.data()[i], alphabet);
+      } catch (const Error& e) {
+        EXPECT_EQ(e.kind(), ErrorKind::kInput) << e.what();
+        ++errors;
+      }
+    };
+    Rng rng(which);
+    const Bytes bytes = coder->encode(at, d.symbols.view());
+    for (size_t size = 0; size < bytes.size(); ++size) {
+      errors = 0;
+      try_decode(*coder, Bytes(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size)));
+      if (size != 0 && bytes[0] != 0) {
+        EXPECT_EQ(errors, 1u) << "truncated to " << size;
+      }
+    }
+    for (int i = 0; i < 300 && !bytes.empty(); ++i) {
+      Bytes bad = bytes;
+      bad[i < 100 ? static_cast<size_t>(i) % bad.size() : rng.below(bad.size())] ^=
+          static_cast<uint8_t>(1 + rng.below(255));
+      try_decode(*coder, bad);
+    }
+    Bytes longer = bytes;
+    longer.push_back(0);
+    errors = 0;
+    try_decode(*coder, longer);
+    EXPECT_EQ(errors, 1u);
+
+    ByteWriter writer;
+    coder->save(writer);
+    const Bytes side = writer.take();
+    const auto try_load = [&](const Bytes& s) {
+      try {
+        ByteReader reader(s, "side");
+        const auto loaded = entry().load(default_params(entry()), d.plane, reader);
+        try_decode(*loaded, bytes);
+        const Bytes again = loaded->encode(at, d.symbols.view());
+        loaded->decode(at, again, out.view());
+        for (size_t k = 0; k < out.size(); ++k) ASSERT_EQ(out.data()[k], d.symbols.data()[k]);
+      } catch (const Error& e) {
+        EXPECT_EQ(e.kind(), ErrorKind::kInput) << e.what();
+      }
+    };
+    for (size_t size = 0; size < side.size(); size += 1 + side.size() / 200) {
+      ByteReader reader(ByteSpan(side.data(), size), "side");
+      EXPECT_THROW(entry().load(default_params(entry()), d.plane, reader), Error) << size;
+    }
+    for (int i = 0; i < 150 && !side.empty(); ++i) {
+      Bytes bad = side;
+      bad[i < 50 ? static_cast<size_t>(i) % bad.size() : rng.below(bad.size())] ^=
+          static_cast<uint8_t>(1 + rng.below(255));
+      try_load(bad);
+    }
+  }
+}
+
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  for (const CoderEntry& entry : coder_registry()) {
+    for (const uint32_t alphabet : {1u, 2u, 3u, 4u, 5u, 16u, 17u, 255u, 256u, 257u, 1000u, 65536u}) {
+      for (const Kind kind : {Kind::kPlain, Kind::kIds, Kind::kTrellis, Kind::kWide, Kind::kWideIds}) {
+        all.push_back({std::string(entry.name), alphabet, kind});
+      }
+    }
+  }
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(AllCoders, CoderTest, testing::ValuesIn(cases()), [](const auto& given) {
+  return fmt::format("{}_{}_{}", given.param.coder, given.param.alphabet,
+                     kKindNames[static_cast<int>(given.param.kind)]);
+});
+
+TEST(CoderRegistry, NamesAreUniqueAndFound) {
+  for (const CoderEntry& entry : coder_registry()) EXPECT_EQ(find_coder(entry.name), &entry);
+  EXPECT_EQ(find_coder("no such coder"), nullptr);
+  EXPECT_NE(find_coder("bitpack"), nullptr);
+  EXPECT_NE(find_coder("rans"), nullptr);
+}
+
+TEST(CoderRegistry, BigTilesRoundTrip) {
+  for (const CoderEntry& entry : coder_registry()) {
+    for (const uint32_t alphabet : {2u, 16u, 200u, 3000u}) {
+      const Data d = make_data(alphabet, Kind::kPlain, {700, 801}, LineAxis::kRows, 0);
+      const auto coder = entry.fit(Params(entry.params), d.plane, d.symbols.view(), {});
+      for_each_tile(d.plane, tile_rows(d.plane), [&](const Rect& at) {
+        const MatrixView<const Symbol> in = d.symbols.view().sub(at);
+        const Bytes bytes = coder->encode(at, in);
+        Matrix<Symbol> out(at.rows, at.cols);
+        coder->decode(at, bytes, out.view());
+        ASSERT_TRUE(std::equal(out.data(), out.data() + out.size(), in.data())) << entry.name << " " << alphabet;
+      });
+    }
+  }
+}
+
+// The interface carries contexts: a toy adaptive coder that knows nothing but the plane reaches the conditional entropy
+// in its estimate. Its bytes are plain 16-bit symbols.
+class ToyCoder final : public EntropyCoder {
+ public:
+  explicit ToyCoder(SymbolPlane plane) : plane_(std::move(plane)) {}
+  Bytes encode(const Rect&, MatrixView<const Symbol> symbols) const override {
+    ByteWriter out;
+    for (size_t r = 0; r < symbols.rows(); ++r) out.put_array(symbols.row(r), symbols.cols());
+    return out.take();
+  }
+  void decode(const Rect&, ByteSpan bytes, MatrixView<Symbol> symbols) const override {
+    ByteReader in(bytes, "toy");
+    for (size_t r = 0; r < symbols.rows(); ++r) in.get_array(symbols.row(r), symbols.cols());
+    in.expect_done();
+  }
+  double estimate_bits(const Rect& at, MatrixView<const Symbol> symbols) const override {
+    const size_t contexts = plane_.contexts != nullptr ? plane_.contexts->num_contexts : 1;
+    std::vector<std::vector<double>> counts(contexts, std::vector<double>(plane_.alphabet, 1.0));
+    std::vector<double> totals(contexts, plane_.alphabet);
+    double bits = 0;
+    for_each_in_context(plane_, at.row, symbols, [&](size_t, uint32_t context, Symbol s) {
+      bits += std::log2(totals[context]++ / counts[context][s]++);
+    });
+    return bits;
+  }
+  void save(ByteWriter&) const override {}
+
+ private:
+  SymbolPlane plane_;
+};
+
+TEST(Contexts, ReachACoderThatKnowsOnlyThePlane) {
+  for (const LineAxis axis : {LineAxis::kRows, LineAxis::kColumns}) {
+    SymbolPlane plane = make_plane(1024, 64, 8, axis);
+    plane.contexts = trellis_machine();
+    const std::vector<std::vector<double>> weights = {geometric_weights(8, 0.4), gaussian_weights(8, 2.0)};
+    const Matrix<Symbol> symbols = draw_in_context(plane, weights, 1);
+    SymbolPlane blind = plane;
+    blind.contexts = nullptr;
+    const Rect at{0, 0, plane.rows, plane.cols};
+    const double with = ToyCoder(plane).estimate_bits(at, symbols.view());
+    const double without = ToyCoder(blind).estimate_bits(at, symbols.view());
+    EXPECT_LT(with, 0.95 * without);
+    // The real coder agrees with the toy about both.
+    for (const auto& [p, toy] : {std::pair{plane, with}, std::pair{blind, without}}) {
+      const auto coder = find_coder("rans")->fit(Params(find_coder("rans")->params), p, symbols.view(), {});
+      const double real = 8.0 * static_cast<double>(coder->encode(at, symbols.view()).size());
+      EXPECT_NEAR(real / toy, 1, 0.006);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace occ

@@ -1,0 +1,68 @@
+// What the coders share about tiles: checks, and symbols of a strided view in one flat order.
+#pragma once
+
+#include <algorithm>
+#include <string>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "entropy/coder.h"
+
+namespace occ {
+
+inline void check_tile(const SymbolPlane& plane, const Rect& at, Shape symbols) {
+  OCC_CHECK(at.col == 0 && at.cols == plane.cols && at.row <= plane.rows && at.rows <= plane.rows - at.row);
+  OCC_CHECK(symbols == at.shape());
+}
+
+// For messages: "plane 'codes', rows 1024 to 2047".
+inline std::string tile_name(const SymbolPlane& plane, const Rect& at) {
+  return fmt::format("plane '{}', rows {} to {}", plane.name, at.row, at.row + at.rows - 1);
+}
+
+inline Symbol greatest_symbol(const Symbol* symbols, size_t count) {
+  Symbol greatest = 0;
+  for (size_t i = 0; i < count; ++i) greatest = std::max(greatest, symbols[i]);
+  return greatest;
+}
+
+// body(run, first, count) over all symbols in row-major order: `run` points to `count` contiguous symbols from index
+// `first` on; every run but the last has a multiple of 16 symbols. Rows that do not follow each other in memory go
+// through a buffer, which is filled before (reading) or written back after (writing) the call.
+template <typename Body>
+void for_each_run_read(MatrixView<const Symbol> symbols, const Body& body) {
+  if (symbols.size() == 0) return;
+  if (symbols.contiguous()) return body(symbols.data(), size_t{0}, symbols.size());
+  constexpr size_t kRun = 2048;
+  Symbol buffer[kRun];
+  for (size_t first = 0; first < symbols.size(); first += kRun) {
+    const size_t count = std::min(kRun, symbols.size() - first);
+    for (size_t i = 0; i < count;) {
+      const size_t row = (first + i) / symbols.cols(), col = (first + i) % symbols.cols();
+      const size_t n = std::min(count - i, symbols.cols() - col);
+      std::copy_n(symbols.row(row) + col, n, buffer + i);
+      i += n;
+    }
+    body(static_cast<const Symbol*>(buffer), first, count);
+  }
+}
+
+template <typename Body>
+void for_each_run_write(MatrixView<Symbol> symbols, const Body& body) {
+  if (symbols.size() == 0) return;
+  if (symbols.contiguous()) return body(symbols.data(), size_t{0}, symbols.size());
+  constexpr size_t kRun = 2048;
+  Symbol buffer[kRun];
+  for (size_t first = 0; first < symbols.size(); first += kRun) {
+    const size_t count = std::min(kRun, symbols.size() - first);
+    body(static_cast<Symbol*>(buffer), first, count);
+    for (size_t i = 0; i < count;) {
+      const size_t row = (first + i) / symbols.cols(), col = (first + i) % symbols.cols();
+      const size_t n = std::min(count - i, symbols.cols() - col);
+      std::copy_n(buffer + i, n, symbols.row(row) + col);
+      i += n;
+    }
+  }
+}
+
+}  // namespace occ

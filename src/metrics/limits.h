@@ -1,0 +1,29 @@
+// Rate-distortion limits (Cover & Thomas, Elements of Information Theory, 2nd ed., ch. 10).
+//   iid Gaussian:            D(R) = 2^(-2R), D = MSE / variance, R in bits per weight
+//   independent Gaussians with variances l_i (reverse water-filling, theorem 10.3.3), per component:
+//     D(theta) = 1/n sum min(theta, l_i)     R(theta) = 1/n sum max(0, 1/2 log2(l_i / theta))
+// A gap is what a coder loses against the limit: 6.02 dB = 1 bit.
+#pragma once
+
+#include <span>
+
+namespace occ {
+
+double gaussian_distortion(double rate);
+double gaussian_rate(double distortion);  // 0 from distortion 1 on; infinity at 0
+// Bits per weight above the limit at this nmse.
+double gap_bits(double rate, double nmse);
+// 10 log10(nmse / D(rate)).
+double gap_db(double rate, double nmse);
+
+struct WaterFilling {
+  double theta = 0;       // water level, in units of the variances
+  double rate = 0;        // bits per component
+  double distortion = 0;  // mean squared error per component
+};
+// Variances (eigenvalues) are >= 0; zero ones cost nothing. Cost: n per call, or 200 n when theta is searched.
+WaterFilling water_filling_at(std::span<const double> variances, double theta);
+WaterFilling water_filling_for_rate(std::span<const double> variances, double rate);
+WaterFilling water_filling_for_distortion(std::span<const double> variances, double distortion);
+
+}  // namespace occ

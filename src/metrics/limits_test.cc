@@ -1,0 +1,78 @@
+#include "metrics/limits.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "base/rng.h"
+#include "metrics/rate.h"
+
+namespace occ {
+namespace {
+
+TEST(Rate, EntropyOfAHistogram) {
+  const std::vector<uint64_t> flat(16, 1000), one = {0, 7, 0}, skewed = {1, 2, 4, 1};
+  EXPECT_DOUBLE_EQ(entropy_bits(flat), 4);
+  EXPECT_DOUBLE_EQ(entropy_bits(one), 0);
+  EXPECT_DOUBLE_EQ(entropy_bits(skewed), 1.75);
+  EXPECT_EQ(entropy_bits({}), 0);
+  EXPECT_EQ(bits_per_weight(3, 8), 3);
+  EXPECT_EQ(bits_per_weight(3, 0), 0);
+  EXPECT_EQ(bytes_at(2.5, 1000), 312u);
+}
+
+TEST(Limits, GaussianAndItsInverse) {
+  EXPECT_DOUBLE_EQ(gaussian_distortion(2), 0.0625);
+  EXPECT_DOUBLE_EQ(gaussian_rate(0.0625), 2);
+  EXPECT_EQ(gaussian_rate(1.5), 0);
+  EXPECT_EQ(gaussian_rate(0), std::numeric_limits<double>::infinity());
+  EXPECT_NEAR(gap_db(2, 0.1188), 2.789, 1e-3);  // uniform, 2 bits
+  EXPECT_NEAR(gap_bits(2, 0.1188), 0.4633, 1e-4);
+  EXPECT_NEAR(gap_db(3, 0.02), 6.0206 * gap_bits(3, 0.02), 1e-4);
+}
+
+TEST(Limits, WaterFillingOfTwoLevelsIsClosedForm) {
+  // Half the components at 4, half at 1. Below theta = 1: R = 1/2 log2(2 / theta). From 1 to 4: R = 1/4 log2(4 /
+  // theta).
+  const std::vector<double> v = {4, 1, 4, 1};
+  const WaterFilling deep = water_filling_for_rate(v, 3);
+  EXPECT_NEAR(deep.theta, 2.0 / 64, 1e-12);
+  EXPECT_NEAR(deep.distortion, 2.0 / 64, 1e-12);
+  const WaterFilling shallow = water_filling_for_rate(v, 0.25);
+  EXPECT_NEAR(shallow.theta, 2, 1e-12);
+  EXPECT_NEAR(shallow.distortion, 1.5, 1e-12);
+  const WaterFilling from_d = water_filling_for_distortion(v, 1.5);
+  EXPECT_NEAR(from_d.rate, 0.25, 1e-12);
+  EXPECT_NEAR(water_filling_for_rate(v, 0).theta, 4, 1e-12);
+  EXPECT_NEAR(water_filling_for_distortion(v, 2.5).rate, 0, 1e-12);
+}
+
+TEST(Limits, WaterFillingOfLogNormalEigenvalues) {
+  // Deep below all eigenvalues the gain over equal treatment is the coding gain; at any level R and D invert each
+  // other.
+  std::vector<double> v(4096);
+  Rng rng(1);
+  double log_mean = 0;
+  for (double& x : v) x = std::exp(1.5 * rng.normal()), log_mean += std::log2(x) / 4096;
+  const WaterFilling deep = water_filling_for_rate(v, 8);
+  EXPECT_NEAR(std::log2(deep.distortion), log_mean - 16, 1e-6);
+  for (const double rate : {0.1, 0.5, 1.0, 2.0, 3.0}) {
+    const WaterFilling a = water_filling_for_rate(v, rate);
+    EXPECT_NEAR(a.rate, rate, 1e-9);
+    EXPECT_NEAR(water_filling_for_distortion(v, a.distortion).rate, rate, 1e-9);
+  }
+  const std::vector<double> equal(10, 3.0);
+  EXPECT_NEAR(water_filling_for_rate(equal, 2).distortion, 3.0 / 16, 1e-12);
+}
+
+TEST(Limits, WaterFillingOfZerosCostsNothing) {
+  const std::vector<double> zeros(5), some = {0, 0, 1, 0};
+  EXPECT_EQ(water_filling_for_rate(zeros, 2).rate, 0);
+  EXPECT_EQ(water_filling_for_rate({}, 2).distortion, 0);
+  EXPECT_NEAR(water_filling_for_rate(some, 0.5).distortion, 0.25 / 16, 1e-12);
+}
+
+}  // namespace
+}  // namespace occ

@@ -1,0 +1,33 @@
+// Quantizers whose encoder needs linalg. They live in occ_encode; the decode library knows them by name only.
+#include "base/check.h"
+#include "quantization/quantizer.h"
+
+namespace occ {
+namespace {
+
+struct FitEntry {
+  std::string_view name;
+  QuantizerFit fit;
+};
+// None yet: the end mark keeps the table from being empty.
+constexpr FitEntry kFits[] = {{"", nullptr}};
+
+const FitEntry* find_fit(std::string_view name) {
+  for (const FitEntry& entry : kFits) {
+    if (entry.fit != nullptr && entry.name == name) return &entry;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+QuantizerFit quantizer_fit(const QuantizerEntry& entry) {
+  if (entry.fit != nullptr) return entry.fit;
+  const FitEntry* found = find_fit(entry.name);
+  OCC_CHECK(found != nullptr);
+  return found->fit;
+}
+
+bool quantizer_fit_needs_blas(std::string_view name) { return find_fit(name) != nullptr; }
+
+}  // namespace occ

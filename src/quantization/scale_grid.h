@@ -1,0 +1,136 @@
+// Which elements of a plane share a scale, and scales as they are stored: bf16, that is two bytes for the full range of
+// f32 at 8 bits of precision.
+//   per=row    one per row                 index(r, c) = r
+//   per=tensor one                         index(r, c) = 0
+//   per=column one per column              index(r, c) = c
+//   group=g    one per g columns of a row  index(r, c) = r ceil(cols / g) + floor(c / g); the last group may be short
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/parallel.h"
+#include "base/params.h"
+#include "occ/matrix.h"
+
+namespace occ {
+
+enum class ScalePer : uint8_t { kRow, kTensor, kColumn, kGroup };
+
+struct ScaleGrid {
+  Shape shape;
+  ScalePer per = ScalePer::kRow;
+  size_t row_step = 0;  // index(r, c) = r * row_step + c / group
+  size_t group = 1;     // >= 1
+  size_t count = 0;
+
+  size_t index(size_t r, size_t c) const { return r * row_step + c / group; }
+};
+
+// The parameters that name a grid, shared by all quantizers with scales. group > 0 replaces per.
+constexpr ParamSpec kPerParam = choice_param("per", "row", "row|tensor|column", "what shares a scale");
+constexpr ParamSpec kGroupParam = int_param("group", "0", 0, 65536, "columns of a row that share a scale; 0: see per");
+
+// Usage error if group is given together with per=tensor or per=column.
+ScaleGrid make_scale_grid(const Params& params, Shape shape);
+
+// bf16 patterns of the numbers >= 0 are ordered like the numbers: scales are searched on these integers.
+constexpr int kMaxScaleCode = 0x7f7f;
+int scale_code_up(double value);    // smallest code whose scale is >= value, or the largest code
+int scale_code_down(double value);  // largest code whose scale is <= value
+int scale_code_near(double value);  // nearest; 0 for what is not > 0
+float scale_of(int code);
+
+// x / scale as (x * pre) * inverse, where both factors are finite even if 1 / scale is not. scale = 0: (0, 0).
+struct Reciprocal {
+  float pre = 0, inverse = 0;
+};
+inline Reciprocal reciprocal_of(float scale) {
+  if (scale <= 0) return {};
+  if (scale < 0x1p-96f) return {0x1p64f, 1 / (scale * 0x1p64f)};
+  return {1, 1 / scale};
+}
+
+void put_scales(const std::vector<float>& scales, ByteWriter& out);
+// Input error unless there are `count` finite scales >= 0.
+std::vector<float> get_scales(size_t count, ByteReader& side);
+
+// The elements that share scale number `index`, as a matrix of any shape.
+struct ScaleLine {
+  size_t index = 0;
+  MatrixView<const float> x;
+};
+
+// Calls body(ScaleLine) for every scale, in any order and on all threads. Columns are gathered so that a line is
+// contiguous. The cut into tasks depends on the shape alone.
+template <typename Body>
+void for_each_line(const ScaleGrid& grid, MatrixView<const float> x, Body body) {
+  constexpr size_t kPanel = size_t{1} << 16;  // elements
+  const size_t rows = grid.shape.rows, cols = grid.shape.cols;
+  switch (grid.per) {
+    case ScalePer::kTensor:
+      body(ScaleLine{0, x});
+      return;
+    case ScalePer::kColumn: {
+      constexpr size_t kBlock = 16;
+      parallel_for(ceil_div(cols, kBlock), [&](size_t task) {
+        const size_t first = task * kBlock, count = std::min(kBlock, cols - first);
+        Matrix<float> block = Matrix<float>::uninitialized(count, rows);
+        for (size_t r = 0; r < rows; ++r) {
+          for (size_t i = 0; i < count; ++i) block(i, r) = x(r, first + i);
+        }
+        for (size_t i = 0; i < count; ++i) body(ScaleLine{first + i, block.view().row_range(i, 1)});
+      });
+      return;
+    }
+    case ScalePer::kRow:
+    case ScalePer::kGroup: {
+      const size_t panel = std::max<size_t>(1, kPanel / std::max<size_t>(1, cols));
+      parallel_for(ceil_div(rows, panel), [&](size_t task) {
+        for (size_t r = task * panel; r < std::min(rows, (task + 1) * panel); ++r) {
+          for (size_t i = 0; i < grid.row_step; ++i) {
+            const size_t c = i * grid.group;
+            const size_t length = std::min(grid.group, cols - c);
+            body(ScaleLine{r * grid.row_step + i, x.sub({r, c, 1, length})});
+          }
+        }
+      });
+      return;
+    }
+  }
+}
+
+// A line cut into panels for threads, by its shape alone. Results of panels are merged in their order.
+class LinePanels {
+ public:
+  explicit LinePanels(MatrixView<const float> x) : x_(x) {
+    rows_ = std::max<size_t>(1, kPanel / std::max<size_t>(1, x.cols()));
+    cols_ = x.rows() == 1 ? kPanel : std::max<size_t>(1, x.cols());
+    count_ = x.size() == 0 ? 0 : x.rows() == 1 ? ceil_div(x.cols(), cols_) : ceil_div(x.rows(), rows_);
+  }
+  size_t count() const { return count_; }
+  MatrixView<const float> operator[](size_t i) const {
+    if (x_.rows() == 1) return x_.sub({0, i * cols_, 1, std::min(cols_, x_.cols() - i * cols_)});
+    return x_.row_range(i * rows_, std::min(rows_, x_.rows() - i * rows_));
+  }
+  // merge(measure(panel)) in panel order.
+  template <typename Result, typename Measure, typename Merge>
+  void reduce(Measure measure, Merge merge) const {
+    if (count_ == 1) {
+      merge(measure((*this)[0]));
+      return;
+    }
+    std::vector<Result> results(count_);
+    parallel_for(count_, [&](size_t i) { results[i] = measure((*this)[i]); });
+    for (const Result& r : results) merge(r);
+  }
+
+ private:
+  static constexpr size_t kPanel = size_t{1} << 16;
+  MatrixView<const float> x_;
+  size_t rows_ = 1, cols_ = 1, count_ = 0;
+};
+
+}  // namespace occ

@@ -1,0 +1,150 @@
+#include "quantization/uniform.h"
+
+#include <cfloat>
+#include <cmath>
+
+#include "base/check.h"
+#include "quantization/scale_grid.h"
+#include "quantization/uniform_kernels.h"
+#include "quantization/uniform_search.h"
+#include "tensor/dtype.h"
+
+namespace occ {
+namespace {
+
+constexpr ParamSpec kParams[] = {
+    int_param("bits", "4", 1, 16, "bits per code"),
+    kPerParam,
+    kGroupParam,
+    choice_param("zero", "symmetric", "symmetric|asymmetric", "levels around zero, or with a zero point per scale"),
+    choice_param("clip", "mse", "mse|absmax", "scale with the least squared error, or the least that clips nothing"),
+};
+constexpr std::string_view kPlanes[] = {"codes"};
+
+class UniformQuantizer final : public Quantizer {
+ public:
+  UniformQuantizer(const Params& params, Shape shape)
+      : grid_(make_scale_grid(params, shape)),
+        bits_(static_cast<unsigned>(params.integer("bits"))),
+        asymmetric_(params.choice("zero") == "asymmetric"),
+        max_code_(static_cast<float>((1u << bits_) - 1)) {}
+
+  void fit(MatrixView<const float> x, bool absmax) {
+    scales_.resize(grid_.count);
+    if (asymmetric_) zeros_.resize(grid_.count);
+    const UniformFit how{bits_, asymmetric_, absmax};
+    for_each_line(grid_, x, [&](const ScaleLine& line) {
+      const UniformChoice choice = fit_uniform_line(how, line.x);
+      scales_[line.index] = choice.scale;
+      if (asymmetric_) zeros_[line.index] = static_cast<float>(choice.zero);
+    });
+  }
+
+  void load(ByteReader& side) {
+    scales_ = get_scales(grid_.count, side);
+    if (asymmetric_) get_zeros(side);
+    for (size_t i = 0; i < scales_.size(); ++i) {
+      if (scales_[i] > scale_of(max_scale_code(max_code_, offset(i)))) {
+        throw_input("{}: scale {} is so large that decoded values would not be finite", side.what(), i);
+      }
+    }
+  }
+
+  std::vector<SymbolPlane> planes() const override {
+    SymbolPlane plane;
+    plane.name = "codes";
+    plane.rows = grid_.shape.rows;
+    plane.cols = grid_.shape.cols;
+    plane.alphabet = uint32_t{1} << bits_;
+    return {plane};
+  }
+
+  void quantize(const Rect& at, MatrixView<float> values, std::span<const MatrixView<Symbol>> symbols) const override {
+    OCC_CHECK(symbols.size() == 1 && values.shape() == at.shape() && symbols[0].shape() == at.shape());
+    if (values.size() != 0) uniform_quantize(window(at), values, symbols[0]);
+  }
+  void dequantize(const Rect& at, std::span<const MatrixView<const Symbol>> symbols,
+                  MatrixView<float> out) const override {
+    OCC_CHECK(symbols.size() == 1 && out.shape() == at.shape() && symbols[0].shape() == at.shape());
+    if (out.size() != 0) uniform_dequantize(window(at), symbols[0], out);
+  }
+
+  std::vector<float> scales() const override { return scales_; }
+  void set_scales(std::span<const float> scales) override {
+    OCC_CHECK(scales.size() == grid_.count);
+    for (size_t i = 0; i < scales.size(); ++i) {
+      scales_[i] =
+          scale_of(std::min(scale_code_near(static_cast<double>(scales[i])), max_scale_code(max_code_, offset(i))));
+    }
+  }
+
+  void save(ByteWriter& out) const override {
+    put_scales(scales_, out);
+    if (!asymmetric_) return;
+    const bool bytes = std::all_of(zeros_.begin(), zeros_.end(), [](float z) { return z >= 0 && z <= 255; });
+    out.put<uint8_t>(bytes ? 0 : 1);
+    for (const float z : zeros_) {
+      if (bytes) {
+        out.put(static_cast<uint8_t>(z));
+      } else {
+        out.put(static_cast<int16_t>(z));
+      }
+    }
+  }
+
+ private:
+  float offset(size_t i) const { return asymmetric_ ? zeros_[i] : max_code_ / 2; }
+
+  void get_zeros(ByteReader& side) {
+    const uint8_t wide = side.get<uint8_t>();
+    if (wide > 1) throw_input("{}: expected 0 or 1 before the zero points, found {}", side.what(), wide);
+    zeros_.resize(grid_.count);
+    const size_t size = wide == 1 ? sizeof(int16_t) : 1;
+    if (grid_.count > side.remaining() / size) {
+      throw_input("{}: expected {} zero points, found {} bytes", side.what(), grid_.count, side.remaining());
+    }
+    const ByteSpan bytes = side.get_bytes(grid_.count * size);
+    convert_to_f32(wide == 1 ? DType::kI16 : DType::kU8, bytes.data(), zeros_.data(), grid_.count);
+  }
+
+  UniformWindow window(const Rect& at) const {
+    OCC_CHECK(at.row + at.rows <= grid_.shape.rows && at.col + at.cols <= grid_.shape.cols);
+    UniformWindow w;
+    const size_t first = grid_.index(at.row, at.col);
+    w.scale = scales_.data() + first;
+    w.offset = asymmetric_ ? zeros_.data() + first : nullptr;
+    w.common_offset = max_code_ / 2;
+    w.max_code = max_code_;
+    w.row_step = grid_.row_step;
+    w.group = grid_.group;
+    w.phase = at.col % grid_.group;
+    return w;
+  }
+
+  const ScaleGrid grid_;
+  const unsigned bits_;
+  const bool asymmetric_;
+  const float max_code_;       // 2^bits - 1
+  std::vector<float> scales_;  // [grid.count], exactly bf16
+  std::vector<float> zeros_;   // [grid.count] integers if asymmetric, else empty
+};
+
+std::unique_ptr<Quantizer> fit(const Params& params, MatrixView<const float> x, const FitContext&) {
+  auto quantizer = std::make_unique<UniformQuantizer>(params, x.shape());
+  quantizer->fit(x, params.choice("clip") == "absmax");
+  return quantizer;
+}
+
+std::unique_ptr<Quantizer> load(const Params& params, Shape shape, ByteReader& side) {
+  auto quantizer = std::make_unique<UniformQuantizer>(params, shape);
+  quantizer->load(side);
+  return quantizer;
+}
+
+}  // namespace
+
+QuantizerEntry uniform_entry() {
+  return {"uniform", "evenly spaced levels, a scale per row, tensor, column or group", kParams, kPlanes, fit, load};
+}
+
+}  // namespace occ

@@ -1,0 +1,44 @@
+// Loops over elements of `uniform`. q = round(clamp(x / scale + offset, 0, max_code)), half to even;
+// x' = scale * (float(q) - offset): one subtraction, one multiplication. Kernels allocate nothing and cannot fail.
+// Sums are made of 32 fixed partial sums, unfused, so that they are the same on every CPU.
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "occ/matrix.h"
+#include "quantization/scale_grid.h"
+#include "tensor/symbols.h"
+
+namespace occ {
+
+// The scales of a rectangle: element (r, c) uses number r * row_step + (phase + c) / group.
+struct UniformWindow {
+  const float* scale = nullptr;
+  const float* offset = nullptr;  // one per scale, or null: all are common_offset
+  float common_offset = 0;
+  float max_code = 0;
+  size_t row_step = 0;
+  size_t group = 1;
+  size_t phase = 0;  // < group
+};
+void uniform_quantize(const UniformWindow& window, MatrixView<float> values, MatrixView<Symbol> symbols);
+void uniform_dequantize(const UniformWindow& window, MatrixView<const Symbol> symbols, MatrixView<float> out);
+
+// Measurements of a line, for fits.
+struct LineRange {
+  float min = 0, max = 0;
+};
+LineRange line_range(MatrixView<const float> x);  // not empty
+struct LineSums {
+  double sum = 0;        // sum of x / unit
+  double deviation = 0;  // sum of |x / unit - center|
+};
+LineSums line_sums(MatrixView<const float> x, float unit, float center);
+// sum (x - x')^2 for every step; at most 64 steps.
+struct UniformStep {
+  float scale = 0, offset = 0;
+};
+void uniform_errors(MatrixView<const float> x, std::span<const UniformStep> steps, float max_code, double* errors);
+
+}  // namespace occ

@@ -1,0 +1,64 @@
+// A bound recipe: a recipe with all side information fixed for one matrix. It quantizes rectangles of values (symbols
+// are kept inside, values become the reconstruction), codes the symbols, and decodes rectangles from coded planes.
+// fit_recipe makes one from values, load_recipe from coded planes: encoder, decoder and operators share the same tree.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "occ/matrix.h"
+#include "recipe/recipe.h"
+#include "tensor/fit_context.h"
+#include "tensor/row_source.h"
+
+namespace occ {
+
+// One stored plane: the side information of a stage, the tables of a coder, or the coded symbols.
+struct CodedPlane {
+  std::string name;  // path for people, e.g. "uniform", "codes.rans", "codes", "head/uniform"
+  Bytes bytes;
+};
+
+class BoundRecipe {
+ public:
+  virtual ~BoundRecipe() = default;
+  virtual Shape shape() const = 0;
+  // Rectangles given to quantize and dequantize start at and span multiples of it, or reach the end; 0: all.
+  virtual Granule granule() const = 0;
+  // Rows that decode together without waste.
+  virtual size_t tile_rows() const = 0;
+
+  // values: in, the rectangle `at`; out, its reconstruction, bit for bit what dequantize gives. Thread-safe for
+  // disjoint rectangles. Only on a fitted recipe, before code().
+  virtual void quantize(const Rect& at, MatrixView<float> values) = 0;
+  // Codes all symbols; frees them. Planes are appended in the order in which load_recipe takes them.
+  virtual void code(const FitContext& ctx, const std::string& path, std::vector<CodedPlane>* planes) = 0;
+  // Decodes a rectangle. Only on a loaded recipe. Thread-safe.
+  virtual void dequantize(const Rect& at, MatrixView<float> out) const = 0;
+};
+
+// Hands out stored planes one after the other; they must outlive the bound recipe.
+class PlaneReader {
+ public:
+  // `what` names the source in errors, e.g. "m.occ: tensor 'w'".
+  PlaneReader(std::vector<ByteSpan> planes, std::string what) : planes_(std::move(planes)), what_(std::move(what)) {}
+  ByteReader next(const std::string& name);
+  void expect_done() const;
+  const std::string& what() const { return what_; }
+
+ private:
+  std::vector<ByteSpan> planes_;
+  size_t at_ = 0;
+  std::string what_;
+};
+
+// Names of the planes in stored order, for people.
+std::vector<std::string> plane_names(const Recipe& recipe);
+
+// Encoder (library occ_encode). Reads `source` as often as needed; values must be finite.
+std::unique_ptr<BoundRecipe> fit_recipe(const Recipe& recipe, const RowSource& source, const FitContext& ctx);
+std::unique_ptr<BoundRecipe> load_recipe(const Recipe& recipe, Shape shape, PlaneReader& planes);
+
+}  // namespace occ

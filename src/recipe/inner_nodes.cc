@@ -1,0 +1,142 @@
+#include <algorithm>
+#include <numeric>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "recipe/nodes.h"
+
+namespace occ {
+namespace {
+
+size_t combine(size_t a, size_t b) { return a == 0 || b == 0 ? 0 : std::lcm(a, b); }
+
+// Planes of a transform for one rectangle: the values themselves where there is one plane of their shape.
+class PlaneBuffers {
+ public:
+  PlaneBuffers(const Transform& transform, const Rect& at, size_t count, MatrixView<float> values) {
+    for (size_t i = 0; i < count; ++i) rects_.push_back(transform.plane_rect(i, at));
+    if (count == 1 && rects_[0].shape() == values.shape()) {
+      views_.push_back(values);
+      return;
+    }
+    for (const Rect& r : rects_) {
+      buffers_.push_back(Matrix<float>::uninitialized(r.rows, r.cols));
+      views_.push_back(buffers_.back().view());
+    }
+  }
+  const Rect& rect(size_t i) const { return rects_[i]; }
+  const std::vector<MatrixView<float>>& views() const { return views_; }
+  std::vector<MatrixView<const float>> const_views() const { return {views_.begin(), views_.end()}; }
+
+ private:
+  std::vector<Rect> rects_;
+  std::vector<Matrix<float>> buffers_;
+  std::vector<MatrixView<float>> views_;
+};
+
+}  // namespace
+
+Granule combine(const Granule& a, const Granule& b) { return {combine(a.rows, b.rows), combine(a.cols, b.cols)}; }
+
+std::string join_path(const std::string& path, const std::string& name) {
+  return path.empty() ? name : path + "/" + name;
+}
+
+TransformNode::TransformNode(Shape shape, std::string stage_name, std::span<const std::string_view> plane_names,
+                             std::unique_ptr<Transform> transform, std::vector<std::unique_ptr<BoundRecipe>> children)
+    : shape_(shape),
+      stage_name_(std::move(stage_name)),
+      plane_names_(plane_names),
+      transform_(std::move(transform)),
+      children_(std::move(children)) {
+  OCC_CHECK(children_.size() == std::max<size_t>(1, plane_names_.size()));
+}
+
+// A transform says itself which rectangles of x it takes; a child that wants all rows makes it want them, too.
+Granule TransformNode::granule() const {
+  Granule g = transform_->granule();
+  for (const auto& child : children_) {
+    const Granule c = child->granule();
+    const bool same_shape = child->shape() == shape_;
+    g.rows = same_shape ? combine(g.rows, c.rows) : (c.rows == 1 ? g.rows : 0);
+    g.cols = same_shape ? combine(g.cols, c.cols) : g.cols;
+  }
+  return g;
+}
+
+size_t TransformNode::tile_rows() const {
+  size_t rows = 1;
+  for (const auto& child : children_) rows = std::max(rows, child->tile_rows());
+  return rows;
+}
+
+void TransformNode::quantize(const Rect& at, MatrixView<float> values) {
+  const PlaneBuffers planes(*transform_, at, children_.size(), values);
+  transform_->forward(at, values, planes.views());
+  const std::vector<MatrixView<const float>> decoded = planes.const_views();
+  for (size_t i = 0; i < children_.size(); ++i) {
+    transform_->refine(at, i, std::span(decoded).first(i), planes.views()[i]);
+    children_[i]->quantize(planes.rect(i), planes.views()[i]);
+  }
+  transform_->inverse(at, decoded, values);
+}
+
+void TransformNode::code(const FitContext& ctx, const std::string& path, std::vector<CodedPlane>* planes) {
+  ByteWriter side;
+  transform_->save(side);
+  planes->push_back({join_path(path, stage_name_), side.take()});
+  for (size_t i = 0; i < children_.size(); ++i) {
+    children_[i]->code(ctx, plane_names_.empty() ? path : join_path(path, std::string(plane_names_[i])), planes);
+  }
+}
+
+void TransformNode::dequantize(const Rect& at, MatrixView<float> out) const {
+  const PlaneBuffers planes(*transform_, at, children_.size(), out);
+  for (size_t i = 0; i < children_.size(); ++i) children_[i]->dequantize(planes.rect(i), planes.views()[i]);
+  transform_->inverse(at, planes.const_views(), out);
+}
+
+Granule SumNode::granule() const {
+  Granule g = terms_[0]->granule();
+  for (const auto& term : terms_) g = occ::combine(g, term->granule());
+  return g;
+}
+
+size_t SumNode::tile_rows() const {
+  size_t rows = 1;
+  for (const auto& term : terms_) rows = std::max(rows, term->tile_rows());
+  return rows;
+}
+
+// values - sum of the terms decoded so far is what the next term codes.
+void SumNode::quantize(const Rect& at, MatrixView<float> values) {
+  Matrix<float> sum(at.rows, at.cols);
+  Matrix<float> term = Matrix<float>::uninitialized(at.rows, at.cols);
+  for (const auto& node : terms_) {
+    for (size_t r = 0; r < at.rows; ++r) {
+      for (size_t c = 0; c < at.cols; ++c) term(r, c) = values(r, c) - sum(r, c);
+    }
+    node->quantize(at, term.view());
+    for (size_t i = 0; i < sum.size(); ++i) sum.data()[i] += term.data()[i];
+  }
+  for (size_t r = 0; r < at.rows; ++r) std::copy_n(sum.row(r), at.cols, values.row(r));
+}
+
+void SumNode::code(const FitContext& ctx, const std::string& path, std::vector<CodedPlane>* planes) {
+  for (size_t i = 0; i < terms_.size(); ++i) {
+    terms_[i]->code(ctx, join_path(path, "term" + std::to_string(i)), planes);
+  }
+}
+
+void SumNode::dequantize(const Rect& at, MatrixView<float> out) const {
+  for (size_t r = 0; r < at.rows; ++r) std::fill_n(out.row(r), at.cols, 0.0f);
+  Matrix<float> term = Matrix<float>::uninitialized(at.rows, at.cols);
+  for (const auto& node : terms_) {
+    node->dequantize(at, term.view());
+    for (size_t r = 0; r < at.rows; ++r) {
+      for (size_t c = 0; c < at.cols; ++c) out(r, c) += term(r, c);
+    }
+  }
+}
+
+}  // namespace occ

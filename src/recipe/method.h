@@ -1,0 +1,39 @@
+// Named methods: a preset with parameters that turns a rate into a recipe. `occ methods` lists them.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/params.h"
+#include "recipe/recipe.h"
+
+namespace occ {
+
+struct MethodEntry {
+  std::string_view name;
+  std::string_view summary;
+  std::string_view paper;
+  std::span<const ParamSpec> params;
+  // Methods of fixed code width: whole bits per code; other rates are met by splitting rows between two widths.
+  int min_bits = 1;
+  int max_bits = 16;
+  Recipe (*recipe)(const Params&, int bits);
+};
+
+std::span<const MethodEntry> method_registry();
+const MethodEntry* find_method(std::string_view name);
+
+struct Method {
+  const MethodEntry* entry = nullptr;
+  Params params;
+
+  // "rtn" or "rtn(group=64)". Usage error for unknown names (listing the known ones) or parameters.
+  static Method parse(std::string_view text);
+  std::string print() const { return std::string(entry->name) + params.print(); }
+  Recipe recipe(int bits) const { return entry->recipe(params, bits); }
+  // The first `head_rows` of `rows` rows with one more bit than the others; a plain recipe where that leaves one part.
+  Recipe split_recipe(int bits, size_t head_rows, size_t rows) const;
+};
+
+}  // namespace occ

@@ -1,0 +1,95 @@
+// The three kinds of node of a bound recipe: a leaf (quantizer and coders), a transform over children, a sum of terms.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "entropy/coder.h"
+#include "quantization/quantizer.h"
+#include "recipe/bound.h"
+#include "transforms/transform.h"
+
+namespace occ {
+
+// quantizer > coder, or quantizer > { plane: coder ; ... }.
+// Stored planes: the quantizer's side information, then for each symbol plane the coder's tables and the payload:
+// varint rows per tile, one varint byte count per tile, then the tiles.
+class LeafNode final : public BoundRecipe {
+ public:
+  struct PlaneCode {
+    SymbolPlane plane;
+    Stage coder_stage;
+    const CoderEntry* entry = nullptr;
+    std::unique_ptr<EntropyCoder> coder;  // set by code() or load()
+    Matrix<Symbol> symbols;               // while encoding
+    size_t tile_rows = 0;                 // while decoding, with:
+    std::vector<ByteSpan> tiles;
+  };
+
+  LeafNode(Shape shape, const Chain& chain, std::unique_ptr<Quantizer> quantizer);
+  void allocate_symbols();
+  void load_planes(PlaneReader& planes);
+
+  Shape shape() const override { return shape_; }
+  Granule granule() const override { return quantizer_->granule(); }
+  size_t tile_rows() const override;
+  void quantize(const Rect& at, MatrixView<float> values) override;
+  void code(const FitContext& ctx, const std::string& path, std::vector<CodedPlane>* planes) override;
+  void dequantize(const Rect& at, MatrixView<float> out) const override;
+
+  Quantizer& quantizer() { return *quantizer_; }
+
+ private:
+  Shape shape_;
+  std::string stage_name_;
+  std::unique_ptr<Quantizer> quantizer_;
+  std::vector<PlaneCode> codes_;
+};
+
+class TransformNode final : public BoundRecipe {
+ public:
+  TransformNode(Shape shape, std::string stage_name, std::span<const std::string_view> plane_names,
+                std::unique_ptr<Transform> transform, std::vector<std::unique_ptr<BoundRecipe>> children);
+
+  Shape shape() const override { return shape_; }
+  Granule granule() const override;
+  size_t tile_rows() const override;
+  void quantize(const Rect& at, MatrixView<float> values) override;
+  void code(const FitContext& ctx, const std::string& path, std::vector<CodedPlane>* planes) override;
+  void dequantize(const Rect& at, MatrixView<float> out) const override;
+
+  const Transform& transform() const { return *transform_; }
+  BoundRecipe& child(size_t i) { return *children_[i]; }
+
+ private:
+  Shape shape_;
+  std::string stage_name_;
+  std::span<const std::string_view> plane_names_;  // empty: one plane
+  std::unique_ptr<Transform> transform_;
+  std::vector<std::unique_ptr<BoundRecipe>> children_;
+};
+
+class SumNode final : public BoundRecipe {
+ public:
+  explicit SumNode(std::vector<std::unique_ptr<BoundRecipe>> terms) : terms_(std::move(terms)) {}
+
+  Shape shape() const override { return terms_[0]->shape(); }
+  Granule granule() const override;
+  size_t tile_rows() const override;
+  void quantize(const Rect& at, MatrixView<float> values) override;
+  void code(const FitContext& ctx, const std::string& path, std::vector<CodedPlane>* planes) override;
+  void dequantize(const Rect& at, MatrixView<float> out) const override;
+
+ private:
+  std::vector<std::unique_ptr<BoundRecipe>> terms_;
+};
+
+// The stages of a chain before its quantizer (or all of them, when it ends in braces of a splitting transform).
+size_t num_transforms(const Chain& chain);
+// Path of a stored plane below a branch.
+std::string join_path(const std::string& path, const std::string& name);
+// The granule that suits both.
+Granule combine(const Granule& a, const Granule& b);
+
+}  // namespace occ
