@@ -47,6 +47,8 @@ class BitReader {
     }
     return true;
   }
+  // Bytes begun so far.
+  size_t bytes_used() const { return static_cast<size_t>((at_ + 7) / 8); }
   // All bytes were needed: fewer than 8 bits are left.
   bool used_up() const { return bits_ - at_ < 8; }
 

@@ -7,6 +7,7 @@
 // Speed (one core): see rans_bench.cc.
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <memory>
 
 #include "base/check.h"
@@ -38,6 +39,30 @@ void transpose_into(MatrixView<const Symbol> in, MatrixView<Symbol> out) {
   for (size_t r = 0; r < out.rows(); ++r) std::copy_n(t.row(r), out.cols(), out.row(r));
 }
 
+// The states between encoder and decoder, 20 to 35 bits each: 4 bits n, then the 16 + n bits below the leading one.
+Bytes write_states(const uint32_t* x) {
+  BitWriter out;
+  for (size_t lane = 0; lane < kRansLanes; ++lane) {
+    const unsigned width = static_cast<unsigned>(std::bit_width(x[lane])) - 1;
+    out.put(width - 16, 4);
+    out.put(x[lane] - (1u << width), width);
+  }
+  return out.take();
+}
+
+// Returns the bytes read; an input error if there are not enough.
+size_t read_states(ByteSpan bytes, const std::string& what, uint32_t* x) {
+  BitReader in(bytes);
+  for (size_t lane = 0; lane < kRansLanes; ++lane) {
+    uint32_t n = 0, rest = 0;
+    if (!in.get(4, n) || !in.get(16 + n, rest)) {
+      throw_input("{}: expected {} states, found {} bytes", what, kRansLanes, bytes.size());
+    }
+    x[lane] = (1u << (16 + n)) + rest;
+  }
+  return in.bytes_used();
+}
+
 class RansCoder final : public EntropyCoder {
  public:
   explicit RansCoder(RansModel model);
@@ -54,7 +79,7 @@ class RansCoder final : public EntropyCoder {
   void walk(const Rect& at, MatrixView<const Symbol> symbols, const Visit& visit) const;
   Bytes encode_rans(const Rect& at, MatrixView<const Symbol> symbols) const;
   void decode_sparse(const Rect& at, ByteSpan body, MatrixView<Symbol> symbols) const;
-  void decode_rans(const Rect& at, ByteReader& in, MatrixView<Symbol> symbols) const;
+  void decode_rans(const Rect& at, ByteSpan bytes, MatrixView<Symbol> symbols) const;
   bool decode_runs(const Rect& at, RansDecodeState& state, ByteSpan low, MatrixView<Symbol> symbols) const;
   void start_columns(const Rect& at, size_t columns, std::vector<uint32_t>& cells, std::vector<uint32_t>& states) const;
   size_t symbol_bytes() const { return (width_ + 7) / 8; }
@@ -146,7 +171,7 @@ Bytes RansCoder::encode_rans(const Rect& at, MatrixView<const Symbol> symbols) c
     if (split.shift != 0) low[i] = static_cast<Symbol>(symbol & ((1u << split.shift) - 1));
     const RansTable& table = model_.tables[cell];
     if (id == kRansEscape || table.frequency(id) == 0) [[unlikely]] {
-      escapes.put(table.escape_rank(token), table.escape_width());
+      table.write_escape(token, escapes);
     }
   });
 
@@ -167,8 +192,8 @@ Bytes RansCoder::encode_rans(const Rect& at, MatrixView<const Symbol> symbols) c
   Bytes packed(packed_bytes(low.size(), split.shift));
   pack_symbols(low.data(), low.size(), split.shift, packed.data());
   out.put_bytes(packed);
+  out.put_bytes(write_states(x.data()));
   out.put_bytes(raw);
-  out.put_array(x.data(), x.size());
   out.put_bytes({first, static_cast<size_t>(end - first)});
   return out.take();
 }
@@ -220,9 +245,9 @@ Bytes RansCoder::encode(const Rect& at, MatrixView<const Symbol> symbols) const 
   });
   if (symbols.size() == 0 || plane.alphabet == 1) return {};
   const size_t packed_size = 1 + packed_bytes(symbols.size(), width_);
-  // Exceptions take 2 to 5 bytes each and rANS at least 66 in all.
+  // Exceptions take 2 to 5 bytes each and rANS at least 42 in all.
   Bytes best = encode_sparse(symbols, symbol_bytes());
-  if (!best.empty() && best.size() <= std::min<size_t>(64, packed_size)) return best;
+  if (!best.empty() && best.size() <= std::min<size_t>(42, packed_size)) return best;
   Bytes coded;
   if (walk_ == Walk::kTransposed) {
     const Matrix<Symbol> t = transposed(symbols);
@@ -245,14 +270,14 @@ double RansCoder::estimate_bits(const Rect& at, MatrixView<const Symbol> symbols
   if (symbols.size() == 0 || model_.plane.alphabet == 1) return 0;
   const uint64_t packed = 8 * (1 + packed_bytes(symbols.size(), width_));
   const Bytes sparse = encode_sparse(symbols, symbol_bytes());
-  // Mode and length, 16 states: 16 bits each of the start and on average 8 of the end that carry nothing.
-  double bits = 8 * 2 + kRansLanes * 24.0;
+  // Mode and length; 16 states of 20 bits, of which 16 are those of the start, and 4 on average that carry nothing.
+  double bits = 8 * 2.5 + kRansLanes * 20.5;
   const auto add = [&](MatrixView<const Symbol> s) {
     double sum = 0;
     walk(at, s, [&](size_t, uint32_t cell, Symbol symbol) {
       sum += costs_[cell * kRansIds + model_.split.id(uint32_t{symbol} >> model_.split.shift)];
     });
-    bits = std::max(bits + sum, 8 * (2 + 4.0 * kRansLanes));
+    bits += sum;
   };
   if (walk_ == Walk::kTransposed) {
     add(transposed(symbols).view());
@@ -277,7 +302,7 @@ void RansCoder::decode(const Rect& at, ByteSpan bytes, MatrixView<Symbol> symbol
   if (mode != kPacked && mode != kRans) throw_input("{}: expected a tile mode of 0 to 2, found {}", in.what(), mode);
   Symbol greatest = 0;
   if (mode == kRans) {
-    decode_rans(at, in, symbols);
+    decode_rans(at, body, symbols);
     // Tokens are valid by construction; low bits may reach beyond the last symbol.
     if (model_.split.shift == 0) return;
     for (size_t r = 0; r < symbols.rows(); ++r) {
@@ -319,18 +344,15 @@ void RansCoder::decode_sparse(const Rect& at, ByteSpan body, MatrixView<Symbol> 
   }
 }
 
-void RansCoder::decode_rans(const Rect& at, ByteReader& in, MatrixView<Symbol> symbols) const {
+void RansCoder::decode_rans(const Rect& at, ByteSpan bytes, MatrixView<Symbol> symbols) const {
+  ByteReader in(bytes, tile_name(model_.plane, at));
   RansDecodeState state;
   const uint64_t escape_bytes = in.get_varint();
   const ByteSpan low = in.get_bytes(packed_bytes(symbols.size(), model_.split.shift));
-  state.escapes = BitReader(in.get_bytes(escape_bytes));
-  in.get_array(state.x, kRansLanes);
+  in.get_bytes(read_states(bytes.subspan(in.at()), in.what(), state.x));
+  state.raw = BitReader(in.get_bytes(escape_bytes));
   const ByteSpan words = in.get_bytes(in.remaining());
-  const auto valid = [](uint32_t x) { return x >= kRansStart; };
-  if (words.size() % 2 != 0 || !std::all_of(state.x, state.x + kRansLanes, valid)) {
-    throw_input("{}: expected whole words and states of at least 2^16, found {} bytes of words", in.what(),
-                words.size());
-  }
+  if (words.size() % 2 != 0) throw_input("{}: expected whole words, found {} bytes", in.what(), words.size());
   state.set_words(words.data(), words.size());
   state.entries = decode_entries_.data();
   state.tables = model_.tables.data();
@@ -347,7 +369,7 @@ void RansCoder::decode_rans(const Rect& at, ByteReader& in, MatrixView<Symbol> s
     ok = decode_runs(at, state, low, symbols);
   }
   const auto at_start = [](uint32_t x) { return x == kRansStart; };
-  if (!ok || !state.all_used() || !state.escapes.used_up() || !std::all_of(state.x, state.x + kRansLanes, at_start)) {
+  if (!ok || !state.all_used() || !state.raw.used_up() || !std::all_of(state.x, state.x + kRansLanes, at_start)) {
     throw_input("{}: expected a rANS stream that ends with its symbols, found {} bytes that do not", in.what(),
                 words.size());
   }

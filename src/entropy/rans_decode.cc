@@ -41,11 +41,10 @@ inline uint32_t rans_cell(const RansRun& run, size_t i) {
 
 // Reads the rank of an escape; out[i] becomes the token.
 inline bool resolve_escape(RansDecodeState& s, const RansRun& run, size_t i) {
-  const RansTable& table = s.tables[rans_cell(run, i)];
-  uint32_t rank = 0;
-  if (!s.escapes.get(table.escape_width(), rank) || rank >= table.num_escaped()) return false;
-  run.out[i] = static_cast<Symbol>(table.escape_token(rank));
-  return true;
+  uint32_t token = 0;
+  const bool ok = s.tables[rans_cell(run, i)].read_escape(s.raw, token);
+  run.out[i] = static_cast<Symbol>(token);
+  return ok;
 }
 
 // Adds the low bits to token i and takes the machine of column i on.

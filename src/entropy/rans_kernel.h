@@ -34,13 +34,13 @@ struct RansEncodeEntry {
 void fill_encode_entries(const RansTable& table, RansEncodeEntry* entries);
 
 struct RansDecodeState {
-  alignas(64) uint32_t x[kRansLanes];
-  const uint8_t* at;     // next word
-  const uint8_t* limit;  // a step may start while at <= limit
+  alignas(64) uint32_t x[kRansLanes];  // at least kRansStart
+  const uint8_t* at;                   // next word
+  const uint8_t* limit;                // a step may start while at <= limit
   const uint8_t* end;
   bool in_tail = false;
   alignas(16) uint8_t tail[96];  // the last words, then zeros, so that vectors may read past the end
-  BitReader escapes;
+  BitReader raw;                 // escapes
 
   // Tables of all cells, and what is common to the plane.
   const uint32_t* entries = nullptr;  // [cells][4096]

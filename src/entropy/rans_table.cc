@@ -117,7 +117,10 @@ RansTable::RansTable(const Frequencies& frequency, const RansSplit& split)
     if (frequency_[id] == 0) escaped_ids_[num_escaped_ids_++] = static_cast<uint8_t>(id);
   }
   num_escaped_ = split.tokens() - window_ + num_escaped_ids_;
-  escape_width_ = symbol_width(num_escaped_);
+  if (num_escaped_ != 0) {
+    escape_width_ = static_cast<unsigned>(std::bit_width(num_escaped_)) - 1;
+    short_escapes_ = (2u << escape_width_) - num_escaped_;
+  }
 }
 
 RansTable RansTable::fit(const RansCounts& counts, const RansSplit& split) {
@@ -131,7 +134,8 @@ RansTable RansTable::fit(const RansCounts& counts, const RansSplit& split) {
   RansTable best;
   double best_bits = std::numeric_limits<double>::infinity();
   // Escaped: tokens rarer than 1 / threshold. 0: none of the window.
-  for (const uint64_t threshold : {0, 4096, 6000, 8192, 10000, 12000, 16384, 24576, 1 << 20}) {
+  for (const uint64_t threshold :
+       {0, 1024, 1536, 2048, 2560, 3072, 4096, 6000, 8192, 10000, 12000, 16384, 24576, 1 << 20}) {
     if (threshold != 0 && total == 0) break;
     std::vector<uint16_t> items;
     RansCounts merged = counts;
@@ -163,7 +167,8 @@ RansTable RansTable::fit(const RansCounts& counts, const RansSplit& split) {
 double RansTable::cost(uint32_t id) const {
   const std::vector<double>& lg = log2_table();
   const bool direct = frequency_[id] != 0 && id != kRansEscape;
-  return kRansProbBits - lg[frequency_[direct ? id : kRansEscape]] + (direct ? 0 : escape_width_);
+  const double raw = escape_width_ + 1.0 - static_cast<double>(short_escapes_) / std::max(num_escaped_, 1u);
+  return kRansProbBits - lg[frequency_[direct ? id : kRansEscape]] + (direct ? 0 : raw);
 }
 
 uint32_t RansTable::escape_rank(uint32_t token) const {
@@ -178,6 +183,25 @@ uint32_t RansTable::escape_token(uint32_t rank) const {
   if (rank < offset_) return rank;
   if (rank - offset_ < num_escaped_ids_) return offset_ + escaped_ids_[rank - offset_];
   return rank + (window_ - num_escaped_ids_);
+}
+
+void RansTable::write_escape(uint32_t token, BitWriter& out) const {
+  const uint32_t rank = escape_rank(token);
+  if (rank < short_escapes_) return out.put(rank, escape_width_);
+  out.put((rank + short_escapes_) / 2, escape_width_);
+  out.put((rank + short_escapes_) % 2, 1);
+}
+
+bool RansTable::read_escape(BitReader& in, uint32_t& token) const {
+  uint32_t rank = 0, last = 0;
+  if (!in.get(escape_width_, rank)) return false;
+  if (rank >= short_escapes_) {
+    if (!in.get(1, last)) return false;
+    rank = 2 * rank + last - short_escapes_;
+  }
+  if (rank >= num_escaped_) return false;
+  token = escape_token(rank);
+  return true;
 }
 
 void RansTable::write(BitWriter& out) const {

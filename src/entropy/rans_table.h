@@ -4,8 +4,9 @@
 // Split (one per plane): token = symbol >> shift, the low `shift` bits are stored raw. Tokens in the window [offset,
 // offset + 256) have an id = token - offset; every other token has the id 256, "escape".
 // Table: frequencies f[id] of the ids 0..255 with sum + f[256] = 4096. A token with f = 0 (or outside the window) is
-// coded as an escape and its rank among all such tokens in ascending order, in as many raw bits as the greatest rank
-// needs. So every token can be coded with every table.
+// coded as an escape and its rank r among the n such tokens in ascending order, in truncated binary: with w =
+// floor(log2 n) and u = 2^(w+1) - n, r < u takes w bits, and otherwise w bits hold (r + u) / 2 and one more (r + u)
+// % 2. So every token can be coded with every table.
 #pragma once
 
 #include <algorithm>
@@ -54,13 +55,12 @@ class RansTable {
   void write(BitWriter& out) const;
 
   uint32_t frequency(uint32_t id) const { return frequency_[id]; }
-  unsigned escape_width() const { return escape_width_; }
   uint32_t num_escaped() const { return num_escaped_; }
-  // token: one that is escaped.
-  uint32_t escape_rank(uint32_t token) const;
-  // rank < num_escaped().
-  uint32_t escape_token(uint32_t rank) const;
-  // Bits of one id, the raw bits of its escape included, low bits not.
+  // The raw bits of a token that is escaped.
+  void write_escape(uint32_t token, BitWriter& out) const;
+  // False if the bits run out or hold no rank.
+  bool read_escape(BitReader& in, uint32_t& token) const;
+  // Bits of one id, the raw bits of its escape included (their mean), low bits not.
   double cost(uint32_t id) const;
 
   bool operator==(const RansTable& o) const { return frequency_ == o.frequency_; }
@@ -68,6 +68,8 @@ class RansTable {
  private:
   RansTable() = default;
   RansTable(const std::array<uint16_t, kRansIds>& frequency, const RansSplit& split);
+  uint32_t escape_rank(uint32_t token) const;
+  uint32_t escape_token(uint32_t rank) const;
 
   std::array<uint16_t, kRansIds> frequency_{};
   std::array<uint8_t, kRansWindow> escaped_ids_{};  // ascending
@@ -75,7 +77,8 @@ class RansTable {
   uint32_t num_escaped_ = 0;  // with those outside the window
   uint32_t offset_ = 0;
   uint32_t window_ = 0;
-  unsigned escape_width_ = 0;
+  unsigned escape_width_ = 0;   // w
+  uint32_t short_escapes_ = 0;  // u
 };
 
 // The bit string of all tables in the side information, read byte by byte.

@@ -47,6 +47,16 @@ size_t coded_bytes(const EntropyCoder& coder, const SymbolPlane& plane, MatrixVi
   return bytes;
 }
 
+// The ideal code length of a sample under the distribution it was drawn from.
+double source_bits(MatrixView<const Symbol> symbols, const std::vector<double>& weights) {
+  double sum = 0, bits = 0;
+  for (const double w : weights) sum += w;
+  for (size_t r = 0; r < symbols.rows(); ++r) {
+    for (size_t c = 0; c < symbols.cols(); ++c) bits += std::log2(sum / weights[symbols(r, c)]);
+  }
+  return bits;
+}
+
 TEST(Rans, PayloadIsNearTheEntropy) {
   constexpr size_t kRows = 512, kCols = 512;  // 2^18: one tile
   std::printf("%28s %9s %9s %9s %7s %6s\n", "source", "alphabet", "entropy B", "payload B", "% over", "side B");
@@ -80,11 +90,15 @@ TEST(Rans, PayloadIsNearTheEntropy) {
       const double entropy = empirical_entropy(symbols.view(), alphabet) / 8;
       std::printf("%28s %9u %9.0f %9.0f %7.3f %6zu\n", name.c_str(), alphabet, entropy, payload,
                   100 * (payload / std::max(entropy, 1.0) - 1), side_bytes(*coder));
+      // The entropy of the sample's own counts is below what the source itself would need, which knows no counts; the
+      // difference matters where most counts are a few (skewed sources over large alphabets: up to 30 bytes here).
+      const double limit = std::max(entropy, source_bits(symbols.view(), weights) / 8);
       if (alphabet <= 256) {
-        EXPECT_LE(payload, entropy * 1.002 + 64) << name << " over " << alphabet;
+        EXPECT_LE(payload, limit * 1.002 + 64) << name << " over " << alphabet;
+        EXPECT_LE(payload, entropy * 1.002 + 72) << name << " over " << alphabet;
       } else {
-        // The empirical entropy of a large alphabet lies below the true one; so may the payload.
         EXPECT_LE(payload, entropy * 1.01 + 64) << name << " over " << alphabet;
+        EXPECT_LE(payload, limit * 1.002 + 64) << name << " over " << alphabet;
       }
       EXPECT_GE(payload, entropy * 0.9999 - 2 * kRansLanes) << "too good to be true";
     }
@@ -190,9 +204,15 @@ Matrix<Symbol> slow_decode(const RansModel& model, ByteSpan bytes, Shape shape) 
   EXPECT_EQ(in.get<uint8_t>(), 1);
   const uint64_t escape_bytes = in.get_varint();
   BitReader low(in.get_bytes(packed_bytes(shape.size(), model.split.shift)));
-  BitReader escapes(in.get_bytes(escape_bytes));
+  BitReader states(bytes.subspan(in.at()));
   uint32_t x[16];
-  in.get_array(x, 16);
+  for (uint32_t& state : x) {
+    uint32_t n = 0;
+    EXPECT_TRUE(states.get(4, n) && states.get(16 + n, state));
+    state += 1u << (16 + n);
+  }
+  in.get_bytes(states.bytes_used());
+  BitReader escapes(in.get_bytes(escape_bytes));
   const RansTable& table = model.tables[0];
   Matrix<Symbol> out(shape.rows, shape.cols);
   for (size_t i = 0; i < shape.size(); ++i) {
@@ -204,8 +224,7 @@ Matrix<Symbol> slow_decode(const RansModel& model, ByteSpan bytes, Shape shape) 
     uint32_t token = id + model.split.offset;
     uint32_t bits = 0;
     if (id == kRansEscape) {
-      EXPECT_TRUE(escapes.get(table.escape_width(), bits));
-      token = table.escape_token(bits);
+      EXPECT_TRUE(table.read_escape(escapes, token));
     }
     EXPECT_TRUE(low.get(model.split.shift, bits));
     out.data()[i] = static_cast<Symbol>((token << model.split.shift) | (model.split.shift != 0 ? bits : 0));
@@ -275,21 +294,37 @@ TEST(RansTable, FrequenciesAreOptimalAmongSingleMoves) {
   }
 }
 
-TEST(RansTable, EscapeRanksCountTheTokensWithoutAFrequency) {
+TEST(RansTable, EscapesAreTheTokensWithoutAFrequency) {
   RansCounts counts{};
   for (uint32_t i = 0; i < kRansWindow; i += 3) counts[i] = 1000;
   counts[kRansEscape] = 5;
   const RansSplit split{1000, 0, 200};
   const RansTable table = RansTable::fit(counts, split);
+  ASSERT_EQ(table.num_escaped(), 1000u - 86);
   uint32_t rank = 0;
   for (uint32_t token = 0; token < 1000; ++token) {
     const uint32_t id = split.id(token);
     if (id != kRansEscape && table.frequency(id) != 0) continue;
-    EXPECT_EQ(table.escape_rank(token), rank);
-    EXPECT_EQ(table.escape_token(rank), token);
+    BitWriter out;
+    table.write_escape(token, out);
+    EXPECT_EQ(out.bits(), rank < 1024 - 914 ? 9u : 10u);
+    const Bytes bytes = out.take();
+    BitReader in(bytes);
+    uint32_t again = 0, bits = 0;
+    ASSERT_TRUE(table.read_escape(in, again));
+    EXPECT_EQ(again, token);
+    EXPECT_TRUE(in.used_up());
+    // Truncated binary by hand.
+    BitReader raw(bytes);
+    ASSERT_TRUE(raw.get(9, bits));
+    if (bits >= 110) {
+      uint32_t last = 0;
+      ASSERT_TRUE(raw.get(1, last));
+      bits = 2 * bits + last - 110;
+    }
+    EXPECT_EQ(bits, rank);
     ++rank;
   }
-  EXPECT_EQ(table.num_escaped(), rank);
 }
 
 }  // namespace

@@ -1,0 +1,74 @@
+// rANS: symbols per second of one tile of 2^18 or more symbols. Arguments: alphabet. Gaussian sources, 3 sigma reach.
+#include <benchmark/benchmark.h>
+
+#include "entropy/coder.h"
+#include "entropy/planes_for_test.h"
+
+namespace occ {
+namespace {
+
+enum class Tables { kOne, kPerRow, kPerColumn, kTrellisColumns, kTrellisRows };
+
+struct Setup {
+  SymbolPlane plane;
+  Matrix<Symbol> symbols;
+  std::unique_ptr<EntropyCoder> coder;
+  Rect at;
+  Bytes bytes;
+};
+
+Setup make_setup(Tables tables, uint32_t alphabet) {
+  Setup s;
+  const bool columns = tables == Tables::kPerColumn || tables == Tables::kTrellisColumns;
+  s.plane = make_plane(1024, 512, alphabet, columns ? LineAxis::kColumns : LineAxis::kRows);
+  if (tables == Tables::kPerRow || tables == Tables::kPerColumn) {
+    for (size_t i = 0; i < s.plane.num_lines(); ++i) s.plane.table_ids.push_back(static_cast<uint8_t>(i % 8));
+  }
+  if (tables == Tables::kTrellisColumns || tables == Tables::kTrellisRows) s.plane.contexts = trellis_machine();
+  s.symbols = draw_symbols(1024, 512, gaussian_weights(alphabet, alphabet > 100 ? 4.5 : 3.0), 1);
+  s.coder = find_coder("rans")->fit(Params(find_coder("rans")->params), s.plane, s.symbols.view(), {});
+  s.at = {0, 0, 1024, 512};
+  s.bytes = s.coder->encode(s.at, s.symbols.view());
+  return s;
+}
+
+void report(benchmark::State& state, const Setup& s) {
+  state.SetItemsProcessed(static_cast<int64_t>(state.iterations() * s.symbols.size()));
+  state.counters["bits/symbol"] = 8.0 * static_cast<double>(s.bytes.size()) / static_cast<double>(s.symbols.size());
+}
+
+void decode(benchmark::State& state, Tables tables) {
+  const Setup s = make_setup(tables, static_cast<uint32_t>(state.range(0)));
+  Matrix<Symbol> out(1024, 512);
+  for (auto _ : state) s.coder->decode(s.at, s.bytes, out.view());
+  report(state, s);
+}
+
+void encode(benchmark::State& state, Tables tables) {
+  const Setup s = make_setup(tables, static_cast<uint32_t>(state.range(0)));
+  for (auto _ : state) benchmark::DoNotOptimize(s.coder->encode(s.at, s.symbols.view()));
+  report(state, s);
+}
+
+void fit(benchmark::State& state, Tables tables) {
+  const Setup s = make_setup(tables, static_cast<uint32_t>(state.range(0)));
+  const CoderEntry& entry = *find_coder("rans");
+  const Params params(entry.params);
+  for (auto _ : state) benchmark::DoNotOptimize(entry.fit(params, s.plane, s.symbols.view(), {}));
+  report(state, s);
+}
+
+#define OCC_RANS_BENCH(name, tables)                                                             \
+  BENCHMARK_CAPTURE(decode, name, Tables::tables)->Arg(2)->Arg(4)->Arg(16)->Arg(256)->Arg(4096); \
+  BENCHMARK_CAPTURE(encode, name, Tables::tables)->Arg(2)->Arg(4)->Arg(16)->Arg(256)->Arg(4096)
+
+OCC_RANS_BENCH(flat, kOne);
+OCC_RANS_BENCH(row_tables, kPerRow);
+OCC_RANS_BENCH(column_tables, kPerColumn);
+OCC_RANS_BENCH(trellis_columns, kTrellisColumns);
+OCC_RANS_BENCH(trellis_rows, kTrellisRows);
+BENCHMARK_CAPTURE(fit, flat, Tables::kOne)->Arg(16)->Arg(256);
+BENCHMARK_CAPTURE(fit, trellis_columns, Tables::kTrellisColumns)->Arg(16);
+
+}  // namespace
+}  // namespace occ
