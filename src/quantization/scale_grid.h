@@ -105,10 +105,15 @@ void for_each_line(const ScaleGrid& grid, MatrixView<const float> x, Body body) 
 // A line cut into panels for threads, by its shape alone. Results of panels are merged in their order.
 class LinePanels {
  public:
-  explicit LinePanels(MatrixView<const float> x) : x_(x) {
-    rows_ = std::max<size_t>(1, kPanel / std::max<size_t>(1, x.cols()));
-    cols_ = x.rows() == 1 ? kPanel : std::max<size_t>(1, x.cols());
-    count_ = x.size() == 0 ? 0 : x.rows() == 1 ? ceil_div(x.cols(), cols_) : ceil_div(x.rows(), rows_);
+  explicit LinePanels(MatrixView<const float> x) : x_(x), rows_(x.rows()), cols_(x.cols()), count_(x.size() != 0) {
+    if (x.size() <= kPanel) return;
+    if (x.rows() == 1) {
+      cols_ = kPanel;
+      count_ = ceil_div(x.cols(), cols_);
+    } else {
+      rows_ = std::max<size_t>(1, kPanel / x.cols());
+      count_ = ceil_div(x.rows(), rows_);
+    }
   }
   size_t count() const { return count_; }
   MatrixView<const float> operator[](size_t i) const {
@@ -130,7 +135,7 @@ class LinePanels {
  private:
   static constexpr size_t kPanel = size_t{1} << 16;
   MatrixView<const float> x_;
-  size_t rows_ = 1, cols_ = 1, count_ = 0;
+  size_t rows_, cols_, count_;  // of a panel, of a panel, of panels
 };
 
 }  // namespace occ

@@ -162,7 +162,38 @@ LineSums Sums(MatrixView<const float> x, float unit, float center) {
   return sums;
 }
 
+// Short lines: lanes are steps, each adds the line's elements in their order.
+HWY_NOINLINE void errors_of_short(MatrixView<const float> x, std::span<const UniformStep> steps, float max_code,
+                                  double* errors) {
+  const hn::ScalableTag<float> d;
+  HWY_ALIGN float pre[kMaxUniformSteps] = {}, inverse[kMaxUniformSteps] = {}, offset[kMaxUniformSteps] = {};
+  for (size_t i = 0; i < steps.size(); ++i) {
+    const Reciprocal by = reciprocal_of(steps[i].scale);
+    pre[i] = by.pre, inverse[i] = by.inverse, offset[i] = steps[i].offset;
+  }
+  const auto magic = hn::Set(d, kRoundMagic), top = hn::Set(d, max_code), zero = hn::Zero(d);
+  HWY_ALIGN float sums[kMaxUniformSteps];
+  for (size_t i = 0; i < steps.size(); i += hn::Lanes(d)) {
+    const auto p = hn::Load(d, pre + i), s = hn::Load(d, inverse + i), o = hn::Load(d, offset + i);
+    auto sum = zero;
+    for (size_t c = 0; c < x.cols(); ++c) {
+      const auto t = hn::Add(hn::Mul(hn::Mul(hn::Set(d, x(0, c)), p), s), o);
+      const auto e = hn::Sub(t, hn::Sub(hn::Add(hn::Min(hn::Max(t, zero), top), magic), magic));
+      sum = hn::Add(sum, hn::Mul(e, e));
+    }
+    hn::Store(sum, d, sums + i);
+  }
+  for (size_t i = 0; i < steps.size(); ++i) {
+    errors[i] =
+        static_cast<double>(sums[i]) * static_cast<double>(steps[i].scale) * static_cast<double>(steps[i].scale);
+  }
+}
+
 void Errors(MatrixView<const float> x, std::span<const UniformStep> steps, float max_code, double* errors) {
+  if (x.rows() == 1 && x.cols() <= 128) {
+    errors_of_short(x, steps, max_code, errors);
+    return;
+  }
   for (size_t i = 0; i < steps.size(); ++i) errors[i] = 0;
   for (size_t r = 0; r < x.rows(); ++r) {
     for (size_t c = 0; c < x.cols(); c += kRun) {  // a run stays in the cache for all steps

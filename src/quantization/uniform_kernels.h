@@ -35,7 +35,8 @@ struct LineSums {
   double deviation = 0;  // sum of |x / unit - center|
 };
 LineSums line_sums(MatrixView<const float> x, float unit, float center);
-// sum (x - x')^2 for every step; at most 64 steps.
+// sum (x - x')^2 for every step; at most kMaxUniformSteps.
+constexpr size_t kMaxUniformSteps = 64;
 struct UniformStep {
   float scale = 0, offset = 0;
 };

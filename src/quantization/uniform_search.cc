@@ -13,6 +13,7 @@ namespace occ {
 namespace {
 
 constexpr size_t kMaxCandidates = 32;
+static_assert(kMaxCandidates <= kMaxUniformSteps);
 constexpr double kMinZero = -32768, kMaxZero = 32767;
 
 struct Candidate {
@@ -20,36 +21,50 @@ struct Candidate {
   int zero = 0;
 };
 
+float max_code_of(const UniformFit& how) { return static_cast<float>((1u << how.bits) - 1); }
+float offset_of(const UniformFit& how, int zero) {
+  return how.asymmetric ? static_cast<float>(zero) : max_code_of(how) / 2;
+}
+int limit_of(const UniformFit& how, int zero) { return max_scale_code(max_code_of(how), offset_of(how, zero)); }
+
+// The zero point at which `low` has code 0.
+int zero_at(int code, double low) {
+  const double zero = std::nearbyint(-low / static_cast<double>(scale_of(code)));
+  return static_cast<int>(std::clamp(zero, kMinZero, kMaxZero));
+}
+
+Candidate absmax_of(const UniformFit& how, LineRange range) {
+  const double max_code = static_cast<double>(max_code_of(how)), min = range.min, max = range.max;
+  if (!how.asymmetric) {
+    return {std::min(scale_code_up(std::max(std::abs(min), std::abs(max)) / (max_code / 2)), limit_of(how, 0)), 0};
+  }
+  Candidate best;
+  best.code = std::max({scale_code_up((max - min) / max_code), scale_code_up(std::abs(min) / kMaxZero), 1});
+  // Rounding of the zero point can push the far end out by one code.
+  for (;; ++best.code) {
+    best.zero = zero_at(best.code, min);
+    const double top = std::nearbyint(max / static_cast<double>(scale_of(best.code))) + best.zero;
+    if (top <= max_code || best.code >= kMaxScaleCode) break;
+  }
+  while (best.code > 1 && best.code > limit_of(how, best.zero)) {  // near FLT_MAX
+    --best.code;
+    best.zero = zero_at(best.code, min);
+  }
+  return best;
+}
+
 class LineSearch {
  public:
   LineSearch(const UniformFit& how, MatrixView<const float> x, LineRange range)
       : how_(how),
         panels_(x),
         elements_(static_cast<double>(x.size())),
-        max_code_(static_cast<double>((1u << how.bits) - 1)),
+        max_code_(static_cast<double>(max_code_of(how))),
         range_(range),
         absmax_(std::max(std::abs(range.min), std::abs(range.max))) {}
 
-  Candidate absmax() const {
-    if (!how_.asymmetric) return {std::min(scale_code_up(absmax_ / (max_code_ / 2)), limit(0)), 0};
-    const double min = range_.min, max = range_.max;
-    Candidate best;
-    best.code = std::max({scale_code_up((max - min) / max_code_), scale_code_up(std::abs(min) / kMaxZero), 1});
-    // Rounding of the zero point can push the far end out by one code.
-    for (;; ++best.code) {
-      best.zero = zero_at(best.code, min);
-      const double top = std::nearbyint(max / static_cast<double>(scale_of(best.code))) + best.zero;
-      if (top <= max_code_ || best.code >= kMaxScaleCode) break;
-    }
-    while (best.code > 1 && best.code > limit(best.zero)) {  // near FLT_MAX
-      --best.code;
-      best.zero = zero_at(best.code, min);
-    }
-    return best;
-  }
-
   Candidate least_squares() {
-    const Candidate start = absmax();
+    const Candidate start = absmax_of(how_, range_);
     center();
     const int low = std::max(1, scale_code_down(0.8 * deviation_ / (max_code_ / 2)));
     const int step = std::max(16, (start.code - low + 23) / 24);
@@ -69,17 +84,6 @@ class LineSearch {
   }
 
  private:
-  int zero_at(int code, double low) const {
-    const double zero = std::nearbyint(-low / static_cast<double>(scale_of(code)));
-    return static_cast<int>(std::clamp(zero, kMinZero, kMaxZero));
-  }
-  int limit(int zero) const {
-    return max_scale_code(static_cast<float>(max_code_), how_.asymmetric ? static_cast<float>(zero) : offset(0));
-  }
-  float offset(int zero) const {
-    return how_.asymmetric ? static_cast<float>(zero) : static_cast<float>(max_code_ / 2);
-  }
-
   // Mean and mean absolute deviation; symmetric: about 0.
   void center() {
     const float unit = static_cast<float>(absmax_);
@@ -108,9 +112,9 @@ class LineSearch {
   }
 
   void add(Candidate c) {
-    if (c.code < 1 || c.code > limit(c.zero) || c.zero < kMinZero || c.zero > kMaxZero) return;
+    if (c.code < 1 || c.code > limit_of(how_, c.zero) || c.zero < kMinZero || c.zero > kMaxZero) return;
     candidates_[count_] = c;
-    steps_[count_++] = {scale_of(c.code), offset(c.zero)};
+    steps_[count_++] = {scale_of(c.code), offset_of(how_, c.zero)};
   }
 
   // Measures what was added; the first of equals wins.
@@ -178,8 +182,7 @@ UniformChoice fit_uniform_line(const UniformFit& how, MatrixView<const float> x)
                                     range.max = std::max(range.max, r.max);
                                   });
   if (range.min == 0 && range.max == 0) return {};
-  LineSearch search(how, x, range);
-  const Candidate best = how.absmax ? search.absmax() : search.least_squares();
+  const Candidate best = how.absmax ? absmax_of(how, range) : LineSearch(how, x, range).least_squares();
   return {scale_of(best.code), best.zero};
 }
 

@@ -1,0 +1,67 @@
+// Side information of any quantizer: it must load or throw occ::Error, and what loads must decode any symbols.
+// Bytes: quantizer, one per parameter, rows, columns, two of seed for symbols; then the side information.
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/rng.h"
+#include "quantization/quantizer.h"
+
+namespace {
+
+using namespace occ;
+
+// Any byte names a value of the parameter.
+std::string value_of(const ParamSpec& spec, uint8_t byte) {
+  if (spec.type == ParamSpec::Type::kChoice) {
+    std::vector<std::string> choices(1);
+    for (const char c : spec.choices) {
+      if (c == '|') {
+        choices.emplace_back();
+      } else {
+        choices.back() += c;
+      }
+    }
+    return choices[byte % choices.size()];
+  }
+  const auto width = static_cast<uint64_t>(spec.max - spec.min);
+  if (spec.type == ParamSpec::Type::kInt)
+    return std::to_string(static_cast<int64_t>(spec.min) + static_cast<int64_t>(byte % (width + 1)));
+  return std::to_string(spec.min + (spec.max - spec.min) * byte / 255);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const ByteSpan input(data, size);
+  size_t at = 0;
+  const auto next = [&] { return at < size ? input[at++] : uint8_t{0}; };
+  const auto registry = quantizer_registry();
+  const QuantizerEntry& entry = registry[next() % registry.size()];
+  Params::Given given;
+  for (const ParamSpec& spec : entry.params) given.emplace_back(spec.name, value_of(spec, next()));
+  const Shape shape{size_t{next()} % 33, size_t{next()} % 70};
+  const uint64_t seed = next() + 256u * next();
+  try {
+    const Params params(entry.params, given, "fuzz");
+    ByteReader side(input.subspan(at), "fuzz");
+    const auto quantizer = entry.load(params, shape, side);
+    side.expect_done();
+    std::vector<Matrix<Symbol>> symbols;
+    std::vector<MatrixView<const Symbol>> views;
+    uint64_t word = 0;
+    for (const SymbolPlane& plane : quantizer->planes()) {
+      symbols.emplace_back(plane.rows, plane.cols);
+      Matrix<Symbol>& s = symbols.back();
+      for (size_t i = 0; i < s.size(); ++i) {
+        s.data()[i] = static_cast<Symbol>(random_word(seed, word++) % plane.alphabet);
+      }
+    }
+    for (const auto& s : symbols) views.push_back(s.view());
+    Matrix<float> out(shape.rows, shape.cols);
+    quantizer->dequantize({0, 0, shape.rows, shape.cols}, views, out.view());
+  } catch (const Error&) {
+  }
+  return 0;
+}
