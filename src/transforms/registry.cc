@@ -1,0 +1,29 @@
+#include <array>
+
+#include "transforms/transform.h"
+
+namespace occ {
+
+TransformEntry identity_entry();
+TransformEntry signs_entry();
+TransformEntry hadamard_entry();
+TransformEntry dct_entry();
+TransformEntry dst_entry();
+TransformEntry pca_entry();
+TransformEntry rowscale_entry();
+TransformEntry split_entry();
+
+std::span<const TransformEntry> transform_registry() {
+  static const std::array kEntries = {identity_entry(), signs_entry(), hadamard_entry(), dct_entry(),
+                                      dst_entry(),      pca_entry(),   rowscale_entry(), split_entry()};
+  return kEntries;
+}
+
+const TransformEntry* find_transform(std::string_view name) {
+  for (const TransformEntry& entry : transform_registry()) {
+    if (entry.name == name) return &entry;
+  }
+  return nullptr;
+}
+
+}  // namespace occ
