@@ -127,7 +127,7 @@ TEST(Rans, ConstantTilesCostAByteOrTwo) {
 // 8 states, symbols whose statistics depend on the union: the size follows the conditional entropy.
 TEST(Rans, ContextsReachTheConditionalEntropy) {
   for (const LineAxis axis : {LineAxis::kRows, LineAxis::kColumns}) {
-    SymbolPlane plane = make_plane(1024, 1024, 12, axis);
+    SymbolPlane plane = make_plane(2048, 512, 12, axis);
     plane.contexts = trellis_machine();
     const std::vector<std::vector<double>> weights = {gaussian_weights(12, 4.0), geometric_weights(12, 0.45)};
     const Matrix<Symbol> symbols = draw_in_context(plane, weights, 3);
