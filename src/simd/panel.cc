@@ -53,11 +53,13 @@ namespace occ {
 HWY_EXPORT(TransposeKernel);
 
 void load_panel_rows(MatrixView<const float> x, float* panel) {
+  if (x.cols() == 0) return;
   if (x.rows() < kPanelLanes) std::memset(panel, 0, x.cols() * kPanelLanes * sizeof(float));
   HWY_DYNAMIC_DISPATCH(TransposeKernel)(x.data(), x.rows(), x.cols(), x.stride(), panel, kPanelLanes);
 }
 
 void store_panel_rows(const float* panel, MatrixView<float> x) {
+  if (x.size() == 0) return;
   HWY_DYNAMIC_DISPATCH(TransposeKernel)(panel, x.cols(), x.rows(), kPanelLanes, x.data(), x.stride());
 }
 

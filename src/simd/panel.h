@@ -19,13 +19,15 @@ void store_panel_rows(const float* panel, MatrixView<float> x);
 template <typename T>
 void load_panel_columns(MatrixView<const T> x, T* panel) {
   for (size_t r = 0; r < x.rows(); ++r, panel += kPanelLanes) {
-    std::memcpy(panel, x.row(r), x.cols() * sizeof(T));
+    if (x.cols() != 0) std::memcpy(panel, x.row(r), x.cols() * sizeof(T));
     if (x.cols() < kPanelLanes) std::memset(panel + x.cols(), 0, (kPanelLanes - x.cols()) * sizeof(T));
   }
 }
 template <typename T>
 void store_panel_columns(const T* panel, MatrixView<T> x) {
-  for (size_t r = 0; r < x.rows(); ++r, panel += kPanelLanes) std::memcpy(x.row(r), panel, x.cols() * sizeof(T));
+  for (size_t r = 0; r < x.rows() && x.cols() != 0; ++r, panel += kPanelLanes) {
+    std::memcpy(x.row(r), panel, x.cols() * sizeof(T));
+  }
 }
 
 }  // namespace occ
