@@ -3,6 +3,15 @@
 find_package(GTest REQUIRED)
 include(GoogleTest)
 
+# The tests' Python is the one that has numpy, if any.
+foreach(candidate /usr/bin/python3 python3)
+  execute_process(COMMAND ${candidate} -c "import numpy" RESULT_VARIABLE result OUTPUT_QUIET ERROR_QUIET)
+  if(result EQUAL 0)
+    set(OCC_PYTHON ${candidate})
+    break()
+  endif()
+endforeach()
+
 set(OCC_DEFAULT_TEST_DATA ${PROJECT_SOURCE_DIR}/../shared/data)
 file(GLOB folders LIST_DIRECTORIES true RELATIVE ${PROJECT_SOURCE_DIR}/src CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/*)
 foreach(folder IN LISTS folders)
@@ -14,7 +23,8 @@ foreach(folder IN LISTS folders)
                                OCC_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
     target_link_libraries(${folder}_test PRIVATE occ_encode occ_flags nlohmann_json::nlohmann_json PkgConfig::OPENBLAS
                           PkgConfig::LAPACKE GTest::gtest GTest::gmock GTest::gtest_main)
-    gtest_discover_tests(${folder}_test TEST_PREFIX ${folder}. DISCOVERY_TIMEOUT 120 PROPERTIES TIMEOUT 600)
+    gtest_discover_tests(${folder}_test TEST_PREFIX ${folder}. DISCOVERY_TIMEOUT 120 PROPERTIES TIMEOUT 600
+                         ENVIRONMENT "OCC_PYTHON=${OCC_PYTHON}")
   endif()
 endforeach()
 
@@ -41,6 +51,6 @@ if(TARGET occ)
     get_filename_component(name ${script} NAME_WE)
     add_test(NAME cli.${name} COMMAND ${script} $<TARGET_FILE:occ>)
     set_tests_properties(cli.${name} PROPERTIES TIMEOUT 600 SKIP_RETURN_CODE 77
-      ENVIRONMENT "OCC_DEFAULT_TEST_DATA=${OCC_DEFAULT_TEST_DATA}")
+      ENVIRONMENT "OCC_DEFAULT_TEST_DATA=${OCC_DEFAULT_TEST_DATA};OCC_PYTHON=${OCC_PYTHON}")
   endforeach()
 endif()

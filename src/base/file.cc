@@ -41,7 +41,7 @@ void write_all(int fd, const std::string& path, uint64_t offset, const void* dat
 }
 
 std::filesystem::path folder_of(const std::filesystem::path& path) {
-  const std::filesystem::path parent = path.parent_path();
+  const std::filesystem::path parent = (path.has_filename() ? path : path.parent_path()).parent_path();
   return parent.empty() ? std::filesystem::path(".") : parent;
 }
 

@@ -35,9 +35,9 @@ void end_progress();
 // "45MB", "1.5GiB", "1000": bytes. Usage error otherwise.
 uint64_t parse_size(const std::string& text);
 
-std::string human_bytes(double bytes);                       // "44.9 MB"
+std::string human_bytes(double bytes);                        // "44.9 MB"
 std::string shape_label(const std::vector<uint64_t>& shape);  // "576x1536"
-std::string number(double v, int digits = 4);                // short, "inf" and "-" included
+std::string number(double v, int digits = 4);                 // short, "inf" and "-" included
 
 // Columns aligned, the first to the left, the others to the right; headings underlined by nothing but order.
 class Table {

@@ -117,7 +117,9 @@ class CompressJob {
     store_.emplace(output_, describe(), options_.resume, options_.force);
     uint64_t bytes = 0;
     try {
-      hash_kept();
+      for (const PlannedTensor& t : plan_) {
+        if (t.kept()) hash_kept(t);
+      }
       encode_all();
       bytes = join();
     } catch (const Error& e) {
@@ -243,18 +245,23 @@ class CompressJob {
     return raw;
   }
 
-  void hash_kept() {
-    for (const PlannedTensor& t : plan_) {
-      if (!t.kept()) continue;
-      throw_if_interrupted();
-      const TensorInfo& in = info(t.index);
-      const Bytes raw = read_kept(t.index);
-      Part part;
-      part.record.name = in.name, part.record.shape = in.shape, part.record.dtype = in.dtype;
-      part.record.checksum = tensor_checksum(part.record, raw);
-      part.source_hash = hash64(raw);
-      parts_[t.index] = std::move(part);
-    }
+  void keep(PlannedTensor& t, const std::string& why) {
+    t.method.reset();
+    t.recipe.clear();
+    t.note = why;
+    notes_.push_back(fmt::format("{} is kept as it is: {}", info(t.index).name, why));
+    hash_kept(t);
+  }
+
+  void hash_kept(const PlannedTensor& t) {
+    throw_if_interrupted();
+    const TensorInfo& in = info(t.index);
+    const Bytes raw = read_kept(t.index);
+    Part part;
+    part.record.name = in.name, part.record.shape = in.shape, part.record.dtype = in.dtype;
+    part.record.checksum = tensor_checksum(part.record, raw);
+    part.source_hash = hash64(raw);
+    parts_[t.index] = std::move(part);
   }
 
   void encode_all() {
@@ -262,12 +269,12 @@ class CompressJob {
     for (const PlannedTensor& t : plan_) total += t.kept() ? 0 : t.shape.size() * sizeof(float);
     require_free_space(output_, total / 4);
     meter_.start("compress", total);
-    for (const PlannedTensor& t : plan_) {  // fixed recipes first: their sizes decide what is left for the others
+    for (PlannedTensor& t : plan_) {  // fixed recipes first: their sizes decide what is left for the others
       if (!t.method && !t.kept()) encode(t);
     }
     for (int attempt = 0; attempt < kSizeAttempts; ++attempt) {
       plan_rates();
-      for (const PlannedTensor& t : plan_) {
+      for (PlannedTensor& t : plan_) {
         if (t.method) encode(t);
       }
       const uint64_t size = file_size(plan_), most = ceiling();
@@ -278,7 +285,7 @@ class CompressJob {
                  kSizeAttempts);
   }
 
-  void encode(const PlannedTensor& t) {
+  void encode(PlannedTensor& t) {
     const uint64_t work = t.shape.size() * sizeof(float);
     std::optional<Part>& part = parts_[t.index];
     if (!part) part = store_->find(t.index);
@@ -291,6 +298,10 @@ class CompressJob {
     ctx.fallbacks = &part->notes;
     const EncodedMatrix m = encode_matrix(Recipe::parse(t.recipe), TensorRows(source_, t.index), ctx, where(t.index),
                                           [this](uint64_t bytes) { meter_.add(bytes); });
+    const uint64_t raw_bytes = info(t.index).elements() * dtype_size(info(t.index).dtype);
+    if (m.blob.size() >= raw_bytes)
+      return keep(t, fmt::format("coded it would not be smaller ({} bytes)", m.blob.size()));
+    if (m.distortion.nmse() > 1) return keep(t, "coded its error would be larger than the values themselves");
     TensorRecord& r = part->record;
     r.name = info(t.index).name, r.shape = info(t.index).shape, r.dtype = info(t.index).dtype, r.recipe = t.recipe;
     r.nmse = rounded(m.distortion.nmse());
@@ -357,6 +368,7 @@ class CompressJob {
       out.elements += r.elements;
       out.tensors.push_back(std::move(r));
     }
+    out.notes.insert(out.notes.end(), notes_.begin(), notes_.end());
     out.nmse = squares > 0 ? errors / squares : 0;
     add_notes(&out);
     return out;
@@ -385,7 +397,8 @@ class CompressJob {
   std::vector<PlannedTensor> plan_;
   std::vector<std::optional<Part>> parts_;  // by tensor of the source
   std::vector<FileRecord> files_;
-  std::vector<Bytes> file_bytes_;  // zstd-compressed
+  std::vector<Bytes> file_bytes_;   // zstd-compressed
+  std::vector<std::string> notes_;  // fallbacks of the whole run
   std::optional<PartStore> store_;
   std::unordered_map<std::string, uint64_t> predicted_;
   uint64_t target_ = 0;  // bytes aimed at; below the ceiling after an attempt that was too large

@@ -36,6 +36,12 @@ std::optional<OpenPart> open_part(const std::filesystem::path& path) {
 
 }  // namespace
 
+bool PartStore::has_parts() const {
+  std::error_code ec;
+  const auto files = std::filesystem::directory_iterator(folder_, ec);
+  return std::any_of(begin(files), end(files), [](const auto& f) { return f.path().extension() == ".part"; });
+}
+
 PartStore::PartStore(const std::filesystem::path& output, const std::string& job, bool resume, bool force)
     : folder_(output.string() + ".part") {
   const std::filesystem::path job_file = folder_ / kJobFile;
@@ -47,7 +53,7 @@ PartStore::PartStore(const std::filesystem::path& output, const std::string& job
   if (lock_ < 0 || ::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
     throw_failed("{}: another run is writing it", folder_.string());
   }
-  if (std::filesystem::exists(job_file)) {
+  if (has_parts() && std::filesystem::exists(job_file)) {
     const Bytes old = read_file(job_file);
     const bool same = std::string(old.begin(), old.end()) == job;
     if (resume && same) return;
@@ -67,11 +73,7 @@ PartStore::PartStore(const std::filesystem::path& output, const std::string& job
 }
 
 PartStore::~PartStore() {
-  std::error_code ec;
-  const auto files = std::filesystem::directory_iterator(folder_, ec);
-  const bool worth_keeping =
-      std::any_of(begin(files), end(files), [](const auto& f) { return f.path().extension() == ".part"; });
-  if (!ec && !worth_keeping) remove();
+  if (!has_parts()) remove();
   if (lock_ >= 0) ::close(lock_);
 }
 

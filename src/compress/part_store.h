@@ -39,6 +39,7 @@ class PartStore {
   void remove();
 
  private:
+  bool has_parts() const;
   std::filesystem::path part_path(size_t index) const;
   std::filesystem::path folder_;
   int lock_ = -1;

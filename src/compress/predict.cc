@@ -34,15 +34,15 @@ std::optional<Sizes> chain_sizes(const Chain& chain, Shape shape) {
   Sizes probe[2];  // side information of all stages at one and two rows
   std::vector<SymbolPlane> planes;
   for (size_t rows = 1; rows <= 2; ++rows) {
-    Matrix<float> ones(rows, shape.cols);
-    std::fill_n(ones.data(), ones.size(), 1.0f);
+    Matrix<float> probe_values(rows, shape.cols);  // of both signs: zero points within the codes
+    for (size_t i = 0; i < probe_values.size(); ++i) probe_values.data()[i] = i % 2 == 0 ? 1.0f : -1.0f;
     for (size_t i = 0; i <= at; ++i) {
       const Stage& s = chain.stages[i];
       ByteWriter side;
       if (i < at) {
-        transform_fit (*find_transform(s.name))(s.params, ones.view(), {})->save(side);
+        transform_fit (*find_transform(s.name))(s.params, probe_values.view(), {})->save(side);
       } else {
-        const auto bound = quantizer_fit(quantizer)(s.params, ones.view(), {});
+        const auto bound = quantizer_fit(quantizer)(s.params, probe_values.view(), {});
         bound->save(side);
         planes = bound->planes();
       }

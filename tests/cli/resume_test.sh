@@ -1,16 +1,23 @@
 #!/usr/bin/env bash
 # Ctrl-C and kill -9 leave no half file; --resume goes on and gives the same bytes.
 . "$(dirname "$0")/lib.sh"
-make_fvecs x.fvecs 700 256
-for i in $(seq 400); do cat x.fvecs; done >big.fvecs
-expect 0 "$OCC" compress big.fvecs -o whole.occ --no-sync
+# Many tensors, so that a run can stop between two of them.
+perl -e '
+  my ($n, $rows, $cols) = (60, 2000, 256);
+  my $size = $rows * $cols * 4;
+  my $json = "{" . join(",", map { sprintf("\"t%d.weight\":{\"dtype\":\"F32\",\"shape\":[%d,%d],\"data_offsets\":[%d,%d]}",
+                                          $_, $rows, $cols, $_ * $size, ($_ + 1) * $size) } 0 .. $n - 1) . "}";
+  print pack("Q<", length $json), $json;
+  srand(7);
+  my $row = pack("f<*", map { my $x = -6; $x += rand() for 1 .. 12; $x } 1 .. $cols * 50);
+  print $row x ($rows / 50) for 1 .. $n;' >big.safetensors
+expect 0 "$OCC" compress big.safetensors -o whole.occ --no-sync
 
 for signal in INT KILL; do
   rm -rf y.occ y.occ.part
-  "$OCC" compress big.fvecs -o y.occ --no-sync >out 2>err </dev/null &
+  "$OCC" compress big.safetensors -o y.occ --no-sync >out 2>err </dev/null &
   pid=$!
-  while [ ! -e y.occ.part/job.txt ] && kill -0 $pid 2>/dev/null; do sleep 0.01; done
-  sleep 0.05
+  while [ ! -e y.occ.part/000005.part ] && kill -0 $pid 2>/dev/null; do sleep 0.01; done
   kill -$signal $pid 2>/dev/null || true
   code=0
   wait $pid || code=$?
@@ -20,9 +27,9 @@ for signal in INT KILL; do
     [ $code = 1 ] || fail "exit status $code after SIGINT"
     grep -q '^error: interrupted' err || { cat err >&2; fail "no word on the interruption"; }
   fi
-  expect 1 "$OCC" compress big.fvecs -o y.occ --no-sync
+  expect 1 "$OCC" compress big.safetensors -o y.occ --no-sync
   expect_error -- '--resume'
-  expect 0 "$OCC" compress big.fvecs -o y.occ --no-sync --resume
+  expect 0 "$OCC" compress big.safetensors -o y.occ --no-sync --resume
   cmp whole.occ y.occ
   [ ! -e y.occ.part ] || fail "the part folder is still there"
   [ -z "$(ls | grep '\.tmp' || true)" ] || fail "temporary files are still there"
