@@ -49,10 +49,7 @@ PartStore::PartStore(const std::filesystem::path& output, const std::string& job
   std::filesystem::create_directory(folder_, ec);
   if (!std::filesystem::is_directory(folder_))
     throw_failed("{}: cannot be created: {}", folder_.string(), ec.message());
-  lock_ = ::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (lock_ < 0 || ::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
-    throw_failed("{}: another run is writing it", folder_.string());
-  }
+  lock_.emplace(folder_);
   if (has_parts() && std::filesystem::exists(job_file)) {
     const Bytes old = read_file(job_file);
     const bool same = std::string(old.begin(), old.end()) == job;
@@ -74,8 +71,15 @@ PartStore::PartStore(const std::filesystem::path& output, const std::string& job
 
 PartStore::~PartStore() {
   if (!has_parts()) remove();
-  if (lock_ >= 0) ::close(lock_);
 }
+
+PartStore::FolderLock::FolderLock(const std::filesystem::path& folder)
+    : fd_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+  if (fd_ >= 0 && ::flock(fd_, LOCK_EX | LOCK_NB) == 0) return;
+  if (fd_ >= 0) ::close(fd_);
+  throw_failed("{}: another run is writing it", folder.string());
+}
+PartStore::FolderLock::~FolderLock() { ::close(fd_); }
 
 std::filesystem::path PartStore::part_path(size_t index) const { return folder_ / fmt::format("{:06}.part", index); }
 

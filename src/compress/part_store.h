@@ -41,8 +41,20 @@ class PartStore {
  private:
   bool has_parts() const;
   std::filesystem::path part_path(size_t index) const;
+  // Held while the store lives, so that two runs never write one output.
+  class FolderLock {
+   public:
+    explicit FolderLock(const std::filesystem::path& folder);
+    ~FolderLock();
+    FolderLock(const FolderLock&) = delete;
+    FolderLock& operator=(const FolderLock&) = delete;
+
+   private:
+    int fd_;
+  };
+
   std::filesystem::path folder_;
-  int lock_ = -1;
+  std::optional<FolderLock> lock_;
 };
 
 }  // namespace occ

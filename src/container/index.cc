@@ -77,7 +77,7 @@ TensorRecord record_from(const json& t, const std::string& what) {
   for (const json& d : array_member(t, "shape", where)) {
     if (!d.is_number_unsigned()) throw_input("{}: expected dimensions in its shape, found {}", where, d.dump());
     const uint64_t dim = d.get<uint64_t>();
-    if (dim > kMaxElements || elements * dim > kMaxElements) {
+    if (dim != 0 && elements > kMaxElements / dim) {
       throw_input("{}: expected at most {} elements, found shape {}", where, kMaxElements, t.at("shape").dump());
     }
     elements *= dim;
@@ -86,9 +86,9 @@ TensorRecord record_from(const json& t, const std::string& what) {
   r.checksum = parse_hash(text_member(t, "xxh64", where), where);
   if (t.contains("recipe")) {
     r.decoded_hash = parse_hash(text_member(t, "decoded", where), where);
-    r.nmse = member(
-                 t, "nmse", [](const json& v) { return v.is_number(); }, "a number", where)
-                 .get<double>();
+    const auto number_or_null = [](const json& v) { return v.is_number() || v.is_null(); };
+    const json& nmse = member(t, "nmse", number_or_null, "a number", where);
+    r.nmse = nmse.is_null() ? std::numeric_limits<double>::infinity() : nmse.get<double>();
   }
   return r;
 }

@@ -282,7 +282,7 @@ TEST(CoderRegistry, BigTilesRoundTrip) {
 // A second decoder, in Python, reads the same symbols. Needs an interpreter with numpy: $OCC_PYTHON or python3.
 TEST(CoderRegistry, ThePythonDecoderAgrees) {
   const char* chosen = std::getenv("OCC_PYTHON");
-  const std::string python = chosen != nullptr ? chosen : "python3";
+  const std::string python = chosen != nullptr && *chosen != 0 ? chosen : "python3";
   if (std::system((python + " -c 'import numpy' 2>/dev/null").c_str()) != 0) GTEST_SKIP() << "no python with numpy";
   const auto hex = [](ByteSpan bytes) {
     std::string text;
