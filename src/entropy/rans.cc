@@ -21,22 +21,27 @@ namespace {
 
 enum TileMode : uint8_t { kSparse = 0, kRans = 1, kPacked = 2 };
 
-Matrix<Symbol> transposed(MatrixView<const Symbol> in) {
-  Matrix<Symbol> out = Matrix<Symbol>::uninitialized(in.cols(), in.rows());
-  constexpr size_t kBlock = 32;
+// out = in^T, by blocks that are copied first: rows a power of two apart would evict each other.
+void transpose(MatrixView<const Symbol> in, MatrixView<Symbol> out) {
+  constexpr size_t kBlock = 16;
+  Symbol block[kBlock][kBlock];
   for (size_t r0 = 0; r0 < in.rows(); r0 += kBlock) {
+    const size_t rows = std::min(kBlock, in.rows() - r0);
     for (size_t c0 = 0; c0 < in.cols(); c0 += kBlock) {
-      for (size_t c = c0; c < std::min(in.cols(), c0 + kBlock); ++c) {
-        for (size_t r = r0; r < std::min(in.rows(), r0 + kBlock); ++r) out(c, r) = in(r, c);
+      const size_t cols = std::min(kBlock, in.cols() - c0);
+      for (size_t r = 0; r < rows; ++r) std::copy_n(in.row(r0 + r) + c0, cols, block[r]);
+      for (size_t c = 0; c < cols; ++c) {
+        Symbol* to = out.row(c0 + c) + r0;
+        for (size_t r = 0; r < rows; ++r) to[r] = block[r][c];
       }
     }
   }
-  return out;
 }
 
-void transpose_into(MatrixView<const Symbol> in, MatrixView<Symbol> out) {
-  const Matrix<Symbol> t = transposed(in);
-  for (size_t r = 0; r < out.rows(); ++r) std::copy_n(t.row(r), out.cols(), out.row(r));
+Matrix<Symbol> transposed(MatrixView<const Symbol> in) {
+  Matrix<Symbol> out = Matrix<Symbol>::uninitialized(in.cols(), in.rows());
+  transpose(in, out.view());
+  return out;
 }
 
 // The states between encoder and decoder, 20 to 35 bits each: 4 bits n, then the 16 + n bits below the leading one.
@@ -89,6 +94,7 @@ class RansCoder final : public EntropyCoder {
   Walk walk_;
   std::vector<uint32_t> decode_entries_;         // [cells][4096]
   std::vector<RansEncodeEntry> encode_entries_;  // [cells][257]
+  std::vector<uint8_t> escaped_;                 // [cells][257]: 1 if coded as an escape
   std::vector<float> costs_;                     // [cells][257], bits
   std::vector<uint32_t> next_;                   // [states][classes]: next | its context << 16
   unsigned class_bits_ = 0;
@@ -109,12 +115,14 @@ RansCoder::RansCoder(RansModel model) : model_(std::move(model)), width_(symbol_
   }
   decode_entries_.resize(model_.cells() * kRansOne);
   encode_entries_.resize(model_.cells() * kRansIds);
+  escaped_.resize(model_.cells() * kRansIds);
   costs_.resize(model_.cells() * kRansIds);
   for (size_t cell = 0; cell < model_.cells(); ++cell) {
     const RansTable& table = model_.tables[cell];
     fill_decode_entries(table, &decode_entries_[cell * kRansOne]);
     fill_encode_entries(table, &encode_entries_[cell * kRansIds]);
     for (uint32_t id = 0; id < kRansIds; ++id) {
+      escaped_[cell * kRansIds + id] = id == kRansEscape || table.frequency(id) == 0;
       const bool codable = table.frequency(id) != 0 || table.num_escaped() != 0;
       costs_[cell * kRansIds + id] = codable ? static_cast<float>(table.cost(id) + model_.split.shift) : 0;
     }
@@ -169,10 +177,8 @@ Bytes RansCoder::encode_rans(const Rect& at, MatrixView<const Symbol> symbols) c
     const uint32_t id = split.id(token);
     ids[i] = cell * kRansIds + id;
     if (split.shift != 0) low[i] = static_cast<Symbol>(symbol & ((1u << split.shift) - 1));
-    const RansTable& table = model_.tables[cell];
-    if (id == kRansEscape || table.frequency(id) == 0) [[unlikely]] {
-      table.write_escape(token, escapes);
-    }
+    if (escaped_[ids[i]] != 0) [[unlikely]]
+      model_.tables[cell].write_escape(token, escapes);
   });
 
   alignas(64) std::array<uint32_t, kRansLanes> x;
@@ -364,7 +370,7 @@ void RansCoder::decode_rans(const Rect& at, ByteSpan bytes, MatrixView<Symbol> s
   if (walk_ == Walk::kTransposed) {
     Matrix<Symbol> t = Matrix<Symbol>::uninitialized(symbols.cols(), symbols.rows());
     ok = decode_runs(at, state, low, t.view());
-    if (ok) transpose_into(t.view(), symbols);
+    if (ok) transpose(t.view(), symbols);
   } else {
     ok = decode_runs(at, state, low, symbols);
   }

@@ -35,14 +35,14 @@ void fill_encode_entries(const RansTable& table, RansEncodeEntry* entries) {
 
 uint8_t* rans_encode_run(uint32_t* x, const RansEncodeEntry* entries, const uint32_t* ids, size_t count, uint8_t* out) {
   for (size_t i = count; i-- > 0;) {
-    const RansEncodeEntry& e = entries[ids[i]];
-    uint32_t state = x[i % kRansLanes];
-    // Without a branch: the word is always written and kept only if needed.
-    const auto word = static_cast<uint16_t>(state);
+    const RansEncodeEntry e = entries[ids[i]];
+    const uint32_t before = x[i % kRansLanes];
+    // Without a branch, which would be mispredicted: the word is always written and kept only if needed.
+    const auto word = static_cast<uint16_t>(before);
     std::memcpy(out - 2, &word, 2);
-    const bool put = state > e.limit;
-    out -= put ? 2 : 0;
-    state = put ? state >> 16 : state;
+    const auto put = static_cast<uint32_t>(before > e.limit);
+    out -= 2 * put;
+    const uint32_t state = before >> (16 * put);
     const auto quotient = static_cast<uint32_t>((state * e.reciprocal) >> 44);
     x[i % kRansLanes] = state + e.start + quotient * e.complement;
   }

@@ -1,13 +1,17 @@
 // Every registered coder through its invariants: exact round trip, honest estimates, saved tables, strided views,
 // hostile bytes, the same bytes and symbols on every SIMD target.
+#include <fmt/ranges.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
+#include <fstream>
 #include <functional>
 
 #include "entropy/coder.h"
 #include "entropy/planes_for_test.h"
 #include "hwy/targets.h"
+#include "test_data.h"
 
 namespace occ {
 namespace {
@@ -272,6 +276,53 @@ TEST(CoderRegistry, BigTilesRoundTrip) {
       });
     }
   }
+}
+
+// A second decoder, in Python, reads the same symbols. Needs an interpreter with numpy: $OCC_PYTHON or python3.
+TEST(CoderRegistry, ThePythonDecoderAgrees) {
+  const char* chosen = std::getenv("OCC_PYTHON");
+  const std::string python = chosen != nullptr ? chosen : "python3";
+  if (std::system((python + " -c 'import numpy' 2>/dev/null").c_str()) != 0) GTEST_SKIP() << "no python with numpy";
+  const auto hex = [](ByteSpan bytes) {
+    std::string text;
+    for (const uint8_t b : bytes) text += fmt::format("{:02x}", b);
+    return text;
+  };
+  std::vector<std::string> written;
+  uint64_t which = 0;
+  for (const CoderEntry& entry : coder_registry()) {
+    for (const uint32_t alphabet : {1u, 2u, 5u, 16u, 200u, 256u, 300u, 65536u}) {
+      for (const Kind kind : {Kind::kPlain, Kind::kIds, Kind::kTrellis, Kind::kWideIds}) {
+        for (const LineAxis axis : {LineAxis::kRows, LineAxis::kColumns}) {
+          ++which;
+          const Data d = make_data(alphabet, kind, {40, 43}, axis, which + which / 4);
+          Params params(entry.params);
+          if (params.has("tables")) params.set("tables", which % 3 == 0 ? "1" : "4");
+          const auto coder = entry.fit(params, d.plane, d.symbols.view(), {});
+          ByteWriter side;
+          coder->save(side);
+          std::string tiles;
+          for_each_tile(d.plane, 23, [&](const Rect& at) {
+            const Bytes bytes = coder->encode(at, d.symbols.view().sub(at));
+            tiles += fmt::format("{}[{}, {}, \"{}\"]", tiles.empty() ? "" : ", ", at.row, at.rows, hex(bytes));
+          });
+          const FiniteState none;
+          const FiniteState& m = d.plane.contexts != nullptr ? *d.plane.contexts : none;
+          written.push_back(fmt::format(
+              R"({{"coder": "{}", "rows": 40, "cols": 43, "alphabet": {}, "lines": "{}", "table_ids": [{}], "next": [{}],)"
+              R"( "context": [{}], "num_contexts": {}, "side": "{}", "tiles": [{}], "symbols": [{}]}})",
+              entry.name, alphabet, axis == LineAxis::kRows ? "rows" : "columns", fmt::join(d.plane.table_ids, ","),
+              fmt::join(m.next, ","), fmt::join(m.context, ","), m.num_contexts, hex(side.span()), tiles,
+              fmt::join(std::span(d.symbols.data(), d.symbols.size()), ",")));
+        }
+      }
+    }
+  }
+  const TempFolder folder;
+  const std::string file = (folder / "cases.json").string();
+  std::ofstream(file) << fmt::format("[{}]", fmt::join(written, ",\n"));
+  const std::string script = std::string(OCC_SOURCE_DIR) + "/tests/occ_decode_entropy.py";
+  EXPECT_EQ(std::system((python + " " + script + " --check " + file).c_str()), 0);
 }
 
 // The interface carries contexts: a toy adaptive coder that knows nothing but the plane reaches the conditional entropy
