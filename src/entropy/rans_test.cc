@@ -127,7 +127,7 @@ TEST(Rans, ConstantTilesCostAByteOrTwo) {
 // 8 states, symbols whose statistics depend on the union: the size follows the conditional entropy.
 TEST(Rans, ContextsReachTheConditionalEntropy) {
   for (const LineAxis axis : {LineAxis::kRows, LineAxis::kColumns}) {
-    SymbolPlane plane = make_plane(1024, 1024, 12, axis);
+    SymbolPlane plane = make_plane(2048, 512, 12, axis);
     plane.contexts = trellis_machine();
     const std::vector<std::vector<double>> weights = {gaussian_weights(12, 4.0), geometric_weights(12, 0.45)};
     const Matrix<Symbol> symbols = draw_in_context(plane, weights, 3);
@@ -254,6 +254,30 @@ TEST(Rans, ASlowDecoderReadsTheSameSymbols) {
   }
 }
 
+TEST(Rans, NoFlippedBitGoesUnnoticedWithoutRawBits) {
+  const SymbolPlane plane = make_plane(100, 100, 16);
+  const Matrix<Symbol> symbols = draw_symbols(100, 100, gaussian_weights(16, 3), 6);
+  const auto coder = fit_rans(plane, symbols.view());
+  const Rect at{0, 0, 100, 100};
+  const Bytes bytes = coder->encode(at, symbols.view());
+  ASSERT_EQ(bytes[0], 1);
+  ASSERT_EQ(bytes[1], 0) << "escapes";
+  Matrix<Symbol> out(100, 100);
+  // The zero bits that fill up the states are the only ones that carry nothing.
+  size_t unnoticed = 0;
+  for (size_t bit = 8; bit < 8 * bytes.size(); ++bit) {
+    Bytes bad = bytes;
+    bad[bit / 8] ^= static_cast<uint8_t>(1u << (bit % 8));
+    try {
+      coder->decode(at, bad, out.view());
+      ++unnoticed;
+    } catch (const Error& e) {
+      EXPECT_EQ(e.kind(), ErrorKind::kInput);
+    }
+  }
+  EXPECT_LE(unnoticed, 7u);
+}
+
 TEST(RansKernel, ReciprocalsDivideExactly) {
   Rng rng(1);
   for (uint32_t f = 1; f <= kRansOne; ++f) {
@@ -273,24 +297,29 @@ TEST(RansKernel, ReciprocalsDivideExactly) {
 }
 
 TEST(RansTable, FrequenciesAreOptimalAmongSingleMoves) {
-  RansCounts counts{};
   Rng rng(2);
-  for (uint32_t i = 0; i < 40; ++i) counts[i] = 20 + rng.below(5000) * rng.below(20);
-  const RansSplit split{40, 0, 0};
-  const RansTable table = RansTable::fit(counts, split);
-  const auto bits = [&](uint32_t up, uint32_t down) {
-    double sum = 0;
+  for (int trial = 0; trial < 40; ++trial) {
+    RansCounts counts{};
+    // Half the trials: many tokens near 1.45 / 4096, where rounding goes wrong.
     for (uint32_t i = 0; i < 40; ++i) {
-      sum -= static_cast<double>(counts[i]) * std::log2(table.frequency(i) + (i == up) - (i == down));
+      const double c = 1000 * (trial % 2 == 0 ? std::exp(7 * rng.uniform())
+                               : i == 0       ? 4040
+                                              : 1.3 + 0.3 * rng.uniform());
+      counts[i] = static_cast<uint64_t>(c);
     }
-    return sum;
-  };
-  for (uint32_t up = 0; up < 40; ++up) {
-    for (uint32_t down = 0; down < 40; ++down) {
-      if (table.frequency(down) > 1) {
-        EXPECT_GE(bits(up, down), bits(40, 40) - 1e-6) << up << ", " << down;
-      }
+    const RansTable table = RansTable::fit(counts, {40, 0, 0});
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < 40; ++i) sum += table.frequency(i);
+    if (sum != kRansOne) continue;  // with an escape the optimum is another
+    // The bits that one unit more would save and one unit less would cost.
+    double most_saved = 0;
+    double least_cost = 1e300;
+    for (uint32_t i = 0; i < 40; ++i) {
+      const double f = table.frequency(i), c = static_cast<double>(counts[i]);
+      most_saved = std::max(most_saved, c * std::log2((f + 1) / f));
+      if (f > 1) least_cost = std::min(least_cost, c * std::log2(f / (f - 1)));
     }
+    EXPECT_LE(most_saved, least_cost * (1 + 1e-6)) << trial;
   }
 }
 

@@ -172,7 +172,8 @@ TEST_P(CoderTest, SameOnEveryTarget) {
 
 // An input error or symbols of the alphabet; anything else is caught by the sanitizers.
 TEST_P(CoderTest, HostileBytes) {
-  const auto [name, alphabet, kind] = GetParam();
+  const uint32_t alphabet = GetParam().alphabet;
+  const Kind kind = GetParam().kind;
   for (const uint64_t which : {0, 2}) {
     const LineAxis axis = which == 0 ? LineAxis::kColumns : LineAxis::kRows;
     const Data d = make_data(alphabet, kind, {30, 37}, axis, which);
