@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building and testing need and this machine lacks: Debian packages, with sudo only where needed.
-# With --check it only tells what is missing (exit status 1 if anything is).
+#   --check           only tell what is missing (exit status 1 if anything is)
+#   --with-download   also what scripts/demo.sh needs to get its model
 set -euo pipefail
 
 packages=(
@@ -17,6 +18,15 @@ packages=(
   python3 python3-numpy           # tests: the second decoder; the demo
 )
 
+check=0
+for option in "$@"; do
+  case $option in
+    --check) check=1 ;;
+    --with-download) packages+=(python3-pip) ;;
+    *) echo "error: unknown option $option" >&2; exit 2 ;;
+  esac
+done
+
 command -v dpkg-query >/dev/null || { echo "error: expected a Debian-like system (no dpkg-query)" >&2; exit 1; }
 missing=()
 for p in "${packages[@]}"; do
@@ -27,7 +37,7 @@ if [ ${#missing[@]} -eq 0 ]; then
   exit 0
 fi
 echo "dependencies: missing ${missing[*]}"
-[ "${1:-}" != --check ] || exit 1
+[ $check -eq 0 ] || exit 1
 
 as_root=()
 if [ "$(id -u)" -ne 0 ]; then

@@ -58,7 +58,8 @@ Params::Params(std::span<const ParamSpec> table) : Params(table, {}, "") {}
 Params::Params(std::span<const ParamSpec> table, const Given& given, std::string_view owner) : table_(table) {
   for (const ParamSpec& spec : table) values_.push_back(canonical(spec, spec.default_value, "default"));
   std::vector<bool> seen(table.size());
-  for (const auto& [key, value] : given) {
+  for (const auto& item : given) {
+    const std::string& key = item.first;
     const auto it = std::find_if(table.begin(), table.end(), [&](const ParamSpec& s) { return s.name == key; });
     if (it == table.end()) {
       std::string known;
@@ -68,7 +69,7 @@ Params::Params(std::span<const ParamSpec> table, const Given& given, std::string
     const size_t i = static_cast<size_t>(it - table.begin());
     if (seen[i]) throw_usage("{}: parameter '{}' is given twice", owner, key);
     seen[i] = true;
-    values_[i] = canonical(*it, value, owner);
+    values_[i] = canonical(*it, item.second, owner);
   }
 }
 

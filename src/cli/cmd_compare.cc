@@ -21,6 +21,16 @@ struct Pair {
   DistortionAccumulator distortion;
 };
 
+// Integers are indices and masks: they are compared for equality and stay out of the errors.
+bool equal_bytes(const TensorFile& a, size_t i, const TensorFile& b, size_t k) {
+  const TensorInfo& t = a.tensors()[i];
+  if (b.tensors()[k].dtype != t.dtype) return false;
+  Bytes x(t.elements() * dtype_size(t.dtype)), y(x.size());
+  a.read_raw(i, 0, t.elements(), x.data());
+  b.read_raw(k, 0, t.elements(), y.data());
+  return x == y;
+}
+
 // Both tensors in panels that suit the second (usually the archive); merged in order.
 DistortionAccumulator measure(const TensorFile& a, size_t i, const TensorFile& b, size_t k,
                               const std::function<void(uint64_t)>& progress) {
@@ -90,6 +100,14 @@ void run(const Arguments& args, const Globals& globals) {
   const std::unique_ptr<TensorFile> a = open_any(args.a), b = open_any(args.b);
   std::vector<std::string> unmatched;
   std::vector<Pair> pairs = match(*a, *b, args.tensor, &unmatched);
+  std::vector<std::string> unequal;
+  const size_t compared = pairs.size();
+  std::erase_if(pairs, [&](const Pair& p) {
+    if (is_float(a->tensors()[p.a].dtype)) return false;
+    if (!equal_bytes(*a, p.a, *b, p.b)) unequal.push_back(a->tensors()[p.a].name);
+    return true;
+  });
+  const size_t integers = compared - pairs.size();
   uint64_t total_elements = 0, done = 0;
   for (const Pair& p : pairs) total_elements += a->tensors()[p.a].elements();
   const ProgressFn bar = progress_bar(globals);
@@ -108,7 +126,7 @@ void run(const Arguments& args, const Globals& globals) {
     return n == 0 ? 0.0 : 8.0 * static_cast<double>(n_bytes) / static_cast<double>(n);
   };
   // With every tensor compared the whole file is charged, headers and all.
-  const bool whole = pairs.size() == b->tensors().size();
+  const bool whole = compared == b->tensors().size();
   const double total_bpw = bpw(whole ? b->file_bytes() : bytes, total_elements);
   if (args.json) {
     ordered_json out = {{"total", to_json(total)}};
@@ -122,9 +140,12 @@ void run(const Arguments& args, const Globals& globals) {
     }
     out["tensors"] = tensors;
     if (!unmatched.empty()) out["only_in_a"] = unmatched;
+    if (integers > 0) out["integer_tensors"] = {{"compared", integers}, {"unequal", unequal}};
     return print_json(out);
   }
   for (const std::string& name : unmatched) std::printf("note: '%s' is only in %s\n", name.c_str(), args.a.c_str());
+  if (integers > 0) std::printf("note: %zu tensors of integers, %zu of them differ\n", integers, unequal.size());
+  for (const std::string& name : unequal) std::printf("note: '%s' differs\n", name.c_str());
   Table table({"tensor", "bpw", "mse", "nmse", "sqnr dB", "mae", "mre", "cosine", "max abs"});
   if (!globals.quiet) {
     for (const Pair& p : pairs) {

@@ -115,9 +115,15 @@ class CompressJob {
     }
     require_writable_target(output_, options_.force);
     store_.emplace(output_, describe(), options_.resume, options_.force);
-    hash_kept();
-    encode_all();
-    const uint64_t bytes = join();
+    uint64_t bytes = 0;
+    try {
+      hash_kept();
+      encode_all();
+      bytes = join();
+    } catch (const Error& e) {
+      if (e.kind() != ErrorKind::kFailed) store_->remove();  // going on would fail again
+      throw;
+    }
     store_->remove();
     CompressReport out = report(bytes);
     out.verified = options_.verify;

@@ -4,6 +4,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -66,6 +67,11 @@ PartStore::PartStore(const std::filesystem::path& output, const std::string& job
 }
 
 PartStore::~PartStore() {
+  std::error_code ec;
+  const auto files = std::filesystem::directory_iterator(folder_, ec);
+  const bool worth_keeping =
+      std::any_of(begin(files), end(files), [](const auto& f) { return f.path().extension() == ".part"; });
+  if (!ec && !worth_keeping) remove();
   if (lock_ >= 0) ::close(lock_);
 }
 

@@ -90,7 +90,7 @@ std::shared_ptr<ArchiveFile::Loaded> ArchiveFile::load(size_t i) const {
   try {
     const Recipe recipe = Recipe::parse(r.recipe);
     PlaneReader planes(unpack_blob(loaded->blob, where(i)), where(i));
-    loaded->recipe = load_recipe(recipe, matrix_shape(r.shape), planes);
+    run_isolated([&] { loaded->recipe = load_recipe(recipe, matrix_shape(r.shape), planes); });  // the lock is held
     planes.expect_done();
   } catch (const Error& e) {  // a recipe that this build does not know is the file's fault, not the user's
     if (e.kind() != ErrorKind::kUsage) throw;

@@ -9,6 +9,7 @@
 #include "container/index.h"
 #include "occ/archive.h"
 #include "occ/compress.h"
+#include "simd/for_each_target_for_test.h"
 #include "test_data.h"
 
 namespace occ {
@@ -145,6 +146,19 @@ TEST_F(ArchiveTest, TruncationAnywhereIsFound) {
         .write(reinterpret_cast<const char*>(good.data()), static_cast<std::streamsize>(size));
     EXPECT_THROW(Archive::open(bad_path), Error) << size;
   }
+}
+
+// Archives written by earlier builds. The encoder's hash of the decoded values is in them: they must decode to the same
+// floats for ever (from format version 1 on) and on every instruction set.
+TEST(Golden, ArchivesDecodeToTheSameFloatsOnEveryTarget) {
+  size_t count = 0;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(std::filesystem::path(OCC_SOURCE_DIR) / "tests/golden")) {
+    if (entry.path().extension() != ".occ") continue;
+    ++count;
+    for_each_simd_target([&] { EXPECT_NO_THROW(Archive::open(entry.path()).verify()) << entry.path(); });
+  }
+  EXPECT_GE(count, 8u);
 }
 
 TEST_F(ArchiveTest, APlainSafetensorsFileIsNoArchive) {

@@ -111,6 +111,20 @@ TEST(GgufCorrupt, BadMetadata) {
   EXPECT_EQ(error_of(GgufBuilder().key<uint16_t>("split.count", 2, 1)), "");
 }
 
+// A file of 1 GiB (of holes) may not make the reader hold 1 GiB of metadata.
+TEST(GgufCorrupt, HeadersAreBounded) {
+  const TempFolder folder;
+  const auto builder = GgufBuilder().key<uint64_t>("k", 8, uint64_t{1} << 29);
+  const auto path = write_test_file(folder / "bad.gguf", builder.bytes());
+  std::filesystem::resize_file(path, uint64_t{1} << 30);
+  try {
+    const GgufFile file(path);
+    ADD_FAILURE();
+  } catch (const Error& e) {
+    EXPECT_THAT(e.what(), AllOf(HasSubstr("'k'"), HasSubstr("expected a header of at most 134217728 bytes")));
+  }
+}
+
 TEST(GgufCorrupt, NestedArrays) {
   for (int depth = 1; depth <= 100000; depth = depth < 8 ? depth + 1 : depth * 100) {
     ByteWriter w;

@@ -33,8 +33,7 @@ class HeaderReader {
       throw_input("{}: {}: expected a header of at most {} bytes, found {} items at byte {}", where(), what,
                   kGgufMaxHeaderBytes, count, at_);
     }
-    throw_input("{}: {}: expected {} items of at least {} bytes at byte {}, found only {} bytes", where(), what, count,
-                bytes, at_, limit_ - at_);
+    throw_input("{}: {}: expected {} x {} bytes at byte {}, found {}", where(), what, count, bytes, at_, limit_ - at_);
   }
   void get_bytes(void* out, size_t count) {
     require(count, 1, "truncated");

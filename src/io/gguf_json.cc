@@ -115,16 +115,7 @@ class Parser {
     if (!name.is_string() || name.get_ref<const std::string&>().empty()) fail("the name of a key", name);
     return name.get<std::string>();
   }
-  GgufValue entry_value(const json& entry) const {
-    const uint32_t t = type(entry, "type");
-    if (t == kGgufArray) {
-      expect_members(entry, 4);
-      return array(entry, 1);
-    }
-    expect_members(entry, 3);
-    const json& v = member(entry, "value");
-    return with_gguf_type(t, [&]<typename T>(std::type_identity<T>) -> GgufValue { return value<T>(v, 1); });
-  }
+  GgufValue entry_value(const json& entry) const;
 
  private:
   [[noreturn]] void fail(std::string_view expected, const json& found) const {
@@ -152,7 +143,8 @@ class Parser {
       if (v.is_object()) return from_bits<T>(v);
       if (!v.is_number()) fail("a number", v);
       const auto exact = v.get<double>();
-      if (!std::isfinite(exact) || (sizeof(T) == 4 && static_cast<double>(static_cast<float>(exact)) != exact)) {
+      // Above the type's largest value the conversion would not be defined.
+      if (!(std::abs(exact) <= std::numeric_limits<T>::max()) || static_cast<double>(static_cast<T>(exact)) != exact) {
         fail("a number that its type holds exactly", v);
       }
       return static_cast<T>(exact);
@@ -203,6 +195,18 @@ class Parser {
 
   std::string where_;
 };
+
+// Outside: clang 14 does not instantiate value<T> for a lambda in the class before its definition.
+GgufValue Parser::entry_value(const json& entry) const {
+  const uint32_t t = type(entry, "type");
+  if (t == kGgufArray) {
+    expect_members(entry, 4);
+    return array(entry, 1);
+  }
+  expect_members(entry, 3);
+  const json& v = member(entry, "value");
+  return with_gguf_type(t, [&]<typename T>(std::type_identity<T>) -> GgufValue { return value<T>(v, 1); });
+}
 
 }  // namespace
 

@@ -80,6 +80,8 @@ struct GgufBuilder {
 };
 
 inline std::filesystem::path write_test_file(const std::filesystem::path& path, ByteSpan bytes) {
+  std::error_code ec;
+  std::filesystem::remove(path, ec);  // ext4 flushes a file that is truncated and written again, which is slow
   std::ofstream out(path, std::ios::binary | std::ios::trunc);
   out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
   return path;

@@ -6,18 +6,14 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "io/gguf.h"
+#include "io/gguf_writer.h"
 #include "io/hf.h"
 #include "io/json.h"
 #include "io/npy.h"
 #include "io/safetensors.h"
 #include "io/sink.h"
 #include "io/vecs.h"
-#if __has_include("io/gguf.h")
-#include "io/gguf.h"
-#endif
-#if __has_include("io/gguf_writer.h")
-#include "io/gguf_writer.h"
-#endif
 
 namespace occ {
 namespace {
@@ -66,11 +62,7 @@ std::unique_ptr<TensorFile> open_tensor_file(const fs::path& path) {
     file.read(0, magic.data(), std::min<uint64_t>(magic.size(), file.size()));
   }
   if (extension == ".gguf" || magic.starts_with("GGUF")) {
-#if __has_include("io/gguf.h")
     return open_gguf(path);
-#else
-    throw_input("{}: GGUF is not supported by this build", path.string());
-#endif
   }
   if (extension == ".safetensors") return std::make_unique<SafetensorsFile>(path);
   if (extension == ".npy") return std::make_unique<NpyFile>(path);
@@ -98,11 +90,7 @@ std::unique_ptr<TensorSink> make_tensor_sink(const fs::path& path, SinkOptions o
   if (extension == ".npy") return make_npy_sink(path, options);
   if (extension == ".fvecs") return make_fvecs_sink(path, options);
   if (extension == ".gguf") {
-#if __has_include("io/gguf_writer.h")
     return make_gguf_sink(path, options);
-#else
-    throw_usage("{}: writing GGUF is not supported by this build", path.string());
-#endif
   }
   if (is_vecs_extension(extension) || is_pickle_extension(extension) || is_one_of(extension, {".npz", ".occ"})) {
     throw_usage("{}: expected an output .safetensors, .npy, .fvecs, .gguf or a folder, found '{}'", path.string(),

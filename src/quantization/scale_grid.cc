@@ -1,9 +1,5 @@
 #include "quantization/scale_grid.h"
 
-#include <bit>
-#include <cfloat>
-#include <cmath>
-
 #include "tensor/dtype.h"
 
 namespace occ {
@@ -37,29 +33,11 @@ ScaleGrid make_scale_grid(const Params& params, Shape shape) {
   return grid;
 }
 
-int scale_code_up(double value) {
-  if (!(value > 0)) return 0;
-  if (value > FLT_MAX) return kMaxScaleCode;
-  float rounded = static_cast<float>(value);
-  if (static_cast<double>(rounded) < value) rounded = std::nextafter(rounded, FLT_MAX);
-  return std::min<int>(f32_to_bf16_up(rounded), kMaxScaleCode);
-}
-
-int scale_code_down(double value) {
-  if (!(value > 0)) return 0;
-  if (value > FLT_MAX) return kMaxScaleCode;
-  float rounded = static_cast<float>(value);
-  if (static_cast<double>(rounded) > value) rounded = std::nextafter(rounded, 0.0f);
-  return static_cast<int>(std::bit_cast<uint32_t>(rounded) >> 16);
-}
-
 int scale_code_near(double value) {
   if (!(value > 0)) return 0;
   if (value > FLT_MAX) return kMaxScaleCode;
   return std::min<int>(f32_to_bf16(static_cast<float>(value)), kMaxScaleCode);
 }
-
-float scale_of(int code) { return bf16_to_f32(static_cast<uint16_t>(code)); }
 
 void put_scales(const std::vector<float>& scales, ByteWriter& out) {
   std::vector<uint16_t> codes(scales.size());

@@ -7,6 +7,8 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
+#include <cfloat>
 #include <cstdint>
 #include <vector>
 
@@ -38,10 +40,23 @@ ScaleGrid make_scale_grid(const Params& params, Shape shape);
 
 // bf16 patterns of the numbers >= 0 are ordered like the numbers: scales are searched on these integers.
 constexpr int kMaxScaleCode = 0x7f7f;
-int scale_code_up(double value);    // smallest code whose scale is >= value, or the largest code
-int scale_code_down(double value);  // largest code whose scale is <= value
+// Smallest code whose scale is >= value, or the largest code.
+inline int scale_code_up(double value) {
+  if (!(value > 0)) return 0;
+  if (value > FLT_MAX) return kMaxScaleCode;
+  const float rounded = static_cast<float>(value);
+  const uint32_t bits = std::bit_cast<uint32_t>(rounded) + (static_cast<double>(rounded) < value);
+  return std::min(static_cast<int>((bits + 0xffff) >> 16), kMaxScaleCode);
+}
+// Largest code whose scale is <= value.
+inline int scale_code_down(double value) {
+  if (!(value > 0)) return 0;
+  if (value > FLT_MAX) return kMaxScaleCode;
+  const float rounded = static_cast<float>(value);
+  return static_cast<int>((std::bit_cast<uint32_t>(rounded) - (static_cast<double>(rounded) > value)) >> 16);
+}
 int scale_code_near(double value);  // nearest; 0 for what is not > 0
-float scale_of(int code);
+inline float scale_of(int code) { return std::bit_cast<float>(static_cast<uint32_t>(code) << 16); }
 
 // x / scale as (x * pre) * inverse, where both factors are finite even if 1 / scale is not. scale = 0: (0, 0).
 struct Reciprocal {

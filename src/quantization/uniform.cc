@@ -32,7 +32,7 @@ class UniformQuantizer final : public Quantizer {
   void fit(MatrixView<const float> x, bool absmax) {
     scales_.resize(grid_.count);
     if (asymmetric_) zeros_.resize(grid_.count);
-    const UniformFit how{bits_, asymmetric_, absmax};
+    const UniformFit how(bits_, asymmetric_, absmax);
     for_each_line(grid_, x, [&](const ScaleLine& line) {
       const UniformChoice choice = fit_uniform_line(how, line.x);
       scales_[line.index] = choice.scale;

@@ -21,11 +21,12 @@ struct Candidate {
   int zero = 0;
 };
 
-float max_code_of(const UniformFit& how) { return static_cast<float>((1u << how.bits) - 1); }
 float offset_of(const UniformFit& how, int zero) {
-  return how.asymmetric ? static_cast<float>(zero) : max_code_of(how) / 2;
+  return how.asymmetric ? static_cast<float>(zero) : how.max_code / 2;
 }
-int limit_of(const UniformFit& how, int zero) { return max_scale_code(max_code_of(how), offset_of(how, zero)); }
+int limit_of(const UniformFit& how, int zero) {
+  return how.asymmetric ? max_scale_code(how.max_code, static_cast<float>(zero)) : how.symmetric_limit;
+}
 
 // The zero point at which `low` has code 0.
 int zero_at(int code, double low) {
@@ -34,9 +35,10 @@ int zero_at(int code, double low) {
 }
 
 Candidate absmax_of(const UniformFit& how, LineRange range) {
-  const double max_code = static_cast<double>(max_code_of(how)), min = range.min, max = range.max;
+  const double max_code = static_cast<double>(how.max_code), min = range.min, max = range.max;
   if (!how.asymmetric) {
-    return {std::min(scale_code_up(std::max(std::abs(min), std::abs(max)) / (max_code / 2)), limit_of(how, 0)), 0};
+    const double largest = std::max(std::abs(min), std::abs(max));
+    return {std::min(scale_code_up(largest * how.per_half_range), how.symmetric_limit), 0};
   }
   Candidate best;
   best.code = std::max({scale_code_up((max - min) / max_code), scale_code_up(std::abs(min) / kMaxZero), 1});
@@ -59,7 +61,7 @@ class LineSearch {
       : how_(how),
         panels_(x),
         elements_(static_cast<double>(x.size())),
-        max_code_(static_cast<double>(max_code_of(how))),
+        max_code_(static_cast<double>(how.max_code)),
         range_(range),
         absmax_(std::max(std::abs(range.min), std::abs(range.max))) {}
 
@@ -172,6 +174,13 @@ int max_scale_code(float max_code, float offset) {
                          std::max({1.0, std::abs(static_cast<double>(offset)),
                                    std::abs(static_cast<double>(max_code) - static_cast<double>(offset))}));
 }
+
+UniformFit::UniformFit(unsigned bits, bool is_asymmetric, bool is_absmax)
+    : asymmetric(is_asymmetric),
+      absmax(is_absmax),
+      max_code(static_cast<float>((1u << bits) - 1)),
+      per_half_range(2 / static_cast<double>(max_code)),
+      symmetric_limit(max_scale_code(max_code, max_code / 2)) {}
 
 UniformChoice fit_uniform_line(const UniformFit& how, MatrixView<const float> x) {
   if (x.size() == 0) return {};

@@ -11,10 +11,15 @@
 
 namespace occ {
 
+// Largest code of a scale whose reconstructions are all finite, for codes in [0, max_code].
+int max_scale_code(float max_code, float offset);
+
 struct UniformFit {
-  unsigned bits = 4;
-  bool asymmetric = false;
-  bool absmax = false;
+  UniformFit(unsigned bits, bool is_asymmetric, bool is_absmax);
+  bool asymmetric, absmax;
+  float max_code;         // 2^bits - 1
+  double per_half_range;  // 2 / max_code: symmetric step per largest magnitude
+  int symmetric_limit;    // max_scale_code of the symmetric levels
 };
 struct UniformChoice {
   float scale = 0;  // exactly a bf16
@@ -22,8 +27,5 @@ struct UniformChoice {
 };
 // x: any shape, finite. Threads are used if it is large. Zeros or no elements: scale 0.
 UniformChoice fit_uniform_line(const UniformFit& how, MatrixView<const float> x);
-
-// Largest scale whose reconstructions are all finite, for codes in [0, max_code].
-int max_scale_code(float max_code, float offset);
 
 }  // namespace occ

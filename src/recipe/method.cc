@@ -9,13 +9,13 @@ namespace occ {
 namespace {
 
 constexpr std::array kRtnParams = {
-    int_param("group", "0", 0, 1 << 20, "columns per scale; 0: one scale per row"),
+    int_param("group", "0", 0, 65536, "columns per scale; 0: one scale per row"),
     choice_param("zero", "symmetric", "symmetric|asymmetric", "levels around zero, or an integer zero point"),
     choice_param("clip", "mse", "mse|absmax", "range of least squared error, or the largest magnitude"),
 };
 
 constexpr std::array kLloydParams = {
-    int_param("group", "0", 0, 1 << 20, "columns per scale; 0: one scale per row"),
+    int_param("group", "0", 0, 65536, "columns per scale; 0: one scale per row"),
     choice_param("codebook", "gaussian", "gaussian|fitted", "levels for N(0,1), or fitted to the tensor"),
 };
 

@@ -1,0 +1,18 @@
+// Any text: parsing throws occ::Error or gives a recipe whose canonical text parses to itself.
+#include <cstdlib>
+
+#include "base/params.h"
+#include "occ/error.h"
+#include "recipe/bound.h"
+#include "recipe/recipe.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  try {
+    const occ::Recipe recipe = occ::Recipe::parse({reinterpret_cast<const char*>(data), size});
+    const std::string text = recipe.print();
+    if (occ::Recipe::parse(text).print() != text) std::abort();
+    occ::plane_names(recipe);
+  } catch (const occ::Error&) {
+  }
+  return 0;
+}

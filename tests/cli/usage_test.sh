@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Wrong usage: exit status 2, one line of error, the usage of that command. Help and version on stdout.
+. "$(dirname "$0")/lib.sh"
+make_fvecs x.fvecs 100 72
+
+expect 0 "$OCC" --help
+grep -q compress out || fail "--help lists no commands"
+expect 0 "$OCC" --version
+grep -q '^occ [0-9]' out || fail "--version"
+for command in compress decompress verify inspect compare methods; do
+  expect 0 "$OCC" $command --help
+  grep -q -- "$command" out || fail "$command --help"
+done
+expect 0 "$OCC" methods
+grep -q 'rtn' out && grep -q 'hadamard' out && grep -q 'rans' out || fail "methods"
+expect 0 "$OCC" methods --json
+
+expect 2 "$OCC"
+expect 2 "$OCC" nosuch
+expect 2 "$OCC" compress
+expect 2 "$OCC" compress x.fvecs
+expect 2 "$OCC" compress x.fvecs -o y.occ --nosuch
+grep -q -- '--method' err || fail "no usage of the command after a wrong flag"
+expect 2 "$OCC" compress x.fvecs -o y.occ --bits 4 --ratio 4
+expect 2 "$OCC" compress x.fvecs -o y.occ --bits 2.5
+expect_error 'whole code widths'
+expect 2 "$OCC" compress x.fvecs -o y.occ --bits x
+expect 2 "$OCC" compress x.fvecs -o y.occ --size 10XB
+expect_error -- '--size'
+expect 2 "$OCC" compress x.fvecs -o y.occ --size 100
+expect_error 'cannot be met'
+expect 2 "$OCC" compress x.fvecs -o y.occ --method nosuch
+expect_error "no method 'nosuch'"
+expect 2 "$OCC" compress x.fvecs -o y.occ --method rtn --recipe 'uniform > bitpack'
+expect 2 "$OCC" compress x.fvecs -o y.occ --recipe 'uniform >'
+expect_error 'expected a name'
+expect 2 "$OCC" compress x.fvecs -o y.occ --tensor nosuch=rtn
+expect_error 'matches no tensor'
+expect 2 "$OCC" compress x.fvecs -o y.occ --tensor x
+expect 2 "$OCC" inspect x.fvecs --limits
+expect 2 env OCC_SIMD=nosuch "$OCC" inspect x.fvecs
+no_trace x.fvecs
+
+expect 0 "$OCC" compress x.fvecs -o y.occ
+expect 1 "$OCC" compress x.fvecs -o y.occ
+expect_error 'exists already'
+expect 0 "$OCC" compress x.fvecs -o y.occ --force
+expect 2 "$OCC" decompress y.occ -o z.npy --tensor nosuch
+expect 1 "$OCC" compress x.fvecs -o no/such/folder/y.occ
+expect 0 "$OCC" compress x.fvecs -o d.occ --dry-run
+[ ! -e d.occ ] || fail "--dry-run wrote a file"
+
+# --json prints one document and nothing else on stdout; --quiet prints nothing.
+expect 0 "$OCC" compress x.fvecs -o j.occ --json
+[ "$(head -c1 out)" = '{' ] && [ "$(tail -n1 out)" = '}' ] || fail "--json"
+expect 0 "$OCC" compress x.fvecs -o q.occ --quiet
+[ ! -s out ] && [ ! -s err ] || fail "--quiet is not quiet"
+if command -v python3 >/dev/null; then
+  for c in "compress x.fvecs -o k.occ --json" "inspect y.occ --limits --json" "compare x.fvecs y.occ --json" "methods --json"; do
+    "$OCC" $c | python3 -c 'import json,sys; json.load(sys.stdin)' || fail "$c prints no JSON"
+  done
+fi
