@@ -620,6 +620,6 @@ if __name__ == "__main__":
     np.seterr(over="ignore")  # xxh64 counts modulo 2^64
     try:
         sys.exit(main())
-    except (FormatError, KeyError, json.JSONDecodeError) as e:
+    except (FormatError, KeyError, OSError, ValueError) as e:
         print(f"error: {sys.argv[1]}: {e}", file=sys.stderr)
         sys.exit(3)
