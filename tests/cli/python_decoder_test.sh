@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# The decoder of tests/occ_decode.py, written from docs/format.md, gives the floats of `occ decompress` bit for bit.
+# usage: python_decoder_test.sh OCC
+set -euo pipefail
+occ=$(realpath "$1")
+decoder=$(realpath "$(dirname "$0")/../occ_decode.py")
+
+python=
+for candidate in /usr/bin/python3 python3; do
+  if command -v "$candidate" >/dev/null && "$candidate" -c 'import numpy' 2>/dev/null; then
+    python=$candidate
+    break
+  fi
+done
+if [ -z "$python" ]; then
+  echo "SKIPPED: no python3 with numpy"
+  exit 77
+fi
+export PYTHONDONTWRITEBYTECODE=1
+
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+
+# Odd sizes, rows of very different scale, heavy tails; a vector and integers, which are kept; a model folder's file.
+"$python" - <<'PY'
+import json, os
+import numpy as np
+
+rng = np.random.default_rng(7)
+wide = (rng.standard_normal((150, 2100)) * np.exp(rng.standard_normal((150, 1)))).astype("f4")
+np.save("wide.npy", wide)
+tensors = {
+    "block/0/weight": ((rng.standard_normal((300, 200)) * .1).astype("f4"), "F32"),
+    "experts": (rng.standard_t(3, (3, 37, 331)).astype("f2"), "F16"),
+    "out": ((rng.standard_normal((64, 96)).astype("f4").view("u4") >> 16).astype("u2"), "BF16"),
+    "final.norm": (np.linspace(-1, 1, 77, dtype="f4"), "F32"),
+    "ids": (np.arange(12).reshape(3, 4), "I64"),
+}
+os.mkdir("model")
+header, data = {}, b""
+for name, (values, dtype) in tensors.items():
+    raw = values.tobytes()
+    header[name] = {"dtype": dtype, "shape": list(values.shape), "data_offsets": [len(data), len(data) + len(raw)]}
+    data += raw
+text = json.dumps(header).encode()
+with open("model/model.safetensors", "wb") as f:
+    f.write(len(text).to_bytes(8, "little") + text + data)
+with open("model/config.json", "w") as f:
+    f.write('{"hidden_size": 200}')
+PY
+
+fail() {
+  echo "FAILED: $*"
+  exit 1
+}
+
+count=0
+check() {  # INPUT, options of compress
+  local input=$1
+  shift
+  "$occ" -q compress "$input" -o a.occ --force --no-sync "$@"
+  "$occ" -q decompress a.occ -o a.safetensors --dtype f32 --force --no-sync
+  "$python" "$decoder" a.occ --compare-with a.safetensors >out.txt 2>&1 || {
+    cat out.txt
+    fail "$input $*"
+  }
+  count=$((count + 1))
+}
+
+for recipe in \
+  'uniform(bits=3) > bitpack' \
+  'uniform > rans' \
+  'uniform(bits=4, group=64, zero=asymmetric) > rans' \
+  'uniform(bits=5, per=column, zero=asymmetric) > bitpack' \
+  'uniform(bits=5, per=tensor) > rans(tables=4)' \
+  'uniform(bits=13, per=tensor, clip=absmax) > rans' \
+  'lloyd(bits=3) > rans' \
+  'lloyd(bits=5, codebook=fitted, group=48) > bitpack' \
+  'uniform(bits=2) > rans + uniform(bits=3, group=32) > { codes: bitpack } + lloyd > rans' \
+  'signs(seed=9) > rowscale > identity > uniform(bits=6, per=tensor) > rans' \
+  'split(rows=40) > { head: signs(axis=out) > uniform > rans ; tail: split(rows=1) > { head: lloyd > rans ; tail: uniform(bits=1) > bitpack } }' \
+  'hadamard > uniform > rans' \
+  'hadamard(axis=out, odd=split) > uniform > bitpack' \
+  'hadamard(block=48, odd=kronecker) > uniform > bitpack' \
+  'pca(block=60) > uniform > rans' \
+  'dct > uniform > bitpack' \
+  'dct(axis=out, block=32) > uniform > bitpack' \
+  'dst(block=52) > uniform(bits=8) > rans'; do
+  check model --recipe "$recipe"
+done
+check wide.npy --recipe 'uniform(bits=3) > rans'
+check wide.npy --recipe 'uniform(bits=4, per=tensor) > rans(tables=8)'
+check wide.npy --ratio 9.3
+"$occ" inspect a.occ | grep -q 'split(rows=' || fail "--ratio 9.3 was expected to split rows"
+check model --ratio 5 --keep ids
+
+# What the decoder says is not always yes: another reference, a changed byte, no archive.
+"$occ" -q compress model -o a.occ --force --no-sync --bits 3
+"$occ" -q compress model -o b.occ --force --no-sync --bits 4
+"$occ" -q decompress b.occ -o b.safetensors --dtype f32 --force --no-sync
+status=0
+"$python" "$decoder" a.occ --compare-with b.safetensors >out.txt 2>&1 || status=$?
+[ $status = 1 ] || fail "another reference: expected exit code 1, found $status"
+"$python" - <<'PY'
+data = bytearray(open("a.occ", "rb").read())
+data[8 + int.from_bytes(data[:8], "little") + 100] ^= 1
+open("bad.occ", "wb").write(data)
+PY
+status=0
+"$python" "$decoder" bad.occ out >out.txt 2>&1 || status=$?
+[ $status = 3 ] || fail "a changed byte: expected exit code 3, found $status"
+status=0
+"$python" "$decoder" b.safetensors out >out.txt 2>&1 || status=$?
+[ $status = 3 ] || fail "no archive: expected exit code 3, found $status"
+
+"$python" "$decoder" a.occ out >/dev/null
+[ -f out/block_0_weight.npy ] && [ -f out/ids.npy ] || fail "expected one .npy per tensor"
+echo "$count archives decoded bit for bit"
