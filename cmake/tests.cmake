@@ -23,7 +23,7 @@ foreach(folder IN LISTS folders)
                                OCC_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
     target_link_libraries(${folder}_test PRIVATE occ_encode occ_flags nlohmann_json::nlohmann_json PkgConfig::OPENBLAS
                           PkgConfig::LAPACKE GTest::gtest GTest::gmock GTest::gtest_main)
-    gtest_discover_tests(${folder}_test TEST_PREFIX ${folder}. DISCOVERY_TIMEOUT 120 PROPERTIES TIMEOUT 600
+    gtest_discover_tests(${folder}_test NO_PRETTY_VALUES TEST_PREFIX ${folder}. DISCOVERY_TIMEOUT 120 PROPERTIES TIMEOUT 600
                          ENVIRONMENT "OCC_PYTHON=${OCC_PYTHON}")
   endif()
 endforeach()
@@ -44,6 +44,10 @@ foreach(source IN LISTS fuzzers)
 endforeach()
 
 add_test(NAME repository.include_order COMMAND ${PROJECT_SOURCE_DIR}/scripts/check_includes.sh)
+
+if(NOT OCC_SANITIZE AND NOT OCC_FUZZ)
+  add_test(NAME repository.install COMMAND ${PROJECT_SOURCE_DIR}/tests/install_test.sh ${PROJECT_BINARY_DIR} ${CMAKE_CXX_COMPILER})
+endif()
 
 if(TARGET occ)
   file(GLOB cli_tests CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/cli/*_test.sh)
