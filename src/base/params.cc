@@ -57,7 +57,7 @@ Params::Params(std::span<const ParamSpec> table) : Params(table, {}, "") {}
 
 Params::Params(std::span<const ParamSpec> table, const Given& given, std::string_view owner) : table_(table) {
   for (const ParamSpec& spec : table) values_.push_back(canonical(spec, spec.default_value, "default"));
-  std::vector<bool> seen(table.size());
+  given_.resize(table.size());
   for (const auto& item : given) {
     const std::string& key = item.first;
     const auto it = std::find_if(table.begin(), table.end(), [&](const ParamSpec& s) { return s.name == key; });
@@ -67,8 +67,8 @@ Params::Params(std::span<const ParamSpec> table, const Given& given, std::string
       throw_usage("{}: has no parameter '{}', expected {}", owner, key, known.empty() ? "none" : known);
     }
     const size_t i = static_cast<size_t>(it - table.begin());
-    if (seen[i]) throw_usage("{}: parameter '{}' is given twice", owner, key);
-    seen[i] = true;
+    if (given_[i]) throw_usage("{}: parameter '{}' is given twice", owner, key);
+    given_[i] = true;
     values_[i] = canonical(*it, item.second, owner);
   }
 }
@@ -101,19 +101,18 @@ const std::string& Params::choice(std::string_view name) const {
 bool Params::has(std::string_view name) const {
   return std::any_of(table_.begin(), table_.end(), [&](const ParamSpec& s) { return s.name == name; });
 }
-bool Params::given(std::string_view name) const {
-  const size_t i = index(name);
-  return values_[i] != canonical(table_[i], table_[i].default_value, "default");
-}
+bool Params::given(std::string_view name) const { return given_[index(name)]; }
 void Params::set(std::string_view name, std::string_view value) {
   const size_t i = index(name);
   values_[i] = canonical(table_[i], value, name);
+  given_[i] = true;
 }
 
 std::string Params::print() const {
   std::string out;
   for (size_t i = 0; i < table_.size(); ++i) {
-    if (given(table_[i].name)) out += fmt::format("{}{}={}", out.empty() ? "(" : ", ", table_[i].name, values_[i]);
+    if (values_[i] == canonical(table_[i], table_[i].default_value, "default")) continue;
+    out += fmt::format("{}{}={}", out.empty() ? "(" : ", ", table_[i].name, values_[i]);
   }
   return out.empty() ? out : out + ")";
 }

@@ -49,7 +49,7 @@ class Params {
   double real(std::string_view name) const;
   const std::string& choice(std::string_view name) const;
   bool has(std::string_view name) const;    // the table has such a parameter
-  bool given(std::string_view name) const;  // differs from its default
+  bool given(std::string_view name) const;  // was named when it was made, or set
   void set(std::string_view name, std::string_view value);
 
   // "" or "(bits=4, group=64)": those that differ from their defaults, in table order, in canonical spelling.
@@ -60,6 +60,7 @@ class Params {
   size_t index(std::string_view name) const;
   std::span<const ParamSpec> table_;
   std::vector<std::string> values_;
+  std::vector<bool> given_;
 };
 
 }  // namespace occ

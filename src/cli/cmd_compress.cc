@@ -58,6 +58,10 @@ void print_report(const Arguments& a, const CompressReport& r, bool verbose) {
     std::puts("");
   }
   for (const std::string& note : r.notes) std::printf("note: %s\n", note.c_str());
+  if (a.options.dry_run && r.file_bytes == 0) {
+    return static_cast<void>(
+        std::printf("%s -> %s: size unknown (dry run, nothing written)\n", a.input.c_str(), a.output.c_str()));
+  }
   std::printf("%s -> %s: %s -> %s%s, %s bits per weight", a.input.c_str(), a.output.c_str(),
               human_bytes(static_cast<double>(r.input_bytes)).c_str(), a.options.dry_run ? "about " : "",
               human_bytes(static_cast<double>(r.file_bytes)).c_str(), number(r.bpw()).c_str());

@@ -111,7 +111,9 @@ class CompressJob {
     const auto start = std::chrono::steady_clock::now();
     if (options_.dry_run) {
       plan_rates();
-      return report(file_size(plan_));
+      const uint64_t bytes = file_size(plan_);
+      if (unpredicted_) notes_.emplace_back("sizes of entropy-coded tensors are known only once they are coded");
+      return report(unpredicted_ ? 0 : bytes);
     }
     require_writable_target(output_, options_.force);
     store_.emplace(output_, describe(), options_.resume, options_.force);
@@ -137,10 +139,9 @@ class CompressJob {
   const TensorInfo& info(size_t i) const { return source_.tensors()[i]; }
   std::string where(size_t i) const { return fmt::format("{}: tensor '{}'", source_.path(), info(i).name); }
 
-  // The whole file's ceiling in bytes, or 0.
-  uint64_t ceiling() const {
-    if (options_.size) return *options_.size;
-    if (!options_.ratio) return 0;
+  // The whole file's ceiling in bytes, if there is one.
+  std::optional<uint64_t> ceiling() const {
+    if (options_.size || !options_.ratio) return options_.size;
     double bits = 0;
     for (const TensorInfo& t : source_.tensors()) {
       bits += 8.0 * static_cast<double>(t.stored_bytes);
@@ -174,10 +175,10 @@ class CompressJob {
   }
 
   void plan_rates() {
-    const uint64_t most = ceiling();
-    if (most == 0) return plan_fixed_bits(plan_, options_.bits.value_or(kDefaultBits));
-    if (target_ == 0) target_ = most;
-    plan_to_size(plan_, target_, [this](const auto& plan) { return file_size(plan); });
+    const std::optional<uint64_t> most = ceiling();
+    if (!most) return plan_fixed_bits(plan_, options_.bits.value_or(kDefaultBits));
+    if (!target_) target_ = most;
+    plan_to_size(plan_, *target_, [this](const auto& plan) { return file_size(plan); });
   }
 
   // Exact once all tensors are coded; before that blobs are predicted (and a guess where they cannot be).
@@ -196,6 +197,7 @@ class CompressJob {
   uint64_t predict(const std::string& recipe, Shape shape) {
     const auto [it, is_new] = predicted_.try_emplace(fmt::format("{} {} {}", shape.rows, shape.cols, recipe), 0);
     if (is_new) it->second = predict_blob_bytes(Recipe::parse(recipe), shape);
+    if (it->second == 0) unpredicted_ = true;
     return it->second;
   }
 
@@ -277,11 +279,12 @@ class CompressJob {
       for (PlannedTensor& t : plan_) {
         if (t.method) encode(t);
       }
-      const uint64_t size = file_size(plan_), most = ceiling();
-      if (most == 0 || size <= most) return;
-      target_ -= std::min(target_ - 1, size - most);  // side information was larger than predicted
+      const std::optional<uint64_t> most = ceiling();
+      const uint64_t size = file_size(plan_);
+      if (!most || size <= *most) return;
+      *target_ -= std::min(*target_, size - *most);  // side information was larger than predicted
     }
-    throw_failed("{}: no file of at most {} bytes was found in {} attempts", output_.string(), ceiling(),
+    throw_failed("{}: no file of at most {} bytes was found in {} attempts", output_.string(), *ceiling(),
                  kSizeAttempts);
   }
 
@@ -301,7 +304,9 @@ class CompressJob {
     const uint64_t raw_bytes = info(t.index).elements() * dtype_size(info(t.index).dtype);
     if (m.blob.size() >= raw_bytes)
       return keep(t, fmt::format("coded it would not be smaller ({} bytes)", m.blob.size()));
-    if (m.distortion.nmse() > 1) return keep(t, "coded its error would be larger than the values themselves");
+    if (!(m.distortion.nmse() <= 1)) {  // NaN as well: a transform may overflow near the end of the float range
+      return keep(t, "coded its error would be larger than the values themselves");
+    }
     TensorRecord& r = part->record;
     r.name = info(t.index).name, r.shape = info(t.index).shape, r.dtype = info(t.index).dtype, r.recipe = t.recipe;
     r.nmse = rounded(m.distortion.nmse());
@@ -401,7 +406,8 @@ class CompressJob {
   std::vector<std::string> notes_;  // fallbacks of the whole run
   std::optional<PartStore> store_;
   std::unordered_map<std::string, uint64_t> predicted_;
-  uint64_t target_ = 0;  // bytes aimed at; below the ceiling after an attempt that was too large
+  bool unpredicted_ = false;        // a size that was asked for could not be told
+  std::optional<uint64_t> target_;  // bytes aimed at; below the ceiling after an attempt that was too large
 };
 
 }  // namespace

@@ -222,7 +222,9 @@ TEST(CompressFile, TensorSpecsAndKeepGlobs) {
 TEST(CompressFile, RefusesContradictions) {
   const TempFolder folder;
   const auto input = write_model(folder);
-  std::vector<CompressOptions> bad(6, quick());
+  std::vector<CompressOptions> bad(8, quick());
+  bad[6].ratio = 1e12;
+  bad[7].size = 0;
   bad[0].bits = 4, bad[0].ratio = 4;
   bad[1].recipe = "uniform > bitpack", bad[1].bits = 4;
   bad[2].bits = 2.5;
@@ -283,6 +285,12 @@ TEST(CompressFile, KeepsWhatCodingWouldNotHelp) {
   EXPECT_EQ(r.tensors[0].recipe, "");
   EXPECT_THAT(r.tensors[0].note, HasSubstr("larger than the values"));
   ASSERT_EQ(r.notes.size(), 2u);
+  Matrix<float> huge = gaussian(64, 64);
+  for (size_t i = 0; i < huge.size(); ++i) huge.data()[i] = std::copysign(3e38f, huge.data()[i]);
+  CompressOptions rotated = quick();
+  rotated.recipe = "hadamard > uniform > rans";  // the rotation overflows
+  r = compress_matrix(huge.view(), "huge", folder / "huge.occ", rotated);
+  EXPECT_EQ(r.tensors[0].recipe, "");
   EXPECT_EQ(ArchiveFile(folder / "small.occ").record(0).coded(), false);
 }
 

@@ -50,6 +50,9 @@ PartStore::PartStore(const std::filesystem::path& output, const std::string& job
   if (!std::filesystem::is_directory(folder_))
     throw_failed("{}: cannot be created: {}", folder_.string(), ec.message());
   lock_.emplace(folder_);
+  if (!std::filesystem::exists(job_file) && !std::filesystem::is_empty(folder_)) {
+    throw_failed("{}: exists and is not from an interrupted run", folder_.string());
+  }
   if (has_parts() && std::filesystem::exists(job_file)) {
     const Bytes old = read_file(job_file);
     const bool same = std::string(old.begin(), old.end()) == job;

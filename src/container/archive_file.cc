@@ -32,6 +32,16 @@ ArchiveIndex read_index(const SafetensorsFile& file) {
   return parse_index(index->second, file.path());
 }
 
+// A recipe that this build does not know is the file's fault, not the user's.
+void as_input_error(const std::string& where, const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const Error& e) {
+    if (e.kind() != ErrorKind::kUsage) throw;
+    throw_input("{}: {}", where, e.what());
+  }
+}
+
 }  // namespace
 
 ArchiveFile::ArchiveFile(const std::filesystem::path& path) : file_(path), index_(read_index(file_)) {
@@ -87,15 +97,12 @@ std::shared_ptr<ArchiveFile::Loaded> ArchiveFile::load(size_t i) const {
   const TensorRecord& r = record(i);
   if (tensor_checksum(r, loaded->blob) != r.checksum)
     throw_input("{}: its bytes do not match their checksum", where(i));
-  try {
+  PlaneReader planes(unpack_blob(loaded->blob, where(i)), where(i));
+  as_input_error(where(i), [&] {
     const Recipe recipe = Recipe::parse(r.recipe);
-    PlaneReader planes(unpack_blob(loaded->blob, where(i)), where(i));
     run_isolated([&] { loaded->recipe = load_recipe(recipe, matrix_shape(r.shape), planes); });  // the lock is held
-    planes.expect_done();
-  } catch (const Error& e) {  // a recipe that this build does not know is the file's fault, not the user's
-    if (e.kind() != ErrorKind::kUsage) throw;
-    throw_input("{}: {}", where(i), e.what());
-  }
+  });
+  planes.expect_done();
   recent_.push_front(loaded);
   return loaded;
 }
@@ -184,7 +191,8 @@ std::vector<SideFile> ArchiveFile::side_files() const {
 std::vector<std::pair<std::string, uint64_t>> ArchiveFile::planes(size_t i) const {
   const Bytes blob = read_stored(i);
   const std::vector<ByteSpan> spans = unpack_blob(blob, where(i));
-  const std::vector<std::string> names = plane_names(Recipe::parse(record(i).recipe));
+  std::vector<std::string> names;
+  as_input_error(where(i), [&] { names = plane_names(Recipe::parse(record(i).recipe)); });
   if (names.size() != spans.size()) {
     throw_input("{}: expected {} planes, found {}", where(i), names.size(), spans.size());
   }

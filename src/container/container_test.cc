@@ -77,6 +77,7 @@ TEST(Index, RefusesWhatDoesNotFit) {
       {"[3,4]", "[4294967296,4294967296]"},
       {"\"BF16\"", "\"BF17\""},
       {"\"files\"", "\"tensors\""},
+      {"\"BF16\"", "\"I64\""},
       {"0123456789abcdef", "0123456789abcdeg"},
       {"\"tensors\"", "\"tensor\""},
       {"{\"version\"", "[\"version\""},

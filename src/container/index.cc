@@ -85,6 +85,8 @@ TensorRecord record_from(const json& t, const std::string& what) {
   }
   r.checksum = parse_hash(text_member(t, "xxh64", where), where);
   if (t.contains("recipe")) {
+    if (!is_float(r.dtype))
+      throw_input("{}: expected a float type of a coded tensor, found {}", where, dtype_name(r.dtype));
     r.decoded_hash = parse_hash(text_member(t, "decoded", where), where);
     const auto number_or_null = [](const json& v) { return v.is_number() || v.is_null(); };
     const json& nmse = member(t, "nmse", number_or_null, "a number", where);

@@ -87,10 +87,8 @@ void LeafNode::load_planes(PlaneReader& planes) {
     tables.expect_done();
     ByteReader payload = planes.next(c.plane.name);
     const uint64_t rows_per_tile = payload.get_varint();
-    if (rows_per_tile == 0 || rows_per_tile > std::max<uint64_t>(c.plane.rows, uint64_t{1} << 32)) {
-      throw_input("{}: expected rows per tile, found {}", payload.what(), rows_per_tile);
-    }
-    c.tile_rows = rows_per_tile;
+    if (rows_per_tile == 0) throw_input("{}: expected rows per tile, found 0", payload.what());
+    c.tile_rows = std::min(rows_per_tile, std::max<uint64_t>(c.plane.rows, 1));
     const size_t count = num_tiles(c.plane, c.tile_rows);
     if (count > payload.remaining()) {
       throw_input("{}: expected {} tiles, found {} bytes", payload.what(), count, payload.remaining());

@@ -72,9 +72,9 @@ TEST(Recipe, DeepNestingIsRefused) {
 }
 
 TEST(Recipe, SeedGoesToStagesThatWereNotGivenOne) {
-  Recipe r = Recipe::parse("signs > signs(seed=7) > uniform > bitpack");
+  Recipe r = Recipe::parse("signs > signs(seed=7) > signs(seed=0) > uniform > bitpack");
   r.set_seed(3);
-  EXPECT_EQ(r.print(), "signs(seed=3) > signs(seed=7) > uniform > bitpack");
+  EXPECT_EQ(r.print(), "signs(seed=3) > signs(seed=7) > signs > uniform > bitpack");
 }
 
 TEST(Recipe, PlaneNamesAreInStoredOrder) {
