@@ -3,9 +3,7 @@ include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 install(TARGETS occ_core occ_decode occ_encode EXPORT occ-targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
-if(TARGET occ)
-  install(TARGETS occ RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-endif()
+install(TARGETS occ RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/occ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(EXPORT occ-targets NAMESPACE occ:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/occ)
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/occ-config.cmake.in ${PROJECT_BINARY_DIR}/occ-config.cmake

@@ -20,14 +20,12 @@ set(decode_sources ${stage_sources})
 list(FILTER decode_sources EXCLUDE REGEX "(_fit|/fit_registry)\\.cc$")
 occ_sources(encode_sources linalg compress)
 occ_sources(cli_sources cli)
-# While the frame is being filled a library may still be empty.
-file(WRITE ${PROJECT_BINARY_DIR}/empty.cc "")
 
-add_library(occ_core STATIC ${PROJECT_BINARY_DIR}/empty.cc ${core_sources})
+add_library(occ_core STATIC ${core_sources})
 target_link_libraries(occ_core PUBLIC fmt::fmt PkgConfig::XXHASH PkgConfig::HWY TBB::tbb Threads::Threads
                       PRIVATE PkgConfig::ZSTD nlohmann_json::nlohmann_json $<BUILD_INTERFACE:occ_flags>)
 
-add_library(occ_decode STATIC ${PROJECT_BINARY_DIR}/empty.cc ${decode_sources})
+add_library(occ_decode STATIC ${decode_sources})
 target_link_libraries(occ_decode PUBLIC occ_core
                       PRIVATE PkgConfig::ZSTD nlohmann_json::nlohmann_json $<BUILD_INTERFACE:occ_flags>)
 
@@ -35,7 +33,7 @@ target_link_libraries(occ_decode PUBLIC occ_core
 set_source_files_properties(src/compress/compress.cc src/cli/main.cc PROPERTIES
                             COMPILE_DEFINITIONS OCC_VERSION="${PROJECT_VERSION}")
 
-add_library(occ_encode STATIC ${PROJECT_BINARY_DIR}/empty.cc ${encode_sources} ${fit_sources})
+add_library(occ_encode STATIC ${encode_sources} ${fit_sources})
 target_link_libraries(occ_encode PUBLIC occ_decode
                       PRIVATE PkgConfig::OPENBLAS PkgConfig::LAPACKE PkgConfig::ZSTD nlohmann_json::nlohmann_json
                               $<BUILD_INTERFACE:occ_flags>)
@@ -47,7 +45,5 @@ foreach(name core decode encode)
   add_library(occ::${name} ALIAS occ_${name})
 endforeach()
 
-if(cli_sources)
-  add_executable(occ ${cli_sources})
-  target_link_libraries(occ PRIVATE occ_encode occ_flags CLI11::CLI11 nlohmann_json::nlohmann_json)
-endif()
+add_executable(occ ${cli_sources})
+target_link_libraries(occ PRIVATE occ_encode occ_flags CLI11::CLI11 nlohmann_json::nlohmann_json)

@@ -31,7 +31,6 @@ struct CompressOptions {
   std::vector<std::string> keep;  // globs of tensors kept as they are
 
   uint64_t seed = 0;
-  int effort = 5;       // 1 .. 9
   size_t threads = 0;   // 0: all cores
   bool resume = false;  // go on from the finished tensors of an interrupted run
   bool force = false;   // replace an existing output
@@ -60,7 +59,7 @@ struct CompressReport {
   uint64_t elements = 0;
   uint64_t input_bytes = 0;
   uint64_t file_bytes = 0;  // of the archive; in a dry run an estimate (0: unknown)
-  double nmse = 0;          // over the coded tensors together
+  double nmse = 0;          // over all float tensors together, kept ones included
   double seconds = 0;
   bool verified = false;
   double bpw() const {

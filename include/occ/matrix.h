@@ -72,8 +72,9 @@ class Matrix {
   static Matrix uninitialized(size_t rows, size_t cols) {
     Matrix m;
     if (cols != 0 && rows > static_cast<size_t>(-1) / sizeof(T) / cols) throw std::bad_alloc();
-    const size_t bytes = rows * cols * sizeof(T);
-    if (bytes != 0) m.data_ = static_cast<T*>(::operator new (bytes, std::align_val_t{64}));
+    // Never null, so that empty views of empty matrices may be cut anywhere.
+    const size_t bytes = rows * cols == 0 ? 64 : rows * cols * sizeof(T);
+    m.data_ = static_cast<T*>(::operator new (bytes, std::align_val_t{64}));
     m.rows_ = rows;
     m.cols_ = cols;
     return m;

@@ -11,9 +11,3 @@
       std::abort();                                                                           \
     }                                                                                         \
   } while (false)
-
-#ifdef NDEBUG
-#define OCC_DCHECK(condition) static_cast<void>(0)
-#else
-#define OCC_DCHECK(condition) OCC_CHECK(condition)
-#endif

@@ -137,11 +137,12 @@ void OutputFile::commit() {
   }
 }
 
-void require_writable_target(const std::filesystem::path& path, bool force) {
+void require_writable_target(const std::filesystem::path& path, bool force, bool folder) {
   std::error_code ec;
   if (!force && std::filesystem::exists(std::filesystem::symlink_status(path, ec))) {
     throw_failed("{}: exists already, use --force to replace it", path.string());
   }
+  if (!folder && std::filesystem::is_directory(path, ec)) throw_failed("{}: is a folder", path.string());
   if (!std::filesystem::is_directory(folder_of(path), ec)) {
     throw_failed("{}: its folder does not exist", path.string());
   }

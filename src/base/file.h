@@ -73,8 +73,8 @@ class OutputFile {
   bool sync_;
 };
 
-// Usage error unless `path` is free or `force` is set.
-void require_writable_target(const std::filesystem::path& path, bool force);
+// Failure unless `path` is free, or a file (with `folder` a folder) and `force` is set.
+void require_writable_target(const std::filesystem::path& path, bool force, bool folder = false);
 // Failure that tells both numbers when the file system of `path` has less than `bytes` free.
 void require_free_space(const std::filesystem::path& path, uint64_t bytes);
 // Whole small file; more than `limit` bytes is an input error.

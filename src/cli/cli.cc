@@ -1,12 +1,15 @@
 #include "cli/cli.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
 
 #include "base/error.h"
+#include "io/json.h"
 
 namespace occ {
 namespace {
@@ -36,12 +39,15 @@ ProgressFn progress_bar(const Globals& globals) {
     const double seconds = std::chrono::duration<double>(now - state->start).count();
     const double rate = seconds > 0 ? static_cast<double>(done) / seconds : 0;
     const double left = rate > 0 ? static_cast<double>(total - std::min(done, total)) / rate : 0;
-    std::fputs(fmt::format("\r\033[K{:<9} {:3.0f} %  {} of {}  {}/s  {} left", phase,
-                           total > 0 ? 100.0 * static_cast<double>(done) / static_cast<double>(total) : 100.0,
-                           human_bytes(static_cast<double>(done)), human_bytes(static_cast<double>(total)),
-                           human_bytes(rate), duration_text(left))
-                   .c_str(),
-               stderr);
+    std::string line = fmt::format("{:<9} {:3.0f} %  {} of {}  {}/s  {} left", phase,
+                                   total > 0 ? 100.0 * static_cast<double>(done) / static_cast<double>(total) : 100.0,
+                                   human_bytes(static_cast<double>(done)), human_bytes(static_cast<double>(total)),
+                                   human_bytes(rate), duration_text(left));
+    winsize window{};
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1 && line.size() >= window.ws_col) {
+      line.resize(window.ws_col - 1u);
+    }
+    std::fputs(("\r\033[K" + line).c_str(), stderr);
     std::fflush(stderr);
     g_bar_open = true;
   };
@@ -83,6 +89,13 @@ std::string shape_label(const std::vector<uint64_t>& shape) {
 }
 
 std::string number(double v, int digits) { return std::isnan(v) ? "-" : fmt::format("{:.{}g}", v, digits); }
+
+void Table::add(std::vector<std::string> row) {
+  for (std::string& cell : row) cell = printable(cell, 2000);
+  rows_.push_back(std::move(row));
+}
+
+void print_note(const std::string& text) { std::printf("note: %s\n", printable(text, 2000).c_str()); }
 
 void Table::print() const {
   std::vector<size_t> widths(rows_[0].size());

@@ -43,18 +43,21 @@ std::string number(double v, int digits = 4);                 // short, "inf" an
 class Table {
  public:
   explicit Table(std::vector<std::string> headings) { rows_.push_back(std::move(headings)); }
-  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+  void add(std::vector<std::string> row);  // control characters become '?'
   void print() const;
 
  private:
   std::vector<std::vector<std::string>> rows_;
 };
 
+// A line "note: ..." on stdout, control characters made harmless.
+void print_note(const std::string& text);
+
 // JSON has no infinity: null.
 nlohmann::ordered_json finite_or_null(double v);
 void print_json(const nlohmann::ordered_json& json);
 
-// Rows [row, row + rows) of tensor i in panels that decode without waste, for loops over whole tensors.
+// Rows of tensor i that decode together without waste: the step of loops over whole tensors.
 size_t panel_rows(const TensorFile& file, size_t i);
 
 }  // namespace occ

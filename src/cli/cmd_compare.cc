@@ -1,10 +1,13 @@
 #include <cstdio>
+#include <functional>
+#include <mutex>
 
 #include "base/error.h"
 #include "base/glob.h"
 #include "base/parallel.h"
 #include "cli/cli.h"
 #include "container/archive_file.h"
+#include "metrics/rate.h"
 
 namespace occ {
 namespace {
@@ -122,12 +125,9 @@ void run(const Arguments& args, const Globals& globals) {
     bytes += b->tensors()[p.b].stored_bytes;
   }
   end_progress();
-  const auto bpw = [](uint64_t n_bytes, uint64_t n) {
-    return n == 0 ? 0.0 : 8.0 * static_cast<double>(n_bytes) / static_cast<double>(n);
-  };
   // With every tensor compared the whole file is charged, headers and all.
   const bool whole = compared == b->tensors().size();
-  const double total_bpw = bpw(whole ? b->file_bytes() : bytes, total_elements);
+  const double total_bpw = bits_per_weight(whole ? b->file_bytes() : bytes, total_elements);
   if (args.json) {
     ordered_json out = {{"total", to_json(total)}};
     out["total"]["bpw"] = total_bpw;
@@ -135,7 +135,7 @@ void run(const Arguments& args, const Globals& globals) {
     for (const Pair& p : pairs) {
       ordered_json t = {{"name", a->tensors()[p.a].name}};
       t.update(to_json(p.distortion));
-      t["bpw"] = bpw(b->tensors()[p.b].stored_bytes, p.distortion.elements());
+      t["bpw"] = bits_per_weight(b->tensors()[p.b].stored_bytes, p.distortion.elements());
       tensors.push_back(std::move(t));
     }
     out["tensors"] = tensors;
@@ -143,14 +143,14 @@ void run(const Arguments& args, const Globals& globals) {
     if (integers > 0) out["integer_tensors"] = {{"compared", integers}, {"unequal", unequal}};
     return print_json(out);
   }
-  for (const std::string& name : unmatched) std::printf("note: '%s' is only in %s\n", name.c_str(), args.a.c_str());
-  if (integers > 0) std::printf("note: %zu tensors of integers, %zu of them differ\n", integers, unequal.size());
-  for (const std::string& name : unequal) std::printf("note: '%s' differs\n", name.c_str());
+  for (const std::string& name : unmatched) print_note(fmt::format("'{}' is only in {}", name, args.a));
+  if (integers > 0) print_note(fmt::format("{} tensors of integers, {} of them differ", integers, unequal.size()));
+  for (const std::string& name : unequal) print_note(fmt::format("'{}' differs in type or values", name));
   Table table({"tensor", "bpw", "mse", "nmse", "sqnr dB", "mae", "mre", "cosine", "max abs"});
   if (!globals.quiet) {
     for (const Pair& p : pairs) {
-      table.add(
-          cells(a->tensors()[p.a].name, bpw(b->tensors()[p.b].stored_bytes, p.distortion.elements()), p.distortion));
+      table.add(cells(a->tensors()[p.a].name, bits_per_weight(b->tensors()[p.b].stored_bytes, p.distortion.elements()),
+                      p.distortion));
     }
   }
   table.add(cells("total", total_bpw, total));

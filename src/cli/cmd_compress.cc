@@ -28,22 +28,27 @@ void print_report_json(const Arguments& a, const CompressReport& r) {
                          {"bpw", t.bpw()},
                          {"recipe", t.recipe.empty() ? ordered_json() : ordered_json(t.recipe)},
                          {"nmse", finite_or_null(t.nmse)}};
+    if (a.options.dry_run) item["nmse"] = nullptr;
+    if (t.bytes == 0 && t.elements != 0) item["bytes"] = item["bpw"] = nullptr;  // unknown until coded
     if (!t.stored_type.empty()) item["stored_type"] = t.stored_type;
     if (!t.note.empty()) item["note"] = t.note;
     tensors.push_back(std::move(item));
   }
-  print_json({{"input", a.input},
-              {"output", a.output},
-              {"input_bytes", r.input_bytes},
-              {"file_bytes", r.file_bytes},
-              {"elements", r.elements},
-              {"bpw", r.bpw()},
-              {"nmse", finite_or_null(r.nmse)},
-              {"verified", r.verified},
-              {"dry_run", a.options.dry_run},
-              {"seconds", r.seconds},
-              {"notes", r.notes},
-              {"tensors", tensors}});
+  ordered_json out = {{"input", a.input},
+                      {"output", a.output},
+                      {"input_bytes", r.input_bytes},
+                      {"file_bytes", r.file_bytes},
+                      {"elements", r.elements},
+                      {"bpw", r.bpw()},
+                      {"nmse", finite_or_null(r.nmse)},
+                      {"verified", r.verified},
+                      {"dry_run", a.options.dry_run},
+                      {"seconds", r.seconds},
+                      {"notes", r.notes},
+                      {"tensors", tensors}};
+  if (a.options.dry_run) out["nmse"] = nullptr;
+  if (r.file_bytes == 0) out["file_bytes"] = out["bpw"] = nullptr;
+  print_json(out);
 }
 
 void print_report(const Arguments& a, const CompressReport& r, bool verbose) {
@@ -51,13 +56,15 @@ void print_report(const Arguments& a, const CompressReport& r, bool verbose) {
     Table table({"tensor", "shape", "bytes", "bpw", "nmse", "coded as"});
     for (const TensorReport& t : r.tensors) {
       const bool kept = t.recipe.empty();
-      table.add({t.name, shape_label(t.shape), fmt::format("{}", t.bytes), number(t.bpw()),
-                 kept || a.options.dry_run ? "" : number(t.nmse), kept ? "kept: " + t.note : t.recipe});
+      const bool unknown = t.bytes == 0 && t.elements != 0;
+      table.add({t.name, shape_label(t.shape), unknown ? "-" : fmt::format("{}", t.bytes),
+                 unknown ? "-" : number(t.bpw()), kept || a.options.dry_run ? "" : number(t.nmse),
+                 kept ? "kept: " + t.note : t.recipe});
     }
     table.print();
     std::puts("");
   }
-  for (const std::string& note : r.notes) std::printf("note: %s\n", note.c_str());
+  for (const std::string& note : r.notes) print_note(note);
   if (a.options.dry_run && r.file_bytes == 0) {
     return static_cast<void>(
         std::printf("%s -> %s: size unknown (dry run, nothing written)\n", a.input.c_str(), a.output.c_str()));
@@ -78,7 +85,8 @@ void run(Arguments& a, const Globals& globals) {
   if (!a.size.empty()) o.size = parse_size(a.size);
   for (const std::string& t : a.tensors) {
     const size_t eq = t.find('=');
-    if (eq == std::string::npos) throw_usage("--tensor: expected GLOB=SPEC, found '{}'", t);
+    if (eq == std::string::npos || eq == 0 || eq + 1 == t.size())
+      throw_usage("--tensor: expected GLOB=SPEC, found '{}'", t);
     o.tensors.emplace_back(t.substr(0, eq), t.substr(eq + 1));
   }
   o.progress = progress_bar(globals);
@@ -111,7 +119,6 @@ void add_compress(CLI::App& app, const Globals& globals) {
   cmd->add_option("--keep", a->options.keep, "GLOB of tensors to keep as they are (repeatable)")
       ->allow_extra_args(false);
   cmd->add_option("--seed", a->options.seed, "Seed of everything random")->capture_default_str();
-  cmd->add_option("--effort", a->options.effort, "1 (fast) to 9 (thorough)")->capture_default_str();
   cmd->add_flag("--resume", a->options.resume, "Go on from the finished tensors of an interrupted run");
   cmd->add_flag("--force", a->options.force, "Replace an existing output");
   cmd->add_flag("--no-verify", a->no_verify, "Do not re-read and decode what was written");
@@ -119,6 +126,11 @@ void add_compress(CLI::App& app, const Globals& globals) {
   cmd->add_flag("--dry-run", a->options.dry_run, "Only print what would be done");
   cmd->add_flag("--json", a->json, "One JSON document on stdout");
   cmd->footer("Vectors, norms, biases and integers are kept as they are unless --tensor says otherwise.");
+  const CLI::Validator not_empty([](const std::string& text) { return text.empty() ? "expected a value" : ""; }, "",
+                                 "not_empty");
+  for (const char* name : {"--method", "--recipe", "--size", "--tensor", "--keep", "--output"}) {
+    cmd->get_option(name)->check(not_empty);
+  }
   cmd->callback([a, &globals] { run(*a, globals); });
 }
 

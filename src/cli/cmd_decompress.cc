@@ -1,4 +1,6 @@
+#include <cmath>
 #include <cstdio>
+#include <functional>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -21,6 +23,18 @@ DType output_dtype(const std::string& name) {
   return DType::kBF16;
 }
 
+// Finite values that a narrower type cannot hold would silently become infinite.
+void require_in_range(const std::string& where, DType dtype, const std::vector<float>& values, uint64_t first) {
+  if (dtype != DType::kF16 && dtype != DType::kBF16) return;
+  const float limit = dtype == DType::kF16 ? 65519.996f : 3.3961775e38f;  // the largest that round to a finite value
+  for (size_t k = 0; k < values.size(); ++k) {
+    if (std::isfinite(values[k]) && std::abs(values[k]) > limit) {
+      throw_input("{}: expected values within the range of {}, found {} at element {} (--dtype f32 holds it)", where,
+                  dtype_name(dtype), values[k], first + k);
+    }
+  }
+}
+
 // All of tensor i in order: a few panels decoded at a time, each by one thread.
 void write_tensor(const TensorFile& file, size_t i, DType dtype, TensorSink& sink,
                   const std::function<void(uint64_t)>& progress) {
@@ -41,6 +55,7 @@ void write_tensor(const TensorFile& file, size_t i, DType dtype, TensorSink& sin
       std::vector<float> values(n);
       file.read_f32(i, first, n, values.data());
       convert_from_f32(dtype, values.data(), panels[p].data(), n);
+      require_in_range(file.path() + ": tensor '" + info.name + "'", dtype, values, first);
     });
     for (size_t p = 0; p < count; ++p) {
       sink.write(panels[p].data(), panels[p].size());
@@ -64,7 +79,7 @@ void run(const Arguments& a, const Globals& globals) {
     bytes += t.elements() * dtype_size(dtype);
   }
   if (chosen.empty() && !a.tensor.empty()) throw_usage("--tensor: {} has no tensor '{}'", a.input, a.tensor);
-  require_writable_target(a.output, a.force);
+  require_writable_target(a.output, a.force, is_folder_output(a.output));
   require_free_space(a.output, bytes);
   SinkOptions options;
   options.side_files = file->side_files();

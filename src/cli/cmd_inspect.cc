@@ -1,4 +1,3 @@
-#include <cmath>
 #include <cstdio>
 
 #include "base/error.h"
@@ -6,6 +5,7 @@
 #include "cli/cli.h"
 #include "container/archive_file.h"
 #include "metrics/limits.h"
+#include "metrics/rate.h"
 
 namespace occ {
 namespace {
@@ -25,10 +25,7 @@ struct Row {
   const TensorRecord* record;  // of an archive; null otherwise
   std::vector<std::pair<std::string, uint64_t>> planes;
   bool coded() const { return record != nullptr && record->coded(); }
-  double bpw() const {
-    const uint64_t n = info->elements();
-    return n == 0 ? 0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(n);
-  }
+  double bpw() const { return bits_per_weight(bytes, info->elements()); }
 };
 
 struct Totals {
@@ -37,9 +34,7 @@ struct Totals {
     elements += r.info->elements();
     bytes += r.bytes;
   }
-  double bpw(uint64_t all_bytes) const {
-    return elements == 0 ? 0 : 8.0 * static_cast<double>(all_bytes) / static_cast<double>(elements);
-  }
+  double bpw(uint64_t all_bytes) const { return bits_per_weight(all_bytes, elements); }
 };
 
 void run(const std::string& input, bool limits, bool json, const Globals& globals) {

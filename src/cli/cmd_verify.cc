@@ -1,4 +1,3 @@
-#include <atomic>
 #include <cstdio>
 #include <mutex>
 
@@ -19,7 +18,7 @@ void run(const std::string& input, const Globals& globals) {
   file.verify([&](uint64_t bytes) {
     const std::lock_guard lock(mutex);
     done += bytes;
-    if (bar) bar("verify", std::min(done, total), total);
+    if (bar) bar("verify", done, total);
   });
   end_progress();
   if (!globals.quiet) {

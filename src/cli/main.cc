@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "cli/cli.h"
+#include "io/json.h"
 #include "simd/simd.h"
 
 namespace occ {
@@ -29,7 +30,7 @@ const CLI::App* chosen_command(const CLI::App& app) {
 
 int fail(int code, const std::string& message) {
   end_progress();
-  std::fprintf(stderr, "error: %s\n", message.c_str());
+  std::fprintf(stderr, "error: %s\n", printable(message, 4000).c_str());
   return code;
 }
 
@@ -41,8 +42,8 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   app.fallthrough();
   Globals globals;
-  app.add_option("--threads", globals.threads, "Threads to use (default: all cores)");
-  app.add_flag("-q,--quiet", globals.quiet, "No progress, no tables");
+  app.add_option("--threads", globals.threads, "Threads to use (0: all cores)")->check(CLI::Range(0, 4096));
+  app.add_flag("-q,--quiet", globals.quiet, "No progress and no reports; compare prints only the total");
   app.add_flag("-v,--verbose", globals.verbose, "More detail in tables");
   app.footer("Exit codes: 0 done, 1 failed, 2 wrong usage, 3 corrupt or unsupported input.");
   add_compress(app, globals);
@@ -51,19 +52,27 @@ int run(int argc, char** argv) {
   add_inspect(app, globals);
   add_compare(app, globals);
   add_methods(app, globals);
+  for (CLI::App* command : app.get_subcommands({})) {
+    const std::string own = command->get_footer();
+    command->footer((own.empty() ? "" : own + "\n") + "Everywhere: --threads N, --quiet, --verbose. " +
+                    app.get_footer());
+  }
   try {
     apply_simd_limit_from_env();
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) return app.exit(e);  // --help, --version
-    fail(2, e.what());
-    std::fputs(("\n" + chosen_command(app)->help()).c_str(), stderr);
+    fail(2, argc > 1 && argv[1][0] != '-' && chosen_command(app) == &app
+                ? fmt::format("there is no command '{}'", argv[1])
+                : e.what());
+    const CLI::App* command = chosen_command(app);
+    std::fputs(("\n" + command->help(command == &app ? "occ" : "occ " + command->get_name())).c_str(), stderr);
     return 2;
   } catch (const Error& e) {
     fail(exit_code(e.kind()), e.what());
     if (e.kind() == ErrorKind::kUsage) {
-      std::fprintf(stderr, "see: occ %s --help\n",
-                   chosen_command(app) == &app ? "" : chosen_command(app)->get_name().c_str());
+      const CLI::App* command = chosen_command(app);
+      std::fprintf(stderr, "see: occ %s--help\n", command == &app ? "" : (command->get_name() + " ").c_str());
     }
     return exit_code(e.kind());
   } catch (const std::bad_alloc&) {

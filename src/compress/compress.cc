@@ -67,7 +67,6 @@ void check_options(const CompressOptions& o) {
     throw_usage("--recipe fixes the rate itself, it does not go with --bits, --ratio or --size");
   }
   if (o.ratio && !(*o.ratio > 0 && std::isfinite(*o.ratio))) throw_usage("--ratio: expected a positive number");
-  if (o.effort < 1 || o.effort > 9) throw_usage("--effort: expected 1 to 9, found {}", o.effort);
 }
 
 // One matrix in memory as a file with one tensor.
@@ -102,6 +101,7 @@ class CompressJob {
   CompressJob(const TensorFile& source, const std::filesystem::path& output, const CompressOptions& options)
       : source_(source), output_(output), options_(options), meter_(options.progress) {
     check_options(options);
+    if (output.extension() != ".occ") throw_usage("{}: expected an output named *.occ", output.string());
     plan_ = plan_tensors(source, options);
     parts_.resize(plan_.size());
     for (const SideFile& f : source.side_files()) add_side_file(f);
@@ -151,14 +151,14 @@ class CompressJob {
 
   // Everything that decides the bytes of the parts.
   std::string describe() const {
-    std::string out =
-        fmt::format("{}\nformat {}\ninput {} {}\n", kTool, kFormatVersion, source_.path(), source_.file_bytes());
     std::error_code ec;
+    std::string out = fmt::format("{}\nformat {}\ninput {} {}\n", kTool, kFormatVersion,
+                                  std::filesystem::weakly_canonical(source_.path(), ec).string(), source_.file_bytes());
     const auto time = std::filesystem::last_write_time(source_.path(), ec);
     if (!ec) out += fmt::format("modified {}\n", time.time_since_epoch().count());
     out += fmt::format("rate {} {} {}\n", options_.bits.value_or(0), options_.ratio.value_or(0),
                        options_.size.value_or(0));
-    out += fmt::format("seed {} effort {}\n", options_.seed, options_.effort);
+    out += fmt::format("seed {}\n", options_.seed);
     for (const PlannedTensor& t : plan_) {
       out += fmt::format("{} {}\n", info(t.index).name, t.method ? t.method->print() : t.kept() ? "keep" : t.recipe);
     }
@@ -247,6 +247,18 @@ class CompressJob {
     return raw;
   }
 
+  // Sum of the squares of the finite values, so that the total error is that of `occ compare`.
+  double energy(size_t i) const {
+    double sum = 0;
+    std::vector<float> values(std::min<uint64_t>(info(i).elements(), size_t{1} << 16));
+    for (uint64_t first = 0; first < info(i).elements(); first += values.size()) {
+      values.resize(std::min<uint64_t>(values.size(), info(i).elements() - first));
+      source_.read_f32(i, first, values.size(), values.data());
+      for (const float v : values) sum += std::isfinite(v) ? static_cast<double>(v) * v : 0;
+    }
+    return sum;
+  }
+
   void keep(PlannedTensor& t, const std::string& why) {
     t.method.reset();
     t.recipe.clear();
@@ -263,6 +275,7 @@ class CompressJob {
     part.record.name = in.name, part.record.shape = in.shape, part.record.dtype = in.dtype;
     part.record.checksum = tensor_checksum(part.record, raw);
     part.source_hash = hash64(raw);
+    if (is_float(in.dtype)) part.sum_squares = energy(t.index);
     parts_[t.index] = std::move(part);
   }
 
@@ -297,7 +310,6 @@ class CompressJob {
     part.emplace();
     FitContext ctx;
     ctx.seed = options_.seed;
-    ctx.effort = options_.effort;
     ctx.fallbacks = &part->notes;
     const EncodedMatrix m = encode_matrix(Recipe::parse(t.recipe), TensorRows(source_, t.index), ctx, where(t.index),
                                           [this](uint64_t bytes) { meter_.add(bytes); });
@@ -360,10 +372,12 @@ class CompressJob {
       TensorReport r{in.name, in.shape, std::string(dtype_name(in.dtype)), in.stored_type, t.recipe, t.note};
       r.elements = in.elements();
       r.bytes = t.kept() ? in.elements() * dtype_size(in.dtype) : part ? part->blob_bytes : predict(t.recipe, t.shape);
-      if (part && !t.kept()) {
-        r.nmse = part->record.nmse;
+      if (part) {
         errors += part->sum_errors;
         squares += part->sum_squares;
+      }
+      if (part && !t.kept()) {
+        r.nmse = part->record.nmse;
         for (const std::string& note : part->notes) {
           r.note += (r.note.empty() ? "" : "; ") + note;
           out.notes.push_back(in.name + ": " + note);

@@ -230,7 +230,7 @@ TEST(CompressFile, RefusesContradictions) {
   bad[2].bits = 2.5;
   bad[3].bits = 0;
   bad[4].method = "nosuch";
-  bad[5].effort = 10;
+  bad[5].method = "rtn(group=-1)";
   for (const CompressOptions& o : bad) {
     try {
       compress_file(input, folder / "m.occ", o);

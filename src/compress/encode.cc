@@ -44,7 +44,8 @@ class FiniteSource final : public RowSource {
       for (size_t c = 0; c < shape.cols; ++c) {
         const float v = values(0, c);
         if (std::bit_cast<uint32_t>(v) << 1 >= 0xff000000) {
-          throw_input("{}: expected finite values, found {} at row {}, column {}", what_, v, r, c);
+          throw_input("{}: expected finite values within the range of f32, found {} at row {}, column {}", what_, v, r,
+                      c);
         }
       }
     }

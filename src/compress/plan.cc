@@ -104,7 +104,8 @@ void plan_fixed_bits(std::vector<PlannedTensor>& plan, double bits) {
     const MethodEntry& m = *t.method->entry;
     if (bits != std::floor(bits) || bits < m.min_bits || bits > m.max_bits) {
       throw_usage(
-          "--bits: method '{}' has whole code widths from {} to {}, found {} (--ratio and --size meet any rate)",
+          "--bits: method '{}' has whole code widths from {} to {}, found {} (--ratio and --size meet rates between "
+          "them)",
           m.name, m.min_bits, m.max_bits, bits);
     }
   }

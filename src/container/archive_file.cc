@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "base/parallel.h"
 #include "container/blob.h"
+#include "io/hf.h"
 #include "io/open.h"
 
 namespace occ {
@@ -17,6 +18,15 @@ namespace {
 
 constexpr size_t kRecentTensors = 2;
 constexpr uint64_t kMaxSideFile = uint64_t{1} << 30;
+
+SafetensorsFile open_container(const std::filesystem::path& path) {
+  try {
+    return SafetensorsFile(path);
+  } catch (const Error& e) {
+    if (e.kind() != ErrorKind::kInput) throw;
+    throw_input("{} (a .occ archive is a safetensors file)", e.what());
+  }
+}
 
 ArchiveIndex read_index(const SafetensorsFile& file) {
   const auto& metadata = file.metadata();
@@ -44,7 +54,7 @@ void as_input_error(const std::string& where, const std::function<void()>& body)
 
 }  // namespace
 
-ArchiveFile::ArchiveFile(const std::filesystem::path& path) : file_(path), index_(read_index(file_)) {
+ArchiveFile::ArchiveFile(const std::filesystem::path& path) : file_(open_container(path)), index_(read_index(file_)) {
   std::unordered_map<std::string, size_t> by_name;
   for (size_t i = 0; i < file_.tensors().size(); ++i) by_name[file_.tensors()[i].name] = i;
   if (file_.tensors().size() != index_.tensors.size() + index_.files.size()) {
@@ -70,7 +80,8 @@ ArchiveFile::ArchiveFile(const std::filesystem::path& path) : file_(path), index
     by_name.erase(it);
   }
   for (const FileRecord& f : index_.files) {
-    if (by_name.erase(kSideFilePrefix + f.name) == 0 || f.name.find('/') != std::string::npos) {
+    check_side_file_name(f.name, this->path());
+    if (by_name.erase(kSideFilePrefix + f.name) == 0) {
       throw_input("{}: expected file '{}' as in its index, found none", this->path(), f.name);
     }
   }
@@ -207,7 +218,7 @@ void ArchiveFile::verify_tensor(size_t i, const std::function<void(uint64_t)>& p
     if (tensor_checksum(r, read_stored(i)) != r.checksum) {
       throw_input("{}: its bytes do not match their checksum", where(i));
     }
-    if (progress) progress(stored_bytes(i));
+    if (progress) progress(infos_[i].elements() * sizeof(float));
     return;
   }
   const std::shared_ptr<Loaded> loaded = load(i);  // checks the checksum

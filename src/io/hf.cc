@@ -16,14 +16,24 @@ namespace fs = std::filesystem;
 constexpr const char* kIndex = "model.safetensors.index.json";
 constexpr const char* kSingle = "model.safetensors";
 
-constexpr std::array<std::string_view, 14> kSideFiles = {
-    "config.json",         "generation_config.json",
-    "tokenizer.json",      "tokenizer_config.json",
-    "tokenizer.model",     "special_tokens_map.json",
-    "added_tokens.json",   "vocab.json",
-    "merges.txt",          "vocab.txt",
-    "chat_template.jinja", "preprocessor_config.json",
-    "modules.json",        "sentence_bert_config.json",
+constexpr std::array<std::string_view, 17> kSideFiles = {
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "vocab.txt",
+    "chat_template.jinja",
+    "preprocessor_config.json",
+    "modules.json",
+    "sentence_bert_config.json",
+    "1_Pooling/config.json",
+    "config_sentence_transformers.json",
+    "gguf.json",
 };
 
 }  // namespace
@@ -34,6 +44,12 @@ void check_plain_name(const std::string& name, const std::string& what) {
   const bool plain = !name.empty() && name[0] != '.' && name.size() <= 255 &&
                      name.find_first_of(std::string_view("/\\\0", 3)) == std::string::npos;
   if (!plain) throw_input("{}: expected a plain file name, found '{}'", what, printable(name));
+}
+
+void check_side_file_name(const std::string& name, const std::string& what) {
+  const size_t slash = name.find('/');
+  check_plain_name(name.substr(0, slash), what);
+  if (slash != std::string::npos) check_plain_name(name.substr(slash + 1), what);
 }
 
 HfFolder::HfFolder(const fs::path& folder) : folder_(folder) {

@@ -21,6 +21,9 @@ std::span<const std::string_view> side_file_names();
 // Input error unless `name` is a plain file name: no folder part, not hidden, nothing that could leave the folder.
 void check_plain_name(const std::string& name, const std::string& what);
 
+// The same for a file that travels with a model: it may lie one folder down ("1_Pooling/config.json").
+void check_side_file_name(const std::string& name, const std::string& what);
+
 // Takes, in this order: model.safetensors.index.json and its shards, model.safetensors, the only *.safetensors. Every
 // tensor of a shard must be mapped to that shard and every mapped tensor must be there.
 class HfFolder final : public TensorFile {

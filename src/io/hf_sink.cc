@@ -35,7 +35,7 @@ class HfSink final : public TensorSink {
   HfSink(const fs::path& folder, SinkOptions options) : folder_(folder), options_(std::move(options)) {
     if (!folder_.has_filename()) folder_ = folder_.parent_path();  // "out/"
     for (const SideFile& side : options_.side_files) {
-      check_plain_name(side.name, folder_.string() + ", model file");
+      check_side_file_name(side.name, folder_.string() + ", model file");
       if (is_weights_name(side.name)) {
         throw_input("{}: '{}' is a file of weights, not one beside them", folder_.string(), side.name);
       }
@@ -136,6 +136,7 @@ class HfSink final : public TensorSink {
   }
 
   void put_file(const std::string& name, const Bytes& bytes) const {
+    fs::create_directories((temporary_ / name).parent_path());
     OutputFile file(temporary_ / name, options_.sync);
     file.write(bytes);
     file.commit();
@@ -147,14 +148,15 @@ class HfSink final : public TensorSink {
     const fs::file_status status = fs::symlink_status(folder_, ec);
     if (!fs::exists(status)) return;
     if (!fs::is_directory(status)) throw_failed("{}: expected a folder or nothing, found a file", folder_.string());
-    for (const auto& entry : fs::directory_iterator(folder_, ec)) {
-      const std::string name = entry.path().filename().string();
+    for (const auto& entry : fs::recursive_directory_iterator(folder_, ec)) {
+      if (entry.is_directory()) continue;
+      const std::string name = fs::relative(entry.path(), folder_).string();
       const auto known = side_file_names();
       const auto given = std::find_if(options_.side_files.begin(), options_.side_files.end(),
                                       [&](const SideFile& side) { return side.name == name; });
       const bool ours = is_weights_name(name) || given != options_.side_files.end() ||
                         std::find(known.begin(), known.end(), name) != known.end();
-      if (!ours || entry.is_directory(ec)) {
+      if (!ours) {
         throw_failed("{}: not replaced because it holds '{}', which is no part of a model written here",
                      folder_.string(), printable(name));
       }

@@ -84,6 +84,11 @@ std::unique_ptr<TensorFile> open_tensor_file(const fs::path& path) {
       path.string(), printable(extension));
 }
 
+bool is_folder_output(const fs::path& path) {
+  std::error_code ec;
+  return !path.has_filename() || !path.has_extension() || fs::is_directory(path, ec);
+}
+
 std::unique_ptr<TensorSink> make_tensor_sink(const fs::path& path, SinkOptions options) {
   const std::string extension = path.has_filename() ? path.extension().string() : "";
   if (extension == ".safetensors") return std::make_unique<SafetensorsSink>(path, options.sync);
@@ -95,6 +100,11 @@ std::unique_ptr<TensorSink> make_tensor_sink(const fs::path& path, SinkOptions o
   if (is_vecs_extension(extension) || is_pickle_extension(extension) || is_one_of(extension, {".npz", ".occ"})) {
     throw_usage("{}: expected an output .safetensors, .npy, .fvecs, .gguf or a folder, found '{}'", path.string(),
                 extension);
+  }
+  if (!is_folder_output(path)) {
+    throw_usage(
+        "{}: expected an output .safetensors, .npy, .fvecs, .gguf or a folder (without extension, or ending in '/')",
+        path.string());
   }
   return make_hf_sink(path, std::move(options));
 }

@@ -38,9 +38,12 @@ struct SinkOptions {
   bool sync = true;                      // fsync on commit
 };
 
-// By the name of the output: .safetensors .npy .fvecs .gguf; a path that ends in '/' or has no known extension is a HF
-// folder. Replaces a file that exists (the caller asked: require_writable_target); a folder that exists is replaced
-// only if it holds nothing but files of such a folder.
+// A path without extension, one that ends in '/', or a folder that exists.
+bool is_folder_output(const std::filesystem::path& path);
+
+// By the name of the output: .safetensors .npy .fvecs .gguf; what is_folder_output() says is a HF folder. Replaces a
+// file that exists (the caller asked: require_writable_target); a folder that exists is replaced only if it holds
+// nothing but files of such a folder.
 std::unique_ptr<TensorSink> make_tensor_sink(const std::filesystem::path& path, SinkOptions options = {});
 
 }  // namespace occ

@@ -11,7 +11,6 @@ namespace occ {
 
 struct FitContext {
   uint64_t seed = 0;
-  int effort = 5;                                 // 1 (fast) .. 9 (thorough)
   MatrixView<const double> hessian{};             // [cols, cols] second moments E[x x^T] of the inputs, or empty
   std::vector<std::string>* fallbacks = nullptr;  // one line for everything that was done differently than asked
 
