@@ -142,7 +142,11 @@ void require_writable_target(const std::filesystem::path& path, bool force, bool
   if (!force && std::filesystem::exists(std::filesystem::symlink_status(path, ec))) {
     throw_failed("{}: exists already, use --force to replace it", path.string());
   }
-  if (!folder && std::filesystem::is_directory(path, ec)) throw_failed("{}: is a folder", path.string());
+  const std::filesystem::file_status status = std::filesystem::status(path, ec);
+  const bool fits = folder ? std::filesystem::is_directory(status) : std::filesystem::is_regular_file(status);
+  if (std::filesystem::exists(status) && !fits) {
+    throw_failed("{}: expected {} to replace", path.string(), folder ? "a folder" : "a regular file");
+  }
   if (!std::filesystem::is_directory(folder_of(path), ec)) {
     throw_failed("{}: its folder does not exist", path.string());
   }

@@ -22,6 +22,7 @@ void install_interrupt_handler() {
   action.sa_flags = SA_RESETHAND;  // the second signal has the default effect
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  sigaction(SIGHUP, &action, nullptr);
 }
 
 bool interrupted() { return g_interrupted.load(std::memory_order_relaxed); }

@@ -45,18 +45,18 @@ int run(int argc, char** argv) {
   app.add_option("--threads", globals.threads, "Threads to use (0: all cores)")->check(CLI::Range(0, 4096));
   app.add_flag("-q,--quiet", globals.quiet, "No progress and no reports; compare prints only the total");
   app.add_flag("-v,--verbose", globals.verbose, "More detail in tables");
-  app.footer("Exit codes: 0 done, 1 failed, 2 wrong usage, 3 corrupt or unsupported input.");
   add_compress(app, globals);
   add_decompress(app, globals);
   add_verify(app, globals);
   add_inspect(app, globals);
   add_compare(app, globals);
   add_methods(app, globals);
+  const std::string exit_codes = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 corrupt or unsupported input.";
   for (CLI::App* command : app.get_subcommands({})) {
     const std::string own = command->get_footer();
-    command->footer((own.empty() ? "" : own + "\n") + "Everywhere: --threads N, --quiet, --verbose. " +
-                    app.get_footer());
+    command->footer((own.empty() ? "" : own + "\n") + "Everywhere: --threads N, --quiet, --verbose. " + exit_codes);
   }
+  app.footer(exit_codes);
   try {
     apply_simd_limit_from_env();
     app.parse(argc, argv);
@@ -66,7 +66,7 @@ int run(int argc, char** argv) {
                 ? fmt::format("there is no command '{}'", argv[1])
                 : e.what());
     const CLI::App* command = chosen_command(app);
-    std::fputs(("\n" + command->help(command == &app ? "occ" : "occ " + command->get_name())).c_str(), stderr);
+    std::fputs(("\n" + command->help(command == &app ? "" : "occ")).c_str(), stderr);
     return 2;
   } catch (const Error& e) {
     fail(exit_code(e.kind()), e.what());
@@ -80,7 +80,7 @@ int run(int argc, char** argv) {
   } catch (const std::exception& e) {
     return fail(1, e.what());
   }
-  return std::fflush(stdout) == 0 ? 0 : fail(1, "stdout: cannot be written");
+  return std::fflush(stdout) == 0 && std::ferror(stdout) == 0 ? 0 : fail(1, "stdout: cannot be written");
 }
 
 }  // namespace

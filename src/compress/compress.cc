@@ -2,6 +2,7 @@
 // name.
 #include "occ/compress.h"
 
+#include <sys/stat.h>
 #include <zstd.h>
 
 #include <algorithm>
@@ -102,6 +103,11 @@ class CompressJob {
       : source_(source), output_(output), options_(options), meter_(options.progress) {
     check_options(options);
     if (output.extension() != ".occ") throw_usage("{}: expected an output named *.occ", output.string());
+    for (const TensorInfo& t : source.tensors()) {
+      if (t.name == "__metadata__" || t.name.starts_with(kSideFilePrefix)) {
+        throw_input("{}: tensor '{}': its name is reserved", source.path(), t.name);
+      }
+    }
     plan_ = plan_tensors(source, options);
     parts_.resize(plan_.size());
     for (const SideFile& f : source.side_files()) add_side_file(f);
@@ -146,7 +152,7 @@ class CompressJob {
     for (const TensorInfo& t : source_.tensors()) {
       bits += 8.0 * static_cast<double>(t.stored_bytes);
     }
-    return static_cast<uint64_t>(bits / 8 / *options_.ratio);
+    return static_cast<uint64_t>(std::min(bits / 8 / *options_.ratio, 0x1p62));
   }
 
   // Everything that decides the bytes of the parts.
@@ -154,8 +160,18 @@ class CompressJob {
     std::error_code ec;
     std::string out = fmt::format("{}\nformat {}\ninput {} {}\n", kTool, kFormatVersion,
                                   std::filesystem::weakly_canonical(source_.path(), ec).string(), source_.file_bytes());
-    const auto time = std::filesystem::last_write_time(source_.path(), ec);
-    if (!ec) out += fmt::format("modified {}\n", time.time_since_epoch().count());
+    std::vector<std::filesystem::path> files = {source_.path()};
+    if (std::filesystem::is_directory(source_.path(), ec)) {
+      files.clear();
+      for (const auto& entry : std::filesystem::directory_iterator(source_.path(), ec)) files.push_back(entry.path());
+      std::sort(files.begin(), files.end());
+    }
+    for (const std::filesystem::path& file : files) {
+      struct stat st = {};
+      if (::stat(file.c_str(), &st) != 0) continue;
+      out += fmt::format("file {} {} {} {}.{} {}.{}\n", file.filename().string(), st.st_ino, st.st_size,
+                         st.st_mtim.tv_sec, st.st_mtim.tv_nsec, st.st_ctim.tv_sec, st.st_ctim.tv_nsec);
+    }
     out += fmt::format("rate {} {} {}\n", options_.bits.value_or(0), options_.ratio.value_or(0),
                        options_.size.value_or(0));
     out += fmt::format("seed {}\n", options_.seed);
@@ -289,16 +305,27 @@ class CompressJob {
     }
     for (int attempt = 0; attempt < kSizeAttempts; ++attempt) {
       plan_rates();
+      const uint64_t planned = file_size(plan_);
       for (PlannedTensor& t : plan_) {
         if (t.method) encode(t);
       }
       const std::optional<uint64_t> most = ceiling();
       const uint64_t size = file_size(plan_);
-      if (!most || size <= *most) return;
-      *target_ -= std::min(*target_, size - *most);  // side information was larger than predicted
+      if (!most || size <= *most) return note_shortfall(size, most);
+      // Side information was larger than predicted: aim lower by as much.
+      *target_ -= std::min(*target_, std::max(size - *most, size > planned ? size - planned : 0));
     }
     throw_failed("{}: no file of at most {} bytes was found in {} attempts", output_.string(), *ceiling(),
                  kSizeAttempts);
+  }
+
+  // Ceilings are met within 0.5 % above 1 MB and 1.5 % below it, or the report says why not.
+  void note_shortfall(uint64_t size, std::optional<uint64_t> most) {
+    if (!most || static_cast<double>(size) >= static_cast<double>(*most) * (*most > 1'000'000 ? 0.995 : 0.985)) return;
+    notes_.push_back(
+        fmt::format("the file stays {:.1f} % below the size asked for: rows are the smallest step, and codes have "
+                    "a greatest width",
+                    100 - 100 * static_cast<double>(size) / static_cast<double>(*most)));
   }
 
   void encode(PlannedTensor& t) {
@@ -393,6 +420,21 @@ class CompressJob {
     return out;
   }
 
+  // Weights and the files that belong to a model are stored; what else lies in the folder is not.
+  void note_files_left_behind(CompressReport* out) const {
+    std::vector<std::string> left;
+    for (const auto& entry : std::filesystem::directory_iterator(source_.path())) {
+      const std::string name = entry.path().filename().string();
+      const bool stored = std::any_of(files_.begin(), files_.end(),
+                                      [&](const FileRecord& f) { return f.name.substr(0, f.name.find('/')) == name; });
+      if (!stored && name[0] != '.' && !name.ends_with(".safetensors") && !name.ends_with(".index.json"))
+        left.push_back(name);
+    }
+    if (left.empty()) return;
+    std::sort(left.begin(), left.end());
+    out->notes.push_back(fmt::format("not stored: {}", fmt::join(left, ", ")));
+  }
+
   void add_notes(CompressReport* out) const {
     size_t kept = 0, converted = 0;
     for (const TensorReport& t : out->tensors) {
@@ -404,6 +446,7 @@ class CompressJob {
       out->notes.push_back(
           fmt::format("{} tensors were block-quantized in the input and are dequantized first", converted));
     }
+    if (source_.format() == "hf") note_files_left_behind(out);
     if (source_.format() == "occ") {
       out->notes.push_back("the input is an archive: errors are measured against its decoded values");
     }
@@ -437,7 +480,9 @@ CompressReport compress_matrix(MatrixView<const float> matrix, const std::string
                                const std::filesystem::path& output, const CompressOptions& options) {
   const ThreadLimit limit(options.threads);
   const MatrixFile source(matrix, name);
-  return CompressJob(source, output, options).run();
+  CompressOptions once = options;
+  once.resume = false;  // nothing tells whether the values are those of an earlier run
+  return CompressJob(source, output, once).run();
 }
 
 }  // namespace occ

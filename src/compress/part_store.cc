@@ -17,6 +17,21 @@ namespace {
 
 constexpr const char* kJobFile = "job.txt";
 
+// Files that a store makes, finished or not.
+bool is_ours(const std::filesystem::path& path) {
+  const std::string name = path.filename().string();
+  return name.starts_with(kJobFile) || (name.size() >= 11 && name.substr(6, 5) == ".part");
+}
+
+// What a run killed while it joined its parts left beside the output; the lock says that none is running.
+void remove_stale(const std::filesystem::path& output) {
+  const std::string stale = output.filename().string() + ".tmp";
+  std::error_code ec;
+  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::absolute(output).parent_path(), ec)) {
+    if (entry.path().filename().string().starts_with(stale)) std::filesystem::remove(entry.path(), ec);
+  }
+}
+
 struct OpenPart {
   InputFile file;
   std::string json;
@@ -50,13 +65,19 @@ PartStore::PartStore(const std::filesystem::path& output, const std::string& job
   if (!std::filesystem::is_directory(folder_))
     throw_failed("{}: cannot be created: {}", folder_.string(), ec.message());
   lock_.emplace(folder_);
-  if (!std::filesystem::exists(job_file) && !std::filesystem::is_empty(folder_)) {
-    throw_failed("{}: exists and is not from an interrupted run", folder_.string());
+  for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
+    if (!is_ours(entry.path())) {
+      throw_failed("{}: holds '{}', which is not from an interrupted run", folder_.string(),
+                   entry.path().filename().string());
+    }
   }
   if (has_parts() && std::filesystem::exists(job_file)) {
     const Bytes old = read_file(job_file);
     const bool same = std::string(old.begin(), old.end()) == job;
-    if (resume && same) return;
+    if (resume && same) {
+      remove_stale(output);
+      return;
+    }
     if (!force && resume) {
       throw_failed("{}: is left from a run with other arguments or another input, use --force to start over",
                    folder_.string());
@@ -67,6 +88,7 @@ PartStore::PartStore(const std::filesystem::path& output, const std::string& job
     }
   }
   for (const auto& entry : std::filesystem::directory_iterator(folder_)) std::filesystem::remove(entry.path());
+  remove_stale(output);
   OutputFile file(job_file, false);
   file.write(job.data(), job.size());
   file.commit();
@@ -133,7 +155,10 @@ Bytes PartStore::read_blob(size_t index) const {
 
 void PartStore::remove() {
   std::error_code ec;
-  std::filesystem::remove_all(folder_, ec);
+  for (const auto& entry : std::filesystem::directory_iterator(folder_, ec)) {
+    if (is_ours(entry.path())) std::filesystem::remove(entry.path(), ec);
+  }
+  std::filesystem::remove(folder_, ec);
 }
 
 }  // namespace occ

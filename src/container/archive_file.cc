@@ -3,6 +3,7 @@
 #include <zstd.h>
 
 #include <algorithm>
+#include <cfloat>
 #include <unordered_map>
 
 #include "base/check.h"
@@ -42,13 +43,16 @@ ArchiveIndex read_index(const SafetensorsFile& file) {
   return parse_index(index->second, file.path());
 }
 
-// A recipe that this build does not know is the file's fault, not the user's.
+// Runs body; what goes wrong in it is the file's fault (also a recipe that this build does not know) and names it.
 void as_input_error(const std::string& where, const std::function<void()>& body) {
   try {
     body();
   } catch (const Error& e) {
-    if (e.kind() != ErrorKind::kUsage) throw;
-    throw_input("{}: {}", where, e.what());
+    const std::string text = e.what();
+    if (e.kind() == ErrorKind::kFailed || (e.kind() == ErrorKind::kInput && text.starts_with(where))) throw;
+    throw_input("{}: {}", where, text);
+  } catch (const std::bad_alloc&) {
+    throw_input("{}: asks for more memory than there is", where);
   }
 }
 
@@ -101,6 +105,8 @@ std::shared_ptr<ArchiveFile::Loaded> ArchiveFile::load(size_t i) const {
     recent_.splice(recent_.begin(), recent_, it);
     return recent_.front();
   }
+  // Users hold what they use. A matrix decoded as a whole is too large to keep beside the next one.
+  recent_.remove_if([](const std::shared_ptr<Loaded>& l) { return l->decoded.size() != 0; });
   while (recent_.size() >= kRecentTensors) recent_.pop_back();
   auto loaded = std::make_shared<Loaded>();
   loaded->tensor = i;
@@ -118,7 +124,11 @@ std::shared_ptr<ArchiveFile::Loaded> ArchiveFile::load(size_t i) const {
   return loaded;
 }
 
-void ArchiveFile::read_rows(const Loaded& loaded, size_t row, MatrixView<float> out) const {
+void ArchiveFile::read_rows(Loaded& loaded, size_t row, MatrixView<float> out) const {
+  as_input_error(where(loaded.tensor), [&] { decode_rows(loaded, row, out); });
+}
+
+void ArchiveFile::decode_rows(Loaded& loaded, size_t row, MatrixView<float> out) {
   if (out.rows() == 0 || out.cols() == 0) return;
   const BoundRecipe& recipe = *loaded.recipe;
   const Granule granule = recipe.granule();
@@ -134,11 +144,11 @@ void ArchiveFile::read_rows(const Loaded& loaded, size_t row, MatrixView<float> 
     std::copy_n(rows.row(row - first), out.size(), out.data());
     return;
   }
-  auto& mutable_loaded = const_cast<Loaded&>(loaded);
-  std::call_once(mutable_loaded.decoded_once, [&] {
+  std::call_once(loaded.decoded_once, [&] {
     const Shape shape = recipe.shape();
-    mutable_loaded.decoded = Matrix<float>::uninitialized(shape.rows, shape.cols);
-    run_isolated([&] { recipe.dequantize({0, 0, shape.rows, shape.cols}, mutable_loaded.decoded.view()); });
+    Matrix<float> decoded = Matrix<float>::uninitialized(shape.rows, shape.cols);
+    run_isolated([&] { recipe.dequantize({0, 0, shape.rows, shape.cols}, decoded.view()); });
+    loaded.decoded = std::move(decoded);
   });
   std::copy_n(loaded.decoded.row(row), out.size(), out.data());
 }
@@ -165,6 +175,9 @@ void ArchiveFile::read_raw(size_t i, uint64_t first, uint64_t count, void* out) 
   if (dtype == DType::kF32) return read_f32(i, first, count, static_cast<float*>(out));
   std::vector<float> values(count);
   read_f32(i, first, count, values.data());
+  // The source's values were in range; an error may have carried one beyond it.
+  const float limit = dtype == DType::kF16 ? 65504.0f : dtype == DType::kBF16 ? 0x1.fep127f : FLT_MAX;
+  for (float& v : values) v = std::clamp(v, -limit, limit);
   convert_from_f32(dtype, values.data(), out, count);
 }
 
@@ -181,13 +194,15 @@ uint64_t ArchiveFile::side_file_bytes() const {
 
 std::vector<SideFile> ArchiveFile::side_files() const {
   std::vector<SideFile> files;
+  uint64_t total = 0;
   for (const FileRecord& f : index_.files) {
     const std::string where = path() + ": file '" + f.name + "'";
     const size_t i = file_.find(kSideFilePrefix + f.name);
     Bytes packed(file_.tensors()[i].stored_bytes);
     file_.read_raw(i, 0, packed.size(), packed.data());
     if (hash64(packed) != f.checksum) throw_input("{}: its bytes do not match their checksum", where);
-    if (f.bytes > kMaxSideFile) throw_input("{}: expected at most {} bytes, found {}", where, kMaxSideFile, f.bytes);
+    total += std::min(f.bytes, kMaxSideFile + 1);
+    if (total > kMaxSideFile) throw_input("{}: expected at most {} bytes of files, found more", where, kMaxSideFile);
     if (ZSTD_getFrameContentSize(packed.data(), packed.size()) != f.bytes) {
       throw_input("{}: expected zstd data of {} bytes", where, f.bytes);
     }
@@ -249,7 +264,10 @@ void ArchiveFile::verify(const std::function<void(uint64_t)>& progress) const {
 
 std::unique_ptr<TensorFile> open_any(const std::filesystem::path& path) {
   if (path.extension() == ".occ") return std::make_unique<ArchiveFile>(path);
-  return open_tensor_file(path);
+  std::unique_ptr<TensorFile> file = open_tensor_file(path);
+  const auto* plain = dynamic_cast<const SafetensorsFile*>(file.get());
+  if (plain != nullptr && plain->metadata().contains(kIndexKey)) return std::make_unique<ArchiveFile>(path);
+  return file;
 }
 
 }  // namespace occ

@@ -54,7 +54,8 @@ class ArchiveFile final : public TensorFile {
   const TensorInfo& stored(size_t i) const { return file_.tensors()[stored_index_[i]]; }
   std::string where(size_t i) const { return path() + ": tensor '" + record(i).name + "'"; }
   std::shared_ptr<Loaded> load(size_t i) const;
-  void read_rows(const Loaded& loaded, size_t row, MatrixView<float> out) const;
+  void read_rows(Loaded& loaded, size_t row, MatrixView<float> out) const;
+  static void decode_rows(Loaded& loaded, size_t row, MatrixView<float> out);
 
   SafetensorsFile file_;
   ArchiveIndex index_;

@@ -18,6 +18,7 @@ using nlohmann::json;
 using nlohmann::ordered_json;
 
 constexpr uint64_t kMaxElements = uint64_t{1} << 46;
+constexpr size_t kMaxDimensions = 64;
 
 uint64_t parse_hash(const json& value, const std::string& what) {
   uint64_t hash = 0;
@@ -77,10 +78,11 @@ TensorRecord record_from(const json& t, const std::string& what) {
   for (const json& d : array_member(t, "shape", where)) {
     if (!d.is_number_unsigned()) throw_input("{}: expected dimensions in its shape, found {}", where, d.dump());
     const uint64_t dim = d.get<uint64_t>();
-    if (dim != 0 && elements > kMaxElements / dim) {
+    const uint64_t factor = std::max<uint64_t>(dim, 1);  // empty tensors must not hide huge dimensions
+    if (r.shape.size() >= kMaxDimensions || elements > kMaxElements / factor) {
       throw_input("{}: expected at most {} elements, found shape {}", where, kMaxElements, t.at("shape").dump());
     }
-    elements *= dim;
+    elements *= factor;
     r.shape.push_back(dim);
   }
   r.checksum = parse_hash(text_member(t, "xxh64", where), where);

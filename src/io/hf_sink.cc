@@ -19,8 +19,11 @@ namespace fs = std::filesystem;
 // transformers refuses files without this key.
 const std::map<std::string, std::string> kMetadata = {{"format", "pt"}};
 
+// Exactly what this writer writes: model.safetensors, its index, model-00001-of-00002.safetensors.
 bool is_weights_name(const std::string& name) {
-  return name == "model.safetensors.index.json" || (name.starts_with("model") && name.ends_with(".safetensors"));
+  if (name == "model.safetensors" || name == "model.safetensors.index.json") return true;
+  return name.size() == 32 && name.starts_with("model-") && name.substr(11, 4) == "-of-" &&
+         name.ends_with(".safetensors");
 }
 
 void sync_folder(const fs::path& folder) {

@@ -216,7 +216,7 @@ NpyFile::NpyFile(const std::filesystem::path& path) : file_(path) {
   data_offset_ = in.at();
 
   TensorInfo info;
-  info.name = path.stem().string();
+  info.name = printable(path.stem().string(), 255);
   info.shape = header.shape;
   info.dtype = header.dtype;
   const std::optional<uint64_t> bytes = tensor_bytes(info.shape, info.dtype);

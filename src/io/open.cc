@@ -86,7 +86,9 @@ std::unique_ptr<TensorFile> open_tensor_file(const fs::path& path) {
 
 bool is_folder_output(const fs::path& path) {
   std::error_code ec;
-  return !path.has_filename() || !path.has_extension() || fs::is_directory(path, ec);
+  if (!path.has_filename() || !path.has_extension()) return true;
+  return !is_one_of(path.extension().string(), {".safetensors", ".npy", ".fvecs", ".gguf"}) &&
+         fs::is_directory(path, ec);
 }
 
 std::unique_ptr<TensorSink> make_tensor_sink(const fs::path& path, SinkOptions options) {

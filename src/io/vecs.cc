@@ -84,7 +84,7 @@ VecsFile::VecsFile(const std::filesystem::path& path) : file_(path) {
   const std::string& name = file_.path();
   const std::string extension = path.extension().string();
   TensorInfo info;
-  info.name = path.stem().string();
+  info.name = printable(path.stem().string(), 255);
   if (extension == ".fvecs") {
     info.dtype = DType::kF32;
   } else if (extension == ".bvecs") {

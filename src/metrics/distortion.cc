@@ -100,6 +100,9 @@ void DistortionAccumulator::merge(const DistortionAccumulator& o) {
   elements_ += o.elements_;
 }
 
+double DistortionAccumulator::max_abs() const {
+  return std::isnan(sums_.squared_error) ? sums_.squared_error : sums_.max_abs;
+}
 double DistortionAccumulator::mse() const {
   return elements_ == 0 ? 0 : sums_.squared_error / static_cast<double>(elements_);
 }

@@ -26,7 +26,7 @@ class DistortionAccumulator {
   double mae() const;
   double mre() const;
   double cosine() const;
-  double max_abs() const { return sums_.max_abs; }
+  double max_abs() const;  // NaN if any difference is
   double squared_error() const { return sums_.squared_error; }
   double reference_energy() const { return sums_.energy; }
 

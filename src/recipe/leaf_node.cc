@@ -88,6 +88,10 @@ void LeafNode::load_planes(PlaneReader& planes) {
     ByteReader payload = planes.next(c.plane.name);
     const uint64_t rows_per_tile = payload.get_varint();
     if (rows_per_tile == 0) throw_input("{}: expected rows per tile, found 0", payload.what());
+    const size_t most = 4 * occ::tile_rows(c.plane);  // or a few bytes could ask for any amount of memory
+    if (rows_per_tile > most) {
+      throw_input("{}: expected at most {} rows per tile, found {}", payload.what(), most, rows_per_tile);
+    }
     c.tile_rows = std::min(rows_per_tile, std::max<uint64_t>(c.plane.rows, 1));
     const size_t count = num_tiles(c.plane, c.tile_rows);
     if (count > payload.remaining()) {

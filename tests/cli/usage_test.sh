@@ -41,10 +41,28 @@ expect 2 "$OCC" inspect x.fvecs --limits
 expect 2 env OCC_SIMD=nosuch "$OCC" inspect x.fvecs
 no_trace x.fvecs
 
+expect 2 "$OCC" compress x.fvecs -o y.npy
+expect_error '[*].occ'
+expect 2 "$OCC" compress x.fvecs -o y.occ --recipe ''
+expect 2 "$OCC" compress x.fvecs -o y.occ --threads -1
+expect 2 "$OCC" decompress x.fvecs -o y.safetensor
+expect_error 'safetensor'
+no_trace x.fvecs
+
 expect 0 "$OCC" compress x.fvecs -o y.occ
 expect 1 "$OCC" compress x.fvecs -o y.occ
 expect_error 'exists already'
 expect 0 "$OCC" compress x.fvecs -o y.occ --force
+mkdir folder.occ folder.npy precious
+echo x >precious/notes.txt
+expect 1 "$OCC" compress x.fvecs -o folder.occ --force
+expect_error 'regular file'
+expect 1 "$OCC" decompress y.occ -o folder.npy --force
+expect 1 "$OCC" decompress y.occ -o precious --force
+[ -f precious/notes.txt ] || fail "a foreign file is gone"
+cp y.occ renamed.safetensors
+expect 0 "$OCC" inspect renamed.safetensors
+grep -q 'uniform > bitpack' out || fail "an archive under another name is not recognised"
 expect 2 "$OCC" decompress y.occ -o z.npy --tensor nosuch
 expect 1 "$OCC" compress x.fvecs -o no/such/folder/y.occ
 expect 0 "$OCC" compress x.fvecs -o d.occ --dry-run
