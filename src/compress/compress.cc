@@ -343,8 +343,8 @@ class CompressJob {
     const uint64_t raw_bytes = info(t.index).elements() * dtype_size(info(t.index).dtype);
     if (m.blob.size() >= raw_bytes)
       return keep(t, fmt::format("coded it would not be smaller ({} bytes)", m.blob.size()));
-    if (!(m.distortion.nmse() <= 1)) {  // NaN as well: a transform may overflow near the end of the float range
-      return keep(t, "coded its error would be larger than the values themselves");
+    if (!(m.distortion.nmse() < 1)) {  // NaN as well: a transform may overflow near the end of the float range
+      return keep(t, "coded its error would be as large as the values themselves");
     }
     TensorRecord& r = part->record;
     r.name = info(t.index).name, r.shape = info(t.index).shape, r.dtype = info(t.index).dtype, r.recipe = t.recipe;

@@ -283,7 +283,7 @@ TEST(CompressFile, KeepsWhatCodingWouldNotHelp) {
   std::fill_n(y.data(), y.size(), 1e-42f);
   r = compress_matrix(y.view(), "small", folder / "small.occ", quick());
   EXPECT_EQ(r.tensors[0].recipe, "");
-  EXPECT_THAT(r.tensors[0].note, HasSubstr("larger than the values"));
+  EXPECT_THAT(r.tensors[0].note, HasSubstr("as large as the values"));
   ASSERT_EQ(r.notes.size(), 2u);
   Matrix<float> huge = gaussian(64, 64);
   for (size_t i = 0; i < huge.size(); ++i) huge.data()[i] = std::copysign(3e38f, huge.data()[i]);

@@ -33,7 +33,7 @@ TEST_F(OpenTest, OpensWhatTheSinksWrite) {
   EXPECT_EQ(open_tensor_file(write("a.fvecs"))->format(), "fvecs");
   EXPECT_EQ(open_tensor_file(write("folder", 2))->format(), "hf");
   EXPECT_EQ(open_tensor_file(write("folder2/", 2))->format(), "hf");
-  EXPECT_EQ(open_tensor_file(write("model.v2", 2))->format(), "hf");
+  EXPECT_EQ(open_tensor_file(write("model_v2", 2))->format(), "hf");
   for (const char* name : {"a.safetensors", "a.npy", "a.fvecs", "folder"}) {
     const auto file = open_tensor_file(temp_ / name);
     float value = 0;
