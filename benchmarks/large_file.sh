@@ -7,7 +7,7 @@ occ=$(readlink -f "$1")
 folder=${2:-$(mktemp -d)}
 layers=${3:-64}
 input=$folder/large.safetensors
-[ -f "$input" ] || /usr/bin/env python3 - "$input" "$layers" <<'PY'
+[ -f "$input" ] || /usr/bin/python3 - "$input" "$layers" <<'PY'
 import json, struct, sys
 import numpy as np
 path, layers = sys.argv[1], int(sys.argv[2])
@@ -26,7 +26,7 @@ bytes=$(stat -c %s "$input")
 cat "$input" >/dev/null  # warm page cache
 measure() {
   echo "\$ occ $*"
-  /usr/bin/env python3 - "$bytes" "$occ" "$@" <<'PY'
+  /usr/bin/python3 - "$bytes" "$occ" "$@" <<'PY'
 import resource, subprocess, sys, time
 start = time.time()
 subprocess.run(sys.argv[2:], check=True, stdout=subprocess.DEVNULL)

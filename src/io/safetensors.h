@@ -3,6 +3,7 @@
 // or overlaps. Differs: dtypes that are not in tensor/dtype.h (F8_E4M3, ...) are refused by name.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <string>
 #include <vector>
@@ -55,6 +56,8 @@ class SafetensorsWriter {
 
   // The next bytes in the given order of tensors; one call may span tensors.
   void write(const void* data, uint64_t bytes);
+  // All bytes of tensor i, in any order of tensors and from any thread. Not to be mixed with write().
+  void write_tensor(size_t i, ByteSpan bytes);
   // Position of tensor i's first byte in the file.
   uint64_t data_offset(size_t i) const { return offsets_[i]; }
   uint64_t file_bytes() const { return file_bytes_; }
@@ -65,8 +68,9 @@ class SafetensorsWriter {
   std::vector<uint64_t> offsets_;
   std::vector<uint64_t> sizes_;
   uint64_t file_bytes_ = 0;
-  size_t current_ = 0;   // tensor that the next byte belongs to
-  uint64_t within_ = 0;  // bytes of it written
+  size_t current_ = 0;             // tensor that the next byte belongs to
+  uint64_t within_ = 0;            // bytes of it written
+  std::atomic<size_t> whole_ = 0;  // tensors that write_tensor() wrote
   OutputFile file_;
 };
 

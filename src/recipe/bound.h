@@ -57,8 +57,11 @@ class PlaneReader {
 // Names of the planes in stored order, for people.
 std::vector<std::string> plane_names(const Recipe& recipe);
 
-// Encoder (library occ_encode). Reads `source` as often as needed; values must be finite.
-std::unique_ptr<BoundRecipe> fit_recipe(const Recipe& recipe, const RowSource& source, const FitContext& ctx);
+// Encoder (library occ_encode). Reads `source` as often as needed; values must be finite. `values`, if given, gets all
+// of them where fitting left them as they were (no transforms), so that they need not be read again; otherwise it is
+// empty.
+std::unique_ptr<BoundRecipe> fit_recipe(const Recipe& recipe, const RowSource& source, const FitContext& ctx,
+                                        Matrix<float>* values = nullptr);
 std::unique_ptr<BoundRecipe> load_recipe(const Recipe& recipe, Shape shape, PlaneReader& planes);
 
 }  // namespace occ

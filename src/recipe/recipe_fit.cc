@@ -34,7 +34,7 @@ std::unique_ptr<BoundRecipe> fit_chain(const Chain& chain, size_t stage, Matrix<
   if (stage == num_transforms(chain)) {
     auto quantizer = quantizer_fit(*find_quantizer(s.name))(s.params, x.view(), ctx);
     auto leaf = std::make_unique<LeafNode>(shape, chain, std::move(quantizer));
-    x = Matrix<float>();  // before the symbols are allocated
+    if (stage > 0) x = Matrix<float>();  // before the symbols are allocated
     leaf->allocate_symbols();
     return leaf;
   }
@@ -80,10 +80,13 @@ std::unique_ptr<BoundRecipe> fit_chain(const Chain& chain, size_t stage, Matrix<
 
 }  // namespace
 
-std::unique_ptr<BoundRecipe> fit_recipe(const Recipe& recipe, const RowSource& source, const FitContext& ctx) {
+std::unique_ptr<BoundRecipe> fit_recipe(const Recipe& recipe, const RowSource& source, const FitContext& ctx,
+                                        Matrix<float>* values) {
   if (recipe.terms.size() == 1) {
     Matrix<float> x = read_all(source);
-    return fit_chain(recipe.terms[0], 0, x, ctx);
+    auto bound = fit_chain(recipe.terms[0], 0, x, ctx);
+    if (values != nullptr) *values = std::move(x);  // empty once a transform went over it
+    return bound;
   }
   Matrix<float> residual = read_all(source);
   std::vector<std::unique_ptr<BoundRecipe>> terms;
