@@ -133,6 +133,7 @@ class CompressJob {
       encode_all();
       bytes = join();
     } catch (const Error& e) {
+      if (saving_.valid()) saving_.wait();
       if (e.kind() != ErrorKind::kFailed) store_->remove();  // going on would fail again
       throw;
     }
