@@ -376,8 +376,9 @@ class CompressJob {
       sizes.push_back(parts_[t.index]->blob_bytes);
       sources[info(t.index).name] = t.index;
     }
-    const auto [tensors, index] = layout(plan_, sizes);
-    const std::map<std::string, std::string> meta = metadata(index);
+    const std::pair<std::vector<OutTensor>, ArchiveIndex> file = layout(plan_, sizes);
+    const std::vector<OutTensor>& tensors = file.first;
+    const std::map<std::string, std::string> meta = metadata(file.second);
     require_free_space(output_, safetensors_file_bytes(tensors, meta));
     SafetensorsWriter writer(output_, tensors, meta, options_.sync);
     meter_.start("write", writer.file_bytes());
