@@ -31,8 +31,8 @@ int limit_of(const UniformFit& how, int zero) {
 // The zero point at which `low` has code 0.
 int zero_at(int code, double low) {
   const double scale = static_cast<double>(scale_of(code));
-  if (scale == 0) return 0;  // everything decodes to zero
   const double zero = std::nearbyint(-low / scale);
+  if (scale == 0 || std::isnan(zero)) return 0;  // everything decodes to zero; a range beyond the floats has no start
   return static_cast<int>(std::clamp(zero, kMinZero, kMaxZero));
 }
 
