@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -15,6 +16,12 @@
 
 namespace occ {
 
+// What decoding yields where it is small integers times factors: value(r, c) = integer * row_factors[r] *
+// column_factors[c]; an empty span stands for ones. Matrix products can work on such integers directly.
+struct IntegerView {
+  std::span<const float> row_factors, column_factors;
+};
+
 class Quantizer {
  public:
   virtual ~Quantizer() = default;
@@ -25,13 +32,19 @@ class Quantizer {
   virtual Rect plane_rect(size_t /*plane*/, const Rect& at) const { return at; }
 
   // values: in, the rectangle `at`; out, its reconstruction, bit for bit what dequantize gives. symbols[i]: the
-  // rectangle plane_rect(i, at) of plane i. Values are finite. Thread-safe.
+  // rectangle plane_rect(i, at) of plane i. Values are finite. Thread-safe. Only after fit(): what an encoder learns
+  // from the values need not be stored.
   virtual void quantize(const Rect& at, MatrixView<float> values,
                         std::span<const MatrixView<Symbol>> symbols) const = 0;
   // Symbols may come from a hostile file: they are < alphabet (coders check that), nothing more. Fixed order of
   // operations, no libm: the same floats on every CPU. Thread-safe.
   virtual void dequantize(const Rect& at, std::span<const MatrixView<const Symbol>> symbols,
                           MatrixView<float> out) const = 0;
+  // Integers and factors of the decoded values, if they are of that form; integers() then decodes them. The spans live
+  // as long as the quantizer.
+  virtual std::optional<IntegerView> integer_view() const { return std::nullopt; }
+  virtual void integers(const Rect& at, std::span<const MatrixView<const Symbol>> symbols,
+                        MatrixView<int32_t> out) const;
   // Scales as they are decoded, for refits before coding; set_scales rounds them to what can be stored.
   virtual std::vector<float> scales() const { return {}; }
   virtual void set_scales(std::span<const float> /*scales*/) {}

@@ -1,14 +1,21 @@
 // All quantizers, in the order of `occ methods`. A new one is one file and one line here.
+#include "base/check.h"
 #include "quantization/lloyd.h"
 #include "quantization/quantizer.h"
+#include "quantization/trellis.h"
 #include "quantization/uniform.h"
 
 namespace occ {
+
+void Quantizer::integers(const Rect&, std::span<const MatrixView<const Symbol>>, MatrixView<int32_t>) const {
+  OCC_CHECK(false);  // integer_view() gave nothing
+}
 
 std::span<const QuantizerEntry> quantizer_registry() {
   static const QuantizerEntry table[] = {
       uniform_entry(),
       lloyd_entry(),
+      trellis_entry(),
   };
   return table;
 }
