@@ -16,8 +16,8 @@ import sys
 
 import numpy as np
 
-from occ_decode_entropy import (FormatError, Plane, decode_bitpack_tile, decode_rans_tiles, get_varint, load_rans,
-                                require)
+from occ_decode_entropy import (FormatError, Machine, Plane, decode_bitpack_tile, decode_rans_tiles, get_varint,
+                                load_rans, require, tile_rows)
 
 F32 = np.float32
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "I16": "<i2",
@@ -190,7 +190,41 @@ class Lloyd:
         return self.scales[self.index] * self.levels[codes]
 
 
-QUANTIZERS = {"uniform": Uniform, "lloyd": Lloyd}
+TRELLIS_CODES = {4: (0o5, 0o2), 8: (0o13, 0o4), 16: (0o23, 0o4), 32: (0o45, 0o10), 64: (0o103, 0o24),
+                 128: (0o235, 0o126), 256: (0o515, 0o362)}
+
+
+class Trellis:
+    alphabet = 65536
+
+    def __init__(self, params, rows, cols, side):
+        states = int(params.get("states", 8))
+        require(states in TRELLIS_CODES, "trellis: unknown number of states")
+        h0, h1 = (h >> 1 for h in TRELLIS_CODES[states])
+        s = np.arange(states)[:, None]
+        after = (s >> 1) ^ np.where(s & 1, h0, 0) ^ np.where(np.arange(2), h1, 0)
+        plane = Plane(rows, cols, self.alphabet, "columns", machine=Machine(after, s[:, 0] & 1, 2))
+        self.machine, self.tile_rows = plane.machine, tile_rows(plane)
+        require(len(side) == 5 + (cols if side[4] else 0) and side[4] <= 1, "trellis: wrong size of side information")
+        base = np.frombuffer(side[:4], "<f4")[0]
+        codes = np.frombuffer(side[5:], np.uint8).astype(np.int64) if side[4] else np.full(cols, 128)
+        require(0 <= base <= 2.0**110, "trellis: bad step")
+        fractions = np.exp2(np.arange(16) / 16).astype(F32)
+        self.factors = np.ldexp(base * fractions[codes % 16], codes // 16 - 8).astype(F32)
+        require((self.factors <= 2.0**110).all(), "trellis: bad step of a column")
+
+    def decode(self, codes):
+        out = np.empty(codes.shape, F32)
+        for row in range(codes.shape[0]):
+            if row % self.tile_rows == 0:
+                state = np.zeros(codes.shape[1], np.int64)
+            symbol = codes[row].astype(np.int64)
+            out[row] = (2 * (symbol - 32768) + (state & 1)).astype(F32) * self.factors
+            state = self.machine.next[state, symbol & 1]
+        return out
+
+
+QUANTIZERS = {"uniform": Uniform, "lloyd": Lloyd, "trellis": Trellis}
 
 
 def decode_symbols(coder, plane, tables, payload):
@@ -202,16 +236,17 @@ def decode_symbols(coder, plane, tables, payload):
     else:
         require(name == "bitpack", f"coder '{name}' is not supported")
         require(len(tables) == 0, "bitpack: has no side information")
-    tile_rows, at = get_varint(payload, 0)
-    require(tile_rows > 0, "no rows per tile")
-    starts = range(0, plane.rows if plane.cols else 0, tile_rows)
+    step, at = get_varint(payload, 0)
+    require(step > 0, "no rows per tile")
+    require(plane.machine is None or step == tile_rows(plane), "walks of codes restart at other tiles")
+    starts = range(0, plane.rows if plane.cols else 0, step)
     sizes, tiles = [], []
     for _ in starts:
         size, at = get_varint(payload, at)
         sizes.append(size)
     for row, size in zip(starts, sizes):
         require(at + size <= len(payload), "payload too short")
-        tiles.append((row, min(tile_rows, plane.rows - row), payload[at : at + size]))
+        tiles.append((row, min(step, plane.rows - row), payload[at : at + size]))
         at += size
     require(at == len(payload), "payload too long")
     if model is not None:
@@ -476,7 +511,10 @@ def decode_chain(stages, branches, rows, cols, planes):
     quantizer = QUANTIZERS[name](params, rows, cols, side)
     coder = branches[0][1][0][0][0] if branches else stages[1]
     tables = next(planes)
-    codes = decode_symbols(coder, Plane(rows, cols, quantizer.alphabet), tables, next(planes))
+    plane = Plane(rows, cols, quantizer.alphabet)
+    if name == "trellis":
+        plane.lines, plane.machine = "columns", quantizer.machine
+    codes = decode_symbols(coder, plane, tables, next(planes))
     return quantizer.decode(codes)
 
 

@@ -53,7 +53,7 @@ class Plane:
 
 
 def tile_rows(plane):
-    rows = -(-(1 << 18) // max(plane.cols, 1))
+    rows = 4 * -(-(1 << 16) // max(plane.cols, 1))
     return max(rows, 1024) if plane.lines == "columns" else rows
 
 

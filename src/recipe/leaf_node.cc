@@ -92,6 +92,10 @@ void LeafNode::load_planes(PlaneReader& planes) {
     if (rows_per_tile > most) {
       throw_input("{}: expected at most {} rows per tile, found {}", payload.what(), most, rows_per_tile);
     }
+    // Walks of a quantizer begin where tiles do.
+    if (c.plane.contexts != nullptr && rows_per_tile != occ::tile_rows(c.plane)) {
+      throw_input("{}: expected {} rows per tile, found {}", payload.what(), occ::tile_rows(c.plane), rows_per_tile);
+    }
     c.tile_rows = std::min(rows_per_tile, std::max<uint64_t>(c.plane.rows, 1));
     const size_t count = num_tiles(c.plane, c.tile_rows);
     if (count > payload.remaining()) {

@@ -80,6 +80,9 @@ for recipe in \
   'uniform(bits=2) > rans + uniform(bits=3, group=32) > { codes: bitpack } + lloyd > rans' \
   'signs(seed=9) > rowscale > identity > uniform(bits=6, per=tensor) > rans' \
   'split(rows=40) > { head: signs(axis=out) > uniform > rans ; tail: split(rows=1) > { head: lloyd > rans ; tail: uniform(bits=1) > bitpack } }' \
+  'trellis > rans' \
+  'rowscale > trellis(states=64, step=0.7) > rans(tables=8)' \
+  'signs > hadamard > trellis(states=4, step=0.02) > bitpack' \
   'hadamard > uniform > rans' \
   'hadamard(axis=out, odd=split) > uniform > bitpack' \
   'hadamard(block=48, odd=kronecker) > uniform > bitpack' \
@@ -90,6 +93,7 @@ for recipe in \
   check model --recipe "$recipe"
 done
 check wide.npy --recipe 'uniform(bits=3) > rans'
+check wide.npy --recipe 'trellis(states=256) > rans(tables=16)'
 check wide.npy --recipe 'uniform(bits=4, per=tensor) > rans(tables=8)'
 check wide.npy --ratio 9.3
 "$occ" inspect a.occ | grep -q 'split(rows=' || fail "--ratio 9.3 was expected to split rows"
