@@ -169,11 +169,17 @@ void run_machines(const Symbol* __restrict symbols, size_t count, uint32_t base,
                   const uint32_t* __restrict next, unsigned class_bits, uint32_t* __restrict states,
                   uint32_t* __restrict cells) {
   const uint32_t class_mask = (1u << class_bits) - 1;
-  for (size_t c = 0; c < count; ++c) {
+  const auto run_one = [&](size_t c) {
     const uint32_t state = states[c];
     cells[c] = base + columns[c] + (state >> 16);
     states[c] = next[(size_t{state & 0xffff} << class_bits) + (symbols[c] & class_mask)];
+  };
+  constexpr size_t kUnrolled = 8;
+  size_t c = 0;
+  for (; c + kUnrolled <= count; c += kUnrolled) {
+    for (size_t k = 0; k < kUnrolled; ++k) run_one(c + k);
   }
+  for (; c < count; ++c) run_one(c);
 }
 
 // symbols: transposed already where walk_ is kTransposed.

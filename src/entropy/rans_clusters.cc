@@ -1,9 +1,10 @@
 // Fit of the `rans` tables to one plane: count, choose the split, give lines and positions ids where that saves bits.
 //
 // Candidates, beside one table: (a) lines clustered by code length (Lloyd iterations from equal parts of the lines
-// ordered by entropy), with 4, 16, ... tables; (b) classes by scale (rans_classes.cc). They are compared by the entropy
-// of their cells plus side information; the best one is then measured exactly against one table. Cost: one pass over
-// the symbols for one table, one more with a machine; three more, two of them over samples, to choose ids.
+// ordered by entropy), with 4, 16, ... tables as long as that may win; (b) classes by scale (rans_classes.cc). They are
+// compared by the entropy of their cells plus side information; the best one is then measured exactly against one
+// table. Cost: one pass over the symbols for one table, one more with a machine; three more, two of them over samples,
+// to choose ids.
 #include <algorithm>
 #include <cmath>
 #include <mutex>
@@ -183,24 +184,39 @@ class Fit {
     kept.counts.resize(ceil_div(lines, kept.stride) * cell);
     std::vector<uint64_t> pairs(atoms.num_lines * atoms.num_positions * cell);
     std::mutex mutex;
-    counter_.for_each_block(
-        atoms.positions, atoms.num_positions, [&](size_t first, size_t count, const uint32_t* counts) {
-          const std::lock_guard lock(mutex);
-          for (size_t line = first; line < first + count; ++line) {
-            uint64_t* to = &pairs[atoms.lines[line] * atoms.num_positions * cell];
-            uint32_t* own = line % kept.stride == 0 ? &kept.counts[line / kept.stride * cell] : nullptr;
-            for (size_t p = 0; p < atoms.num_positions; ++p, counts += cell) {
-              for (size_t k = 0; k < cell; ++k) to[p * cell + k] += counts[k];
-              for (size_t k = 0; own != nullptr && k < cell; ++k) own[k] += counts[k];
-            }
-          }
-        });
+    const auto add = [&](size_t first, size_t count, const uint32_t* counts) {
+      std::vector<uint32_t> line_counts(cell);
+      std::vector<size_t> used;  // most lines use few bins
+      const std::lock_guard lock(mutex);
+      for (size_t line = first; line < first + count; ++line, counts += atoms.num_positions * cell) {
+        std::fill(line_counts.begin(), line_counts.end(), 0);
+        for (size_t p = 0; p < atoms.num_positions; ++p) {
+          for (size_t k = 0; k < cell; ++k) line_counts[k] += counts[p * cell + k];
+        }
+        used.clear();
+        for (size_t k = 0; k < cell; ++k) {
+          if (line_counts[k] != 0) used.push_back(k);
+        }
+        uint64_t* to = &pairs[atoms.lines[line] * atoms.num_positions * cell];
+        for (size_t p = 0; p < atoms.num_positions; ++p) {
+          for (const size_t k : used) to[p * cell + k] += counts[p * cell + k];
+        }
+        if (line % kept.stride == 0) {
+          std::copy(line_counts.begin(), line_counts.end(), &kept.counts[line / kept.stride * cell]);
+        }
+      }
+    };
+    counter_.for_each_block(atoms.positions, atoms.num_positions, add);
     RansChoice best = choose_classes(atoms, pairs, cell, bins_.count, max_tables);
+    double before = INFINITY;
     for (size_t tables = 4;; tables *= 4) {
       const size_t num_ids = std::min({tables, max_tables, lines});
       RansChoice clusters = cluster(kept, num_ids);
-      if (clusters.num_ids > 1 && clusters.bits < best.bits) best = std::move(clusters);
-      if (tables >= max_tables) return best;
+      const double bits = clusters.bits;
+      if (clusters.num_ids > 1 && bits < best.bits) best = std::move(clusters);
+      // The next step saves less than this one did.
+      if (tables >= max_tables || bits - (before - bits) > best.bits) return best;
+      before = bits;
     }
   }
 
