@@ -16,8 +16,9 @@
 namespace occ {
 namespace {
 
-enum class Kind { kPlain, kIds, kTrellis, kWide, kWideIds };
-const char* const kKindNames[] = {"Plain", "Ids", "Trellis", "Wide", "WideIds"};
+// kScaled, kScaledTrellis: scales that differ by rows and columns, tables for both.
+enum class Kind { kPlain, kIds, kTrellis, kWide, kWideIds, kScaled, kScaledTrellis };
+const char* const kKindNames[] = {"Plain", "Ids", "Trellis", "Wide", "WideIds", "Scaled", "ScaledTrellis"};
 
 struct Case {
   std::string coder;
@@ -50,8 +51,12 @@ Data make_data(uint32_t alphabet, Kind kind, Shape shape, LineAxis axis, uint64_
   if (kind == Kind::kIds || kind == Kind::kWideIds) {
     for (size_t i = 0; i < d.plane.num_lines(); ++i) d.plane.table_ids.push_back(static_cast<uint8_t>(i * 7 % 3));
   }
-  if (kind == Kind::kTrellis) d.plane.contexts = trellis_machine();
+  if (kind == Kind::kTrellis || kind == Kind::kScaledTrellis) d.plane.contexts = trellis_machine();
   if (kind == Kind::kWide || kind == Kind::kWideIds) d.plane.contexts = wide_machine();
+  if (kind == Kind::kScaled || kind == Kind::kScaledTrellis) {
+    double ideal = 0;
+    d.symbols = draw_scaled(d.plane, 3, 1.5, 7 + which, &ideal);
+  }
   return d;
 }
 
@@ -71,7 +76,12 @@ class CoderTest : public testing::TestWithParam<Case> {
   std::unique_ptr<EntropyCoder> fit(const Data& d, const Params& params) const {
     return entry().fit(params, d.plane, d.symbols.view(), {});
   }
-  std::unique_ptr<EntropyCoder> fit(const Data& d) const { return fit(d, default_params(entry())); }
+  std::unique_ptr<EntropyCoder> fit(const Data& d) const {
+    Params params = default_params(entry());
+    const Kind kind = GetParam().kind;
+    if ((kind == Kind::kScaled || kind == Kind::kScaledTrellis) && params.has("tables")) params.set("tables", "9");
+    return fit(d, params);
+  }
   // Saves and loads; the reader must be at its end.
   std::unique_ptr<EntropyCoder> reload(const EntropyCoder& coder, const SymbolPlane& plane) const {
     ByteWriter side;
@@ -243,7 +253,8 @@ std::vector<Case> cases() {
   std::vector<Case> all;
   for (const CoderEntry& entry : coder_registry()) {
     for (const uint32_t alphabet : {1u, 2u, 3u, 4u, 5u, 16u, 17u, 255u, 256u, 257u, 1000u, 65536u}) {
-      for (const Kind kind : {Kind::kPlain, Kind::kIds, Kind::kTrellis, Kind::kWide, Kind::kWideIds}) {
+      for (const Kind kind : {Kind::kPlain, Kind::kIds, Kind::kTrellis, Kind::kWide, Kind::kWideIds, Kind::kScaled,
+                              Kind::kScaledTrellis}) {
         all.push_back({std::string(entry.name), alphabet, kind});
       }
     }
@@ -293,12 +304,13 @@ TEST(CoderRegistry, ThePythonDecoderAgrees) {
   uint64_t which = 0;
   for (const CoderEntry& entry : coder_registry()) {
     for (const uint32_t alphabet : {1u, 2u, 5u, 16u, 200u, 256u, 300u, 65536u}) {
-      for (const Kind kind : {Kind::kPlain, Kind::kIds, Kind::kTrellis, Kind::kWideIds}) {
+      for (const Kind kind :
+           {Kind::kPlain, Kind::kIds, Kind::kTrellis, Kind::kWideIds, Kind::kScaled, Kind::kScaledTrellis}) {
         for (const LineAxis axis : {LineAxis::kRows, LineAxis::kColumns}) {
           ++which;
           const Data d = make_data(alphabet, kind, {40, 43}, axis, which + which / 4);
           Params params(entry.params);
-          if (params.has("tables")) params.set("tables", which % 3 == 0 ? "1" : "4");
+          if (params.has("tables")) params.set("tables", which % 3 == 0 ? "1" : "6");
           const auto coder = entry.fit(params, d.plane, d.symbols.view(), {});
           ByteWriter side;
           coder->save(side);
