@@ -222,16 +222,15 @@ class Fit {
 
  private:
   RansAtoms make_atoms() const {
-    double total = 0, sum = 0, deviation = 0;
+    const uint64_t total = std::accumulate(histogram_.begin(), histogram_.end(), uint64_t{0});
+    size_t median = 0;
+    for (uint64_t below = histogram_[0]; below <= total / 2; below += histogram_[median]) ++median;
+    double deviation = 0;
     for (size_t s = 0; s < histogram_.size(); ++s) {
-      total += static_cast<double>(histogram_[s]);
-      sum += static_cast<double>(histogram_[s]) * static_cast<double>(s);
+      const double distance = s < median ? static_cast<double>(median - s) : static_cast<double>(s - median);
+      deviation += static_cast<double>(histogram_[s]) * distance / static_cast<double>(total);
     }
-    const double mean = sum / total;
-    for (size_t s = 0; s < histogram_.size(); ++s) {
-      deviation += static_cast<double>(histogram_[s]) * std::abs(static_cast<double>(s) - mean);
-    }
-    const RansScales scales = measure_scales(symbols_, mean, 32 * deviation / total);
+    const RansScales scales = measure_scales(symbols_, static_cast<double>(median), std::max(deviation, 1e-6));
     const bool rows = plane_.lines == LineAxis::kRows;
     return make_rans_atoms(rows ? scales.rows : scales.columns, rows ? scales.columns : scales.rows,
                            counter_.cell_size());

@@ -158,45 +158,48 @@ void RansCounter::count_part(const Symbol* at, size_t stride, size_t positions, 
 
 namespace {
 
-constexpr size_t kGroup = 64;     // columns that are sampled together
-constexpr float kFloor = 1e-12F;  // of a mean square
+constexpr size_t kGroup = 64;    // columns that are sampled together
+constexpr float kFloor = 1e-6F;  // of a mean deviation
 
-// sum over c of min((x - center)^2, limit) * weights[c], in eight parts.
-float weighted_squares(const Symbol* row, size_t count, float center, float limit, const float* weights) {
+// sum over c of min(|x - center|, limit) * weights[c], in eight parts.
+float weighted_deviations(const Symbol* row, size_t count, float center, float limit, const float* weights) {
   float parts[8] = {};
   size_t c = 0;
   for (; c + 8 <= count; c += 8) {
     for (size_t k = 0; k < 8; ++k) {
       const float d = static_cast<float>(row[c + k]) - center;
-      parts[k] += std::min(d * d, limit) * weights[c + k];
+      parts[k] += std::min(std::abs(d), limit) * weights[c + k];
     }
   }
   for (; c < count; ++c) {
     const float d = static_cast<float>(row[c]) - center;
-    parts[0] += std::min(d * d, limit) * weights[c];
+    parts[0] += std::min(std::abs(d), limit) * weights[c];
   }
   return ((parts[0] + parts[4]) + (parts[1] + parts[5])) + ((parts[2] + parts[6]) + (parts[3] + parts[7]));
 }
 
-void add_squares(const Symbol* row, size_t count, float center, float limit, float weight, float* sums) {
+void add_deviations(const Symbol* row, size_t count, float center, float limit, float weight, float* sums) {
   for (size_t c = 0; c < count; ++c) {
     const float d = static_cast<float>(row[c]) - center;
-    sums[c] += std::min(d * d, limit) * weight;
+    sums[c] += std::min(std::abs(d), limit) * weight;
   }
 }
 
 }  // namespace
 
-RansScales measure_scales(MatrixView<const Symbol> symbols, double center, double limit) {
+RansScales measure_scales(MatrixView<const Symbol> symbols, double center, double deviation) {
   const size_t rows = symbols.rows(), cols = symbols.cols();
   const auto middle = static_cast<float>(center);
-  const auto most = static_cast<float>(limit * limit);
+  const auto most = static_cast<float>(32 * deviation);
+  // Lines of almost no deviations weigh no more than those of a sixteenth of the usual one.
+  const auto row_floor = static_cast<float>(deviation / 16);
+  constexpr float kColumnFloor = 1.0F / 16;
   // Group g of row r is taken if (g + r) % every = 0: about a thousand symbols of every row and column are enough.
   const size_t every = std::clamp<size_t>(std::min(rows, cols) / 1024, 1, 8);
   const size_t block_rows = std::max<size_t>(64, ceil_div(rows, 64));
   const size_t blocks = ceil_div(rows, block_rows);
 
-  std::vector<float> row_squares(rows), column_squares(cols, 1.0F), weights(cols, 1.0F);
+  std::vector<float> row_means(rows), column_means(cols, 1.0F), weights(cols, 1.0F);
   for (int round = 0; round < 2; ++round) {
     std::vector<std::vector<float>> sums(blocks);
     parallel_for(blocks, [&](size_t block) {
@@ -210,13 +213,13 @@ RansScales measure_scales(MatrixView<const Symbol> symbols, double center, doubl
         size_t taken = 0;
         for (size_t c = start; c < cols; c += every * kGroup) {
           const size_t n = std::min(kGroup, cols - c);
-          sum += weighted_squares(row + c, n, middle, most, &weights[c]);
+          sum += weighted_deviations(row + c, n, middle, most, &weights[c]);
           taken += n;
         }
-        row_squares[r] = static_cast<float>(sum / static_cast<double>(std::max<size_t>(taken, 1)));
-        const float weight = 1 / std::max(row_squares[r], kFloor);
+        row_means[r] = static_cast<float>(sum / static_cast<double>(std::max<size_t>(taken, 1)));
+        const float weight = 1 / std::max(row_means[r], row_floor);
         for (size_t c = start; c < cols; c += every * kGroup) {
-          add_squares(row + c, std::min(kGroup, cols - c), middle, most, weight, &own[c]);
+          add_deviations(row + c, std::min(kGroup, cols - c), middle, most, weight, &own[c]);
         }
       }
     });
@@ -225,14 +228,14 @@ RansScales measure_scales(MatrixView<const Symbol> symbols, double center, doubl
       for (const std::vector<float>& own : sums) sum += own[c];
       const size_t first = (every - c / kGroup % every) % every;
       const size_t taken = first < rows ? ceil_div(rows - first, every) : 1;
-      column_squares[c] = sum / static_cast<float>(taken);
-      weights[c] = 1 / std::max(column_squares[c], kFloor);
+      column_means[c] = sum / static_cast<float>(taken);
+      weights[c] = 1 / std::max(column_means[c], kColumnFloor);
     }
   }
-  const auto log_scale = [](float square) { return 0.5F * std::log2(std::max(square, kFloor)); };
+  const auto log_scale = [](float mean) { return std::log2(std::max(mean, kFloor)); };
   RansScales scales;
-  for (const float s : row_squares) scales.rows.push_back(log_scale(s));
-  for (const float s : column_squares) scales.columns.push_back(log_scale(s));
+  for (const float m : row_means) scales.rows.push_back(log_scale(m));
+  for (const float m : column_means) scales.columns.push_back(log_scale(m));
   return scales;
 }
 

@@ -60,8 +60,9 @@ struct RansScales {
   std::vector<float> columns;
 };
 
-// By alternating: a row's mean square of the deviations from `center` over the columns' scales, and the other way.
-// Deviations count as `limit` at most.
-RansScales measure_scales(MatrixView<const Symbol> symbols, double center, double limit);
+// By alternating: the mean over a row of |symbol - center| / the column's scale, and the other way. `deviation`: the
+// mean over all, > 0; single ones count as 32 times it at most. Absolute deviations, because one outlier among a
+// thousand symbols would decide a mean of squares.
+RansScales measure_scales(MatrixView<const Symbol> symbols, double center, double deviation);
 
 }  // namespace occ
