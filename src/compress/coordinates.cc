@@ -8,7 +8,8 @@
 namespace occ {
 namespace {
 
-constexpr double kWorthwhile = 0.002;  // bits per weight that a transform must save
+constexpr double kWorthwhile =
+    0.01;  // bits per weight that a transform must save: more than a sample errs, and worth its time
 
 struct Candidate {
   std::string_view name;
