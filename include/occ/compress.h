@@ -35,6 +35,12 @@ struct CompressOptions {
   std::vector<std::pair<std::string, std::string>> tensors;
   std::vector<std::string> keep;  // globs of tensors kept as they are
 
+  // Second moments of the inputs x of y = W x, for codes with the least error in y instead of W. Paths of any tensor
+  // file: one tensor whose rows are input vectors, used for all tensors of that width; or for each tensor, by its name,
+  // its E[x x^T] [cols, cols], which counts more where both are given.
+  std::string activations;
+  std::string hessian;
+
   uint64_t seed = 0;
   size_t threads = 0;   // 0: all cores
   bool resume = false;  // go on from the finished tensors of an interrupted run
@@ -56,6 +62,8 @@ struct TensorReport {
   uint64_t elements = 0;
   uint64_t bytes = 0;  // all bytes of its blob or data; in a dry run an estimate (0: unknown until coded)
   double nmse = 0;
+  std::optional<double> weighted_error =
+      std::nullopt;  // tr(E H E^T) / (|W|^2 tr(H) / cols), where second moments H were used
   double bpw() const { return elements == 0 ? 0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(elements); }
 };
 
@@ -78,8 +86,10 @@ struct CompressReport {
 CompressReport compress_file(const std::filesystem::path& input, const std::filesystem::path& output,
                              const CompressOptions& options = {});
 
-// One matrix in memory to an archive with one tensor `name`. Rate, recipe, seed, force and verify as above.
+// One matrix in memory to an archive with one tensor `name`. Rate, recipe, seed, force and verify as above. `hessian`:
+// second moments [cols, cols] of its inputs, or empty; then those of the options, if any.
 CompressReport compress_matrix(MatrixView<const float> matrix, const std::string& name,
-                               const std::filesystem::path& output, const CompressOptions& options = {});
+                               const std::filesystem::path& output, const CompressOptions& options = {},
+                               MatrixView<const double> hessian = {});
 
 }  // namespace occ

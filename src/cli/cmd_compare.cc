@@ -1,12 +1,17 @@
+#include <algorithm>
 #include <cstdio>
 #include <functional>
 #include <mutex>
+#include <optional>
+#include <set>
 
 #include "base/error.h"
 #include "base/glob.h"
 #include "base/parallel.h"
 #include "cli/cli.h"
+#include "compress/moments.h"
 #include "container/archive_file.h"
+#include "linalg/linalg.h"
 #include "metrics/rate.h"
 
 namespace occ {
@@ -15,13 +20,22 @@ namespace {
 using nlohmann::ordered_json;
 
 struct Arguments {
-  std::string a, b, tensor;
+  std::string a, b, tensor, activations;
   bool json = false;
+};
+
+// Of the outputs W x over the input vectors x: with H their second moments, |W X^T|^2 is tr(W H W^T) times their
+// number.
+struct Weighted {
+  double error = 0, energy = 0;
+  void add(const Weighted& o) { error += o.error, energy += o.energy; }
+  double nmse() const { return error == 0 ? 0 : error / energy; }
 };
 
 struct Pair {
   size_t a, b;
   DistortionAccumulator distortion;
+  std::optional<Weighted> weighted;
 };
 
 // Integers are indices and masks: they are compared for equality and stay out of the errors.
@@ -34,12 +48,40 @@ bool equal_bytes(const TensorFile& a, size_t i, const TensorFile& b, size_t k) {
   return x == y;
 }
 
+// tr(x h x^T), exact in double.
+double weighted_energy(MatrixView<const double> x, MatrixView<const double> h) {
+  Matrix<double> xh = Matrix<double>::uninitialized(x.rows(), x.cols());
+  gemm(Op::kNone, Op::kNone, 1.0, x, h, 0.0, xh.view());
+  double sum = 0;
+  for (size_t r = 0; r < x.rows(); ++r) {
+    for (size_t c = 0; c < x.cols(); ++c) sum += x(r, c) * xh(r, c);
+  }
+  return std::max(sum, 0.0);
+}
+
+Weighted measure_weighted(MatrixView<const float> x, MatrixView<const float> y, MatrixView<const double> h) {
+  Matrix<double> wide = Matrix<double>::uninitialized(x.rows(), x.cols());
+  const auto energy_of = [&](const auto& value) {
+    for (size_t r = 0; r < x.rows(); ++r) {
+      for (size_t c = 0; c < x.cols(); ++c) wide(r, c) = value(double{x(r, c)}, double{y(r, c)});
+    }
+    return weighted_energy(wide.view(), h);
+  };
+  Weighted out;
+  out.error = energy_of([](double a, double b) { return a - b; });
+  out.energy = energy_of([](double a, double) { return a; });
+  return out;
+}
+
 // Both tensors in panels that suit the second (usually the archive); merged in order.
-DistortionAccumulator measure(const TensorFile& a, size_t i, const TensorFile& b, size_t k,
-                              const std::function<void(uint64_t)>& progress) {
+void measure(const TensorFile& a, const TensorFile& b, const Matrix<double>& h, Pair* pair,
+             const std::function<void(uint64_t)>& progress) {
+  const size_t i = pair->a, k = pair->b;
   const Shape shape = matrix_shape(b.tensors()[k].shape);
   const size_t panel = panel_rows(b, k);
+  const bool weighted = h.size() != 0 && h.cols() == shape.cols;
   std::vector<DistortionAccumulator> parts(shape.size() == 0 ? 0 : ceil_div(shape.rows, panel));
+  std::vector<Weighted> weighted_parts(weighted ? parts.size() : 0);
   std::mutex mutex;
   parallel_for(parts.size(), [&](size_t p) {
     const size_t row = p * panel, rows = std::min(panel, shape.rows - row);
@@ -48,12 +90,14 @@ DistortionAccumulator measure(const TensorFile& a, size_t i, const TensorFile& b
     a.read_f32(i, row * shape.cols, x.size(), x.data());
     b.read_f32(k, row * shape.cols, y.size(), y.data());
     parts[p].add(x.view(), y.view());
+    if (weighted) weighted_parts[p] = measure_weighted(x.view(), y.view(), h.view());
     const std::lock_guard lock(mutex);
     progress(x.size());
   });
-  DistortionAccumulator total;
-  for (const DistortionAccumulator& p : parts) total.merge(p);
-  return total;
+  for (const DistortionAccumulator& p : parts) pair->distortion.merge(p);
+  if (!weighted) return;
+  pair->weighted.emplace();
+  for (const Weighted& p : weighted_parts) pair->weighted->add(p);
 }
 
 std::vector<Pair> match(const TensorFile& a, const TensorFile& b, const std::string& glob,
@@ -72,30 +116,35 @@ std::vector<Pair> match(const TensorFile& a, const TensorFile& b, const std::str
       throw_input("{}: tensor '{}': expected shape {} as in {}, found {}", b.path(), name,
                   shape_label(a.tensors()[i].shape), a.path(), shape_label(b.tensors()[k].shape));
     }
-    pairs.push_back({i, k, {}});
+    pairs.push_back({i, k, {}, {}});
   }
   if (pairs.empty() && !glob.empty()) throw_usage("--tensor: '{}' matches no tensor of both inputs", glob);
   if (pairs.empty()) throw_input("{} and {} have no tensor of the same name", a.path(), b.path());
   return pairs;
 }
 
-ordered_json to_json(const DistortionAccumulator& d) {
-  return {{"mse", finite_or_null(d.mse())},         {"nmse", finite_or_null(d.nmse())},
-          {"sqnr_db", finite_or_null(d.sqnr_db())}, {"mae", finite_or_null(d.mae())},
-          {"mre", finite_or_null(d.mre())},         {"cosine", finite_or_null(d.cosine())},
-          {"max_abs", finite_or_null(d.max_abs())}, {"elements", d.elements()}};
+ordered_json to_json(const DistortionAccumulator& d, const std::optional<Weighted>& weighted) {
+  ordered_json out = {{"mse", finite_or_null(d.mse())},         {"nmse", finite_or_null(d.nmse())},
+                      {"sqnr_db", finite_or_null(d.sqnr_db())}, {"mae", finite_or_null(d.mae())},
+                      {"mre", finite_or_null(d.mre())},         {"cosine", finite_or_null(d.cosine())},
+                      {"max_abs", finite_or_null(d.max_abs())}, {"elements", d.elements()}};
+  if (weighted) out["weighted_nmse"] = finite_or_null(weighted->nmse());
+  return out;
 }
 
-std::vector<std::string> cells(const std::string& name, double bpw, const DistortionAccumulator& d) {
-  return {name,
-          number(bpw),
-          number(d.mse()),
-          number(d.nmse()),
-          number(d.sqnr_db()),
-          number(d.mae()),
-          number(d.mre()),
-          number(d.cosine(), 6),
-          number(d.max_abs())};
+std::vector<std::string> cells(const std::string& name, double bpw, const DistortionAccumulator& d,
+                               const std::optional<Weighted>& weighted) {
+  std::vector<std::string> out = {name,
+                                  number(bpw),
+                                  number(d.mse()),
+                                  number(d.nmse()),
+                                  number(d.sqnr_db()),
+                                  number(d.mae()),
+                                  number(d.mre()),
+                                  number(d.cosine(), 6),
+                                  number(d.max_abs())};
+  if (weighted) out.push_back(number(weighted->nmse()));
+  return out;
 }
 
 void run(const Arguments& args, const Globals& globals) {
@@ -111,17 +160,33 @@ void run(const Arguments& args, const Globals& globals) {
     return true;
   });
   const size_t integers = compared - pairs.size();
+  Matrix<double> h;
+  if (!args.activations.empty()) {
+    const std::unique_ptr<TensorFile> x = open_any(args.activations);
+    std::set<size_t> widths;
+    for (const Pair& p : pairs) widths.insert(matrix_shape(b->tensors()[p.b].shape).cols);
+    if (!widths.contains(activation_width(*x))) {
+      throw_input("{}: expected input vectors with the width of a tensor ({}), found {}", args.activations,
+                  fmt::join(widths, ", "), activation_width(*x));
+    }
+    h = second_moments(*x);
+  }
   uint64_t total_elements = 0, done = 0;
   for (const Pair& p : pairs) total_elements += a->tensors()[p.a].elements();
   const ProgressFn bar = progress_bar(globals);
   DistortionAccumulator total;
+  std::optional<Weighted> total_weighted;
   uint64_t bytes = 0;
   for (Pair& p : pairs) {
-    p.distortion = measure(*a, p.a, *b, p.b, [&](uint64_t n) {
+    measure(*a, *b, h, &p, [&](uint64_t n) {
       done += n;
       if (bar) bar("compare", done * sizeof(float), total_elements * sizeof(float));
     });
     total.merge(p.distortion);
+    if (p.weighted) {
+      if (!total_weighted) total_weighted.emplace();
+      total_weighted->add(*p.weighted);
+    }
     bytes += b->tensors()[p.b].stored_bytes;
   }
   end_progress();
@@ -129,12 +194,12 @@ void run(const Arguments& args, const Globals& globals) {
   const bool whole = compared == b->tensors().size();
   const double total_bpw = bits_per_weight(whole ? b->file_bytes() : bytes, total_elements);
   if (args.json) {
-    ordered_json out = {{"total", to_json(total)}};
+    ordered_json out = {{"total", to_json(total, total_weighted)}};
     out["total"]["bpw"] = total_bpw;
     ordered_json tensors = ordered_json::array();
     for (const Pair& p : pairs) {
       ordered_json t = {{"name", a->tensors()[p.a].name}};
-      t.update(to_json(p.distortion));
+      t.update(to_json(p.distortion, p.weighted));
       t["bpw"] = bits_per_weight(b->tensors()[p.b].stored_bytes, p.distortion.elements());
       tensors.push_back(std::move(t));
     }
@@ -146,14 +211,16 @@ void run(const Arguments& args, const Globals& globals) {
   for (const std::string& name : unmatched) print_note(fmt::format("'{}' is only in {}", name, args.a));
   if (integers > 0) print_note(fmt::format("{} tensors of integers, {} of them differ", integers, unequal.size()));
   for (const std::string& name : unequal) print_note(fmt::format("'{}' differs in type or values", name));
-  Table table({"tensor", "bpw", "mse", "nmse", "sqnr dB", "mae", "mre", "cosine", "max abs"});
+  std::vector<std::string> headings = {"tensor", "bpw", "mse", "nmse", "sqnr dB", "mae", "mre", "cosine", "max abs"};
+  if (total_weighted) headings.emplace_back("weighted nmse");
+  Table table(headings);
   if (!globals.quiet) {
     for (const Pair& p : pairs) {
       table.add(cells(a->tensors()[p.a].name, bits_per_weight(b->tensors()[p.b].stored_bytes, p.distortion.elements()),
-                      p.distortion));
+                      p.distortion, p.weighted));
     }
   }
-  table.add(cells("total", total_bpw, total));
+  table.add(cells("total", total_bpw, total, total_weighted));
   table.print();
 }
 
@@ -165,6 +232,8 @@ void add_compare(CLI::App& app, const Globals& globals) {
   cmd->add_option("A", a->a, "Reference: any input format or archive")->required();
   cmd->add_option("B", a->b, "What is measured: any input format or archive")->required();
   cmd->add_option("--tensor", a->tensor, "GLOB: only tensors whose name matches");
+  cmd->add_option("--activations", a->activations,
+                  "Tensor file of input vectors x (rows): adds the error of W x for the tensors of that width");
   cmd->add_flag("--json", a->json, "One JSON document on stdout");
   cmd->callback([a, &globals] { run(*a, globals); });
 }

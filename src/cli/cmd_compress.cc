@@ -28,6 +28,7 @@ void print_report_json(const Arguments& a, const CompressReport& r) {
                          {"bpw", t.bpw()},
                          {"recipe", t.recipe.empty() ? ordered_json() : ordered_json(t.recipe)},
                          {"nmse", finite_or_null(t.nmse)}};
+    if (t.weighted_error) item["weighted_error"] = finite_or_null(*t.weighted_error);
     if (a.options.dry_run) item["nmse"] = nullptr;
     if (t.bytes == 0 && t.elements != 0) item["bytes"] = item["bpw"] = nullptr;  // unknown until coded
     if (!t.stored_type.empty()) item["stored_type"] = t.stored_type;
@@ -127,6 +128,10 @@ void add_compress(CLI::App& app, const Globals& globals) {
       ->allow_extra_args(false);
   cmd->add_option("--keep", a->options.keep, "GLOB of tensors to keep as they are (repeatable)")
       ->allow_extra_args(false);
+  cmd->add_option("--activations", a->options.activations,
+                  "Tensor file of input vectors (rows): least error of the outputs, for tensors of that width");
+  cmd->add_option("--hessian", a->options.hessian,
+                  "Tensor file with second moments E[x x^T] of the inputs of each tensor, by its name");
   cmd->add_option("--seed", a->options.seed, "Seed of everything random")->capture_default_str();
   cmd->add_flag("--resume", a->options.resume, "Go on from the finished tensors of an interrupted run");
   cmd->add_flag("--force", a->options.force, "Replace an existing output");
@@ -137,7 +142,8 @@ void add_compress(CLI::App& app, const Globals& globals) {
   cmd->footer("Vectors, norms, biases and integers are kept as they are unless --tensor says otherwise.");
   const CLI::Validator not_empty([](const std::string& text) { return text.empty() ? "expected a value" : ""; }, "",
                                  "not_empty");
-  for (const char* name : {"--method", "--recipe", "--size", "--tensor", "--keep", "--output"}) {
+  for (const char* name :
+       {"--method", "--recipe", "--size", "--tensor", "--keep", "--output", "--activations", "--hessian"}) {
     cmd->get_option(name)->check(not_empty);
   }
   cmd->callback([a, &globals] { run(*a, globals); });

@@ -1,4 +1,7 @@
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
+#include <optional>
 
 #include "base/error.h"
 #include "base/glob.h"
@@ -25,6 +28,7 @@ struct Row {
   const TensorRecord* record;  // of an archive; null otherwise
   std::vector<std::pair<std::string, uint64_t>> planes;
   bool coded() const { return record != nullptr && record->coded(); }
+  bool weighted() const { return coded() && record->weighted_error && !record->eigenvalues.empty(); }
   double bpw() const { return bits_per_weight(bytes, info->elements()); }
 };
 
@@ -36,6 +40,44 @@ struct Totals {
   }
   double bpw(uint64_t all_bytes) const { return bits_per_weight(all_bytes, elements); }
 };
+
+// How far a tensor, or all of them together, stands from what no code can beat.
+struct Limit {
+  double bpw = 0, error = 0, limit = 0, gap_db = 0;
+  double gap_bits() const { return bpw - limit; }
+};
+
+// iid Gaussian weights of the measured error.
+Limit plain_limit(const Row& r) {
+  return {r.bpw(), r.record->nmse, gaussian_rate(r.record->nmse), gap_db(r.bpw(), r.record->nmse)};
+}
+
+// White Gaussian weights of the same energy and the measured error of the outputs: reverse water-filling over the
+// eigenvalues of the second moments of the inputs.
+Limit weighted_limit(const Row& r) {
+  const std::vector<double> variances = profile_variances(r.record->eigenvalues);
+  const double error = *r.record->weighted_error;
+  const WaterFilling best = water_filling_for_rate(variances, r.bpw());
+  return {r.bpw(), error, water_filling_for_distortion(variances, error).rate,
+          10 * std::log10(error / best.distortion)};
+}
+
+// Of all coded tensors: bits add up, and so do the limits; errors are averaged as if all weights had the same variance.
+// Tensors without any error have no limit and stay out.
+std::optional<Limit> total_limit(const std::vector<Row>& rows) {
+  Limit total;
+  double elements = 0;
+  for (const Row& r : rows) {
+    if (!r.coded() || !(r.record->nmse > 0) || !std::isfinite(r.record->nmse)) continue;
+    const auto n = static_cast<double>(r.info->elements());
+    total.bpw += n * r.bpw(), total.error += n * r.record->nmse, total.limit += n * gaussian_rate(r.record->nmse);
+    elements += n;
+  }
+  if (elements == 0) return std::nullopt;
+  total.bpw /= elements, total.error /= elements, total.limit /= elements;
+  total.gap_db = 20 * std::log10(2.0) * total.gap_bits();
+  return total;
+}
 
 void run(const std::string& input, bool limits, bool json, const Globals& globals) {
   const std::unique_ptr<TensorFile> file = open_any(input);
@@ -68,11 +110,18 @@ void run(const std::string& input, bool limits, bool json, const Globals& global
       for (const auto& [name, bytes] : r.planes) planes.push_back({{"name", name}, {"bytes", bytes}});
       t["planes"] = planes;
       if (limits && r.coded()) {
-        const double limit = gaussian_rate(r.record->nmse);
-        t["nmse"] = finite_or_null(r.record->nmse);
-        t["limit_bpw"] = finite_or_null(limit);
-        t["gap_bits"] = finite_or_null(r.bpw() - limit);
-        t["gap_db"] = finite_or_null(gap_db(r.bpw(), r.record->nmse));
+        const Limit l = plain_limit(r);
+        t["nmse"] = finite_or_null(l.error);
+        t["limit_bpw"] = finite_or_null(l.limit);
+        t["gap_bits"] = finite_or_null(l.gap_bits());
+        t["gap_db"] = finite_or_null(l.gap_db);
+      }
+      if (limits && r.weighted()) {
+        const Limit l = weighted_limit(r);
+        t["weighted_error"] = finite_or_null(l.error);
+        t["weighted_limit_bpw"] = finite_or_null(l.limit);
+        t["weighted_gap_bits"] = finite_or_null(l.gap_bits());
+        t["weighted_gap_db"] = finite_or_null(l.gap_db);
       }
       tensors.push_back(std::move(t));
     }
@@ -88,25 +137,39 @@ void run(const std::string& input, bool limits, bool json, const Globals& global
       out["seed"] = archive->index().seed;
       out["source_format"] = archive->index().source_format;
     }
+    if (const auto l = total_limit(rows); limits && l) {
+      out["total"] = {{"bpw", l->bpw},
+                      {"nmse", l->error},
+                      {"limit_bpw", l->limit},
+                      {"gap_bits", l->gap_bits()},
+                      {"gap_db", l->gap_db}};
+    }
     out["tensors"] = tensors;
     return print_json(out);
   }
 
   std::vector<std::string> headings = {"tensor", "shape", "type", "bytes", "bpw"};
   if (limits) headings.insert(headings.end(), {"nmse", "limit bpw", "gap bits", "gap dB"});
+  const bool weighted = limits && std::any_of(rows.begin(), rows.end(), [](const Row& r) { return r.weighted(); });
+  if (weighted) headings.insert(headings.end(), {"weighted error", "limit bpw", "gap bits", "gap dB"});
   if (archive != nullptr) headings.emplace_back("recipe");
   Table table(headings);
+  const auto add = [](std::vector<std::string>* line, const Limit& l) {
+    for (const double v : {l.error, l.limit, l.gap_bits(), l.gap_db}) line->push_back(number(v));
+  };
   for (const Row& r : rows) {
     std::string type(dtype_name(r.info->dtype));
     if (archive == nullptr && !r.info->stored_type.empty()) type = r.info->stored_type;
     std::vector<std::string> line = {r.info->name, shape_label(r.info->shape), type, fmt::format("{}", r.bytes),
                                      number(r.bpw())};
     if (limits && r.coded()) {
-      const double limit = gaussian_rate(r.record->nmse);
-      for (const double v : {r.record->nmse, limit, r.bpw() - limit, gap_db(r.bpw(), r.record->nmse)}) {
-        line.push_back(number(v));
-      }
+      add(&line, plain_limit(r));
     } else if (limits) {
+      line.insert(line.end(), 4, "");
+    }
+    if (weighted && r.weighted()) {
+      add(&line, weighted_limit(r));
+    } else if (weighted) {
       line.insert(line.end(), 4, "");
     }
     if (archive != nullptr) line.push_back(r.coded() ? r.record->recipe : "kept");
@@ -114,6 +177,11 @@ void run(const std::string& input, bool limits, bool json, const Globals& global
     if (globals.verbose) {
       for (const auto& [name, bytes] : r.planes) table.add({"  " + name, "", "", fmt::format("{}", bytes), ""});
     }
+  }
+  if (const auto l = total_limit(rows); limits && l) {
+    std::vector<std::string> line = {"coded tensors", "", "", "", number(l->bpw)};
+    add(&line, *l);
+    table.add(line);
   }
   table.print();
   std::printf("\n%s (%s): %zu tensors, %llu elements, %s, %s bits per weight", input.c_str(), file->format().c_str(),
@@ -137,7 +205,7 @@ void add_inspect(CLI::App& app, const Globals& globals) {
       app.add_subcommand("inspect", "List the tensors of any input or archive, with every byte accounted for");
   auto a = std::make_shared<Arguments>();
   cmd->add_option("file", a->input, "Any input format or archive")->required();
-  cmd->add_flag("--limits", a->limits, "Distance of every coded tensor from the Gaussian rate-distortion limit");
+  cmd->add_flag("--limits", a->limits, "Distance of every coded tensor from the rate-distortion limits");
   cmd->add_flag("--json", a->json, "One JSON document on stdout");
   cmd->callback([a, &globals] { run(a->input, a->limits, a->json, globals); });
 }

@@ -20,6 +20,7 @@
 #include "base/interrupt.h"
 #include "base/parallel.h"
 #include "compress/encode.h"
+#include "compress/moments.h"
 #include "compress/part_store.h"
 #include "compress/plan.h"
 #include "compress/rate_control.h"
@@ -103,8 +104,13 @@ class MatrixFile final : public TensorFile {
 
 class CompressJob {
  public:
-  CompressJob(const TensorFile& source, const std::filesystem::path& output, const CompressOptions& options)
-      : source_(source), output_(output), options_(options), meter_(options.progress) {
+  CompressJob(const TensorFile& source, const std::filesystem::path& output, const CompressOptions& options,
+              MatrixView<const double> hessian = {})
+      : source_(source),
+        output_(output),
+        options_(options),
+        moments_(options.activations, options.hessian, hessian),
+        meter_(options.progress) {
     check_options(options);
     if (output.extension() != ".occ") throw_usage("{}: expected an output named *.occ", output.string());
     for (const TensorInfo& t : source.tensors()) {
@@ -113,10 +119,11 @@ class CompressJob {
       }
     }
     plan_ = plan_tensors(source, options);
+    if (moments_.any()) match_moments(moments_, source, plan_, &notes_);
     parts_.resize(plan_.size());
     rates_.emplace(
         source, options, plan_, [this](const auto& plan) { return file_size(plan); },
-        [this](size_t i) { return where(i); });
+        [this](size_t i) { return where(i); }, [this](const PlannedTensor& t) { return context(t); });
     for (const SideFile& f : source.side_files()) add_side_file(f);
   }
 
@@ -154,6 +161,17 @@ class CompressJob {
   const TensorInfo& info(size_t i) const { return source_.tensors()[i]; }
   std::string where(size_t i) const { return fmt::format("{}: tensor '{}'", source_.path(), info(i).name); }
 
+  // For fits of tensor t. The second moments live as long as what is returned with it.
+  std::pair<FitContext, std::shared_ptr<const Moments>> context(const PlannedTensor& t) const {
+    FitContext ctx;
+    ctx.seed = options_.seed;
+    ctx.effort = options_.effort;
+    std::shared_ptr<const Moments> moments = moments_.find(info(t.index).name, t.shape.cols);
+    if (moments) ctx.hessian = moments->h.view();
+    if (moments && t.method) ctx.damping = damping_at(rates_->target_bits());
+    return {ctx, std::move(moments)};
+  }
+
   // Everything that decides the bytes of the parts.
   std::string describe() const {
     std::error_code ec;
@@ -165,6 +183,7 @@ class CompressJob {
       for (const auto& entry : std::filesystem::directory_iterator(source_.path(), ec)) files.push_back(entry.path());
       std::sort(files.begin(), files.end());
     }
+    for (const std::filesystem::path& file : moments_.files()) files.push_back(file);
     for (const std::filesystem::path& file : files) {
       struct stat st = {};
       if (::stat(file.c_str(), &st) != 0) continue;
@@ -177,6 +196,7 @@ class CompressJob {
     for (const PlannedTensor& t : plan_) {
       if (t.sensitivity != 1) out += fmt::format("sensitivity {} {}\n", info(t.index).name, t.sensitivity);
     }
+    if (moments_.any()) out += fmt::format("moments {} {}\n", options_.activations, options_.hessian);
     for (const PlannedTensor& t : plan_) {
       out += fmt::format("{} {}\n", info(t.index).name, t.method ? t.method->print() : t.kept() ? "keep" : t.recipe);
     }
@@ -318,21 +338,21 @@ class CompressJob {
     if (part && part->record.recipe == t.recipe && part->record.name == info(t.index).name) return meter_.add(work);
 
     part.emplace();
-    FitContext ctx;
-    ctx.seed = options_.seed;
-    ctx.effort = options_.effort;
+    auto [ctx, moments] = context(t);
     ctx.fallbacks = &part->notes;
     EncodedMatrix m = encode_matrix(Recipe::parse(t.recipe), TensorRows(source_, t.index), ctx, where(t.index),
                                     [this](uint64_t bytes) { meter_.add(bytes); });
     const uint64_t raw_bytes = info(t.index).elements() * dtype_size(info(t.index).dtype);
     if (m.blob.size() >= raw_bytes)
       return keep(t, fmt::format("coded it would not be smaller ({} bytes)", m.blob.size()));
-    if (!(m.distortion.nmse() < 1)) {  // NaN as well: a transform may overflow near the end of the float range
+    // NaN as well: a transform may overflow near the end of the float range. What no input excites may err as it likes.
+    if (!(std::min(m.distortion.nmse(), m.weighted_error.value_or(1)) < 1) || !std::isfinite(m.distortion.nmse())) {
       return keep(t, "coded its error would be as large as the values themselves");
     }
     TensorRecord& r = part->record;
     r.name = info(t.index).name, r.shape = info(t.index).shape, r.dtype = info(t.index).dtype, r.recipe = t.recipe;
     r.nmse = rounded(m.distortion.nmse());
+    if (m.weighted_error) r.weighted_error = rounded(*m.weighted_error), r.eigenvalues = moments->profile;
     r.decoded_hash = m.decoded_hash;
     r.checksum = tensor_checksum(r, m.blob);
     part->source_hash = m.source_hash;
@@ -399,6 +419,7 @@ class CompressJob {
       r.bytes = t.kept() ? in.elements() * dtype_size(in.dtype) : part ? part->blob_bytes : rates_->predict(k);
       if (part && !t.kept()) {
         r.nmse = part->record.nmse;
+        r.weighted_error = part->record.weighted_error;
         for (const std::string& note : part->notes) {
           r.note += (r.note.empty() ? "" : "; ") + note;
           out.notes.push_back(in.name + ": " + note);
@@ -449,6 +470,7 @@ class CompressJob {
   const TensorFile& source_;
   const std::filesystem::path output_;
   const CompressOptions& options_;
+  const MomentSource moments_;
   Meter meter_;
   std::vector<PlannedTensor> plan_;
   std::vector<std::optional<Part>> parts_;  // by tensor of the source
@@ -470,12 +492,16 @@ CompressReport compress_file(const std::filesystem::path& input, const std::file
 }
 
 CompressReport compress_matrix(MatrixView<const float> matrix, const std::string& name,
-                               const std::filesystem::path& output, const CompressOptions& options) {
+                               const std::filesystem::path& output, const CompressOptions& options,
+                               MatrixView<const double> hessian) {
   const ThreadLimit limit(options.threads);
+  if (hessian.size() != 0 && hessian.rows() != hessian.cols()) {
+    throw_usage("second moments: expected a square matrix, found {} x {}", hessian.rows(), hessian.cols());
+  }
   const MatrixFile source(matrix, name);
   CompressOptions once = options;
   once.resume = false;  // nothing tells whether the values are those of an earlier run
-  return CompressJob(source, output, once).run();
+  return CompressJob(source, output, once, hessian).run();
 }
 
 }  // namespace occ

@@ -94,7 +94,7 @@ EncodedMatrix encode_matrix(const Recipe& recipe, const RowSource& source, const
   const size_t num_chunks = shape.size() == 0 ? 0 : ceil_div(shape.rows, chunk);
   const size_t granule = bound->granule().rows;
   size_t panel = granule == 0 ? std::max<size_t>(1, shape.rows) : std::lcm(granule, chunk);
-  panel *= ceil_div(bound->panel_rows(), panel);
+  panel *= std::max<size_t>(1, ceil_div(bound->panel_rows(), panel));
   std::vector<uint64_t> source_hashes(num_chunks), decoded_hashes(num_chunks);
   std::vector<DistortionAccumulator> distortions(num_chunks);
   std::vector<double> row_errors(shape.rows);

@@ -9,6 +9,7 @@
 #include "compress/coordinates.h"
 #include "compress/encode.h"
 #include "io/json.h"
+#include "metrics/limits.h"
 #include "nlohmann/json.hpp"
 
 namespace occ {
@@ -56,12 +57,13 @@ std::optional<double> seek_from_below(const std::function<double(double)>& f, do
 }  // namespace
 
 RateControl::RateControl(const TensorFile& source, const CompressOptions& options, std::vector<PlannedTensor>& plan,
-                         FileSize file_size, Where where)
+                         FileSize file_size, Where where, Context context)
     : source_(source),
       options_(options),
       plan_(plan),
       file_size_(std::move(file_size)),
       where_(std::move(where)),
+      context_(std::move(context)),
       corrections_(plan.size(), 1.0),
       adjusted_(plan.size(), true),
       seen_(plan.size()) {
@@ -129,13 +131,6 @@ void RateControl::read_sensitivities() {
   }
 }
 
-FitContext RateControl::context() const {
-  FitContext ctx;
-  ctx.seed = options_.seed;
-  ctx.effort = options_.effort;
-  return ctx;
-}
-
 // A share of every tensor, so that large models take a fraction of what coding takes.
 size_t RateControl::sample_elements(const PlannedTensor& t) const {
   return std::clamp(t.shape.size() / 16, kLeastSample, kLargestSample);
@@ -149,7 +144,8 @@ uint64_t RateControl::predict(size_t k) {
     it->second.bytes = static_cast<double>(predict_blob_bytes(recipe, t.shape));
     if (it->second.bytes == 0) {
       const Matrix<float> sample = sample_rows(TensorRows(source_, t.index), sample_elements(t));
-      it->second = estimate_blob(recipe, sample.view(), t.shape.rows, context(), where_(t.index));
+      const auto context = context_(t);
+      it->second = estimate_blob(recipe, sample.view(), t.shape.rows, context.first, where_(t.index));
       estimated_ = true;
     }
   }
@@ -170,7 +166,7 @@ void RateControl::choose_all_coordinates() {
     PlannedTensor& t = plan_[open[i]];
     const CoordinateChoice choice =
         choose_coordinates(*t.method, TensorRows(source_, t.index), step_ / std::sqrt(t.sensitivity),
-                           sample_elements(t) / 2, context(), where_(t.index));
+                           sample_elements(t) / 2, context_(t).first, where_(t.index));
     t.coordinates = choice.prefix;
     t.choice = choice.why;
   });
@@ -270,30 +266,26 @@ void RateControl::plan() {
     }
     return;
   }
-  if (has(false) && !options_.size && !options_.ratio) plan_fixed_bits(plan_, bits);
-  if (has(false) && has(true) && (options_.size || options_.ratio)) {
-    double most = 0, weights = 0;
-    for (const PlannedTensor& t : plan_) weights += static_cast<double>(source_.tensors()[t.index].elements());
-    set_ceiling();
-    most = std::floor(8 * static_cast<double>(*ceiling_) / weights);
-    plan_fixed_bits(plan_, std::clamp(most, 1.0, 8.0));
-  }
-  set_ceiling();
+  double weights = 0;
+  for (const PlannedTensor& t : plan_) weights += static_cast<double>(source_.tensors()[t.index].elements());
+  const bool whole_file = options_.size || options_.ratio;
+  target_bits_ = bits;
+  if (has(false) && !whole_file) plan_fixed_bits(plan_, bits);
+  if (has(true) || whole_file) set_ceiling();
+  if (ceiling_) target_bits_ = std::clamp(8 * static_cast<double>(*ceiling_) / std::max(weights, 1.0), 0.1, 16.0);
+  if (has(false) && has(true) && whole_file) plan_fixed_bits(plan_, std::clamp(std::floor(target_bits_), 1.0, 8.0));
   target_ = ceiling_.value_or(0);
   if (!has(true)) {
     if (ceiling_) plan_to_size(plan_, target_, file_size_);
     return;
   }
   if (options_.nmse) {
-    nmse_target_ = *options_.nmse;
-    step_ = std::sqrt(nmse_target_ / 0.281);
+    target_bits_ = gaussian_rate(*options_.nmse);
+    step_ = trellis_step(target_bits_);
     choose_all_coordinates();
-    return seek_nmse(nmse_target_);
+    return seek_nmse(*options_.nmse);
   }
-  double weights = 0;
-  for (const PlannedTensor& t : plan_) weights += static_cast<double>(source_.tensors()[t.index].elements());
-  const double target_bits = 8 * static_cast<double>(*ceiling_) / std::max(weights, 1.0);
-  step_ = trellis_step(std::clamp(target_bits, 0.1, 16.0));
+  step_ = trellis_step(target_bits_);
   choose_all_coordinates();
   target_ = static_cast<uint64_t>(static_cast<double>(target_) * (1 - 0.4 * (1 - kGood)));
   try {

@@ -10,7 +10,7 @@
 #pragma once
 
 #include <functional>
-#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -30,8 +30,10 @@ struct CodedSize {
 class RateControl {
  public:
   using Where = std::function<std::string(size_t tensor)>;  // for messages
+  // For fits of a tensor; what it points to lives as long as the second member.
+  using Context = std::function<std::pair<FitContext, std::shared_ptr<const void>>(const PlannedTensor&)>;
   RateControl(const TensorFile& source, const CompressOptions& options, std::vector<PlannedTensor>& plan,
-              FileSize file_size, Where where);
+              FileSize file_size, Where where, Context context);
 
   // Fills in the recipes for the first or the next attempt. Usage error if the rate is out of reach.
   void plan();
@@ -41,6 +43,8 @@ class RateControl {
   void learn(size_t k, uint64_t bytes);
   // After an attempt: the whole file, and its nmse over all tensors. False: plan() and code again.
   bool accept(uint64_t file_bytes, double nmse);
+  // Bits per weight aimed at, roughly; known from the first plan() on.
+  double target_bits() const { return target_bits_; }
   // Sizes come from samples, not from shapes.
   bool estimated() const { return estimated_; }
   const std::vector<std::string>& notes() const { return notes_; }
@@ -56,7 +60,6 @@ class RateControl {
   void seek_bytes(uint64_t target, bool all);
   void seek_nmse(double target);
   void choose_adjusted(double difference);
-  FitContext context() const;
   size_t sample_elements(const PlannedTensor& t) const;
 
   const TensorFile& source_;
@@ -64,10 +67,11 @@ class RateControl {
   std::vector<PlannedTensor>& plan_;
   const FileSize file_size_;
   const Where where_;
+  const Context context_;
   std::vector<std::string> notes_;
   std::optional<uint64_t> ceiling_;  // of the file
   uint64_t target_ = 0;              // below the ceiling
-  double nmse_target_ = 0;
+  double target_bits_ = 4;
   double step_ = 0;  // c
   int attempt_ = 0;
   bool estimated_ = false;

@@ -55,6 +55,7 @@ ArchiveIndex sample_index() {
   index.tensors.push_back({"kept", {}, DType::kI64, "", 3, 0, 0});
   index.tensors.push_back({"b", {0, 4}, DType::kF32, "uniform > rans", ~uint64_t{0}, 5, 1e-300});
   index.tensors.push_back({"c", {1}, DType::kF32, "uniform > bitpack", 6, 7, std::numeric_limits<double>::infinity()});
+  index.tensors.push_back({"d", {2}, DType::kF32, "uniform > bitpack", 8, 9, 0.5, 0.25, {0, 192, 255}});
   index.files.push_back({"config.json", 12, 34});
   return index;
 }
@@ -81,6 +82,12 @@ TEST(Index, RefusesWhatDoesNotFit) {
       {"0123456789abcdef", "0123456789abcdeg"},
       {"\"tensors\"", "\"tensor\""},
       {"{\"version\"", "[\"version\""},
+      {"\"weighted_error\":0.25", "\"weighted_error\":null"},
+      {"\"00c0ff\"", "\"00c0f\""},
+      {"\"00c0ff\"", "\"00c0fg\""},
+      {"\"00c0ff\"", "7"},
+      {"\"00c0ff\"", "\"000102030405060708090a0b0c0d0e0f000102030405060708090a0b0c0d0e0f00\""},
+      {"\"eigenvalues\"", "\"eigenvalue\""},
   };
   for (const auto& [from, to] : edits) {
     std::string bad = good;

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "io/json.h"
+#include "metrics/limits.h"
 
 namespace occ {
 namespace {
@@ -28,6 +29,20 @@ uint64_t parse_hash(const json& value, const std::string& what) {
     throw_input("{}: expected a hash of 16 hexadecimal digits, found {}", what, value.dump());
   }
   return hash;
+}
+
+// At most 32 bytes in hexadecimal.
+std::vector<uint8_t> parse_profile(const json& value, const std::string& what) {
+  const auto& text = value.get_ref<const std::string&>();
+  std::vector<uint8_t> out(text.size() / 2);
+  bool good = text.size() % 2 == 0 && out.size() <= kProfileSize;
+  for (size_t i = 0; i < out.size() && good; ++i) {
+    const char* begin = text.data() + 2 * i;
+    const auto [end, ec] = std::from_chars(begin, begin + 2, out[i], 16);
+    good = ec == std::errc() && end == begin + 2;
+  }
+  if (!good) throw_input("{}: expected up to {} bytes in hexadecimal, found {}", what, kProfileSize, value.dump());
+  return out;
 }
 
 // The member `key` of an object, checked by `is`.
@@ -61,6 +76,10 @@ ordered_json to_json(const TensorRecord& r, const ordered_json& recipe) {
   if (r.coded()) {
     t["recipe"] = recipe;
     t["nmse"] = std::isfinite(r.nmse) ? ordered_json(r.nmse) : ordered_json();  // null: infinite
+    if (r.weighted_error && std::isfinite(*r.weighted_error)) {
+      t["weighted_error"] = *r.weighted_error;
+      t["eigenvalues"] = fmt::format("{:02x}", fmt::join(r.eigenvalues, ""));
+    }
     t["decoded"] = hash_hex(r.decoded_hash);
   }
   t["xxh64"] = hash_hex(r.checksum);
@@ -93,6 +112,12 @@ TensorRecord record_from(const json& t, const std::string& what) {
     const auto number_or_null = [](const json& v) { return v.is_number() || v.is_null(); };
     const json& nmse = member(t, "nmse", number_or_null, "a number", where);
     r.nmse = nmse.is_null() ? std::numeric_limits<double>::infinity() : nmse.get<double>();
+    if (t.contains("weighted_error")) {
+      r.weighted_error = member(
+                             t, "weighted_error", [](const json& v) { return v.is_number(); }, "a number", where)
+                             .get<double>();
+      r.eigenvalues = parse_profile(text_member(t, "eigenvalues", where), where);
+    }
   }
   return r;
 }

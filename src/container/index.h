@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,10 @@ struct TensorRecord {
   uint64_t checksum = 0;        // tensor_checksum()
   uint64_t decoded_hash = 0;    // hash_of_rows() over the decoded f32 values; coded tensors only
   double nmse = 0;              // measured by the encoder; coded tensors only
+  // Only where second moments H of the inputs were used: tr(E H E^T) / (|W|^2 tr(H) / cols) and the profile of the
+  // eigenvalues of H (metrics/limits.h).
+  std::optional<double> weighted_error = std::nullopt;
+  std::vector<uint8_t> eigenvalues = {};
 
   bool coded() const { return !recipe.empty(); }
   bool operator==(const TensorRecord&) const = default;

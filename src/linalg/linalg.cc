@@ -121,14 +121,21 @@ void solve_lower(Op op, MatrixView<const double> l, MatrixView<double> b) {
               l.data(), leading(l), b.data(), leading(b));
 }
 
-void eigh(MatrixView<double> a, std::span<double> values) {
+namespace {
+
+void symmetric_eigen(char job, MatrixView<double> a, std::span<double> values) {
   OCC_CHECK(a.rows() == a.cols() && values.size() == a.rows());
   if (a.size() == 0) return;
   single_threaded();
   const lapack_int info =
-      LAPACKE_dsyevd(LAPACK_COL_MAJOR, 'V', 'U', to_int(a.rows()), a.data(), leading(a), values.data());
+      LAPACKE_dsyevd(LAPACK_COL_MAJOR, job, 'U', to_int(a.rows()), a.data(), leading(a), values.data());
   OCC_CHECK(info == 0);
 }
+
+}  // namespace
+
+void eigh(MatrixView<double> a, std::span<double> values) { symmetric_eigen('V', a, values); }
+void eigenvalues(MatrixView<double> a, std::span<double> values) { symmetric_eigen('N', a, values); }
 
 Svd svd(MatrixView<const double> a) {
   const size_t m = a.rows(), n = a.cols(), k = std::min(m, n);

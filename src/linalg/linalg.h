@@ -34,6 +34,9 @@ void solve_lower(Op op, MatrixView<const double> l, MatrixView<double> b);
 // Symmetric a [n, n] (lower triangle read) = sum_i values[i] v_i v_i^T, values rising; v_i becomes row i of a.
 void eigh(MatrixView<double> a, std::span<double> values);
 
+// The values alone; a is destroyed.
+void eigenvalues(MatrixView<double> a, std::span<double> values);
+
 // a [m, n] = u diag(s) vt with k = min(m, n): u [m, k], s falling, vt [k, n].
 struct Svd {
   Matrix<double> u, vt;

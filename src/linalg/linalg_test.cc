@@ -179,6 +179,10 @@ TEST(Linalg, EigenvectorsAreRows) {
       for (size_t c = 0; c < n; ++c) scaled(r, c) *= values[r];
     }
     ASSERT_LT(max_difference<double>(slow_product<double>(vt.view(), scaled.view()).view(), a.view()), 1e-10);
+    auto destroyed = a.clone();
+    std::vector<double> alone(n);
+    eigenvalues(destroyed.view(), alone);
+    for (size_t i = 0; i < n; ++i) ASSERT_NEAR(alone[i], values[i], 1e-12 * values.back());
   }
 }
 

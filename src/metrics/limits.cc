@@ -48,4 +48,34 @@ WaterFilling water_filling_for_distortion(std::span<const double> variances, dou
   return search(variances, [&](const WaterFilling& w) { return w.distortion < distortion; });
 }
 
+std::vector<uint8_t> eigenvalue_profile(std::span<const double> eigenvalues) {
+  std::vector<double> logs(eigenvalues.begin(), eigenvalues.end());
+  std::sort(logs.begin(), logs.end());
+  double mean = 0;
+  for (const double l : logs) mean += l / static_cast<double>(logs.size());
+  if (!(mean > 0)) return {};
+  for (double& l : logs) l = std::log2(std::max(l / mean, 0x1p-48));
+  std::vector<uint8_t> profile(std::min(kProfileSize, logs.size()));
+  const double width = static_cast<double>(logs.size()) / static_cast<double>(profile.size());
+  double rest = 0;
+  for (size_t b = 0; b < profile.size(); ++b) {
+    const double begin = width * static_cast<double>(b), end = width * static_cast<double>(b + 1);
+    double sum = 0;
+    for (auto i = static_cast<size_t>(begin); i < logs.size() && static_cast<double>(i) < end; ++i) {
+      const double from = std::max(begin, static_cast<double>(i)), to = std::min(end, static_cast<double>(i + 1));
+      sum += logs[i] * std::max(0.0, to - from);
+    }
+    const double wanted = 4 * sum / width + 192 + rest;
+    profile[b] = static_cast<uint8_t>(std::lround(std::clamp(wanted, 0.0, 255.0)));
+    rest = wanted - profile[b];
+  }
+  return profile;
+}
+
+std::vector<double> profile_variances(std::span<const uint8_t> profile) {
+  std::vector<double> out;
+  for (const uint8_t b : profile) out.push_back(std::exp2((b - 192) / 4.0));
+  return out;
+}
+
 }  // namespace occ

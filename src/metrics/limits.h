@@ -5,7 +5,9 @@
 // A gap is what a coder loses against the limit: 6.02 dB = 1 bit.
 #pragma once
 
+#include <cstdint>
 #include <span>
+#include <vector>
 
 namespace occ {
 
@@ -25,5 +27,14 @@ struct WaterFilling {
 WaterFilling water_filling_at(std::span<const double> variances, double theta);
 WaterFilling water_filling_for_rate(std::span<const double> variances, double rate);
 WaterFilling water_filling_for_distortion(std::span<const double> variances, double distortion);
+
+// A spectrum in at most 32 bytes: the mean of log2(l_i / mean l) over every 1/32 of the eigenvalues in rising order
+// (over each of them where there are fewer), in quarter octaves plus 192, rounded so that the errors do not add up.
+// Values below 2^-48 of the mean count as that. Empty if the mean is not positive. Limits from it are within 0.005 bit
+// of those of the eigenvalues themselves.
+inline constexpr size_t kProfileSize = 32;
+std::vector<uint8_t> eigenvalue_profile(std::span<const double> eigenvalues);
+// Variances in units of the mean eigenvalue.
+std::vector<double> profile_variances(std::span<const uint8_t> profile);
 
 }  // namespace occ

@@ -74,5 +74,39 @@ TEST(Limits, WaterFillingOfZerosCostsNothing) {
   EXPECT_NEAR(water_filling_for_rate(some, 0.5).distortion, 0.25 / 16, 1e-12);
 }
 
+TEST(Limits, ProfileKeepsTheLimitsOfTheEigenvalues) {
+  for (const uint64_t seed : {1, 2, 3}) {
+    Rng rng(seed);
+    std::vector<double> v(512);
+    double mean = 0;
+    for (double& x : v) x = std::exp(1.5 * rng.normal()), mean += x / 512;
+    const std::vector<uint8_t> profile = eigenvalue_profile(v);
+    ASSERT_EQ(profile.size(), kProfileSize);
+    const std::vector<double> variances = profile_variances(profile);
+    for (const double rate : {1.0, 2.0, 3.0, 4.0}) {
+      const double distortion = water_filling_for_rate(v, rate).distortion / mean;
+      EXPECT_NEAR(water_filling_for_distortion(variances, distortion).rate, rate, 0.005) << seed;
+    }
+  }
+}
+
+TEST(Limits, ProfileOfOddCounts) {
+  // Fewer than 32 are kept one by one; counts that 32 does not divide share eigenvalues between two parts.
+  const std::vector<double> few = {4, 0, 1, 1};
+  const std::vector<uint8_t> profile = eigenvalue_profile(few);
+  ASSERT_EQ(profile.size(), 4u);
+  EXPECT_EQ(profile[0], 0);  // 2^-48 of the mean
+  EXPECT_NEAR(profile_variances(profile)[3], 4 / 1.5, 0.4);
+  EXPECT_TRUE(eigenvalue_profile(std::vector<double>(7)).empty());
+  EXPECT_TRUE(eigenvalue_profile({}).empty());
+  std::vector<double> v(75);
+  double log_mean = 0, mean = 0;
+  Rng rng(4);
+  for (double& x : v) x = std::exp(rng.normal()), mean += x / 75, log_mean += std::log2(x) / 75;
+  double told = 0;
+  for (const double x : profile_variances(eigenvalue_profile(v))) told += std::log2(x) / 32;
+  EXPECT_NEAR(told, log_mean - std::log2(mean), 0.005);
+}
+
 }  // namespace
 }  // namespace occ

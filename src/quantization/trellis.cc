@@ -270,6 +270,18 @@ class TrellisQuantizer final : public Quantizer {
     for (size_t c = 0; c < codes_.size(); ++c) factors_[c] = factor_of(base_, codes_[c]);
   }
 
+  // The L_ii of a column with the base as its factor: that of an H without correlations and of the same trace, so that
+  // a step stands for a weighted error, whatever H is.
+  static double feedback_reference(const FitContext& ctx) {
+    double sum = 0;
+    const size_t n = ctx.feedback_scales.size();
+    for (size_t i = 0; i < n; ++i) {
+      const double l = ctx.feedback_scales[i];
+      sum += ctx.hessian.size() != 0 ? ctx.hessian(i, i) : l * l;
+    }
+    return std::sqrt(sum / static_cast<double>(n));
+  }
+
   // Sums of squares of the rows.
   std::vector<double> fit_factors(double step, MatrixView<const float> x, const FitContext& ctx) {
     std::vector<double> squares(x.rows());
@@ -288,10 +300,9 @@ class TrellisQuantizer final : public Quantizer {
     base_ = static_cast<float>(std::min(step * rms, double{kLargestFactor} / 512));
     if (!ctx.feedback_scales.empty() && base_ > 0) {
       OCC_CHECK(ctx.feedback_scales.size() == x.cols());
-      double mean_log = 0;
-      for (const double l : ctx.feedback_scales) mean_log += std::log2(l) / static_cast<double>(x.cols());
+      const double reference = std::log2(feedback_reference(ctx));
       for (const double l : ctx.feedback_scales) {
-        const double code = kUnitCode + kCodesPerOctave * (mean_log - std::log2(l));
+        const double code = kUnitCode + kCodesPerOctave * (reference - std::log2(l));
         codes_.push_back(static_cast<uint8_t>(std::clamp(std::lrint(code), 0L, 255L)));
       }
     }
