@@ -168,7 +168,7 @@ class CompressJob {
     ctx.effort = options_.effort;
     std::shared_ptr<const Moments> moments = moments_.find(info(t.index).name, t.shape.cols);
     if (moments) ctx.hessian = moments->h.view();
-    if (moments && t.method) ctx.damping = damping_at(rates_->target_bits());
+    if (moments && t.method) ctx.damping = damping_at(rates_->target_bits(), moments->profile);
     return {ctx, std::move(moments)};
   }
 

@@ -223,6 +223,9 @@ void match_moments(const MomentSource& moments, const TensorFile& source, const 
   }
 }
 
-double damping_at(double bits) { return std::clamp(std::exp2(-2 * bits), 1e-6, 1.0); }
+double damping_at(double bits, std::span<const uint8_t> profile) {
+  const std::vector<double> variances = profile_variances(profile);
+  return std::clamp(water_filling_for_rate(variances, bits).distortion, 1e-6, 1.0);
+}
 
 }  // namespace occ

@@ -59,8 +59,9 @@ class MomentSource {
 void match_moments(const MomentSource& moments, const TensorFile& source, const std::vector<PlannedTensor>& plan,
                    std::vector<std::string>* notes);
 
-// In units of the mean of H: what a code at this rate loses of a weight, so that feedback does not take pains over
-// directions that drown in the errors of others.
-double damping_at(double bits);
+// In units of the mean of H: the least weighted error at this rate, so that feedback does not take pains over
+// directions that drown in the errors of others. Measured on log-eigenvalues N(0, 1.5^2) at 1, 2, 3 bits: best near 0.8
+// of it, and flat around it.
+double damping_at(double bits, std::span<const uint8_t> profile);
 
 }  // namespace occ
