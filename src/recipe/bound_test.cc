@@ -96,12 +96,16 @@ TEST_P(BoundRecipeTest, TruncatedPlanesAreRefused) {
 
 INSTANTIATE_TEST_SUITE_P(
     Recipes, BoundRecipeTest,
-    testing::Values("uniform > bitpack", "uniform(bits=8, group=32, clip=absmax, zero=asymmetric) > rans",
-                    "lloyd(bits=3) > rans", "signs(seed=7) > hadamard > uniform(bits=3) > rans",
-                    "rowscale > dct(block=64) > lloyd(codebook=fitted) > bitpack",
-                    "hadamard(axis=out) > uniform > bitpack", "pca(block=16) > uniform > rans",
-                    "uniform(bits=2) > bitpack + uniform(bits=2) > rans",
-                    "split(rows=3) > { head: uniform(bits=3) > bitpack ; tail: dst > uniform(bits=2) > rans }"));
+    testing::Values(
+        "uniform > bitpack", "uniform(bits=8, group=32, clip=absmax, zero=asymmetric) > rans", "lloyd(bits=3) > rans",
+        "signs(seed=7) > hadamard > uniform(bits=3) > rans",
+        "rowscale > dct(block=64) > lloyd(codebook=fitted) > bitpack", "hadamard(axis=out) > uniform > bitpack",
+        "pca(block=16) > uniform > rans", "uniform(bits=2) > bitpack + uniform(bits=2) > rans",
+        "lowrank(rank=3) > { left: uniform(bits=8, per=column) > rans ; right: uniform(bits=8) > bitpack } + "
+        "trellis > rans",
+        "signs > lowrank(rank=2) > { left: trellis(step=0.1) > rans ; right: rowscale > lloyd > rans } + "
+        "uniform(bits=3) > rans + lowrank(rank=1) > { left: uniform > rans ; right: uniform > rans }",
+        "split(rows=3) > { head: uniform(bits=3) > bitpack ; tail: dst > uniform(bits=2) > rans }"));
 
 TEST(BoundRecipe, ResidualTermsLowerTheError) {
   const Matrix<float> x = gaussian(64, 256, 3);
@@ -109,6 +113,33 @@ TEST(BoundRecipe, ResidualTermsLowerTheError) {
   const double two =
       nmse(x, encode(Recipe::parse("uniform(bits=2) > bitpack + uniform(bits=2) > bitpack"), x).reconstruction);
   EXPECT_LT(two, one / 4);
+}
+
+size_t bytes_of(const Coded& coded) {
+  size_t bytes = 0;
+  for (const CodedPlane& p : coded.planes) bytes += p.bytes.size();
+  return bytes;
+}
+
+// Eight directions in noise: what they cost to code apart is less than what they cost within the values.
+TEST(BoundRecipe, ALowRankTermPaysWhereThereIsOne) {
+  Matrix<float> x = gaussian(1024, 512, 5);
+  const Matrix<float> a = gaussian(1024, 8, 6), b = gaussian(8, 512, 7);
+  for (size_t r = 0; r < x.rows(); ++r) {
+    for (size_t c = 0; c < x.cols(); ++c) {
+      for (size_t k = 0; k < 8; ++k) x(r, c) += a(r, k) * b(k, c);
+    }
+  }
+  const auto lowrank = [](const std::string& rest) {
+    return "lowrank(rank=8) > { left: uniform(bits=8, per=column) > rans ; right: uniform(bits=8) > rans } + " + rest;
+  };
+  const Coded two = encode(Recipe::parse(lowrank("trellis(step=0.7) > rans")), x);
+  const Coded one = encode(Recipe::parse("trellis(step=0.5) > rans"), x);
+  EXPECT_LT(bytes_of(two), bytes_of(one));
+  EXPECT_LT(nmse(x, two.reconstruction), 0.5 * nmse(x, one.reconstruction));
+  const auto names = plane_names(Recipe::parse(lowrank("trellis > rans")));
+  EXPECT_EQ(names[1], "term0/left/uniform");
+  EXPECT_EQ(names[6], "term0/right/codes");
 }
 
 }  // namespace

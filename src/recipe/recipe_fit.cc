@@ -93,6 +93,8 @@ std::unique_ptr<BoundRecipe> fit_recipe(const Recipe& recipe, const RowSource& s
   for (const Chain& chain : recipe.terms) {
     Matrix<float> x = residual.clone();
     terms.push_back(fit_chain(chain, 0, x, ctx));
+    if (&chain == &recipe.terms.back()) break;  // nothing is fitted to what it leaves over
+    x = Matrix<float>();
     BoundRecipe& term = *terms.back();
     for_row_panels(residual.shape(), term.granule().rows, [&](const Rect& at) {
       Matrix<float> decoded = Matrix<float>::uninitialized(at.rows, at.cols);
