@@ -132,10 +132,15 @@ class Model:
     contexts: int = 1
     ids: np.ndarray = None  # per line, or None: all 0
     num_ids: int = 1
+    cross_ids: np.ndarray = None  # per position along the lines, or None: all 0
+    num_cross: int = 1
     slot_id: np.ndarray = None  # [cells * 4096]
     slot_frequency: np.ndarray = None
     slot_bias: np.ndarray = None  # slot - first slot of the id
     escaped: list = None  # [cells]: tokens without a frequency, ascending
+
+    def num_tables(self):
+        return self.num_ids + self.num_cross - 1
 
 
 def read_frequencies(bits, window):
@@ -162,7 +167,8 @@ def load_rans(plane, side):
     if plane.alphabet == 1:
         return model, 0
     require(len(side) >= 1, "no side information")
-    model.shift = side[0]
+    cross = side[0] >= 0x80
+    model.shift = side[0] & 0x7F
     require(model.shift <= 8, "bad shift")
     tokens = (plane.alphabet + (1 << model.shift) - 1) >> model.shift
     model.offset, at = get_varint(side, 1)
@@ -179,10 +185,22 @@ def load_rans(plane, side):
         model.ids = unpack(side[at : at + size], width, plane.num_lines()).astype(np.int64)
         at += size
     require(model.ids is None or len(model.ids) == 0 or model.ids.max() < model.num_ids, "table id out of range")
+    if cross:
+        require(plane.table_ids is None, "cross ids beside ids of the plane")
+        model.num_cross, at = get_varint(side, at)
+        require(2 <= model.num_cross <= 256, "bad number of cross ids")
+        width = symbol_width(model.num_cross)
+        length = plane.cols if plane.lines == "rows" else plane.rows
+        size = packed_bytes(length, width)
+        require(at + size <= len(side), "side information too short")
+        model.cross_ids = unpack(side[at : at + size], width, length).astype(np.int64)
+        at += size
+        require(length == 0 or model.cross_ids.max() < model.num_cross, "cross id out of range")
+    require(model.num_tables() * model.contexts <= 4096, "too many tables")
 
     bits = Bits(side[at:])
     frequencies = []
-    for cell in range(model.num_ids * model.contexts):
+    for cell in range(model.num_tables() * model.contexts):
         if bits.get(1):
             require(cell > 0, "a first table that repeats")
             frequencies.append(frequencies[-1])
@@ -279,11 +297,17 @@ def decode_walk(model, tile, row, shape):
     rows, cols = shape
     plane = model.plane
     machine = plane.machine
-    by_row = plane.lines == "rows" and machine is None
-    first_line = row if plane.lines == "rows" else 0
-    count = rows if by_row else cols
-    ids_of_lines = np.zeros(count, np.int64) if model.ids is None else model.ids[first_line : first_line + count]
-    cells = ids_of_lines * model.contexts
+    # Ids of the tile's rows and columns as they are in the plane, then of those of the walk.
+    ids = np.zeros(plane.num_lines(), np.int64) if model.ids is None else model.ids
+    cross = model.cross_ids
+    if cross is None:
+        cross = np.zeros(plane.cols if plane.lines == "rows" else plane.rows, np.int64)
+    of_rows, of_cols = (ids, cross) if plane.lines == "rows" else (cross, ids)
+    if machine is not None and plane.lines == "rows":
+        row_ids, col_ids = of_cols, of_rows[row : row + cols]
+    else:
+        row_ids, col_ids = of_rows[row : row + rows], of_cols
+    cells = col_ids * model.contexts
     low = tile.low.reshape(rows, cols)
     states = np.zeros(cols, np.int64)
     out = np.empty((rows, cols), np.int64)
@@ -292,21 +316,21 @@ def decode_walk(model, tile, row, shape):
     for r in range(rows):
         for c in range(0, cols, LANES):
             part = slice(c, min(c + LANES, cols))
-            cell = cells[r] if by_row else cells[part]
+            cell = row_ids[r] * model.contexts + cells[part]
             if machine is not None:
                 cell = cell + machine.context[states[part]]
             y = tile.x[: part.stop - c]
             slot = (y & (ONE - 1)) + cell * ONE
-            ids = model.slot_id[slot]
+            found = model.slot_id[slot]
             y = model.slot_frequency[slot] * (y >> 12) + model.slot_bias[slot]
             needs = np.nonzero(y < 1 << 16)[0]
             require(at + len(needs) <= len(tile.words), "words missing")
             y[needs] = (y[needs] << 16) | words[at : at + len(needs)]
             at += len(needs)
             tile.x[: part.stop - c] = y
-            tokens = ids + model.offset
-            for i in np.nonzero(ids == ESCAPE)[0]:
-                tokens[i] = read_escape(tile.escapes, model.escaped[cell if by_row else cell[i]])
+            tokens = found + model.offset
+            for i in np.nonzero(found == ESCAPE)[0]:
+                tokens[i] = read_escape(tile.escapes, model.escaped[cell[i]])
             symbols = (tokens << model.shift) | low[r, part]
             out[r, part] = symbols
             if machine is not None:
@@ -354,7 +378,7 @@ def decode_rans_tiles(model, tiles):
             width = symbol_width(plane.alphabet)
             require(len(data) == 1 + packed_bytes(count, width), "wrong size of a packed tile")
             out[i] = unpack(data[1:], width, count)
-        elif model.num_ids == 1 and plane.machine is None:
+        elif model.num_tables() == 1 and plane.machine is None:
             flat.setdefault(count, []).append((i, RansTile(model, count, data)))
         else:
             tile = RansTile(model, count, data)

@@ -18,13 +18,18 @@ namespace occ {
 using ProgressFn = std::function<void(const char* phase, uint64_t done, uint64_t total)>;
 
 struct CompressOptions {
-  std::string method = "rtn";  // name(params), see `occ methods`; ignored when `recipe` is given
-  std::string recipe;          // explicit pipeline; fixes the rate
+  std::string method = "auto";  // name(params), see `occ methods`; ignored when `recipe` is given
+  std::string recipe;           // explicit pipeline; fixes the rate
+  int effort = 3;               // 1 (quick) to 9 (smallest): states of the trellis, passes of fits
 
   // At most one of these; none: 4 bits.
-  std::optional<double> bits;    // bits per weight; for methods of fixed code width the width of a code
+  std::optional<double> bits;    // most bits per weight, every byte counted; the width of a code for rtn and lloyd
   std::optional<double> ratio;   // input bits over file bits, every byte counted
   std::optional<uint64_t> size;  // bytes of the file at most
+  std::optional<double> nmse;    // the smallest file with at most this error; methods of continuous rate only
+
+  // JSON {tensor name: number > 0}: loss per weight and unit of nmse, relative to the other tensors; 1 where missing.
+  std::filesystem::path sensitivity;
 
   // {glob, recipe | method | "keep"} for tensors whose name matches; the last match wins.
   std::vector<std::pair<std::string, std::string>> tensors;
@@ -47,6 +52,7 @@ struct TensorReport {
   std::string stored_type;  // type in the source where values were converted first, e.g. "Q4_K"
   std::string recipe;       // empty: kept as it is
   std::string note;         // why it was kept, or a fallback
+  std::string choice;       // coordinate system that `auto` picked, with what the others would have cost
   uint64_t elements = 0;
   uint64_t bytes = 0;  // all bytes of its blob or data; in a dry run an estimate (0: unknown until coded)
   double nmse = 0;

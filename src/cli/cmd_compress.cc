@@ -31,6 +31,7 @@ void print_report_json(const Arguments& a, const CompressReport& r) {
     if (a.options.dry_run) item["nmse"] = nullptr;
     if (t.bytes == 0 && t.elements != 0) item["bytes"] = item["bpw"] = nullptr;  // unknown until coded
     if (!t.stored_type.empty()) item["stored_type"] = t.stored_type;
+    if (!t.choice.empty()) item["choice"] = t.choice;
     if (!t.note.empty()) item["note"] = t.note;
     tensors.push_back(std::move(item));
   }
@@ -60,6 +61,7 @@ void print_report(const Arguments& a, const CompressReport& r, bool verbose) {
       table.add({t.name, shape_label(t.shape), unknown ? "-" : fmt::format("{}", t.bytes),
                  unknown ? "-" : number(t.bpw()), kept || a.options.dry_run ? "" : number(t.nmse),
                  kept ? "kept: " + t.note : t.recipe});
+      if (verbose && !t.choice.empty()) table.add({"  " + t.choice});
     }
     table.print();
     std::puts("");
@@ -110,10 +112,17 @@ void add_compress(CLI::App& app, const Globals& globals) {
   auto* method =
       cmd->add_option("--method", a->options.method, "Method, name(params), see 'occ methods'")->capture_default_str();
   cmd->add_option("--recipe", a->options.recipe, "Explicit pipeline of stages, see 'occ methods'")->excludes(method);
-  cmd->add_option("--bits", a->options.bits, "Bits per weight (default 4); for rtn and lloyd the width of a code");
+  cmd->add_option(
+      "--bits", a->options.bits,
+      "Most bits per weight of the file, every byte counted (default 4); for rtn and lloyd the width of a code");
   cmd->add_option("--ratio", a->options.ratio,
                   "Input bytes over file bytes, every byte counted: a ceiling on the file");
   cmd->add_option("--size", a->size, "Most bytes of the file, e.g. 45MB or 1.5GiB");
+  cmd->add_option("--nmse", a->options.nmse, "Smallest file with at most this normalised squared error");
+  cmd->add_option("--sensitivity", a->options.sensitivity,
+                  "JSON {tensor: loss per weight and unit of nmse}; the rate goes where it counts");
+  cmd->add_option("--effort", a->options.effort, "1 (quick) to 9 (smallest): 4, 8, 8, 16, 32, 64, 128, 256, 256 states")
+      ->capture_default_str();
   cmd->add_option("--tensor", a->tensors, "GLOB=SPEC: recipe, method or 'keep' for the tensors that match (repeatable)")
       ->allow_extra_args(false);
   cmd->add_option("--keep", a->options.keep, "GLOB of tensors to keep as they are (repeatable)")

@@ -42,6 +42,11 @@ bool needs_blas(const Recipe& recipe) {
   return false;
 }
 
+Recipe recipe_at_4_bits(const MethodEntry& m) {
+  const Params params(m.params);
+  return m.continuous() ? m.recipe_at(params, trellis_step(4), kDefaultEffort) : m.recipe(params, 4);
+}
+
 std::string range_text(const ParamSpec& p) {
   return p.type == ParamSpec::Type::kChoice ? std::string(p.choices) : fmt::format("{} .. {}", p.min, p.max);
 }
@@ -65,7 +70,7 @@ void run(bool json) {
   if (json) {
     ordered_json methods = ordered_json::array(), list = ordered_json::array();
     for (const MethodEntry& m : method_registry()) {
-      const Recipe recipe = m.recipe(Params(m.params), 4);
+      const Recipe recipe = recipe_at_4_bits(m);
       methods.push_back({{"name", m.name},
                          {"summary", m.summary},
                          {"paper", m.paper},
@@ -84,7 +89,7 @@ void run(bool json) {
   }
   std::puts("Methods (--method NAME or NAME(key=value, ...)):");
   for (const MethodEntry& m : method_registry()) {
-    const Recipe recipe = m.recipe(Params(m.params), 4);
+    const Recipe recipe = recipe_at_4_bits(m);
     std::puts(fmt::format("\n  {:<10} {}\n             {}", m.name, m.summary, m.paper).c_str());
     std::puts(fmt::format("             at 4 bits: {}", recipe.print()).c_str());
     if (needs_blas(recipe)) std::puts("             its encoder needs BLAS: bytes may differ between CPU types");

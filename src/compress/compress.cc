@@ -22,6 +22,7 @@
 #include "compress/encode.h"
 #include "compress/part_store.h"
 #include "compress/plan.h"
+#include "compress/rate_control.h"
 #include "container/archive_file.h"
 #include "io/safetensors.h"
 
@@ -30,9 +31,7 @@ namespace {
 
 constexpr const char* kTool = "occ " OCC_VERSION;
 constexpr int kZstdLevel = 19;
-constexpr int kSizeAttempts = 4;
 constexpr size_t kJoinAtOnce = 4;  // parts in memory at a time while they are joined
-constexpr double kDefaultBits = 4;
 
 // Adds up work done by any thread and passes it on, one call at a time.
 class Meter {
@@ -63,12 +62,15 @@ class Meter {
 double rounded(double v) { return std::isfinite(v) ? std::stod(fmt::format("{:.6g}", v)) : v; }
 
 void check_options(const CompressOptions& o) {
-  if (o.bits.has_value() + o.ratio.has_value() + o.size.has_value() > 1) {
-    throw_usage("expected at most one of --bits, --ratio and --size");
+  if (o.bits.has_value() + o.ratio.has_value() + o.size.has_value() + o.nmse.has_value() > 1) {
+    throw_usage("expected at most one of --bits, --ratio, --size and --nmse");
   }
-  if (!o.recipe.empty() && (o.bits || o.ratio || o.size)) {
-    throw_usage("--recipe fixes the rate itself, it does not go with --bits, --ratio or --size");
+  if (!o.recipe.empty() && (o.bits || o.ratio || o.size || o.nmse)) {
+    throw_usage("--recipe fixes the rate itself, it does not go with --bits, --ratio, --size or --nmse");
   }
+  if (o.bits && !(*o.bits > 0 && *o.bits <= 32)) throw_usage("--bits: expected a number above 0 and up to 32");
+  if (o.nmse && !(*o.nmse > 0 && *o.nmse < 1)) throw_usage("--nmse: expected a number between 0 and 1");
+  if (o.effort < 1 || o.effort > 9) throw_usage("--effort: expected 1 to 9, found {}", o.effort);
   if (o.ratio && !(*o.ratio > 0 && std::isfinite(*o.ratio))) throw_usage("--ratio: expected a positive number");
 }
 
@@ -112,16 +114,20 @@ class CompressJob {
     }
     plan_ = plan_tensors(source, options);
     parts_.resize(plan_.size());
+    rates_.emplace(
+        source, options, plan_, [this](const auto& plan) { return file_size(plan); },
+        [this](size_t i) { return where(i); });
     for (const SideFile& f : source.side_files()) add_side_file(f);
   }
 
   CompressReport run() {
     const auto start = std::chrono::steady_clock::now();
     if (options_.dry_run) {
-      plan_rates();
+      rates_->plan();
       const uint64_t bytes = file_size(plan_);
-      if (unpredicted_) notes_.emplace_back("sizes of entropy-coded tensors are known only once they are coded");
-      return report(unpredicted_ ? 0 : bytes);
+      notes_ = rates_->notes();
+      if (rates_->estimated()) notes_.emplace_back("sizes of entropy-coded tensors are estimated from samples");
+      return report(bytes);
     }
     require_writable_target(output_, options_.force);
     store_.emplace(output_, describe(), options_.resume, options_.force);
@@ -148,16 +154,6 @@ class CompressJob {
   const TensorInfo& info(size_t i) const { return source_.tensors()[i]; }
   std::string where(size_t i) const { return fmt::format("{}: tensor '{}'", source_.path(), info(i).name); }
 
-  // The whole file's ceiling in bytes, if there is one.
-  std::optional<uint64_t> ceiling() const {
-    if (options_.size || !options_.ratio) return options_.size;
-    double bits = 0;
-    for (const TensorInfo& t : source_.tensors()) {
-      bits += 8.0 * static_cast<double>(t.stored_bytes);
-    }
-    return static_cast<uint64_t>(std::min(bits / 8 / *options_.ratio, 0x1p62));
-  }
-
   // Everything that decides the bytes of the parts.
   std::string describe() const {
     std::error_code ec;
@@ -175,9 +171,12 @@ class CompressJob {
       out += fmt::format("file {} {} {} {}.{} {}.{}\n", file.filename().string(), st.st_ino, st.st_size,
                          st.st_mtim.tv_sec, st.st_mtim.tv_nsec, st.st_ctim.tv_sec, st.st_ctim.tv_nsec);
     }
-    out += fmt::format("rate {} {} {}\n", options_.bits.value_or(0), options_.ratio.value_or(0),
-                       options_.size.value_or(0));
-    out += fmt::format("seed {}\n", options_.seed);
+    out += fmt::format("rate {} {} {} {}\n", options_.bits.value_or(0), options_.ratio.value_or(0),
+                       options_.size.value_or(0), options_.nmse.value_or(0));
+    out += fmt::format("seed {} effort {}\n", options_.seed, options_.effort);
+    for (const PlannedTensor& t : plan_) {
+      if (t.sensitivity != 1) out += fmt::format("sensitivity {} {}\n", info(t.index).name, t.sensitivity);
+    }
     for (const PlannedTensor& t : plan_) {
       out += fmt::format("{} {}\n", info(t.index).name, t.method ? t.method->print() : t.kept() ? "keep" : t.recipe);
     }
@@ -193,31 +192,16 @@ class CompressJob {
     file_bytes_.push_back(std::move(packed));
   }
 
-  void plan_rates() {
-    const std::optional<uint64_t> most = ceiling();
-    if (!most) return plan_fixed_bits(plan_, options_.bits.value_or(kDefaultBits));
-    if (!target_) target_ = most;
-    plan_to_size(plan_, *target_, [this](const auto& plan) { return file_size(plan); });
-  }
-
   // Exact once all tensors are coded; before that blobs are predicted (and a guess where they cannot be).
   uint64_t file_size(const std::vector<PlannedTensor>& plan) {
     std::vector<uint64_t> sizes;
-    for (const PlannedTensor& t : plan) {
-      const std::optional<Part>& part = parts_[t.index];
-      sizes.push_back(t.kept()                                  ? 0
-                      : part && part->record.recipe == t.recipe ? part->blob_bytes
-                                                                : predict(t.recipe, t.shape));
+    for (size_t k = 0; k < plan.size(); ++k) {
+      const std::optional<Part>& part = parts_[plan[k].index];
+      const bool coded = part && part->record.recipe == plan[k].recipe;
+      sizes.push_back(plan[k].kept() ? 0 : coded ? part->blob_bytes : rates_->predict(k));
     }
     const auto [tensors, index] = layout(plan, sizes);
     return safetensors_file_bytes(tensors, metadata(index));
-  }
-
-  uint64_t predict(const std::string& recipe, Shape shape) {
-    const auto [it, is_new] = predicted_.try_emplace(fmt::format("{} {} {}", shape.rows, shape.cols, recipe), 0);
-    if (is_new) it->second = predict_blob_bytes(Recipe::parse(recipe), shape);
-    if (it->second == 0) unpredicted_ = true;
-    return it->second;
   }
 
   // Blobs first (multiples of 64 bytes, so all of them are aligned), kept tensors by falling element size, then files.
@@ -306,29 +290,25 @@ class CompressJob {
     for (PlannedTensor& t : plan_) {  // fixed recipes first: their sizes decide what is left for the others
       if (!t.method && !t.kept()) encode(t);
     }
-    for (int attempt = 0; attempt < kSizeAttempts; ++attempt) {
-      plan_rates();
-      const uint64_t planned = file_size(plan_);
-      for (PlannedTensor& t : plan_) {
-        if (t.method) encode(t);
+    do {
+      rates_->plan();
+      for (size_t k = 0; k < plan_.size(); ++k) {
+        if (!plan_[k].method) continue;
+        encode(plan_[k]);
+        if (plan_[k].method) rates_->learn(k, parts_[plan_[k].index]->blob_bytes);
       }
-      const std::optional<uint64_t> most = ceiling();
-      const uint64_t size = file_size(plan_);
-      if (!most || size <= *most) return note_shortfall(size, most);
-      // Side information was larger than predicted: aim lower by as much.
-      *target_ -= std::min(*target_, std::max(size - *most, size > planned ? size - planned : 0));
-    }
-    throw_failed("{}: no file of at most {} bytes was found in {} attempts", output_.string(), *ceiling(),
-                 kSizeAttempts);
+    } while (!rates_->accept(file_size(plan_), total_nmse()));
+    notes_.insert(notes_.end(), rates_->notes().begin(), rates_->notes().end());
   }
 
-  // Ceilings are met within 0.5 % above 1 MB and 1.5 % below it, or the report says why not.
-  void note_shortfall(uint64_t size, std::optional<uint64_t> most) {
-    if (!most || static_cast<double>(size) >= static_cast<double>(*most) * (*most > 1'000'000 ? 0.995 : 0.985)) return;
-    notes_.push_back(
-        fmt::format("the file stays {:.1f} % below the size asked for: rows are the smallest step, and codes have "
-                    "a greatest width",
-                    100 - 100 * static_cast<double>(size) / static_cast<double>(*most)));
+  double total_nmse() const {
+    double errors = 0, squares = 0;
+    for (const std::optional<Part>& part : parts_) {
+      if (!part) continue;
+      errors += part->sum_errors;
+      squares += part->sum_squares;
+    }
+    return squares > 0 ? errors / squares : 0;
   }
 
   void encode(PlannedTensor& t) {
@@ -340,6 +320,7 @@ class CompressJob {
     part.emplace();
     FitContext ctx;
     ctx.seed = options_.seed;
+    ctx.effort = options_.effort;
     ctx.fallbacks = &part->notes;
     EncodedMatrix m = encode_matrix(Recipe::parse(t.recipe), TensorRows(source_, t.index), ctx, where(t.index),
                                     [this](uint64_t bytes) { meter_.add(bytes); });
@@ -408,17 +389,14 @@ class CompressJob {
     CompressReport out;
     out.input_bytes = source_.file_bytes();
     out.file_bytes = file_bytes;
-    double errors = 0, squares = 0;
-    for (const PlannedTensor& t : plan_) {
+    for (size_t k = 0; k < plan_.size(); ++k) {
+      const PlannedTensor& t = plan_[k];
       const TensorInfo& in = info(t.index);
       const std::optional<Part>& part = parts_[t.index];
-      TensorReport r{in.name, in.shape, std::string(dtype_name(in.dtype)), in.stored_type, t.recipe, t.note};
+      TensorReport r{in.name, in.shape, std::string(dtype_name(in.dtype)), in.stored_type, t.recipe, t.note, "", 0, 0};
       r.elements = in.elements();
-      r.bytes = t.kept() ? in.elements() * dtype_size(in.dtype) : part ? part->blob_bytes : predict(t.recipe, t.shape);
-      if (part) {
-        errors += part->sum_errors;
-        squares += part->sum_squares;
-      }
+      r.choice = t.choice;
+      r.bytes = t.kept() ? in.elements() * dtype_size(in.dtype) : part ? part->blob_bytes : rates_->predict(k);
       if (part && !t.kept()) {
         r.nmse = part->record.nmse;
         for (const std::string& note : part->notes) {
@@ -431,7 +409,7 @@ class CompressJob {
       out.tensors.push_back(std::move(r));
     }
     out.notes.insert(out.notes.end(), notes_.begin(), notes_.end());
-    out.nmse = squares > 0 ? errors / squares : 0;
+    out.nmse = total_nmse();
     add_notes(&out);
     return out;
   }
@@ -479,9 +457,7 @@ class CompressJob {
   std::vector<std::string> notes_;  // fallbacks of the whole run
   std::optional<PartStore> store_;
   std::future<void> saving_;  // of the part before; waits when it goes out of scope
-  std::unordered_map<std::string, uint64_t> predicted_;
-  bool unpredicted_ = false;        // a size that was asked for could not be told
-  std::optional<uint64_t> target_;  // bytes aimed at; below the ceiling after an attempt that was too large
+  std::optional<RateControl> rates_;
 };
 
 }  // namespace

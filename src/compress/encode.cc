@@ -9,6 +9,7 @@
 #include "base/parallel.h"
 #include "container/blob.h"
 #include "container/index.h"
+#include "linalg/linalg.h"
 #include "recipe/bound.h"
 
 namespace occ {
@@ -56,6 +57,28 @@ class FiniteSource final : public RowSource {
   const std::string& what_;
 };
 
+// tr(E H E^T) of chunks of errors, where the recipe does not know it.
+class WeightedError {
+ public:
+  WeightedError(MatrixView<const double> h, size_t num_chunks) : h_(h.rows(), h.cols()), chunks_(num_chunks) {
+    for (size_t r = 0; r < h.rows(); ++r) std::copy_n(h.row(r), h.cols(), h_.row(r));
+  }
+  void add(size_t chunk, MatrixView<const float> reference, MatrixView<const float> values) {
+    Matrix<float> e = Matrix<float>::uninitialized(values.rows(), values.cols());
+    Matrix<float> eh = Matrix<float>::uninitialized(values.rows(), values.cols());
+    for (size_t r = 0; r < e.rows(); ++r) {
+      for (size_t c = 0; c < e.cols(); ++c) e(r, c) = reference(r, c) - values(r, c);
+    }
+    gemm(Op::kNone, Op::kNone, 1.0f, e.view(), h_.view(), 0.0f, eh.view());
+    for (size_t i = 0; i < e.size(); ++i) chunks_[chunk] += static_cast<double>(e.data()[i]) * eh.data()[i];
+  }
+  double total() const { return std::accumulate(chunks_.begin(), chunks_.end(), 0.0); }
+
+ private:
+  Matrix<float> h_;
+  std::vector<double> chunks_;
+};
+
 }  // namespace
 
 EncodedMatrix encode_matrix(const Recipe& recipe, const RowSource& source, const FitContext& ctx,
@@ -70,9 +93,14 @@ EncodedMatrix encode_matrix(const Recipe& recipe, const RowSource& source, const
   const size_t chunk = chunk_rows(shape.cols);
   const size_t num_chunks = shape.size() == 0 ? 0 : ceil_div(shape.rows, chunk);
   const size_t granule = bound->granule().rows;
-  const size_t panel = granule == 0 ? std::max<size_t>(1, shape.rows) : std::lcm(granule, chunk);
+  size_t panel = granule == 0 ? std::max<size_t>(1, shape.rows) : std::lcm(granule, chunk);
+  panel *= ceil_div(bound->panel_rows(), panel);
   std::vector<uint64_t> source_hashes(num_chunks), decoded_hashes(num_chunks);
   std::vector<DistortionAccumulator> distortions(num_chunks);
+  std::vector<double> row_errors(shape.rows);
+  const bool weighted = ctx.hessian.size() != 0 && num_chunks != 0;
+  std::optional<WeightedError> weighted_error;
+  if (weighted && !bound->weighted_errors(row_errors)) weighted_error.emplace(ctx.hessian, num_chunks);
   parallel_for(num_chunks == 0 ? 0 : ceil_div(shape.rows, panel), [&](size_t p) {
     const Rect at{p * panel, 0, std::min(panel, shape.rows - p * panel), shape.cols};
     Matrix<float> values = Matrix<float>::uninitialized(at.rows, at.cols);
@@ -86,6 +114,7 @@ EncodedMatrix encode_matrix(const Recipe& recipe, const RowSource& source, const
       source_hashes[c] = hash64(reference.data(), reference.size() * sizeof(float));
       decoded_hashes[c] = hash64(values.row(row), reference.size() * sizeof(float));
       distortions[c].add(reference.view(), values.view().row_range(row, rows));
+      if (weighted_error) weighted_error->add(c, reference.view(), values.view().row_range(row, rows));
       if (progress) progress(reference.size() * sizeof(float));
     }
   });
@@ -94,6 +123,15 @@ EncodedMatrix encode_matrix(const Recipe& recipe, const RowSource& source, const
 
   EncodedMatrix out;
   for (const DistortionAccumulator& d : distortions) out.distortion.merge(d);
+  if (weighted) {
+    bound->weighted_errors(row_errors);
+    const double error =
+        weighted_error ? weighted_error->total() : std::accumulate(row_errors.begin(), row_errors.end(), 0.0);
+    double mean = 0;
+    for (size_t i = 0; i < shape.cols; ++i) mean += ctx.hessian(i, i) / static_cast<double>(shape.cols);
+    const double white = out.distortion.reference_energy() * mean;
+    out.weighted_error = white > 0 ? std::max(error, 0.0) / white : 0;
+  }
   out.source_hash = hash_of_chunks(source_hashes);
   out.decoded_hash = hash_of_chunks(decoded_hashes);
   std::vector<CodedPlane> planes;

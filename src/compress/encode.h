@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,9 @@ struct EncodedMatrix {
   uint64_t source_hash = 0;   // hash of the f32 values of the source, by chunks (container/index.h)
   uint64_t decoded_hash = 0;  // the same of what the blob decodes to
   DistortionAccumulator distortion;
+  // Where ctx has second moments H of the inputs: tr(E H E^T) / (|W|^2 tr(H) / cols), E the error. What is lost of the
+  // outputs, relative to those that weights of the same energy would have if they were white: nmse if H is an identity.
+  std::optional<double> weighted_error;
 };
 
 // Memory: one f32 matrix while fitting (one more per residual term), then the symbols (2 bytes each) and the coded

@@ -42,7 +42,7 @@ void apply_spec(PlannedTensor& t, const std::string& spec, uint64_t seed) {
 // Recipes for `bits` everywhere and one more bit in the first `fraction` of each tensor's rows.
 void set_recipes(std::vector<PlannedTensor>& plan, int bits, double fraction) {
   for (PlannedTensor& t : plan) {
-    if (!t.method) continue;
+    if (!t.method || t.continuous()) continue;
     const auto head = static_cast<size_t>(std::floor(fraction * static_cast<double>(t.shape.rows)));
     t.recipe = t.method->split_recipe(bits, head, t.shape.rows).print();
   }
@@ -51,7 +51,7 @@ void set_recipes(std::vector<PlannedTensor>& plan, int bits, double fraction) {
 int max_bits(const std::vector<PlannedTensor>& plan) {
   int bits = 16;
   for (const PlannedTensor& t : plan) {
-    if (t.method) bits = std::min(bits, t.method->entry->max_bits);
+    if (t.method && !t.continuous()) bits = std::min(bits, t.method->entry->max_bits);
   }
   return bits;
 }
@@ -100,7 +100,7 @@ std::vector<PlannedTensor> plan_tensors(const TensorFile& source, const Compress
 
 void plan_fixed_bits(std::vector<PlannedTensor>& plan, double bits) {
   for (const PlannedTensor& t : plan) {
-    if (!t.method) continue;
+    if (!t.method || t.continuous()) continue;
     const MethodEntry& m = *t.method->entry;
     if (bits != std::floor(bits) || bits < m.min_bits || bits > m.max_bits) {
       throw_usage(

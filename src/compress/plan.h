@@ -16,20 +16,24 @@ namespace occ {
 struct PlannedTensor {
   size_t index = 0;              // in the source
   Shape shape;                   // of its matrix
-  std::optional<Method> method;  // at the rate of the run; `recipe` is then filled by plan_rates
+  std::optional<Method> method;  // at the rate of the run; `recipe` is then filled in by RateControl
   std::string recipe;            // canonical; empty: kept
   std::string note;              // why it is kept
+  double sensitivity = 1;        // loss per weight and unit of nmse
+  std::string coordinates;       // chosen transforms: the beginning of the recipe
+  std::string choice;            // why
 
   bool kept() const { return recipe.empty() && !method; }
+  bool continuous() const { return method && method->entry->continuous(); }
 };
 
 // Applies options.tensors and options.keep over the defaults: vectors, scalars, integers, norms and biases are kept.
 // Usage errors: a glob that matches nothing, a bad recipe or method.
 std::vector<PlannedTensor> plan_tensors(const TensorFile& source, const CompressOptions& options);
 
-// Fill in the recipes of the tensors with a method: at one code width, or so that `file_size` (of the whole file, exact
-// or slightly too large) stays below the ceiling and comes as near to it as splitting rows between two widths allows.
-// Usage error if the rate is out of reach.
+// Fill in the recipes of the tensors with a method of fixed code width: at one width, or so that `file_size` (of the
+// whole file, exact or slightly too large) stays below the ceiling and comes as near to it as splitting rows between
+// two widths allows. Usage error if the rate is out of reach.
 using FileSize = std::function<uint64_t(const std::vector<PlannedTensor>&)>;
 void plan_fixed_bits(std::vector<PlannedTensor>& plan, double bits);
 void plan_to_size(std::vector<PlannedTensor>& plan, uint64_t ceiling, const FileSize& file_size);

@@ -161,4 +161,33 @@ inline Matrix<Symbol> draw_in_context(const SymbolPlane& plane, const std::vecto
   return out;
 }
 
+// Gaussian integers, symbol = centre + round(scale_row scale_column g + context / 2), whose scales are 2^(spread n) on
+// both axes, times `scale`. The bits that the true distribution gives to what was drawn are added to `bits`.
+inline Matrix<Symbol> draw_scaled(const SymbolPlane& plane, double scale, double spread, uint64_t seed, double* bits) {
+  Matrix<Symbol> out(plane.rows, plane.cols);
+  Rng rng(seed);
+  std::vector<double> rows, cols;
+  for (size_t r = 0; r < plane.rows; ++r) rows.push_back(scale * std::exp2(spread * rng.normal()));
+  for (size_t c = 0; c < plane.cols; ++c) cols.push_back(std::exp2(spread * rng.normal()));
+  const bool by_rows = plane.lines == LineAxis::kRows;
+  const FiniteState* m = plane.contexts.get();
+  const double last = plane.alphabet - 1.0, centre = plane.alphabet / 2;
+  const size_t tile = by_rows ? plane.cols : tile_rows(plane);
+  for (size_t line = 0; line < plane.num_lines(); ++line) {
+    uint32_t state = 0;
+    for (size_t i = 0; i < (by_rows ? plane.cols : plane.rows); ++i) {
+      if (i % tile == 0) state = 0;
+      const size_t r = by_rows ? line : i, c = by_rows ? i : line;
+      const double sigma = rows[r] * cols[c], mean = centre + (m != nullptr ? m->context[state] / 2.0 : 0.0);
+      const double x = std::clamp(std::floor(mean + sigma * rng.normal() + 0.5), 0.0, last);
+      const auto below = [&](double t) { return 0.5 * std::erfc((mean - t) / sigma * std::sqrt(0.5)); };
+      const double p = (x == last ? 1 : below(x + 0.5)) - (x == 0 ? 0 : below(x - 0.5));
+      *bits -= std::log2(std::max(p, 1e-12));
+      out(r, c) = static_cast<Symbol>(x);
+      if (m != nullptr) state = m->next[state * m->classes + (out(r, c) & (m->classes - 1))];
+    }
+  }
+  return out;
+}
+
 }  // namespace occ

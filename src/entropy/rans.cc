@@ -1,8 +1,9 @@
 // Static range ANS with 12-bit frequencies, 16 interleaved states and escapes: within 0.2 % of the entropy. Tables are
 // fitted to the plane once; tiles are independent. docs/format.md has every byte.
 //
-// A tile is walked row by row. All symbols share one table: one flat run. Tables per row: a run per row. Tables or
-// machines per column: a run per row with a table per lane. Machines along rows: the same on the transposed tile.
+// A tile is walked row by row. All symbols share one table: one flat run. Tables by rows, columns or both: a run per
+// row, whose table number is the row's part plus the column's. Machines down columns: the same, plus the context.
+// Machines along rows: the same on the transposed tile.
 // Tile modes: 0 one symbol with exceptions, 1 rANS, 2 packed; the encoder takes the shortest.
 // Speed (one core): see rans_bench.cc.
 #include <algorithm>
@@ -20,29 +21,6 @@ namespace occ {
 namespace {
 
 enum TileMode : uint8_t { kSparse = 0, kRans = 1, kPacked = 2 };
-
-// out = in^T, by blocks that are copied first: rows a power of two apart would evict each other.
-void transpose(MatrixView<const Symbol> in, MatrixView<Symbol> out) {
-  constexpr size_t kBlock = 16;
-  Symbol block[kBlock][kBlock];
-  for (size_t r0 = 0; r0 < in.rows(); r0 += kBlock) {
-    const size_t rows = std::min(kBlock, in.rows() - r0);
-    for (size_t c0 = 0; c0 < in.cols(); c0 += kBlock) {
-      const size_t cols = std::min(kBlock, in.cols() - c0);
-      for (size_t r = 0; r < rows; ++r) std::copy_n(in.row(r0 + r) + c0, cols, block[r]);
-      for (size_t c = 0; c < cols; ++c) {
-        Symbol* to = out.row(c0 + c) + r0;
-        for (size_t r = 0; r < rows; ++r) to[r] = block[r][c];
-      }
-    }
-  }
-}
-
-Matrix<Symbol> transposed(MatrixView<const Symbol> in) {
-  Matrix<Symbol> out = Matrix<Symbol>::uninitialized(in.cols(), in.rows());
-  transpose(in, out.view());
-  return out;
-}
 
 // The states between encoder and decoder, 20 to 35 bits each: 4 bits n, then the 16 + n bits below the leading one.
 Bytes write_states(const uint32_t* x) {
@@ -80,13 +58,20 @@ class RansCoder final : public EntropyCoder {
   // The order of a tile's symbols and where their tables come from.
   enum class Walk { kFlat, kRows, kColumns, kTransposed };
 
-  template <typename Visit>  // visit(index in walk order, cell, symbol)
+  // What the rows and columns of a walk add to the cell, and the machines of its columns.
+  struct Start {
+    std::vector<uint32_t> rows;
+    std::vector<uint32_t> columns;  // empty: all 0
+    std::vector<uint32_t> states;   // state | context << 16; empty: no machine
+  };
+
+  template <typename Visit>  // visit(index in walk order, count, symbols, their cells): a row of the walk
   void walk(const Rect& at, MatrixView<const Symbol> symbols, const Visit& visit) const;
   Bytes encode_rans(const Rect& at, MatrixView<const Symbol> symbols) const;
   void decode_sparse(const Rect& at, ByteSpan body, MatrixView<Symbol> symbols) const;
   void decode_rans(const Rect& at, ByteSpan bytes, MatrixView<Symbol> symbols) const;
   bool decode_runs(const Rect& at, RansDecodeState& state, ByteSpan low, MatrixView<Symbol> symbols) const;
-  void start_columns(const Rect& at, size_t columns, std::vector<uint32_t>& cells, std::vector<uint32_t>& states) const;
+  Start start(const Rect& at, Shape walked) const;
   size_t symbol_bytes() const { return (width_ + 7) / 8; }
 
   RansModel model_;
@@ -108,7 +93,7 @@ RansCoder::RansCoder(RansModel model) : model_(std::move(model)), width_(symbol_
     class_bits_ = symbol_width(m.classes);
     next_.resize(m.next.size());
     for (size_t i = 0; i < next_.size(); ++i) next_[i] = m.next[i] | uint32_t{m.context[m.next[i]]} << 16;
-  } else if (model_.num_ids > 1) {
+  } else if (model_.num_tables() > 1) {
     walk_ = by_columns ? Walk::kColumns : Walk::kRows;
   } else {
     walk_ = Walk::kFlat;
@@ -129,40 +114,80 @@ RansCoder::RansCoder(RansModel model) : model_(std::move(model)), width_(symbol_
   }
 }
 
-void RansCoder::start_columns(const Rect& at, size_t columns, std::vector<uint32_t>& cells,
-                              std::vector<uint32_t>& states) const {
-  const size_t first = walk_ == Walk::kTransposed ? at.row : 0;
-  cells.resize(columns);
-  for (size_t c = 0; c < columns; ++c) cells[c] = model_.id(first + c) * model_.contexts;
-  if (model_.plane.contexts != nullptr) states.assign(columns, uint32_t{model_.plane.contexts->context[0]} << 16);
+// walked: the shape of the tile, transposed where walk_ is kTransposed.
+RansCoder::Start RansCoder::start(const Rect& at, Shape walked) const {
+  const uint32_t contexts = model_.contexts;
+  const auto line_cells = [&](size_t first, size_t count) {
+    std::vector<uint32_t> cells(count);
+    for (size_t i = 0; i < count; ++i) cells[i] = model_.id(first + i) * contexts;
+    return cells;
+  };
+  const auto cross_cells = [&](size_t first, size_t count) {
+    std::vector<uint32_t> cells(count);
+    for (size_t i = 0; i < count; ++i) cells[i] = model_.cross_id(first + i) * contexts;
+    return cells;
+  };
+  Start s;
+  if (walk_ == Walk::kRows) {
+    s.rows = line_cells(at.row, walked.rows);
+    if (model_.num_cross > 1) s.columns = cross_cells(0, walked.cols);
+  } else {
+    const bool turned = walk_ == Walk::kTransposed;
+    const bool machine = model_.plane.contexts != nullptr;
+    s.rows = cross_cells(turned ? 0 : at.row, walked.rows);
+    if (model_.num_ids > 1 || machine) s.columns = line_cells(turned ? at.row : 0, walked.cols);
+    if (machine) s.states.assign(walked.cols, uint32_t{model_.plane.contexts->context[0]} << 16);
+  }
+  return s;
+}
+
+// cells[c] = base + columns[c] + context; machines go on.
+void run_machines(const Symbol* __restrict symbols, size_t count, uint32_t base, const uint32_t* __restrict columns,
+                  const uint32_t* __restrict next, unsigned class_bits, uint32_t* __restrict states,
+                  uint32_t* __restrict cells) {
+  const uint32_t class_mask = (1u << class_bits) - 1;
+  const auto run_one = [&](size_t c) {
+    const uint32_t state = states[c];
+    cells[c] = base + columns[c] + (state >> 16);
+    states[c] = next[(size_t{state & 0xffff} << class_bits) + (symbols[c] & class_mask)];
+  };
+  constexpr size_t kUnrolled = 8;
+  size_t c = 0;
+  for (; c + kUnrolled <= count; c += kUnrolled) {
+    for (size_t k = 0; k < kUnrolled; ++k) run_one(c + k);
+  }
+  for (; c < count; ++c) run_one(c);
 }
 
 // symbols: transposed already where walk_ is kTransposed.
 template <typename Visit>
 void RansCoder::walk(const Rect& at, MatrixView<const Symbol> symbols, const Visit& visit) const {
   const size_t cols = symbols.cols();
-  size_t index = 0;
-  if (walk_ == Walk::kFlat || walk_ == Walk::kRows) {
-    for (size_t r = 0; r < symbols.rows(); ++r) {
-      const uint32_t cell = walk_ == Walk::kRows ? model_.id(at.row + r) : 0;
-      const Symbol* row = symbols.row(r);
-      for (size_t c = 0; c < cols; ++c) visit(index++, cell, row[c]);
-    }
-    return;
-  }
-  std::vector<uint32_t> cells, states;
-  start_columns(at, cols, cells, states);
-  const uint32_t class_mask = (1u << class_bits_) - 1;
+  Start s;
+  if (walk_ != Walk::kFlat) s = start(at, symbols.shape());
+  std::vector<uint32_t> cells(cols);
   for (size_t r = 0; r < symbols.rows(); ++r) {
     const Symbol* row = symbols.row(r);
-    if (states.empty()) {
-      for (size_t c = 0; c < cols; ++c) visit(index++, cells[c], row[c]);
-      continue;
+    const uint32_t base = s.rows.empty() ? 0 : s.rows[r];
+    if (!s.states.empty()) {
+      run_machines(row, cols, base, s.columns.data(), next_.data(), class_bits_, s.states.data(), cells.data());
+    } else if (!s.columns.empty()) {
+      for (size_t c = 0; c < cols; ++c) cells[c] = base + s.columns[c];
+    } else {
+      std::fill(cells.begin(), cells.end(), base);
     }
-    for (size_t c = 0; c < cols; ++c) {
-      visit(index++, cells[c] + (states[c] >> 16), row[c]);
-      states[c] = next_[(size_t{states[c] & 0xffff} << class_bits_) + (row[c] & class_mask)];
-    }
+    visit(r * cols, cols, row, static_cast<const uint32_t*>(cells.data()));
+  }
+}
+
+// out[i] = number of the table entry of symbol i.
+void find_entries(const Symbol* __restrict symbols, const uint32_t* __restrict cells, size_t count,
+                  const RansSplit& split, uint32_t* __restrict out) {
+  const uint32_t offset = split.offset;
+  const unsigned shift = split.shift;
+  for (size_t i = 0; i < count; ++i) {
+    const uint32_t id = std::min((uint32_t{symbols[i]} >> shift) - offset, kRansEscape);
+    out[i] = cells[i] * kRansIds + id;
   }
 }
 
@@ -172,13 +197,17 @@ Bytes RansCoder::encode_rans(const Rect& at, MatrixView<const Symbol> symbols) c
   const auto ids = std::make_unique_for_overwrite<uint32_t[]>(count);
   std::vector<Symbol> low(split.shift != 0 ? count : 0);
   BitWriter escapes;
-  walk(at, symbols, [&](size_t i, uint32_t cell, Symbol symbol) {
-    const uint32_t token = uint32_t{symbol} >> split.shift;
-    const uint32_t id = split.id(token);
-    ids[i] = cell * kRansIds + id;
-    if (split.shift != 0) low[i] = static_cast<Symbol>(symbol & ((1u << split.shift) - 1));
-    if (escaped_[ids[i]] != 0) [[unlikely]]
-      model_.tables[cell].write_escape(token, escapes);
+  walk(at, symbols, [&](size_t first, size_t n, const Symbol* row, const uint32_t* cells) {
+    uint32_t* const row_ids = ids.get() + first;
+    find_entries(row, cells, n, split, row_ids);
+    const uint8_t* const escaped = escaped_.data();
+    for (size_t i = 0; i < n; ++i) {
+      if (escaped[row_ids[i]] != 0) [[unlikely]]
+        model_.tables[cells[i]].write_escape(uint32_t{row[i]} >> split.shift, escapes);
+    }
+    for (size_t i = 0; split.shift != 0 && i < n; ++i) {
+      low[first + i] = static_cast<Symbol>(row[i] & ((1u << split.shift) - 1));
+    }
   });
 
   alignas(64) std::array<uint32_t, kRansLanes> x;
@@ -280,8 +309,10 @@ double RansCoder::estimate_bits(const Rect& at, MatrixView<const Symbol> symbols
   double bits = 8 * 2.5 + kRansLanes * 20.5;
   const auto add = [&](MatrixView<const Symbol> s) {
     double sum = 0;
-    walk(at, s, [&](size_t, uint32_t cell, Symbol symbol) {
-      sum += costs_[cell * kRansIds + model_.split.id(uint32_t{symbol} >> model_.split.shift)];
+    walk(at, s, [&](size_t, size_t n, const Symbol* row, const uint32_t* cells) {
+      for (size_t i = 0; i < n; ++i) {
+        sum += costs_[cells[i] * kRansIds + model_.split.id(uint32_t{row[i]} >> model_.split.shift)];
+      }
     });
     bits += sum;
   };
@@ -407,37 +438,32 @@ bool RansCoder::decode_runs(const Rect& at, RansDecodeState& state, ByteSpan low
     return ok;
   }
   const size_t cols = symbols.cols();
-  std::vector<uint32_t> cells, states;
+  Start s = start(at, symbols.shape());
   std::vector<Symbol> low_row;
-  if (walk_ != Walk::kRows) start_columns(at, cols, cells, states);
-  if (!states.empty() && shift != 0) low_row.resize(cols);
+  if (!s.states.empty() && shift != 0) low_row.resize(cols);
   for (size_t r = 0; r < symbols.rows(); ++r) {
     Symbol* out = symbols.row(r);
-    RansRun run{.count = cols, .out = out};
-    if (walk_ == Walk::kRows) {
-      run.cell = model_.id(at.row + r);
-    } else {
-      run.line_cells = cells.data();
-    }
-    if (!states.empty()) run.states = states.data();
+    RansRun run{.count = cols, .out = out, .cell = s.rows[r]};
+    if (!s.columns.empty()) run.line_cells = s.columns.data();
+    if (!s.states.empty()) run.states = s.states.data();
     if (!low_row.empty()) {
       unpack_symbols(low.data(), low.size(), shift, r * cols, cols, low_row.data());
       run.low = low_row.data();
     }
     if (!rans_decode_run(state, run)) return false;
-    if (states.empty()) add_low(out, r * cols, cols);
+    if (s.states.empty()) add_low(out, r * cols, cols);
   }
   return true;
 }
 
 constexpr ParamSpec kParams[] = {
-    int_param("tables", "1", 1, 64, "frequency tables that rows or columns may be clustered into"),
+    int_param("tables", "1", 1, 64, "frequency tables at most that rows and columns may be given"),
 };
 
 std::unique_ptr<EntropyCoder> fit(const Params& params, const SymbolPlane& plane, MatrixView<const Symbol> symbols,
-                                  const FitContext& context) {
+                                  const FitContext&) {
   const auto tables = static_cast<uint32_t>(params.integer("tables"));
-  return std::make_unique<RansCoder>(fit_rans_model(plane, symbols, tables, context));
+  return std::make_unique<RansCoder>(fit_rans_model(plane, symbols, tables));
 }
 
 std::unique_ptr<EntropyCoder> load(const Params&, const SymbolPlane& plane, ByteReader& side) {

@@ -58,6 +58,61 @@ void fit(benchmark::State& state, Tables tables) {
   report(state, s);
 }
 
+// 4096 x 4096, columns with an 8-state machine of two contexts, scales that differ along both axes; argument: tables.
+// Decoding is by tiles of 1024 rows, on one thread; fit uses as many as there are.
+Setup make_scaled(int tables) {
+  Setup s;
+  s.plane = make_plane(4096, 4096, 65536, LineAxis::kColumns);
+  s.plane.contexts = trellis_machine();
+  double ideal = 0;
+  s.symbols = draw_scaled(s.plane, 1.5, 0.5, 1, &ideal);
+  Params params(find_coder("rans")->params);
+  params.set("tables", std::to_string(tables));
+  s.coder = find_coder("rans")->fit(params, s.plane, s.symbols.view(), {});
+  return s;
+}
+
+template <typename Body>
+void for_each_tile(const Setup& s, const Body& body) {
+  const size_t rows = tile_rows(s.plane);
+  for (size_t row = 0; row < s.plane.rows; row += rows) body(Rect{row, 0, rows, s.plane.cols});
+}
+
+void scaled_decode(benchmark::State& state) {
+  Setup s = make_scaled(static_cast<int>(state.range(0)));
+  std::vector<Bytes> tiles;
+  for_each_tile(s, [&](const Rect& at) { tiles.push_back(s.coder->encode(at, s.symbols.view().sub(at))); });
+  for (const Bytes& tile : tiles) s.bytes.insert(s.bytes.end(), tile.begin(), tile.end());
+  Matrix<Symbol> out(4096, 4096);
+  for (auto _ : state) {
+    size_t i = 0;
+    for_each_tile(s, [&](const Rect& at) { s.coder->decode(at, tiles[i++], out.view().sub(at)); });
+  }
+  report(state, s);
+}
+
+void scaled_encode(benchmark::State& state) {
+  const Setup s = make_scaled(static_cast<int>(state.range(0)));
+  for (auto _ : state) {
+    for_each_tile(s, [&](const Rect& at) { benchmark::DoNotOptimize(s.coder->encode(at, s.symbols.view().sub(at))); });
+  }
+  report(state, s);
+}
+
+void scaled_fit(benchmark::State& state) {
+  const Setup s = make_scaled(static_cast<int>(state.range(0)));
+  Params params(find_coder("rans")->params);
+  params.set("tables", std::to_string(state.range(0)));
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(find_coder("rans")->fit(params, s.plane, s.symbols.view(), {}));
+  }
+  report(state, s);
+}
+
+BENCHMARK(scaled_decode)->Arg(1)->Arg(16)->Arg(64)->Unit(benchmark::kMillisecond);
+BENCHMARK(scaled_encode)->Arg(1)->Arg(16)->Arg(64)->Unit(benchmark::kMillisecond);
+BENCHMARK(scaled_fit)->Arg(1)->Arg(16)->Arg(64)->Unit(benchmark::kMillisecond);
+
 #define OCC_RANS_BENCH(name, tables)                                                             \
   BENCHMARK_CAPTURE(decode, name, Tables::tables)->Arg(2)->Arg(4)->Arg(16)->Arg(256)->Arg(4096); \
   BENCHMARK_CAPTURE(encode, name, Tables::tables)->Arg(2)->Arg(4)->Arg(16)->Arg(256)->Arg(4096)

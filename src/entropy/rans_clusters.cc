@@ -1,12 +1,11 @@
-// Fit of the `rans` tables to one plane: count, choose the split, cluster the lines.
+// Fit of the `rans` tables to one plane: count, choose the split, give lines and positions ids where that saves bits.
 //
-// Clustering (where the plane gives no table ids): lines are ordered by their own entropy and cut into K equal parts,
-// then Lloyd iterations with the code length as distance: every line to the table that codes it in the fewest bits,
-// every table to the counts of its lines. K tables are kept only if they save more than they and the ids cost. Cost:
-// one pass over the symbols per iteration; counts are integers, so the result does not depend on the order of the
-// threads.
+// Candidates, beside one table: (a) lines clustered by code length (Lloyd iterations from equal parts of the lines
+// ordered by entropy), with 4, 16, ... tables as long as that may win; (b) classes by scale (rans_classes.cc). They are
+// compared by the entropy of their cells plus side information; the best one is then measured exactly against one
+// table. Cost: one pass over the symbols for one table, one more with a machine; three more, two of them over samples,
+// to choose ids.
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <mutex>
 #include <numeric>
@@ -14,114 +13,45 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/parallel.h"
+#include "entropy/rans_classes.h"
+#include "entropy/rans_counts.h"
 #include "entropy/rans_model.h"
 
 namespace occ {
 namespace {
 
-constexpr size_t kLineBlock = 64;
-
-class Counter {
- public:
-  Counter(const SymbolPlane& plane, MatrixView<const Symbol> symbols, const RansSplit& split)
-      : plane_(plane), symbols_(symbols), split_(split), machine_(plane.contexts.get()) {}
-
-  size_t contexts() const { return machine_ != nullptr ? machine_->num_contexts : 1; }
-  size_t blocks() const { return ceil_div(plane_.num_lines(), kLineBlock); }
-
-  // Calls body(block's first line, counts [lines in the block * contexts]) for all blocks, in parallel.
-  template <typename Body>
-  void for_each_block(const Body& body) const {
-    parallel_for(blocks(), [&](size_t block) {
-      const size_t line = block * kLineBlock;
-      const size_t lines = std::min(kLineBlock, plane_.num_lines() - line);
-      std::vector<RansCounts> counts(lines * contexts());
-      if (plane_.lines == LineAxis::kRows) {
-        for (size_t i = 0; i < lines; ++i) count_row(symbols_.row(line + i), &counts[i * contexts()]);
-      } else {
-        count_columns(line, lines, counts.data());
-      }
-      body(line, std::span<const RansCounts>(counts));
-    });
-  }
-
-  // Counts of every cell, lines having the given ids (empty: all 0).
-  std::vector<RansCounts> count_cells(std::span<const uint8_t> ids, size_t num_ids) const {
-    std::vector<RansCounts> total(num_ids * contexts());
-    std::mutex mutex;
-    for_each_block([&](size_t line, std::span<const RansCounts> counts) {
-      const std::lock_guard lock(mutex);
-      for (size_t i = 0; i < counts.size(); ++i) {
-        const size_t id = ids.empty() ? 0 : ids[line + i / contexts()];
-        RansCounts& to = total[id * contexts() + i % contexts()];
-        for (uint32_t k = 0; k < kRansIds; ++k) to[k] += counts[i][k];
-      }
-    });
-    return total;
-  }
-
- private:
-  void count_row(const Symbol* row, RansCounts* counts) const {
-    uint32_t state = 0;
-    for (size_t c = 0; c < plane_.cols; ++c) {
-      const uint32_t context = machine_ != nullptr ? machine_->context[state] : 0;
-      ++counts[context][split_.id(uint32_t{row[c]} >> split_.shift)];
-      if (machine_ != nullptr) state = machine_->next[state * machine_->classes + (row[c] & (machine_->classes - 1))];
-    }
-  }
-
-  void count_columns(size_t first, size_t lines, RansCounts* counts) const {
-    const size_t tile = tile_rows(plane_);
-    std::array<uint16_t, kLineBlock> states{};
-    for (size_t r = 0; r < plane_.rows; ++r) {
-      if (r % tile == 0) states.fill(0);
-      const Symbol* row = symbols_.row(r) + first;
-      for (size_t i = 0; i < lines; ++i) {
-        const uint32_t context = machine_ != nullptr ? machine_->context[states[i]] : 0;
-        ++counts[i * contexts() + context][split_.id(uint32_t{row[i]} >> split_.shift)];
-        if (machine_ != nullptr) {
-          states[i] = machine_->next[uint32_t{states[i]} * machine_->classes + (row[i] & (machine_->classes - 1))];
-        }
-      }
-    }
-  }
-
-  const SymbolPlane& plane_;
-  MatrixView<const Symbol> symbols_;
-  RansSplit split_;
-  const FiniteState* machine_;
-};
-
-std::vector<uint64_t> histogram(MatrixView<const Symbol> symbols, uint32_t alphabet) {
-  std::vector<uint64_t> counts(alphabet);
-  for (size_t r = 0; r < symbols.rows(); ++r) {
-    for (size_t c = 0; c < symbols.cols(); ++c) {
-      OCC_CHECK(symbols(r, c) < alphabet);
-      ++counts[symbols(r, c)];
-    }
-  }
-  return counts;
-}
+constexpr size_t kMaxLineCounts = size_t{64} << 20;  // bytes of the counts of single lines
+constexpr size_t kMaxTraining = 1024;                // lines that tables are clustered from
 
 std::vector<RansTable> fit_tables(std::span<const RansCounts> cells, const RansSplit& split) {
   const auto is_empty = [](const RansCounts& c) {
     return std::all_of(c.begin(), c.end(), [](auto n) { return n == 0; });
   };
-  std::vector<RansTable> tables;
+  const RansCounts* used = nullptr;
   for (const RansCounts& counts : cells) {
     if (!is_empty(counts)) {
-      tables.push_back(RansTable::fit(counts, split));
-    } else if (!tables.empty()) {
-      tables.push_back(tables.back());  // one bit
+      used = &counts;
+      break;
+    }
+  }
+  // A table without counts repeats the one before it, in one bit; those before the first with counts are like that one.
+  std::vector<RansTable> tables;
+  for (const RansCounts& counts : cells) {
+    if (tables.empty()) {
+      tables.push_back(RansTable::fit(used != nullptr ? *used : counts, split));
+    } else if (&counts == used || is_empty(counts)) {
+      tables.push_back(tables.back());
     } else {
-      RansCounts all{};
-      for (const RansCounts& c : cells) {
-        for (uint32_t k = 0; k < kRansIds; ++k) all[k] += c[k];
-      }
-      tables.push_back(RansTable::fit(all, split));
+      tables.push_back(RansTable::fit(counts, split));
     }
   }
   return tables;
+}
+
+std::vector<RansCounts> as_cells(std::span<const uint64_t> counts, const RansBins& bins) {
+  std::vector<RansCounts> cells(counts.size() / bins.count);
+  for (size_t i = 0; i < counts.size(); ++i) cells[i / bins.count][bins.id(i % bins.count)] = counts[i];
+  return cells;
 }
 
 // Bits of all symbols under the tables, and of the side information.
@@ -137,65 +67,69 @@ double total_bits(const RansModel& model, std::span<const RansCounts> cells) {
   return bits;
 }
 
-using Costs = std::array<float, kRansIds>;
+// Counts of single lines [kept lines][cell]: every `stride`-th line.
+struct LineCounts {
+  size_t cell = 1;
+  size_t stride = 1;
+  std::vector<uint32_t> counts;
 
-// Smoothed code lengths, so that a table without a token does not forbid it.
-std::vector<Costs> smooth_costs(std::span<const RansCounts> cells, uint32_t window) {
-  std::vector<Costs> costs(cells.size());
-  for (size_t cell = 0; cell < cells.size(); ++cell) {
-    const double total = static_cast<double>(std::accumulate(cells[cell].begin(), cells[cell].end(), uint64_t{0}));
-    for (uint32_t id = 0; id < kRansIds; ++id) {
-      const double p = (static_cast<double>(cells[cell][id]) + 0.1) / (total + 0.1 * (window + 1));
-      costs[cell][id] = static_cast<float>(-std::log2(p));
-    }
-  }
-  return costs;
-}
+  size_t kept() const { return counts.size() / cell; }
+  std::span<const uint32_t> of(size_t i) const { return {counts.data() + i * cell, cell}; }
+};
 
-double line_bits(std::span<const RansCounts> line, const Costs* costs) {
+double entropy_of(std::span<const uint32_t> line, size_t bins) {
   double bits = 0;
-  for (size_t k = 0; k < line.size(); ++k) {
-    for (uint32_t id = 0; id < kRansIds; ++id) bits += static_cast<double>(line[k][id]) * costs[k][id];
+  for (size_t at = 0; at < line.size(); at += bins) {
+    const auto own = line.subspan(at, bins);
+    const double total = static_cast<double>(std::accumulate(own.begin(), own.end(), uint64_t{0}));
+    for (const uint32_t n : own) {
+      if (n != 0) bits += n * std::log2(total / n);
+    }
   }
   return bits;
 }
 
-std::vector<uint8_t> cluster_lines(const Counter& counter, size_t lines, uint32_t window, size_t num_ids) {
-  const size_t contexts = counter.contexts();
-  // Start: order by entropy.
-  std::vector<double> entropy(lines);
-  counter.for_each_block([&](size_t line, std::span<const RansCounts> counts) {
-    for (size_t i = 0; i < counts.size() / contexts; ++i) {
-      const auto own = counts.subspan(i * contexts, contexts);
-      entropy[line + i] = line_bits(own, smooth_costs(own, window).data());
-    }
-  });
-  std::vector<size_t> order(lines);
+// The id of the table that codes `line` in the fewest bits. costs: [cell][num_ids].
+uint8_t closest(std::span<const uint32_t> line, std::span<const float> costs, size_t num_ids) {
+  std::array<float, 256> bits{};
+  for (size_t k = 0; k < line.size(); ++k) {
+    if (line[k] == 0) continue;
+    const auto n = static_cast<float>(line[k]);
+    const float* of_bin = &costs[k * num_ids];
+    for (size_t id = 0; id < num_ids; ++id) bits[id] += n * of_bin[id];
+  }
+  return static_cast<uint8_t>(std::min_element(bits.begin(), bits.begin() + static_cast<ptrdiff_t>(num_ids)) -
+                              bits.begin());
+}
+
+// Clusters some of the lines; returns the costs [cell][num_ids] of the tables.
+std::vector<float> train_clusters(const LineCounts& lines, size_t bins, size_t num_ids) {
+  const size_t step = ceil_div(lines.kept(), kMaxTraining);
+  const size_t count = ceil_div(lines.kept(), step);
+  std::vector<double> entropy(count);
+  parallel_for(count, [&](size_t i) { entropy[i] = entropy_of(lines.of(i * step), bins); });
+  std::vector<size_t> order(count);
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return entropy[a] < entropy[b]; });
-  std::vector<uint8_t> ids(lines);
-  for (size_t i = 0; i < lines; ++i) ids[order[i]] = static_cast<uint8_t>(i * num_ids / lines);
-
+  std::vector<uint8_t> ids(count), before;
+  for (size_t i = 0; i < count; ++i) ids[order[i]] = static_cast<uint8_t>(i * num_ids / count);
   constexpr int kIterations = 6;
-  for (int iteration = 0; iteration < kIterations; ++iteration) {
-    const std::vector<Costs> costs = smooth_costs(counter.count_cells(ids, num_ids), window);
-    std::vector<uint8_t> closest(lines);
-    counter.for_each_block([&](size_t line, std::span<const RansCounts> counts) {
-      for (size_t i = 0; i < counts.size() / contexts; ++i) {
-        double best = INFINITY;
-        for (size_t id = 0; id < num_ids; ++id) {
-          const double bits = line_bits(counts.subspan(i * contexts, contexts), &costs[id * contexts]);
-          if (bits < best) {
-            best = bits;
-            closest[line + i] = static_cast<uint8_t>(id);
-          }
-        }
-      }
-    });
-    if (closest == ids) break;
-    ids = std::move(closest);
+  std::vector<float> costs;
+  for (int iteration = 0; iteration < kIterations && ids != before; ++iteration) {
+    std::vector<uint64_t> cells(num_ids * lines.cell);
+    for (size_t i = 0; i < count; ++i) {
+      const auto line = lines.of(i * step);
+      for (size_t k = 0; k < line.size(); ++k) cells[ids[i] * lines.cell + k] += line[k];
+    }
+    costs = smoothed_costs(cells, lines.cell, bins);
+    before = ids;
+    parallel_for(count, [&](size_t i) { ids[i] = closest(lines.of(i * step), costs, num_ids); });
   }
-  // Number the ids that are used from 0 on.
+  return costs;
+}
+
+// Numbers the ids that are used from 0 on; returns how many there are.
+size_t renumber(std::vector<uint8_t>& ids) {
   std::array<int, 256> used;
   used.fill(-1);
   int count = 0;
@@ -203,13 +137,142 @@ std::vector<uint8_t> cluster_lines(const Counter& counter, size_t lines, uint32_
     if (used[id] < 0) used[id] = count++;
     id = static_cast<uint8_t>(used[id]);
   }
-  return ids;
+  return static_cast<size_t>(count);
 }
+
+class Fit {
+ public:
+  Fit(const RansModel& model, MatrixView<const Symbol> symbols, std::span<const uint64_t> histogram)
+      : plane_(model.plane),
+        symbols_(symbols),
+        histogram_(histogram),
+        split_(model.split),
+        bins_(RansBins::of(histogram, model.split)),
+        counter_(model.plane, symbols, model.split, bins_) {}
+
+  const RansBins& bins() const { return bins_; }
+
+  // Counts of every cell, lines having the given ids (empty: all 0).
+  std::vector<uint64_t> count_cells(std::span<const uint8_t> ids, size_t num_ids) const {
+    const size_t cell = counter_.cell_size();
+    std::vector<uint64_t> total(num_ids * cell);
+    if (plane_.contexts == nullptr && ids.empty()) {
+      for (uint32_t symbol = 0; symbol < histogram_.size(); ++symbol) {
+        const uint32_t token = symbol >> split_.shift;
+        total[std::min(token - split_.offset - bins_.first, bins_.count - 1)] += histogram_[symbol];
+      }
+      return total;
+    }
+    std::mutex mutex;
+    counter_.for_each_block({}, 1, [&](size_t first, size_t lines, const uint32_t* counts) {
+      const std::lock_guard lock(mutex);
+      for (size_t i = 0; i < lines; ++i) {
+        uint64_t* to = &total[(ids.empty() ? 0 : ids[first + i]) * cell];
+        for (size_t k = 0; k < cell; ++k) to[k] += counts[i * cell + k];
+      }
+    });
+    return total;
+  }
+
+  // The best candidate of at most `max_tables` tables by approximate bits.
+  RansChoice choose_ids(size_t max_tables) const {
+    const size_t lines = plane_.num_lines(), cell = counter_.cell_size();
+    const RansAtoms atoms = make_atoms();
+    LineCounts kept;
+    kept.cell = cell;
+    kept.stride = ceil_div(lines * cell * sizeof(uint32_t), kMaxLineCounts);
+    kept.counts.resize(ceil_div(lines, kept.stride) * cell);
+    std::vector<uint64_t> pairs(atoms.num_lines * atoms.num_positions * cell);
+    std::mutex mutex;
+    const auto add = [&](size_t first, size_t count, const uint32_t* counts) {
+      std::vector<uint32_t> line_counts(cell);
+      std::vector<size_t> used;  // most lines use few bins
+      const std::lock_guard lock(mutex);
+      for (size_t line = first; line < first + count; ++line, counts += atoms.num_positions * cell) {
+        std::fill(line_counts.begin(), line_counts.end(), 0);
+        for (size_t p = 0; p < atoms.num_positions; ++p) {
+          for (size_t k = 0; k < cell; ++k) line_counts[k] += counts[p * cell + k];
+        }
+        used.clear();
+        for (size_t k = 0; k < cell; ++k) {
+          if (line_counts[k] != 0) used.push_back(k);
+        }
+        uint64_t* to = &pairs[atoms.lines[line] * atoms.num_positions * cell];
+        for (size_t p = 0; p < atoms.num_positions; ++p) {
+          for (const size_t k : used) to[p * cell + k] += counts[p * cell + k];
+        }
+        if (line % kept.stride == 0) {
+          std::copy(line_counts.begin(), line_counts.end(), &kept.counts[line / kept.stride * cell]);
+        }
+      }
+    };
+    counter_.for_each_block(atoms.positions, atoms.num_positions, add);
+    RansChoice best = choose_classes(atoms, pairs, cell, bins_.count, max_tables);
+    double before = INFINITY;
+    for (size_t tables = 4;; tables *= 4) {
+      const size_t num_ids = std::min({tables, max_tables, lines});
+      RansChoice clusters = cluster(kept, num_ids);
+      const double bits = clusters.bits;
+      if (clusters.num_ids > 1 && bits < best.bits) best = std::move(clusters);
+      // The next step saves less than this one did.
+      if (tables >= max_tables || bits - (before - bits) > best.bits) return best;
+      before = bits;
+    }
+  }
+
+ private:
+  RansAtoms make_atoms() const {
+    const uint64_t total = std::accumulate(histogram_.begin(), histogram_.end(), uint64_t{0});
+    size_t median = 0;
+    for (uint64_t below = histogram_[0]; below <= total / 2; below += histogram_[median]) ++median;
+    double deviation = 0;
+    for (size_t s = 0; s < histogram_.size(); ++s) {
+      const double distance = s < median ? static_cast<double>(median - s) : static_cast<double>(s - median);
+      deviation += static_cast<double>(histogram_[s]) * distance / static_cast<double>(total);
+    }
+    const RansScales scales = measure_scales(symbols_, static_cast<double>(median), std::max(deviation, 1e-6));
+    const bool rows = plane_.lines == LineAxis::kRows;
+    return make_rans_atoms(rows ? scales.rows : scales.columns, rows ? scales.columns : scales.rows,
+                           counter_.cell_size());
+  }
+
+  RansChoice cluster(const LineCounts& kept, size_t num_ids) const {
+    const size_t cell = kept.cell, lines = plane_.num_lines();
+    const std::vector<float> costs = train_clusters(kept, bins_.count, num_ids);
+    RansChoice choice;
+    choice.line_ids.resize(lines);
+    if (kept.stride == 1) {
+      parallel_for(lines, [&](size_t i) { choice.line_ids[i] = closest(kept.of(i), costs, num_ids); });
+      choice.num_ids = renumber(choice.line_ids);
+      choice.counts.resize(choice.num_ids * cell);
+      for (size_t i = 0; i < lines; ++i) {
+        const auto line = kept.of(i);
+        for (size_t k = 0; k < cell; ++k) choice.counts[choice.line_ids[i] * cell + k] += line[k];
+      }
+    } else {
+      counter_.for_each_block({}, 1, [&](size_t first, size_t count, const uint32_t* counts) {
+        for (size_t i = 0; i < count; ++i) {
+          choice.line_ids[first + i] = closest({counts + i * cell, cell}, costs, num_ids);
+        }
+      });
+      choice.num_ids = renumber(choice.line_ids);
+      choice.counts = count_cells(choice.line_ids, choice.num_ids);
+    }
+    choice.bits = approximate_bits(choice, cell, bins_.count);
+    return choice;
+  }
+
+  const SymbolPlane& plane_;
+  MatrixView<const Symbol> symbols_;
+  std::span<const uint64_t> histogram_;
+  RansSplit split_;
+  RansBins bins_;
+  RansCounter counter_;
+};
 
 }  // namespace
 
-RansModel fit_rans_model(const SymbolPlane& plane, MatrixView<const Symbol> symbols, uint32_t max_tables,
-                         const FitContext& context) {
+RansModel fit_rans_model(const SymbolPlane& plane, MatrixView<const Symbol> symbols, uint32_t max_tables) {
   OCC_CHECK(symbols.shape() == plane.shape());
   OCC_CHECK(plane.table_ids.empty() || plane.table_ids.size() == plane.num_lines());
   RansModel model;
@@ -217,10 +280,8 @@ RansModel fit_rans_model(const SymbolPlane& plane, MatrixView<const Symbol> symb
   model.contexts = plane.contexts != nullptr ? plane.contexts->num_contexts : 1;
   model.split.alphabet = plane.alphabet;
   if (plane.alphabet == 1) return model;
-  model.split = choose_rans_split(histogram(symbols, plane.alphabet), plane.alphabet);
-  const Counter counter(plane, symbols, model.split);
-  const size_t lines = plane.num_lines();
-
+  const std::vector<uint64_t> histogram = count_symbols(symbols, plane.alphabet);
+  model.split = choose_rans_split(histogram, plane.alphabet);
   if (!plane.table_ids.empty()) {
     model.ids = plane.table_ids;
     model.num_ids = uint32_t{*std::max_element(model.ids.begin(), model.ids.end())} + 1;
@@ -229,21 +290,26 @@ RansModel fit_rans_model(const SymbolPlane& plane, MatrixView<const Symbol> symb
     throw_usage("rans, plane '{}': expected at most {} tables, found {} ids of {} contexts", plane.name, kRansMaxCells,
                 model.num_ids, model.contexts);
   }
-  const std::vector<RansCounts> cells = counter.count_cells(model.ids, model.num_ids);
-  model.tables = fit_tables(cells, model.split);
-
-  const size_t wanted = std::min<size_t>({max_tables, lines, kRansMaxCells / model.contexts});
-  if (plane.table_ids.empty() && wanted > 1) {
-    RansModel clustered = model;
-    clustered.ids = cluster_lines(counter, lines, model.split.window(), wanted);
-    clustered.num_ids = uint32_t{*std::max_element(clustered.ids.begin(), clustered.ids.end())} + 1;
-    const std::vector<RansCounts> cluster_cells = counter.count_cells(clustered.ids, clustered.num_ids);
-    clustered.tables = fit_tables(cluster_cells, model.split);
-    if (clustered.num_ids > 1 && total_bits(clustered, cluster_cells) < total_bits(model, cells)) return clustered;
-    context.report_fallback(
-        fmt::format("rans, plane '{}': one table instead of {}, which would save nothing", plane.name, wanted));
+  const Fit fit(model, symbols, histogram);
+  const size_t wanted = std::min<size_t>(max_tables, kRansMaxCells / model.contexts);
+  if (!plane.table_ids.empty() || wanted < 2 || symbols.size() == 0) {
+    model.tables = fit_tables(as_cells(fit.count_cells(model.ids, model.num_ids), fit.bins()), model.split);
+    return model;
   }
-  return model;
+  const RansChoice choice = fit.choose_ids(wanted);
+  std::vector<uint64_t> all(size_t{model.contexts} * fit.bins().count);
+  for (size_t i = 0; i < choice.counts.size(); ++i) all[i % all.size()] += choice.counts[i];
+  const std::vector<RansCounts> cells = as_cells(all, fit.bins());
+  model.tables = fit_tables(cells, model.split);
+  if (choice.num_ids + choice.num_cross == 2) return model;
+  RansModel many = model;
+  many.ids = choice.line_ids;
+  many.num_ids = static_cast<uint32_t>(choice.num_ids);
+  many.cross_ids = choice.cross_ids;
+  many.num_cross = static_cast<uint32_t>(choice.num_cross);
+  const std::vector<RansCounts> many_cells = as_cells(choice.counts, fit.bins());
+  many.tables = fit_tables(many_cells, model.split);
+  return total_bits(many, many_cells) < total_bits(model, cells) ? many : model;
 }
 
 }  // namespace occ

@@ -35,7 +35,7 @@ alignas(64) inline constexpr std::array<std::array<uint8_t, 16>, 256> kSpread = 
 constexpr uint32_t kSlotMask = kRansOne - 1;
 
 inline uint32_t rans_cell(const RansRun& run, size_t i) {
-  const uint32_t base = run.line_cells != nullptr ? run.line_cells[i] : run.cell;
+  const uint32_t base = run.cell + (run.line_cells != nullptr ? run.line_cells[i] : 0);
   return run.states != nullptr ? base + (run.states[i] >> 16) : base;
 }
 
@@ -117,7 +117,7 @@ bool DecodeSteps(RansDecodeState& s, const RansRun& run) {
   const V state_mask = hn::Set(d, 0xffffu);
   const int class_bits = static_cast<int>(s.class_bits);
   const int shift = static_cast<int>(s.shift);
-  const uint32_t* const HWY_RESTRICT entries = kPerLane ? s.entries : s.entries + run.cell * size_t{kRansOne};
+  const uint32_t* const HWY_RESTRICT entries = s.entries + run.cell * size_t{kRansOne};
 
   V x[kVectors], e[kVectors];
   for (size_t v = 0; v < kVectors; ++v) x[v] = hn::Load(d, s.x + v * kN);

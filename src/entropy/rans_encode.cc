@@ -34,9 +34,9 @@ void fill_encode_entries(const RansTable& table, RansEncodeEntry* entries) {
 }
 
 uint8_t* rans_encode_run(uint32_t* x, const RansEncodeEntry* entries, const uint32_t* ids, size_t count, uint8_t* out) {
-  for (size_t i = count; i-- > 0;) {
-    const RansEncodeEntry e = entries[ids[i]];
-    const uint32_t before = x[i % kRansLanes];
+  const auto encode_one = [&](uint32_t id, uint32_t& lane) {
+    const RansEncodeEntry e = entries[id];
+    const uint32_t before = lane;
     // Without a branch, which would be mispredicted: the word is always written and kept only if needed.
     const auto word = static_cast<uint16_t>(before);
     std::memcpy(out - 2, &word, 2);
@@ -44,7 +44,12 @@ uint8_t* rans_encode_run(uint32_t* x, const RansEncodeEntry* entries, const uint
     out -= 2 * put;
     const uint32_t state = before >> (16 * put);
     const auto quotient = static_cast<uint32_t>((state * e.reciprocal) >> 44);
-    x[i % kRansLanes] = state + e.start + quotient * e.complement;
+    lane = state + e.start + quotient * e.complement;
+  };
+  size_t i = count;
+  for (; i % kRansLanes != 0; --i) encode_one(ids[i - 1], x[(i - 1) % kRansLanes]);
+  for (; i != 0; i -= kRansLanes) {
+    for (size_t lane = kRansLanes; lane-- > 0;) encode_one(ids[i - kRansLanes + lane], x[lane]);
   }
   return out;
 }

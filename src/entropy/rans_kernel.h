@@ -58,10 +58,11 @@ struct RansDecodeState {
 
 struct RansRun {
   size_t count = 0;
-  Symbol* out = nullptr;                 // tokens; whole symbols if `states` is given
-  uint32_t cell = 0;                     // of all lanes, unless line_cells is given
-  const uint32_t* line_cells = nullptr;  // [count]: first cell of every column's table
-  uint32_t* states = nullptr;            // [count]: state | context << 16; the cell is line_cells + context
+  Symbol* out = nullptr;  // tokens; whole symbols if `states` is given
+  // The cell of a symbol is the sum of these three:
+  uint32_t cell = 0;
+  const uint32_t* line_cells = nullptr;  // [count], or null: all 0. Never null with `states`
+  uint32_t* states = nullptr;            // [count]: state | context << 16
   const Symbol* low = nullptr;           // [count]: raw low bits, with `states` and shift > 0
 };
 

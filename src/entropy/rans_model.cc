@@ -1,4 +1,4 @@
-// Side information of the `rans` coder (docs/format.md): split, number of ids, ids of lines, tables. Reading checks all
+// Side information of the `rans` coder (docs/format.md): split, ids of lines and positions, tables. Reading checks all
 // of it: nothing that was read can make the coder index out of range.
 #include "entropy/rans_model.h"
 
@@ -24,6 +24,32 @@ void check_machine(const SymbolPlane& plane) {
   }
 }
 
+constexpr uint8_t kCrossFlag = 0x80;  // of the byte that holds the shift
+
+size_t line_length(const SymbolPlane& plane) { return plane.lines == LineAxis::kRows ? plane.cols : plane.rows; }
+
+void write_ids(std::span<const uint8_t> ids, uint32_t num_ids, ByteWriter& out) {
+  const unsigned width = symbol_width(num_ids);
+  const std::vector<Symbol> wide(ids.begin(), ids.end());
+  Bytes packed(packed_bytes(ids.size(), width));
+  pack_symbols(wide.data(), wide.size(), width, packed.data());
+  out.put_bytes(packed);
+}
+
+std::vector<uint8_t> read_ids(size_t count, uint32_t num_ids, ByteReader& side) {
+  const unsigned width = symbol_width(num_ids);
+  const ByteSpan packed = side.get_bytes(packed_bytes(count, width));
+  std::vector<Symbol> wide(count);
+  unpack_symbols(packed.data(), packed.size(), width, 0, count, wide.data());
+  return {wide.begin(), wide.end()};
+}
+
+void check_ids(std::span<const uint8_t> ids, uint64_t num_ids, const ByteReader& side) {
+  for (const uint8_t id : ids) {
+    if (id >= num_ids) throw_input("{}: rans: expected table ids below {}, found {}", side.what(), num_ids, id);
+  }
+}
+
 }  // namespace
 
 RansModel load_rans_model(const SymbolPlane& plane, ByteReader& side) {
@@ -40,7 +66,9 @@ RansModel load_rans_model(const SymbolPlane& plane, ByteReader& side) {
   model.split.alphabet = plane.alphabet;
   if (plane.alphabet == 1) return model;
 
-  const uint32_t shift = side.get<uint8_t>();
+  const uint8_t first = side.get<uint8_t>();
+  const bool cross = (first & kCrossFlag) != 0;
+  const uint32_t shift = first & (kCrossFlag - 1);
   if (shift > 8) throw_input("{}: rans split: expected a shift of 0 to 8, found {}", side.what(), shift);
   model.split.shift = shift;
   const uint64_t offset = side.get_varint();
@@ -60,19 +88,24 @@ RansModel load_rans_model(const SymbolPlane& plane, ByteReader& side) {
   if (!plane.table_ids.empty()) {
     model.ids = plane.table_ids;
   } else if (num_ids > 1) {
-    const unsigned width = symbol_width(model.num_ids);
-    const size_t lines = plane.num_lines();
-    const ByteSpan packed = side.get_bytes(packed_bytes(lines, width));
-    std::vector<Symbol> ids(lines);
-    unpack_symbols(packed.data(), packed.size(), width, 0, lines, ids.data());
-    model.ids.assign(ids.begin(), ids.end());
+    model.ids = read_ids(plane.num_lines(), model.num_ids, side);
   }
-  for (const uint8_t id : model.ids) {
-    if (id >= num_ids) throw_input("{}: rans: expected table ids below {}, found {}", side.what(), num_ids, id);
+  check_ids(model.ids, num_ids, side);
+  if (cross) {
+    const uint64_t num_cross = side.get_varint();
+    if (!plane.table_ids.empty() || num_cross < 2 || num_cross > 256 ||
+        (num_ids + num_cross - 1) * model.contexts > kRansMaxCells) {
+      throw_input(
+          "{}: rans: expected 2 to 256 cross ids, none beside ids of the plane, and at most {} tables, found {}",
+          side.what(), kRansMaxCells, num_cross);
+    }
+    model.num_cross = static_cast<uint32_t>(num_cross);
+    model.cross_ids = read_ids(line_length(plane), model.num_cross, side);
+    check_ids(model.cross_ids, num_cross, side);
   }
 
   SideBits bits(side);
-  const size_t cells = num_ids * model.contexts;
+  const size_t cells = model.num_tables() * model.contexts;
   model.tables.reserve(cells);
   for (size_t cell = 0; cell < cells; ++cell) {
     const bool repeated = bits.get(1) != 0;
@@ -86,15 +119,13 @@ RansModel load_rans_model(const SymbolPlane& plane, ByteReader& side) {
 
 void save_rans_model(const RansModel& model, ByteWriter& out) {
   if (model.plane.alphabet == 1) return;
-  out.put(static_cast<uint8_t>(model.split.shift));
+  out.put(static_cast<uint8_t>(model.split.shift | (model.num_cross > 1 ? kCrossFlag : 0)));
   out.put_varint(model.split.offset);
   out.put_varint(model.num_ids);
-  if (model.plane.table_ids.empty() && model.num_ids > 1) {
-    const unsigned width = symbol_width(model.num_ids);
-    const std::vector<Symbol> ids(model.ids.begin(), model.ids.end());
-    Bytes packed(packed_bytes(ids.size(), width));
-    pack_symbols(ids.data(), ids.size(), width, packed.data());
-    out.put_bytes(packed);
+  if (model.plane.table_ids.empty() && model.num_ids > 1) write_ids(model.ids, model.num_ids, out);
+  if (model.num_cross > 1) {
+    out.put_varint(model.num_cross);
+    write_ids(model.cross_ids, model.num_cross, out);
   }
   BitWriter bits;
   for (size_t cell = 0; cell < model.cells(); ++cell) {

@@ -133,11 +133,12 @@ RansTable RansTable::fit(const RansCounts& counts, const RansSplit& split) {
   }
   RansTable best;
   double best_bits = std::numeric_limits<double>::infinity();
+  std::vector<uint16_t> items, tried;
   // Escaped: tokens rarer than 1 / threshold. 0: none of the window.
   for (const uint64_t threshold :
        {0, 1024, 1536, 2048, 2560, 3072, 4096, 6000, 8192, 10000, 12000, 16384, 24576, 1 << 20}) {
     if (threshold != 0 && total == 0) break;
-    std::vector<uint16_t> items;
+    items.clear();
     RansCounts merged = counts;
     for (uint16_t id = 0; id < window; ++id) {
       const bool rare = counts[id] == 0 || counts[id] * threshold < total;
@@ -149,6 +150,8 @@ RansTable RansTable::fit(const RansCounts& counts, const RansSplit& split) {
     }
     if (items.empty()) items.push_back(0);  // everything lies outside the window
     if (items.size() < split.tokens()) items.push_back(kRansEscape);
+    if (items == tried) continue;
+    tried = items;
     const RansTable table(quantize_frequencies(merged, items), split);
     BitWriter written;
     table.write(written);

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
@@ -16,8 +17,9 @@
 namespace occ {
 namespace {
 
-enum class Kind { kPlain, kIds, kTrellis, kWide, kWideIds };
-const char* const kKindNames[] = {"Plain", "Ids", "Trellis", "Wide", "WideIds"};
+// kScaled, kScaledTrellis: scales that differ by rows and columns, tables for both.
+enum class Kind { kPlain, kIds, kTrellis, kWide, kWideIds, kScaled, kScaledTrellis };
+const char* const kKindNames[] = {"Plain", "Ids", "Trellis", "Wide", "WideIds", "Scaled", "ScaledTrellis"};
 
 struct Case {
   std::string coder;
@@ -50,8 +52,12 @@ Data make_data(uint32_t alphabet, Kind kind, Shape shape, LineAxis axis, uint64_
   if (kind == Kind::kIds || kind == Kind::kWideIds) {
     for (size_t i = 0; i < d.plane.num_lines(); ++i) d.plane.table_ids.push_back(static_cast<uint8_t>(i * 7 % 3));
   }
-  if (kind == Kind::kTrellis) d.plane.contexts = trellis_machine();
+  if (kind == Kind::kTrellis || kind == Kind::kScaledTrellis) d.plane.contexts = trellis_machine();
   if (kind == Kind::kWide || kind == Kind::kWideIds) d.plane.contexts = wide_machine();
+  if (kind == Kind::kScaled || kind == Kind::kScaledTrellis) {
+    double ideal = 0;
+    d.symbols = draw_scaled(d.plane, 1, 3, 7 + which, &ideal);
+  }
   return d;
 }
 
@@ -71,7 +77,12 @@ class CoderTest : public testing::TestWithParam<Case> {
   std::unique_ptr<EntropyCoder> fit(const Data& d, const Params& params) const {
     return entry().fit(params, d.plane, d.symbols.view(), {});
   }
-  std::unique_ptr<EntropyCoder> fit(const Data& d) const { return fit(d, default_params(entry())); }
+  std::unique_ptr<EntropyCoder> fit(const Data& d) const {
+    Params params = default_params(entry());
+    const Kind kind = GetParam().kind;
+    if ((kind == Kind::kScaled || kind == Kind::kScaledTrellis) && params.has("tables")) params.set("tables", "9");
+    return fit(d, params);
+  }
   // Saves and loads; the reader must be at its end.
   std::unique_ptr<EntropyCoder> reload(const EntropyCoder& coder, const SymbolPlane& plane) const {
     ByteWriter side;
@@ -243,7 +254,8 @@ std::vector<Case> cases() {
   std::vector<Case> all;
   for (const CoderEntry& entry : coder_registry()) {
     for (const uint32_t alphabet : {1u, 2u, 3u, 4u, 5u, 16u, 17u, 255u, 256u, 257u, 1000u, 65536u}) {
-      for (const Kind kind : {Kind::kPlain, Kind::kIds, Kind::kTrellis, Kind::kWide, Kind::kWideIds}) {
+      for (const Kind kind : {Kind::kPlain, Kind::kIds, Kind::kTrellis, Kind::kWide, Kind::kWideIds, Kind::kScaled,
+                              Kind::kScaledTrellis}) {
         all.push_back({std::string(entry.name), alphabet, kind});
       }
     }
@@ -291,17 +303,24 @@ TEST(CoderRegistry, ThePythonDecoderAgrees) {
   };
   std::vector<std::string> written;
   uint64_t which = 0;
+  std::array<size_t, 4> with_cross_ids{};  // by machine and axis
   for (const CoderEntry& entry : coder_registry()) {
     for (const uint32_t alphabet : {1u, 2u, 5u, 16u, 200u, 256u, 300u, 65536u}) {
-      for (const Kind kind : {Kind::kPlain, Kind::kIds, Kind::kTrellis, Kind::kWideIds}) {
+      for (const Kind kind :
+           {Kind::kPlain, Kind::kIds, Kind::kTrellis, Kind::kWideIds, Kind::kScaled, Kind::kScaledTrellis}) {
         for (const LineAxis axis : {LineAxis::kRows, LineAxis::kColumns}) {
           ++which;
-          const Data d = make_data(alphabet, kind, {40, 43}, axis, which + which / 4);
+          const bool scaled = kind == Kind::kScaled || kind == Kind::kScaledTrellis;
+          const Shape shape = scaled ? Shape{90, 103} : Shape{40, 43};
+          const Data d = make_data(alphabet, kind, shape, axis, which + which / 4);
           Params params(entry.params);
-          if (params.has("tables")) params.set("tables", which % 3 == 0 ? "1" : "4");
+          if (params.has("tables")) params.set("tables", scaled ? "9" : which % 3 == 0 ? "1" : "4");
           const auto coder = entry.fit(params, d.plane, d.symbols.view(), {});
           ByteWriter side;
           coder->save(side);
+          if (entry.name == "rans" && side.size() != 0 && side.span()[0] >= 0x80) {
+            ++with_cross_ids[(d.plane.contexts != nullptr ? 2 : 0) + (axis == LineAxis::kRows ? 1 : 0)];
+          }
           std::string tiles;
           for_each_tile(d.plane, 23, [&](const Rect& at) {
             const Bytes bytes = coder->encode(at, d.symbols.view().sub(at));
@@ -310,15 +329,16 @@ TEST(CoderRegistry, ThePythonDecoderAgrees) {
           const FiniteState none;
           const FiniteState& m = d.plane.contexts != nullptr ? *d.plane.contexts : none;
           written.push_back(fmt::format(
-              R"({{"coder": "{}", "rows": 40, "cols": 43, "alphabet": {}, "lines": "{}", "table_ids": [{}], "next": [{}],)"
+              R"({{"coder": "{}", "rows": {}, "cols": {}, "alphabet": {}, "lines": "{}", "table_ids": [{}], "next": [{}],)"
               R"( "context": [{}], "num_contexts": {}, "side": "{}", "tiles": [{}], "symbols": [{}]}})",
-              entry.name, alphabet, axis == LineAxis::kRows ? "rows" : "columns", fmt::join(d.plane.table_ids, ","),
-              fmt::join(m.next, ","), fmt::join(m.context, ","), m.num_contexts, hex(side.span()), tiles,
-              fmt::join(std::span(d.symbols.data(), d.symbols.size()), ",")));
+              entry.name, shape.rows, shape.cols, alphabet, axis == LineAxis::kRows ? "rows" : "columns",
+              fmt::join(d.plane.table_ids, ","), fmt::join(m.next, ","), fmt::join(m.context, ","), m.num_contexts,
+              hex(side.span()), tiles, fmt::join(std::span(d.symbols.data(), d.symbols.size()), ",")));
         }
       }
     }
   }
+  for (const size_t cases : with_cross_ids) EXPECT_GE(cases, 2u);
   const TempFolder folder;
   const std::string file = (folder / "cases.json").string();
   std::ofstream(file) << fmt::format("[{}]", fmt::join(written, ",\n"));

@@ -65,4 +65,27 @@ void for_each_run_write(MatrixView<Symbol> symbols, const Body& body) {
   }
 }
 
+// out = in^T, by blocks that are copied first: rows a power of two apart would evict each other.
+inline void transpose(MatrixView<const Symbol> in, MatrixView<Symbol> out) {
+  constexpr size_t kBlock = 16;
+  Symbol block[kBlock][kBlock];
+  for (size_t r0 = 0; r0 < in.rows(); r0 += kBlock) {
+    const size_t rows = std::min(kBlock, in.rows() - r0);
+    for (size_t c0 = 0; c0 < in.cols(); c0 += kBlock) {
+      const size_t cols = std::min(kBlock, in.cols() - c0);
+      for (size_t r = 0; r < rows; ++r) std::copy_n(in.row(r0 + r) + c0, cols, block[r]);
+      for (size_t c = 0; c < cols; ++c) {
+        Symbol* to = out.row(c0 + c) + r0;
+        for (size_t r = 0; r < rows; ++r) to[r] = block[r][c];
+      }
+    }
+  }
+}
+
+inline Matrix<Symbol> transposed(MatrixView<const Symbol> in) {
+  Matrix<Symbol> out = Matrix<Symbol>::uninitialized(in.cols(), in.rows());
+  transpose(in, out.view());
+  return out;
+}
+
 }  // namespace occ

@@ -316,7 +316,8 @@ class TrellisQuantizer final : public Quantizer {
     const size_t tiles = ceil_div(x.rows(), tile_rows_);
     const size_t wanted = std::max<size_t>(1, kSampleValues / std::min(x.rows(), tile_rows_));
     const size_t all = tiles * x.cols(), segments = std::min(all, wanted);
-    std::vector<TrellisRates::Counts> counts(std::min<size_t>(segments, 8));  // of tasks; sums of integers
+    if (segments == 0) return;
+    std::vector<TrellisRates::Counts> counts(std::clamp<size_t>(segments / 16, 1, 8));  // of tasks; sums of integers
     parallel_for(counts.size(), [&](size_t task) {
       counts[task].resize(size_t{TrellisRates::kClasses} * kTrellisTable);
       for (size_t i = task; i < segments; i += counts.size()) {
@@ -331,7 +332,7 @@ class TrellisQuantizer final : public Quantizer {
     for (size_t task = 1; task < counts.size(); ++task) {
       for (size_t i = 0; i < counts[0].size(); ++i) counts[0][i] += counts[task][i];
     }
-    if (!counts.empty()) rates_->refine(counts[0]);
+    rates_->refine(counts[0]);
   }
 
   const Shape shape_;

@@ -40,11 +40,16 @@ double scale_of_class(int cls) {
 
 }  // namespace
 
-TrellisRates::TrellisRates(double step)
-    : lambda_(0.4 + 0.4 * std::clamp(step - 0.55, 0.0, 0.6)), table_(size_t{kClasses} * kTrellisTable) {
-  for (int c = 0; c < kClasses; ++c) {
-    fill(gaussian(scale_of_class(c)), lambda_, &table_[static_cast<size_t>(c) * kTrellisTable]);
-  }
+TrellisRates::TrellisRates(double step) : lambda_(0.4 + 0.4 * std::clamp(step - 0.55, 0.0, 0.6)) {
+  static const std::vector<float> bits = [] {
+    std::vector<float> all(size_t{kClasses} * kTrellisTable);
+    for (int c = 0; c < kClasses; ++c) {
+      fill(gaussian(scale_of_class(c)), 1, &all[static_cast<size_t>(c) * kTrellisTable]);
+    }
+    return all;
+  }();
+  table_.reserve(bits.size());
+  for (const float b : bits) table_.push_back(static_cast<float>(lambda_) * b);
 }
 
 void TrellisRates::refine(const Counts& counts) {

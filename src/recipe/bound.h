@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,12 @@ class BoundRecipe {
   virtual void code(const FitContext& ctx, const std::string& path, std::vector<CodedPlane>* planes) = 0;
   // Decodes a rectangle. Only on a loaded recipe. Thread-safe.
   virtual void dequantize(const Rect& at, MatrixView<float> out) const = 0;
+
+  // Rows that quantize together without waste: rectangles with fewer work, but more slowly.
+  virtual size_t panel_rows() const { return 1; }
+  // Where columns are coded with error feedback: rows[r] = e_r H e_r^T of every row as last quantized, H the second
+  // moments that the recipe was fitted with. Otherwise false.
+  virtual bool weighted_errors(std::span<double> /*rows*/) const { return false; }
 };
 
 // Hands out stored planes one after the other; they must outlive the bound recipe.

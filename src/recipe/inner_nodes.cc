@@ -40,6 +40,18 @@ class PlaneBuffers {
 
 Granule combine(const Granule& a, const Granule& b) { return {combine(a.rows, b.rows), combine(a.cols, b.cols)}; }
 
+bool carries_hessian(const Transform& transform, size_t num_planes, Shape shape) {
+  const TransformTraits traits = transform.traits();
+  if (!traits.linear || !traits.row_local) return false;
+  size_t rows = 0;
+  for (size_t i = 0; i < num_planes; ++i) {
+    const Rect r = transform.plane_rect(i, {0, 0, shape.rows, shape.cols});
+    if (r.cols != shape.cols) return false;
+    rows += r.rows;
+  }
+  return rows == shape.rows;
+}
+
 std::string join_path(const std::string& path, const std::string& name) {
   return path.empty() ? name : path + "/" + name;
 }
@@ -59,9 +71,9 @@ Granule TransformNode::granule() const {
   Granule g = transform_->granule();
   for (const auto& child : children_) {
     const Granule c = child->granule();
-    const bool same_shape = child->shape() == shape_;
-    g.rows = same_shape ? combine(g.rows, c.rows) : (c.rows == 1 ? g.rows : 0);
-    g.cols = same_shape ? combine(g.cols, c.cols) : g.cols;
+    const Shape s = child->shape();
+    g.rows = s == shape_ ? combine(g.rows, c.rows) : (c.rows == 1 ? g.rows : 0);
+    g.cols = s.cols == shape_.cols ? combine(g.cols, c.cols) : (c.cols == 1 ? g.cols : 0);
   }
   return g;
 }
@@ -98,6 +110,29 @@ void TransformNode::dequantize(const Rect& at, MatrixView<float> out) const {
   transform_->inverse(at, planes.const_views(), out);
 }
 
+size_t TransformNode::panel_rows() const {
+  size_t rows = 1;
+  for (const auto& child : children_) rows = std::max(rows, child->panel_rows());
+  return rows;
+}
+
+bool TransformNode::weighted_errors(std::span<double> rows) const {
+  if (!carries_hessian(*transform_, children_.size(), shape_)) return false;
+  size_t first = 0;
+  for (const auto& child : children_) {
+    if (!child->weighted_errors(rows.subspan(first, child->shape().rows))) return false;
+    first += child->shape().rows;
+  }
+  for (size_t r = 0; r < rows.size(); ++r) rows[r] *= transform_->error_gain(r);
+  return true;
+}
+
+size_t SumNode::panel_rows() const {
+  size_t rows = 1;
+  for (const auto& term : terms_) rows = std::max(rows, term->panel_rows());
+  return rows;
+}
+
 namespace {
 
 // Calls body(rect) over panels of `at` that suit the granule of a term and decode together; in parallel. They are cut
@@ -106,8 +141,8 @@ void for_term_panels(const BoundRecipe& term, const Rect& at, const std::functio
   constexpr size_t kPanelElements = size_t{1} << 18;
   const size_t granule = term.granule().rows;
   if (granule == 0 || at.rows == 0) return body(at);
-  const size_t unit = ceil_div(std::max(term.tile_rows(), kPanelElements / std::max<size_t>(1, at.cols)), granule);
-  const size_t rows = std::max<size_t>(1, unit) * granule;
+  const size_t panel = kPanelElements / std::max<size_t>(1, at.cols);
+  const size_t rows = ceil_div(std::max({term.tile_rows(), term.panel_rows(), panel}), granule) * granule;
   const size_t first = at.row / rows, end = at.row + at.rows;
   parallel_for(ceil_div(end, rows) - first, [&](size_t i) {
     const size_t begin = std::max(at.row, (first + i) * rows);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "base/error.h"
 
@@ -33,14 +34,47 @@ Recipe scalar_recipe(std::string_view stage, const Params& params, std::span<con
 Recipe rtn_recipe(const Params& params, int bits) { return scalar_recipe("uniform", params, kRtnParams, bits); }
 Recipe lloyd_recipe(const Params& params, int bits) { return scalar_recipe("lloyd", params, kLloydParams, bits); }
 
+constexpr std::array kTrellisParams = {
+    int_param("states", "0", 0, 256, "states of the trellis, a power of two from 4 on; 0: by --effort"),
+};
+
+// As many tables as pay for themselves.
+Recipe trellis_recipe(const Params& params, double step, int effort) {
+  const int64_t states = params.integer("states");
+  return Recipe::parse(fmt::format("trellis(states={}, step={:.5g}) > rans(tables=64)",
+                                   states == 0 ? trellis_states(effort) : states, std::clamp(step, 1e-6, 1e6)));
+}
+
 constexpr std::array kMethods = {
+    MethodEntry{.name = "auto",
+                .summary = "trellis in the coordinate system that takes the fewest bits, chosen tensor by tensor",
+                .paper = "see trellis; docs/methods/trellis.md",
+                .params = kTrellisParams,
+                .recipe_at = trellis_recipe,
+                .chooses_coordinates = true},
+    MethodEntry{.name = "trellis",
+                .summary = "entropy-coded trellis quantization, near the rate-distortion limit at any rate",
+                .paper = "Fischer & Wang 1992; Marcellin 1994, On Entropy-Constrained Trellis Coded Quantization",
+                .params = kTrellisParams,
+                .recipe_at = trellis_recipe},
     MethodEntry{"rtn", "round to nearest on a uniform grid, scale per row or group",
-                "Nagel et al. 2021, A White Paper on Neural Network Quantization", kRtnParams, 1, 16, rtn_recipe},
+                "Nagel et al. 2021, A White Paper on Neural Network Quantization", kRtnParams, 1, 16, rtn_recipe,
+                nullptr, false},
     MethodEntry{"lloyd", "Lloyd-Max scalar quantizer, scale per row or group",
-                "Lloyd 1982; Max 1960, Quantizing for Minimum Distortion", kLloydParams, 1, 8, lloyd_recipe},
+                "Lloyd 1982; Max 1960, Quantizing for Minimum Distortion", kLloydParams, 1, 8, lloyd_recipe, nullptr,
+                false},
 };
 
 }  // namespace
+
+// Measured on N(0, 1) with 8 states: 0.0702 at step 0.5, in proportion to the squared step at small ones.
+double trellis_step(double bits) { return 0.498 * std::exp2(2 - bits); }
+double trellis_nmse(double step) { return 1 / (1 + 1 / (0.281 * step * step)); }
+
+int trellis_states(int effort) {
+  constexpr int kStates[] = {4, 8, 8, 16, 32, 64, 128, 256, 256};
+  return kStates[std::clamp(effort, 1, 9) - 1];
+}
 
 std::span<const MethodEntry> method_registry() { return kMethods; }
 

@@ -18,8 +18,19 @@ struct MethodEntry {
   // Methods of fixed code width: whole bits per code; other rates are met by splitting rows between two widths.
   int min_bits = 1;
   int max_bits = 16;
-  Recipe (*recipe)(const Params&, int bits);
+  Recipe (*recipe)(const Params&, int bits) = nullptr;
+  // Methods of continuous rate instead: step of the quantizer in units of the rms of what it codes, effort 1 to 9.
+  Recipe (*recipe_at)(const Params&, double step, int effort) = nullptr;
+  bool chooses_coordinates = false;  // transforms in front of that recipe are chosen tensor by tensor
+
+  bool continuous() const { return recipe_at != nullptr; }
 };
+
+// Step at which an entropy-coded trellis takes about `bits` per Gaussian weight, and its normalised error there.
+double trellis_step(double bits);
+double trellis_nmse(double step);
+// States of the trellis that an effort from 1 to 9 stands for.
+int trellis_states(int effort);
 
 std::span<const MethodEntry> method_registry();
 const MethodEntry* find_method(std::string_view name);
@@ -32,6 +43,7 @@ struct Method {
   static Method parse(std::string_view text);
   std::string print() const { return std::string(entry->name) + params.print(); }
   Recipe recipe(int bits) const { return entry->recipe(params, bits); }
+  Recipe recipe_at(double step, int effort) const { return entry->recipe_at(params, step, effort); }
   // The first `head_rows` of `rows` rows with one more bit than the others; a plain recipe where that leaves one part.
   Recipe split_recipe(int bits, size_t head_rows, size_t rows) const;
 };

@@ -58,6 +58,8 @@ class TransformNode final : public BoundRecipe {
   void quantize(const Rect& at, MatrixView<float> values) override;
   void code(const FitContext& ctx, const std::string& path, std::vector<CodedPlane>* planes) override;
   void dequantize(const Rect& at, MatrixView<float> out) const override;
+  size_t panel_rows() const override;
+  bool weighted_errors(std::span<double> rows) const override;
 
   const Transform& transform() const { return *transform_; }
   BoundRecipe& child(size_t i) { return *children_[i]; }
@@ -80,6 +82,8 @@ class SumNode final : public BoundRecipe {
   void quantize(const Rect& at, MatrixView<float> values) override;
   void code(const FitContext& ctx, const std::string& path, std::vector<CodedPlane>* planes) override;
   void dequantize(const Rect& at, MatrixView<float> out) const override;
+  size_t panel_rows() const override;
+  bool weighted_errors(std::span<double> rows) const override { return terms_.back()->weighted_errors(rows); }
 
  private:
   std::vector<std::unique_ptr<BoundRecipe>> terms_;
@@ -89,6 +93,9 @@ class SumNode final : public BoundRecipe {
 size_t num_transforms(const Chain& chain);
 // Path of a stored plane below a branch.
 std::string join_path(const std::string& path, const std::string& name);
+// Whether the errors of x = inverse(y) follow from those of y row by row: one plane of the same shape or planes that
+// share out the rows, linear and row by row. Error feedback can then work on y, with the transformed H.
+bool carries_hessian(const Transform& transform, size_t num_planes, Shape shape);
 // The granule that suits both.
 Granule combine(const Granule& a, const Granule& b);
 

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/parallel.h"
+#include "recipe/feedback_node.h"
 #include "recipe/nodes.h"
 
 namespace occ {
@@ -11,11 +12,12 @@ namespace {
 
 constexpr size_t kPanelElements = size_t{1} << 18;
 
-// Calls body(rect) over panels of rows that suit the granule; in parallel.
-void for_row_panels(Shape shape, size_t granule_rows, const std::function<void(const Rect&)>& body) {
+// Calls body(rect) over panels of rows that suit the granule, at least `least` rows each; in parallel.
+void for_row_panels(Shape shape, size_t granule_rows, size_t least, const std::function<void(const Rect&)>& body) {
   if (shape.rows == 0) return;
   const size_t unit = granule_rows == 0 ? shape.rows : granule_rows;
-  const size_t rows = std::max<size_t>(1, kPanelElements / std::max<size_t>(1, shape.cols * unit)) * unit;
+  const size_t panel = kPanelElements / std::max<size_t>(1, shape.cols * unit);
+  const size_t rows = std::max({size_t{1}, panel, ceil_div(least, unit)}) * unit;
   parallel_for(ceil_div(shape.rows, rows), [&](size_t i) {
     body({i * rows, 0, std::min(rows, shape.rows - i * rows), shape.cols});
   });
@@ -24,33 +26,63 @@ void for_row_panels(Shape shape, size_t granule_rows, const std::function<void(c
 Matrix<float> read_all(const RowSource& source) {
   const Shape shape = source.shape();
   Matrix<float> x = Matrix<float>::uninitialized(shape.rows, shape.cols);
-  for_row_panels(shape, 1, [&](const Rect& at) { source.read_rows(at.row, x.view().sub(at)); });
+  for_row_panels(shape, 1, 1, [&](const Rect& at) { source.read_rows(at.row, x.view().sub(at)); });
   return x;
 }
 
-std::unique_ptr<BoundRecipe> fit_chain(const Chain& chain, size_t stage, Matrix<float>& x, const FitContext& ctx) {
-  const Shape shape = x.shape();
+// An orthonormal map of every column: tr(E H E^T) stays what it is, with the same H.
+bool rotates_columns(const Transform& transform, bool keeps_shape) {
+  const TransformTraits traits = transform.traits();
+  return keeps_shape && traits.isometric && !traits.row_local && transform.granule().cols == 1;
+}
+
+std::unique_ptr<BoundRecipe> fit_chain(const Chain& chain, size_t stage, Matrix<float>& x, const FitContext& ctx);
+
+std::unique_ptr<BoundRecipe> fit_leaf(const Chain& chain, size_t stage, Matrix<float>& x, const FitContext& ctx) {
   const Stage& s = chain.stages[stage];
-  if (stage == num_transforms(chain)) {
-    auto quantizer = quantizer_fit(*find_quantizer(s.name))(s.params, x.view(), ctx);
-    auto leaf = std::make_unique<LeafNode>(shape, chain, std::move(quantizer));
-    if (stage > 0) x = Matrix<float>();  // before the symbols are allocated
-    leaf->allocate_symbols();
-    return leaf;
+  const QuantizerFit fit = quantizer_fit(*find_quantizer(s.name));
+  auto quantizer = fit(s.params, x.view(), ctx);
+  if (!ctx.feedback_scales.empty() && quantizer->granule().cols == 0) {  // there will be no feedback
+    FitContext plain = ctx;
+    plain.feedback_scales = {};
+    quantizer = fit(s.params, x.view(), plain);
   }
-  const TransformEntry* entry = find_transform(s.name);
-  std::unique_ptr<Transform> transform = transform_fit(*entry)(s.params, x.view(), ctx);
+  auto leaf = std::make_unique<LeafNode>(x.shape(), chain, std::move(quantizer));
+  if (stage > 0) x = Matrix<float>();  // before the symbols are allocated
+  leaf->allocate_symbols();
+  return leaf;
+}
+
+// A transform and what follows it.
+std::unique_ptr<BoundRecipe> fit_node(const Chain& chain, size_t stage, Matrix<float>& x, const FitContext& ctx,
+                                      std::unique_ptr<Transform> transform) {
+  const Shape shape = x.shape();
+  const TransformEntry* entry = find_transform(chain.stages[stage].name);
+  const size_t count = std::max<size_t>(1, entry->planes.size());
   const Rect all{0, 0, shape.rows, shape.cols};
+  const bool keeps_shape = entry->planes.empty() && transform->plane_rect(0, all) == all;
   const Granule granule = transform->granule();
+
+  FitContext below = ctx;
+  Matrix<double> hessian;
+  if (ctx.hessian.size() != 0 && carries_hessian(*transform, count, shape)) {
+    hessian = Matrix<double>::uninitialized(shape.cols, shape.cols);
+    for (size_t r = 0; r < shape.cols; ++r) std::copy_n(ctx.hessian.row(r), shape.cols, hessian.row(r));
+    transform->transform_hessian(hessian.view());
+    below.hessian = hessian.view();
+  } else if (!rotates_columns(*transform, keeps_shape)) {
+    below.hessian = {};
+    if (!keeps_shape || granule.cols != 1) below.feedback_scales = {};
+  }
+
   std::vector<std::unique_ptr<BoundRecipe>> children;
-  if (entry->planes.empty() && transform->plane_rect(0, all) == all) {
-    for_row_panels(shape, granule.rows, [&](const Rect& at) {
+  if (keeps_shape) {
+    for_row_panels(shape, granule.rows, 1, [&](const Rect& at) {
       const MatrixView<float> view = x.view().sub(at);
       transform->forward(at, view, {&view, 1});
     });
-    children.push_back(fit_chain(chain, stage + 1, x, ctx));
+    children.push_back(fit_chain(chain, stage + 1, x, below));
   } else {
-    const size_t count = std::max<size_t>(1, entry->planes.size());
     std::vector<Matrix<float>> planes;
     for (size_t i = 0; i < count; ++i) {
       const Rect r = transform->plane_rect(i, all);
@@ -62,11 +94,11 @@ std::unique_ptr<BoundRecipe> fit_chain(const Chain& chain, size_t stage, Matrix<
     x = Matrix<float>();
     for (size_t i = 0; i < count; ++i) {
       if (entry->planes.empty()) {
-        children.push_back(fit_chain(chain, stage + 1, planes[i], ctx));
+        children.push_back(fit_chain(chain, stage + 1, planes[i], below));
       } else {
         const std::vector<MatrixView<const float>> decoded(views.begin(), views.begin() + static_cast<ptrdiff_t>(i));
         transform->refine(all, i, decoded, views[i]);
-        children.push_back(fit_recipe(chain.branches[i].recipe, MatrixSource(views[i]), ctx));
+        children.push_back(fit_recipe(chain.branches[i].recipe, MatrixSource(views[i]), below));
         if (transform->traits().refines) {
           children.back()->quantize(transform->plane_rect(i, all), views[i]);
         } else {
@@ -75,7 +107,27 @@ std::unique_ptr<BoundRecipe> fit_chain(const Chain& chain, size_t stage, Matrix<
       }
     }
   }
-  return std::make_unique<TransformNode>(shape, s.name, entry->planes, std::move(transform), std::move(children));
+  return std::make_unique<TransformNode>(shape, chain.stages[stage].name, entry->planes, std::move(transform),
+                                         std::move(children));
+}
+
+// Error feedback goes where H can be carried no further: in front of the quantizer, or of the first transform that is
+// neither linear row by row nor a rotation of the columns. What is fitted below it gets the scales of the feedback.
+std::unique_ptr<BoundRecipe> fit_chain(const Chain& chain, size_t stage, Matrix<float>& x, const FitContext& ctx) {
+  const bool is_leaf = stage == num_transforms(chain);
+  std::unique_ptr<Transform> transform;
+  bool feedback = ctx.feedback && ctx.hessian.size() != 0 && ctx.feedback_scales.empty();
+  if (!is_leaf) {
+    const TransformEntry* entry = find_transform(chain.stages[stage].name);
+    transform = transform_fit(*entry)(chain.stages[stage].params, x.view(), ctx);
+    const Rect all{0, 0, x.rows(), x.cols()};
+    feedback &= !carries_hessian(*transform, std::max<size_t>(1, entry->planes.size()), x.shape()) &&
+                !rotates_columns(*transform, entry->planes.empty() && transform->plane_rect(0, all) == all);
+  }
+  const auto fit = [&](const FitContext& c) {
+    return is_leaf ? fit_leaf(chain, stage, x, c) : fit_node(chain, stage, x, c, std::move(transform));
+  };
+  return feedback ? fit_with_feedback(x.shape(), ctx, fit) : fit(ctx);
 }
 
 }  // namespace
@@ -91,12 +143,15 @@ std::unique_ptr<BoundRecipe> fit_recipe(const Recipe& recipe, const RowSource& s
   Matrix<float> residual = read_all(source);
   std::vector<std::unique_ptr<BoundRecipe>> terms;
   for (const Chain& chain : recipe.terms) {
+    // The last term alone decides what is lost; feedback in those before it would only make its values larger.
+    FitContext term_ctx = ctx;
+    term_ctx.feedback &= &chain == &recipe.terms.back();
     Matrix<float> x = residual.clone();
-    terms.push_back(fit_chain(chain, 0, x, ctx));
+    terms.push_back(fit_chain(chain, 0, x, term_ctx));
     if (&chain == &recipe.terms.back()) break;  // nothing is fitted to what it leaves over
     x = Matrix<float>();
     BoundRecipe& term = *terms.back();
-    for_row_panels(residual.shape(), term.granule().rows, [&](const Rect& at) {
+    for_row_panels(residual.shape(), term.granule().rows, term.panel_rows(), [&](const Rect& at) {
       Matrix<float> decoded = Matrix<float>::uninitialized(at.rows, at.cols);
       std::copy_n(residual.row(at.row), decoded.size(), decoded.data());
       term.quantize(at, decoded.view());

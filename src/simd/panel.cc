@@ -43,6 +43,19 @@ void TransposeKernel(const float* HWY_RESTRICT in, size_t rows, size_t cols, siz
   }
 }
 
+// By squares of 16 columns and rows, so that full cache lines are read and written whichever of the two has the longer
+// rows.
+void TransposeSquares(MatrixView<const float> x, MatrixView<float> y) {
+  constexpr size_t kSquare = 16;
+  for (size_t c = 0; c < x.cols(); c += kSquare) {
+    const size_t cols = x.cols() - c < kSquare ? x.cols() - c : kSquare;
+    for (size_t r = 0; r < x.rows(); r += kSquare) {
+      const size_t rows = x.rows() - r < kSquare ? x.rows() - r : kSquare;
+      TransposeKernel(x.row(r) + c, rows, cols, x.stride(), y.row(c) + r, y.stride());
+    }
+  }
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace occ
 HWY_AFTER_NAMESPACE();
@@ -51,6 +64,9 @@ HWY_AFTER_NAMESPACE();
 namespace occ {
 
 HWY_EXPORT(TransposeKernel);
+HWY_EXPORT(TransposeSquares);
+
+void transpose(MatrixView<const float> x, MatrixView<float> y) { HWY_DYNAMIC_DISPATCH(TransposeSquares)(x, y); }
 
 void load_panel_rows(MatrixView<const float> x, float* panel) {
   if (x.cols() == 0) return;

@@ -11,6 +11,9 @@ namespace occ {
 
 inline constexpr size_t kPanelLanes = 16;
 
+// y [cols, rows] = transpose of x [rows, cols]; they must not overlap.
+void transpose(MatrixView<const float> x, MatrixView<float> y);
+
 // panel [x.cols() * 16]; x has at most 16 rows, missing lanes become zero.
 void load_panel_rows(MatrixView<const float> x, float* panel);
 void store_panel_rows(const float* panel, MatrixView<float> x);

@@ -34,6 +34,10 @@ class RowScale final : public Transform {
   }
   // A row keeps its direction, so the second moments of the inputs stay what they are.
   void transform_hessian(MatrixView<double>) const override {}
+  double error_gain(size_t row) const override {
+    const double scale = bf16_to_f32(scales_[row]);
+    return scale * scale;
+  }
   void save(ByteWriter& out) const override { out.put_array(scales_.data(), scales_.size()); }
 
  private:

@@ -39,8 +39,12 @@ class Transform {
   // Called before plane i is coded, with planes 0 .. i-1 as they will be decoded: may change what plane i should hold.
   virtual void refine(const Rect& /*at*/, size_t /*plane*/, std::span<const MatrixView<const float>> /*decoded*/,
                       MatrixView<float> /*values*/) const {}
-  // H of x becomes H of y, in place: h = T h T^T for y = T x per row. Only if traits().linear and row_local.
+  // H of x becomes H of y, in place, such that an error e_y of a row of y costs what it costs in x: e_x H e_x^T =
+  // gain e_y H_y e_y^T for e_x = inverse(e_y), gain = error_gain(row). For y = x T^T, T orthonormal: H_y = T H T^T.
+  // Only if traits().linear and row_local.
   virtual void transform_hessian(MatrixView<double> h) const;
+  // See there; not 1 where rows of x are scaled.
+  virtual double error_gain(size_t /*row*/) const { return 1; }
   // Side information, all that load() needs besides params and shape.
   virtual void save(ByteWriter& /*out*/) const {}
 };

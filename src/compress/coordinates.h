@@ -1,0 +1,23 @@
+// The choice of `auto`: which transforms in front of the trellis make a tensor cost the fewest bits.
+#pragma once
+
+#include <string>
+
+#include "recipe/method.h"
+#include "tensor/fit_context.h"
+#include "tensor/row_source.h"
+
+namespace occ {
+
+struct CoordinateChoice {
+  std::string prefix;  // of the recipe: "" or "signs(seed=1) > hadamard > "
+  std::string why;     // "identity; rowscale +0.012, hadamard +0.031 bits"
+};
+
+// Codes a sample in every coordinate system that could pay and compares bits at equal distortion, R + 1/2 log2 D with
+// all side information of the whole tensor in R. A Gaussian has the highest entropy at a given variance, so rotations,
+// which make everything look Gaussian, pay only where they gather energy.
+CoordinateChoice choose_coordinates(const Method& method, const RowSource& source, double step, size_t sample_elements,
+                                    const FitContext& ctx, const std::string& what);
+
+}  // namespace occ

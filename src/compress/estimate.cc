@@ -1,0 +1,56 @@
+#include "compress/estimate.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "compress/encode.h"
+#include "container/blob.h"
+#include "recipe/bound.h"
+
+namespace occ {
+namespace {
+
+constexpr size_t kFewestRows = 64;  // for statistics per column
+
+// Whether a stored plane grows with the rows: payloads ("codes" after "codes.rans") and scales per row.
+bool grows_with_rows(const std::vector<std::string>& names, size_t i) {
+  if (i > 0 && names[i - 1].starts_with(names[i] + ".")) return true;
+  const std::string stage = names[i].substr(names[i].rfind('/') + 1);
+  return stage == "rowscale" || stage == "uniform" || stage == "lloyd";
+}
+
+}  // namespace
+
+Matrix<float> sample_rows(const RowSource& source, size_t elements) {
+  const Shape shape = source.shape();
+  const size_t wanted = std::max(kFewestRows, elements / std::max<size_t>(1, shape.cols));
+  const size_t rows = 2 * wanted > shape.rows ? shape.rows : wanted;
+  Matrix<float> sample = Matrix<float>::uninitialized(rows, shape.cols);
+  if (rows == shape.rows) {
+    source.read_rows(0, sample.view());
+    return sample;
+  }
+  for (size_t r = 0; r < rows; ++r) {
+    source.read_rows((2 * r + 1) * shape.rows / (2 * rows), sample.view().row_range(r, 1));
+  }
+  return sample;
+}
+
+Estimate estimate_blob(const Recipe& recipe, MatrixView<const float> sample, size_t rows, const FitContext& ctx,
+                       const std::string& what) {
+  FitContext quiet = ctx;
+  quiet.fallbacks = nullptr;
+  const EncodedMatrix m = encode_matrix(recipe, MatrixSource(sample), quiet, what);
+  Estimate estimate{static_cast<double>(m.blob.size()), m.distortion.nmse()};
+  if (rows == sample.rows()) return estimate;
+  const std::vector<ByteSpan> planes = unpack_blob(m.blob, what);
+  const std::vector<std::string> names = plane_names(recipe);
+  OCC_CHECK(names.size() == planes.size());
+  const double factor = static_cast<double>(rows) / static_cast<double>(sample.rows());
+  for (size_t i = 0; i < planes.size(); ++i) {
+    if (grows_with_rows(names, i)) estimate.bytes += (factor - 1) * static_cast<double>(planes[i].size());
+  }
+  return estimate;
+}
+
+}  // namespace occ

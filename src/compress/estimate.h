@@ -1,0 +1,22 @@
+// Bytes and error of a recipe on one tensor, from a sample of its rows that is really coded.
+#pragma once
+
+#include "metrics/distortion.h"
+#include "recipe/recipe.h"
+#include "tensor/fit_context.h"
+#include "tensor/row_source.h"
+
+namespace occ {
+
+struct Estimate {
+  double bytes = 0;  // of the blob of the whole tensor
+  double nmse = 0;
+};
+
+// Evenly spread rows, about `elements` values; all rows where that leaves less than half of them out. Payloads and what
+// is kept per row grow with the rows, tables and what is kept per column do not.
+Matrix<float> sample_rows(const RowSource& source, size_t elements);
+Estimate estimate_blob(const Recipe& recipe, MatrixView<const float> sample, size_t rows, const FitContext& ctx,
+                       const std::string& what);
+
+}  // namespace occ

@@ -1,0 +1,347 @@
+#include "compress/rate_control.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "base/error.h"
+#include "base/parallel.h"
+#include "compress/coordinates.h"
+#include "compress/encode.h"
+#include "io/json.h"
+#include "nlohmann/json.hpp"
+
+namespace occ {
+namespace {
+
+constexpr double kDefaultBits = 4;
+constexpr int kMostAttempts = 6;
+constexpr size_t kLeastSample = size_t{1} << 15, kLargestSample = size_t{1} << 18;
+constexpr size_t kFewTensors = 8;  // whose attempts cost more than exact estimates
+// An attempt is good when it fills the ceiling this far; after two attempts a little less will do.
+constexpr double kGood = 0.9975, kFair = 0.995, kFairSmall = 0.985;
+constexpr uint64_t kSmallFile = 1'000'000;
+constexpr double kMostOctaves = 14;       // steps from 2^-14 to 2^14 rms
+constexpr double kMostAdjustment = 0.06;  // bits per weight that some tensors may deviate from the others
+
+// The x at which f, falling, comes closest to `target` from below, within `tolerance`. `slope`: of -f, a guess.
+// Nothing if f stays above the target for all x up to kMostOctaves.
+std::optional<double> seek_from_below(const std::function<double(double)>& f, double target, double tolerance, double x,
+                                      double slope) {
+  constexpr int kMostSteps = 24;
+  std::optional<double> low, high, best;  // f(low) > target >= f(high)
+  double f_low = 0, f_high = 0;
+  for (int i = 0; i < kMostSteps; ++i) {
+    const double value = f(x);
+    if (value <= target) {
+      if (!high || x < *high) high = x, f_high = value;
+      best = high;
+      if (value >= target - tolerance || x <= -kMostOctaves) break;
+    } else {
+      if (!low || x > *low) low = x, f_low = value;
+      if (x >= kMostOctaves) break;
+    }
+    if (low && high) {
+      const double share = (f_low - (target - tolerance / 2)) / (f_low - f_high);
+      if (*high - *low < 1e-6) break;
+      x = *low + (*high - *low) * (i % 5 == 4 ? 0.5 : std::clamp(share, 0.02, 0.98));
+    } else {
+      const double move = (value - (target - tolerance / 2)) / slope;
+      x = std::clamp(x + std::clamp(move, -3.0, 3.0) + (low ? 1e-4 : -1e-4), -kMostOctaves, kMostOctaves);
+    }
+  }
+  return best;
+}
+
+}  // namespace
+
+RateControl::RateControl(const TensorFile& source, const CompressOptions& options, std::vector<PlannedTensor>& plan,
+                         FileSize file_size, Where where)
+    : source_(source),
+      options_(options),
+      plan_(plan),
+      file_size_(std::move(file_size)),
+      where_(std::move(where)),
+      corrections_(plan.size(), 1.0),
+      adjusted_(plan.size(), true),
+      seen_(plan.size()) {
+  if (options.nmse && has(false)) {
+    throw_usage("--nmse: expected methods of continuous rate (auto, trellis) only, found '{}'",
+                std::find_if(plan.begin(), plan.end(), [](const auto& t) {
+                  return t.method && !t.continuous();
+                })->method->print());
+  }
+  read_sensitivities();
+}
+
+bool RateControl::has(bool continuous) const {
+  return std::any_of(plan_.begin(), plan_.end(),
+                     [&](const PlannedTensor& t) { return t.method && t.continuous() == continuous; });
+}
+
+void RateControl::set_ceiling() {
+  if (options_.size) {
+    ceiling_ = *options_.size;
+  } else if (options_.ratio) {
+    double bytes = 0;
+    for (const TensorInfo& t : source_.tensors()) bytes += static_cast<double>(t.stored_bytes);
+    ceiling_ = static_cast<uint64_t>(std::min(bytes / *options_.ratio, 0x1p62));
+  } else if (has(true) && !options_.nmse) {
+    // Bits of the file over all weights; tensors of a method with a fixed code width keep to that width.
+    double bytes = 0;
+    for (size_t k = 0; k < plan_.size(); ++k) {
+      const double elements = static_cast<double>(source_.tensors()[plan_[k].index].elements());
+      const bool fixed_width = plan_[k].method && !plan_[k].continuous();
+      bytes += fixed_width ? static_cast<double>(predict(k)) : elements * options_.bits.value_or(kDefaultBits) / 8;
+    }
+    ceiling_ = static_cast<uint64_t>(bytes);
+  }
+}
+
+void RateControl::read_sensitivities() {
+  if (options_.sensitivity.empty()) return;
+  const nlohmann::json json = parse_json_file(options_.sensitivity);
+  const std::string what = options_.sensitivity.string();
+  if (!json.is_object()) throw_input("{}: expected an object of tensor names and numbers", what);
+  std::vector<std::string> unknown;
+  size_t used = 0;
+  for (const auto& [name, value] : json.items()) {
+    if (!value.is_number() || !(value.get<double>() > 0) || !std::isfinite(value.get<double>())) {
+      throw_input("{}: tensor '{}': expected a sensitivity > 0, found {}", what, printable(name),
+                  printable(value.dump()));
+    }
+    bool found = false;
+    for (PlannedTensor& t : plan_) {
+      if (source_.tensors()[t.index].name != name) continue;
+      t.sensitivity = value.get<double>();
+      found = true;
+      used += t.continuous();
+    }
+    if (!found) unknown.push_back(printable(name));
+  }
+  if (!unknown.empty()) {
+    notes_.push_back(fmt::format("{}: {} names match no tensor, e.g. '{}'", what, unknown.size(), unknown[0]));
+  }
+  const auto continuous = std::count_if(plan_.begin(), plan_.end(), [](const auto& t) { return t.continuous(); });
+  if (used < static_cast<size_t>(continuous)) {
+    notes_.push_back(fmt::format("{}: {} of {} coded tensors have no sensitivity, 1 is taken", what,
+                                 static_cast<size_t>(continuous) - used, continuous));
+  }
+}
+
+FitContext RateControl::context() const {
+  FitContext ctx;
+  ctx.seed = options_.seed;
+  ctx.effort = options_.effort;
+  return ctx;
+}
+
+// A share of every tensor, so that large models take a fraction of what coding takes.
+size_t RateControl::sample_elements(const PlannedTensor& t) const {
+  return std::clamp(t.shape.size() / 16, kLeastSample, kLargestSample);
+}
+
+uint64_t RateControl::predict(size_t k) {
+  const PlannedTensor& t = plan_[k];
+  const auto [it, is_new] = seen_[k].try_emplace(t.recipe);
+  if (is_new) {
+    const Recipe recipe = Recipe::parse(t.recipe);
+    it->second.bytes = static_cast<double>(predict_blob_bytes(recipe, t.shape));
+    if (it->second.bytes == 0) {
+      const Matrix<float> sample = sample_rows(TensorRows(source_, t.index), sample_elements(t));
+      it->second = estimate_blob(recipe, sample.view(), t.shape.rows, context(), where_(t.index));
+      estimated_ = true;
+    }
+  }
+  return static_cast<uint64_t>(it->second.bytes * corrections_[k]);
+}
+
+void RateControl::learn(size_t k, uint64_t bytes) {
+  const auto it = seen_[k].find(plan_[k].recipe);
+  if (it != seen_[k].end() && it->second.bytes > 0) corrections_[k] = static_cast<double>(bytes) / it->second.bytes;
+}
+
+void RateControl::choose_all_coordinates() {
+  std::vector<size_t> open;
+  for (size_t k = 0; k < plan_.size(); ++k) {
+    if (plan_[k].continuous() && plan_[k].method->entry->chooses_coordinates) open.push_back(k);
+  }
+  parallel_for(open.size(), [&](size_t i) {
+    PlannedTensor& t = plan_[open[i]];
+    const CoordinateChoice choice =
+        choose_coordinates(*t.method, TensorRows(source_, t.index), step_ / std::sqrt(t.sensitivity),
+                           sample_elements(t) / 2, context(), where_(t.index));
+    t.coordinates = choice.prefix;
+    t.choice = choice.why;
+  });
+}
+
+void RateControl::set_step(double step, bool all) {
+  for (size_t k = 0; k < plan_.size(); ++k) {
+    PlannedTensor& t = plan_[k];
+    if (!t.continuous() || !(all || adjusted_[k])) continue;
+    const std::string tail = t.method->recipe_at(step / std::sqrt(t.sensitivity), options_.effort).print();
+    t.recipe = Recipe::parse(t.coordinates + tail).print();
+  }
+}
+
+void RateControl::estimate_all() {
+  std::vector<size_t> open;
+  for (size_t k = 0; k < plan_.size(); ++k) {
+    if (plan_[k].continuous() && !seen_[k].contains(plan_[k].recipe)) open.push_back(k);
+  }
+  parallel_for(open.size(), [&](size_t i) { predict(open[i]); });
+  estimated_ = estimated_ || !open.empty();
+}
+
+// Over the weights of tensors with a continuous rate, each counted by its size: what sensitivities of 1 stand for.
+double RateControl::predicted_nmse() {
+  double sum = 0, weights = 0;
+  for (size_t k = 0; k < plan_.size(); ++k) {
+    if (!plan_[k].continuous()) continue;
+    const double n = static_cast<double>(plan_[k].shape.size());
+    sum += n * seen_[k].at(plan_[k].recipe).nmse;
+    weights += n;
+  }
+  return weights > 0 ? sum / weights : 0;
+}
+
+void RateControl::seek_bytes(uint64_t target, bool all) {
+  double weights = 0;
+  for (size_t k = 0; k < plan_.size(); ++k) {
+    if (plan_[k].continuous() && (all || adjusted_[k])) weights += static_cast<double>(plan_[k].shape.size());
+  }
+  const auto bytes = [&](double octaves) {
+    set_step(std::exp2(octaves), all);
+    estimate_all();
+    return static_cast<double>(file_size_(plan_));
+  };
+  const double goal = static_cast<double>(target);
+  // The first attempt on many tensors may miss: correcting it takes a few of them only.
+  const double tolerance = attempt_ <= 1 && plan_.size() > kFewTensors ? 2e-3 : 4e-4;
+  const auto found = seek_from_below(bytes, goal, std::max(64.0, tolerance * goal), std::log2(step_), weights / 8);
+  if (!found) {
+    const double least = bytes(kMostOctaves);
+    throw_usage("the size asked for, {} bytes, cannot be met: the smallest file of this method has about {} bytes",
+                *ceiling_, static_cast<uint64_t>(least));
+  }
+  step_ = std::exp2(*found);
+  set_step(step_, all);
+}
+
+void RateControl::seek_nmse(double target) {
+  const auto distortion = [&](double x) {  // falls with x
+    set_step(std::exp2(-x), true);
+    estimate_all();
+    return std::log2(std::max(predicted_nmse(), 1e-30));
+  };
+  const auto found = seek_from_below(distortion, std::log2(target), 0.006, -std::log2(step_), 2);
+  if (!found) throw_usage("--nmse: {} cannot be reached", *options_.nmse);
+  step_ = std::exp2(-*found);
+  set_step(step_, true);
+}
+
+// Some tensors, the largest first, that can make up for `difference` bytes with a small change of their rate.
+void RateControl::choose_adjusted(double difference) {
+  std::vector<size_t> order;
+  for (size_t k = 0; k < plan_.size(); ++k) {
+    if (plan_[k].continuous()) order.push_back(k);
+  }
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return plan_[a].shape.size() > plan_[b].shape.size(); });
+  std::fill(adjusted_.begin(), adjusted_.end(), false);
+  double room = 0;
+  for (const size_t k : order) {
+    if (room >= std::fabs(difference)) break;
+    adjusted_[k] = true;
+    room += static_cast<double>(plan_[k].shape.size()) * kMostAdjustment / 8;
+  }
+}
+
+void RateControl::plan() {
+  const double bits = options_.bits.value_or(kDefaultBits);
+  if (attempt_++ > 0) {
+    if (options_.nmse) {
+      set_step(step_, true);
+    } else if (has(true)) {
+      seek_bytes(target_, false);
+    } else {
+      plan_to_size(plan_, target_, file_size_);
+    }
+    return;
+  }
+  if (has(false) && !options_.size && !options_.ratio) plan_fixed_bits(plan_, bits);
+  if (has(false) && has(true) && (options_.size || options_.ratio)) {
+    double most = 0, weights = 0;
+    for (const PlannedTensor& t : plan_) weights += static_cast<double>(source_.tensors()[t.index].elements());
+    set_ceiling();
+    most = std::floor(8 * static_cast<double>(*ceiling_) / weights);
+    plan_fixed_bits(plan_, std::clamp(most, 1.0, 8.0));
+  }
+  set_ceiling();
+  target_ = ceiling_.value_or(0);
+  if (!has(true)) {
+    if (ceiling_) plan_to_size(plan_, target_, file_size_);
+    return;
+  }
+  if (options_.nmse) {
+    nmse_target_ = *options_.nmse;
+    step_ = std::sqrt(nmse_target_ / 0.281);
+    choose_all_coordinates();
+    return seek_nmse(nmse_target_);
+  }
+  double weights = 0;
+  for (const PlannedTensor& t : plan_) weights += static_cast<double>(source_.tensors()[t.index].elements());
+  const double target_bits = 8 * static_cast<double>(*ceiling_) / std::max(weights, 1.0);
+  step_ = trellis_step(std::clamp(target_bits, 0.1, 16.0));
+  choose_all_coordinates();
+  target_ = static_cast<uint64_t>(static_cast<double>(target_) * (1 - 0.4 * (1 - kGood)));
+  try {
+    seek_bytes(target_, true);
+  } catch (const Error& e) {
+    if (options_.size || options_.ratio) throw;
+    // A few numbers in a file with a header: the bits go to the weights alone.
+    ceiling_.reset();
+    step_ = trellis_step(bits);
+    set_step(step_, true);
+    notes_.push_back(
+        fmt::format("{} bits per weight are spent on the codes alone: the header and the tensors kept as "
+                    "they are take more than that",
+                    bits));
+  }
+}
+
+bool RateControl::accept(uint64_t file_bytes, double nmse) {
+  if (options_.nmse) {
+    const double ratio = nmse / *options_.nmse;
+    if ((ratio <= 1 && ratio > 0.99) || !(nmse > 0) || attempt_ >= kMostAttempts) {
+      if (ratio > 1) notes_.push_back(fmt::format("--nmse {} was missed: the file has {:.5g}", *options_.nmse, nmse));
+      return true;
+    }
+    step_ /= std::sqrt(ratio * 1.004);
+    return false;
+  }
+  if (!ceiling_) return true;
+  const double most = static_cast<double>(*ceiling_), size = static_cast<double>(file_bytes);
+  const double fair = *ceiling_ > kSmallFile ? kFair : kFairSmall;
+  const double wanted = has(true) && attempt_ <= 2 ? std::max(kGood, fair) : fair;
+  if (size <= most && (size >= most * wanted || !has(true) || attempt_ >= kMostAttempts)) {
+    if (size < most * fair) {
+      notes_.push_back(fmt::format(
+          "the file stays {:.1f} % below the size asked for: {}", 100 - 100 * size / most,
+          has(true) ? "no step came closer" : "rows are the smallest step, and codes have a greatest width"));
+    }
+    return true;
+  }
+  if (attempt_ >= kMostAttempts) {
+    throw_failed("no file of at most {} bytes was found in {} attempts", *ceiling_, attempt_);
+  }
+  if (!has(true)) {  // side information was larger than predicted: aim lower by as much
+    target_ -= std::min(target_, file_bytes - *ceiling_);
+    return false;
+  }
+  choose_adjusted(size - static_cast<double>(target_));
+  return false;
+}
+
+}  // namespace occ

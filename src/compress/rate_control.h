@@ -1,0 +1,79 @@
+// Rates of the tensors that have a method: recipes for the next attempt, predictions of their bytes, and whether the
+// result is close enough to what was asked for.
+//
+// Methods of continuous rate share one Lagrangian. The loss is the sum over tensors of sensitivity * weights * nmse,
+// the nmse of an entropy-coded quantizer is proportional to its squared step (in units of the rms), and a bit less per
+// weight costs every tensor the same loss when step_t = c / sqrt(sensitivity_t): one c for all, searched so that the
+// predicted file meets the target. Sensitivities are relative (1 unless given) because errors of different tensors have
+// different units. Predictions come from coded samples; what a coded attempt shows to be wrong with them corrects the
+// next one.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "compress/estimate.h"
+#include "compress/plan.h"
+
+namespace occ {
+
+// A coded tensor as the control sees it.
+struct CodedSize {
+  std::string recipe;
+  uint64_t bytes = 0;
+};
+
+class RateControl {
+ public:
+  using Where = std::function<std::string(size_t tensor)>;  // for messages
+  RateControl(const TensorFile& source, const CompressOptions& options, std::vector<PlannedTensor>& plan,
+              FileSize file_size, Where where);
+
+  // Fills in the recipes for the first or the next attempt. Usage error if the rate is out of reach.
+  void plan();
+  // Predicted blob bytes of tensor k of the plan with its recipe.
+  uint64_t predict(size_t k);
+  // What became of tensor k; improves later predictions.
+  void learn(size_t k, uint64_t bytes);
+  // After an attempt: the whole file, and its nmse over all tensors. False: plan() and code again.
+  bool accept(uint64_t file_bytes, double nmse);
+  // Sizes come from samples, not from shapes.
+  bool estimated() const { return estimated_; }
+  const std::vector<std::string>& notes() const { return notes_; }
+
+ private:
+  bool has(bool continuous) const;
+  void set_ceiling();
+  void read_sensitivities();
+  void choose_all_coordinates();
+  void set_step(double step, bool all);
+  void estimate_all();
+  double predicted_nmse();
+  void seek_bytes(uint64_t target, bool all);
+  void seek_nmse(double target);
+  void choose_adjusted(double difference);
+  FitContext context() const;
+  size_t sample_elements(const PlannedTensor& t) const;
+
+  const TensorFile& source_;
+  const CompressOptions& options_;
+  std::vector<PlannedTensor>& plan_;
+  const FileSize file_size_;
+  const Where where_;
+  std::vector<std::string> notes_;
+  std::optional<uint64_t> ceiling_;  // of the file
+  uint64_t target_ = 0;              // below the ceiling
+  double nmse_target_ = 0;
+  double step_ = 0;  // c
+  int attempt_ = 0;
+  bool estimated_ = false;
+  std::vector<double> corrections_;                              // actual over estimated bytes
+  std::vector<bool> adjusted_;                                   // tensors whose step may change in this attempt
+  std::vector<std::unordered_map<std::string, Estimate>> seen_;  // by tensor and recipe
+};
+
+}  // namespace occ
