@@ -17,6 +17,7 @@ constexpr std::array kRecipes = {
     "hadamard(axis=out) > uniform > bitpack",
     "uniform(bits=2) > bitpack + lloyd > rans",
     "split(rows=2) > { head: uniform(bits=10) > rans ; tail: dst > uniform > bitpack }",
+    "lowrank(rank=3) > { left: uniform > rans ; right: uniform > bitpack } + uniform(bits=3) > rans",
 };
 
 }  // namespace

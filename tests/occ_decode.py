@@ -505,6 +505,12 @@ def decode_chain(stages, branches, rows, cols, planes):
         require(head <= rows and [b[0] for b in branches] == ["head", "tail"], "split: does not fit")
         return np.concatenate([decode_recipe(branch[1], count, cols, planes)
                                for branch, count in zip(branches, (head, rows - head))])
+    if name == "lowrank":
+        rank = min(int(params.get("rank", 16)), rows, cols)
+        require(len(side) == 0 and [b[0] for b in branches] == ["left", "right"], "lowrank: does not fit")
+        left = decode_recipe(branches[0][1], rows, rank, planes)
+        right = decode_recipe(branches[1][1], rank, cols, planes)
+        return ordered_product(left, right) if rank else np.zeros((rows, cols), F32)
     if name in TRANSFORMS:
         return TRANSFORMS[name](params, side, decode_chain(stages[1:], branches, rows, cols, planes))
     require(name in QUANTIZERS, f"stage '{name}' is not supported")

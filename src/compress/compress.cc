@@ -26,6 +26,7 @@
 #include "compress/rate_control.h"
 #include "container/archive_file.h"
 #include "io/safetensors.h"
+#include "metrics/limits.h"
 
 namespace occ {
 namespace {
@@ -238,12 +239,17 @@ class CompressJob {
       const TensorInfo& t = info(plan[k].index);
       const std::optional<Part>& part = parts_[plan[k].index];
       TensorRecord r;
-      if (part && part->record.recipe == plan[k].recipe) {
-        r = part->record;
+      if (part && (part->record.recipe == plan[k].recipe || (part->record.coded() && !plan[k].recipe.empty()))) {
+        r = part->record;  // what it measured is about as long for any recipe
       } else {
-        r.name = t.name, r.shape = t.shape, r.dtype = t.dtype, r.recipe = plan[k].recipe;
+        r.name = t.name, r.shape = t.shape, r.dtype = t.dtype;
         r.nmse = 0.0123456;  // as long as most
+        if (!plan[k].recipe.empty() && moments_.has(t.name, plan[k].shape.cols)) {
+          r.weighted_error = r.nmse;
+          r.eigenvalues.resize(std::min(plan[k].shape.cols, kProfileSize));
+        }
       }
+      r.recipe = plan[k].recipe;
       source_hashes.push_back(part ? part->source_hash : 0);
       (r.coded() ? blobs : kept)
           .push_back(r.coded() ? OutTensor{t.name, DType::kU8, {blob_sizes[k]}} : OutTensor{t.name, t.dtype, t.shape});

@@ -60,7 +60,9 @@ CompressOptions quick() {
 TEST(CompressFile, KeepsWhatShouldBeKeptAndVerifies) {
   const TempFolder folder;
   const auto input = write_model(folder);
-  const CompressReport r = compress_file(input, folder / "m.occ", quick());
+  CompressOptions o = quick();
+  o.method = "rtn";
+  const CompressReport r = compress_file(input, folder / "m.occ", o);
   EXPECT_TRUE(r.verified);
   EXPECT_EQ(r.file_bytes, std::filesystem::file_size(folder / "m.occ"));
   std::map<std::string, TensorReport> by_name;
@@ -82,7 +84,8 @@ TEST(CompressFile, TheSameBytesAtAnyThreadCount) {
   const TempFolder folder;
   const auto input = write_model(folder, 1000, 331);
   for (const std::string recipe : {"signs > hadamard > uniform(group=32, zero=asymmetric) > rans",
-                                   "lloyd(codebook=fitted, per=tensor) > rans", "pca(block=64) > uniform > bitpack"}) {
+                                   "lloyd(codebook=fitted, per=tensor) > rans", "pca(block=64) > uniform > bitpack",
+                                   "lowrank > { left: uniform > rans ; right: uniform > rans } + trellis > rans"}) {
     Bytes first;
     for (const size_t threads : {1, 2, 4}) {
       CompressOptions o = quick();
@@ -94,6 +97,23 @@ TEST(CompressFile, TheSameBytesAtAnyThreadCount) {
       if (threads == 1) first = bytes;
       EXPECT_EQ(bytes, first) << recipe << " with " << threads << " threads";
     }
+  }
+}
+
+// A term that decodes as a whole beside one that decodes by tiles.
+TEST(CompressFile, ASumWithALowRankTermIsReadByRows) {
+  const TempFolder folder;
+  const Matrix<float> x = gaussian(5000, 120);
+  CompressOptions o = quick();
+  o.recipe = "lowrank(rank=3) > { left: uniform > rans ; right: uniform > rans } + trellis > rans";
+  EXPECT_TRUE(compress_matrix(x.view(), "w", folder / "m.occ", o).verified);
+  const ArchiveFile archive(folder / "m.occ");
+  EXPECT_EQ(archive.read_granularity(0), 1u);  // decoded once, then at hand
+  Matrix<float> whole(5000, 120), some(37, 120);
+  archive.read_f32(0, 0, whole.size(), whole.data());
+  for (const size_t row : {size_t{0}, size_t{2999}, size_t{4963}}) {
+    archive.read_f32(0, row * 120, some.size(), some.data());
+    EXPECT_TRUE(std::equal(some.data(), some.data() + some.size(), whole.row(row)));
   }
 }
 
@@ -227,7 +247,7 @@ TEST(CompressFile, RefusesContradictions) {
   bad[7].size = 0;
   bad[0].bits = 4, bad[0].ratio = 4;
   bad[1].recipe = "uniform > bitpack", bad[1].bits = 4;
-  bad[2].bits = 2.5;
+  bad[2].bits = 2.5, bad[2].method = "rtn";
   bad[3].bits = 0;
   bad[4].method = "nosuch";
   bad[5].method = "rtn(group=-1)";

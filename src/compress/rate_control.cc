@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/parallel.h"
@@ -10,13 +10,12 @@
 #include "compress/encode.h"
 #include "io/json.h"
 #include "metrics/limits.h"
-#include "nlohmann/json.hpp"
 
 namespace occ {
 namespace {
 
 constexpr double kDefaultBits = 4;
-constexpr int kMostAttempts = 6;
+constexpr int kMostAttempts = 8;
 constexpr size_t kLeastSample = size_t{1} << 15, kLargestSample = size_t{1} << 18;
 constexpr size_t kFewTensors = 8;  // whose attempts cost more than exact estimates
 // An attempt is good when it fills the ceiling this far; after two attempts a little less will do.
@@ -328,10 +327,8 @@ bool RateControl::accept(uint64_t file_bytes, double nmse) {
   if (attempt_ >= kMostAttempts) {
     throw_failed("no file of at most {} bytes was found in {} attempts", *ceiling_, attempt_);
   }
-  if (!has(true)) {  // side information was larger than predicted: aim lower by as much
-    target_ -= std::min(target_, file_bytes - *ceiling_);
-    return false;
-  }
+  if (size > most) target_ -= std::min(target_, file_bytes - *ceiling_);  // predictions were too low: aim lower
+  if (!has(true)) return false;
   choose_adjusted(size - static_cast<double>(target_));
   return false;
 }

@@ -56,6 +56,9 @@ void as_input_error(const std::string& where, const std::function<void()>& body)
   }
 }
 
+// Rows that are read together without waste. What decodes as a whole is then at hand, any rows of it.
+size_t rows_per_decode(const BoundRecipe& recipe) { return recipe.granule().rows == 0 ? 1 : recipe.tile_rows(); }
+
 }  // namespace
 
 ArchiveFile::ArchiveFile(const std::filesystem::path& path) : file_(open_container(path)), index_(read_index(file_)) {
@@ -183,7 +186,7 @@ void ArchiveFile::read_raw(size_t i, uint64_t first, uint64_t count, void* out) 
 
 size_t ArchiveFile::read_granularity(size_t i) const {
   if (!record(i).coded() || infos_[i].elements() == 0) return 1;
-  return load(i)->recipe->tile_rows();
+  return rows_per_decode(*load(i)->recipe);
 }
 
 uint64_t ArchiveFile::side_file_bytes() const {
@@ -240,7 +243,7 @@ void ArchiveFile::verify_tensor(size_t i, const std::function<void(uint64_t)>& p
   const Shape shape = loaded->recipe->shape();
   const size_t chunk = chunk_rows(shape.cols);
   std::vector<uint64_t> hashes(shape.size() == 0 ? 0 : ceil_div(shape.rows, chunk));
-  const size_t panel = ceil_div(loaded->recipe->tile_rows(), chunk) * chunk;
+  const size_t panel = ceil_div(rows_per_decode(*loaded->recipe), chunk) * chunk;
   parallel_for(hashes.empty() ? 0 : ceil_div(shape.rows, panel), [&](size_t p) {
     const size_t row = p * panel;
     Matrix<float> values = Matrix<float>::uninitialized(std::min(panel, shape.rows - row), shape.cols);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "base/rng.h"
 #include "occ/error.h"
@@ -96,12 +97,16 @@ TEST_P(BoundRecipeTest, TruncatedPlanesAreRefused) {
 
 INSTANTIATE_TEST_SUITE_P(
     Recipes, BoundRecipeTest,
-    testing::Values("uniform > bitpack", "uniform(bits=8, group=32, clip=absmax, zero=asymmetric) > rans",
-                    "lloyd(bits=3) > rans", "signs(seed=7) > hadamard > uniform(bits=3) > rans",
-                    "rowscale > dct(block=64) > lloyd(codebook=fitted) > bitpack",
-                    "hadamard(axis=out) > uniform > bitpack", "pca(block=16) > uniform > rans",
-                    "uniform(bits=2) > bitpack + uniform(bits=2) > rans",
-                    "split(rows=3) > { head: uniform(bits=3) > bitpack ; tail: dst > uniform(bits=2) > rans }"));
+    testing::Values(
+        "uniform > bitpack", "uniform(bits=8, group=32, clip=absmax, zero=asymmetric) > rans", "lloyd(bits=3) > rans",
+        "signs(seed=7) > hadamard > uniform(bits=3) > rans",
+        "rowscale > dct(block=64) > lloyd(codebook=fitted) > bitpack", "hadamard(axis=out) > uniform > bitpack",
+        "pca(block=16) > uniform > rans", "uniform(bits=2) > bitpack + uniform(bits=2) > rans",
+        "lowrank(rank=3) > { left: uniform(bits=8, per=column) > rans ; right: uniform(bits=8) > bitpack } + "
+        "trellis > rans",
+        "signs > lowrank(rank=2) > { left: trellis(step=0.1) > rans ; right: rowscale > lloyd > rans } + "
+        "uniform(bits=3) > rans + lowrank(rank=1) > { left: uniform > rans ; right: uniform > rans }",
+        "split(rows=3) > { head: uniform(bits=3) > bitpack ; tail: dst > uniform(bits=2) > rans }"));
 
 TEST(BoundRecipe, ResidualTermsLowerTheError) {
   const Matrix<float> x = gaussian(64, 256, 3);
@@ -109,6 +114,83 @@ TEST(BoundRecipe, ResidualTermsLowerTheError) {
   const double two =
       nmse(x, encode(Recipe::parse("uniform(bits=2) > bitpack + uniform(bits=2) > bitpack"), x).reconstruction);
   EXPECT_LT(two, one / 4);
+}
+
+// The low-rank term takes the second moments into its fit, the last term is coded with error feedback on what is left.
+TEST(BoundRecipe, ALowRankTermBesideErrorFeedback) {
+  Matrix<float> x = gaussian(600, 96, 5);
+  const Matrix<float> a = gaussian(600, 3, 6), b = gaussian(3, 96, 7);
+  for (size_t r = 0; r < x.rows(); ++r) {
+    for (size_t c = 0; c < x.cols(); ++c) {
+      for (size_t k = 0; k < 3; ++k) x(r, c) += a(r, k) * b(k, c);
+    }
+  }
+  Matrix<double> h(96, 96);
+  for (size_t i = 0; i < 96; ++i) {
+    for (size_t j = 0; j < 96; ++j) h(i, j) = std::pow(0.95, i > j ? double(i - j) : double(j - i));
+  }
+  const Recipe recipe = Recipe::parse(
+      "lowrank(rank=3) > { left: trellis(step=0.1) > rans ; right: trellis(step=0.1) > rans } + trellis > rans");
+  const auto code = [&](bool feedback, double* error) {
+    std::vector<std::string> fallbacks;
+    FitContext ctx;
+    ctx.hessian = h.view();
+    ctx.feedback = feedback;
+    ctx.fallbacks = &fallbacks;
+    const auto bound = fit_recipe(recipe, MatrixSource(x.view()), ctx);
+    Coded out{x.clone(), {}};
+    bound->quantize({0, 0, 600, 96}, out.reconstruction.view());
+    *error = 0;
+    for (size_t r = 0; r < 600; ++r) {
+      for (size_t i = 0; i < 96; ++i) {
+        for (size_t j = 0; j < 96; ++j) {
+          *error += (x(r, i) - out.reconstruction(r, i)) * h(i, j) * (x(r, j) - out.reconstruction(r, j));
+        }
+      }
+    }
+    std::vector<double> rows(600);
+    EXPECT_EQ(bound->weighted_errors(rows), feedback);
+    if (feedback) {
+      EXPECT_NEAR(std::accumulate(rows.begin(), rows.end(), 0.0), *error, 1e-3 * *error);
+    }
+    bound->code(ctx, "", &out.planes);
+    EXPECT_TRUE(fallbacks.empty());
+    return out;
+  };
+  double plain = 0, error = 0;
+  code(false, &plain);
+  const Coded coded = code(true, &error);
+  EXPECT_LT(error, 0.6 * plain);
+  Matrix<float> decoded(600, 96);
+  load(recipe, x.shape(), coded)->dequantize({0, 0, 600, 96}, decoded.view());
+  EXPECT_TRUE(std::equal(decoded.data(), decoded.data() + decoded.size(), coded.reconstruction.data()));
+}
+
+size_t bytes_of(const Coded& coded) {
+  size_t bytes = 0;
+  for (const CodedPlane& p : coded.planes) bytes += p.bytes.size();
+  return bytes;
+}
+
+// Eight directions in noise: what they cost to code apart is less than what they cost within the values.
+TEST(BoundRecipe, ALowRankTermPaysWhereThereIsOne) {
+  Matrix<float> x = gaussian(1024, 512, 5);
+  const Matrix<float> a = gaussian(1024, 8, 6), b = gaussian(8, 512, 7);
+  for (size_t r = 0; r < x.rows(); ++r) {
+    for (size_t c = 0; c < x.cols(); ++c) {
+      for (size_t k = 0; k < 8; ++k) x(r, c) += a(r, k) * b(k, c);
+    }
+  }
+  const auto lowrank = [](const std::string& rest) {
+    return "lowrank(rank=8) > { left: uniform(bits=8, per=column) > rans ; right: uniform(bits=8) > rans } + " + rest;
+  };
+  const Coded two = encode(Recipe::parse(lowrank("trellis(step=0.7) > rans")), x);
+  const Coded one = encode(Recipe::parse("trellis(step=0.5) > rans"), x);
+  EXPECT_LT(bytes_of(two), bytes_of(one));
+  EXPECT_LT(nmse(x, two.reconstruction), 0.5 * nmse(x, one.reconstruction));
+  const auto names = plane_names(Recipe::parse(lowrank("trellis > rans")));
+  EXPECT_EQ(names[1], "term0/left/uniform");
+  EXPECT_EQ(names[6], "term0/right/codes");
 }
 
 }  // namespace

@@ -1,8 +1,10 @@
 #include <algorithm>
+#include <functional>
 #include <numeric>
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/parallel.h"
 #include "recipe/nodes.h"
 
 namespace occ {
@@ -131,6 +133,33 @@ size_t SumNode::panel_rows() const {
   return rows;
 }
 
+namespace {
+
+// Calls body(rect) over panels of `at` that suit the granule of a term and decode together; in parallel. They are cut
+// at the same rows of the matrix whatever `at` is. A term that wants all rows gets them.
+void for_term_panels(const BoundRecipe& term, const Rect& at, const std::function<void(const Rect&)>& body) {
+  constexpr size_t kPanelElements = size_t{1} << 18;
+  const size_t granule = term.granule().rows;
+  if (granule == 0 || at.rows == 0) return body(at);
+  const size_t panel = kPanelElements / std::max<size_t>(1, at.cols);
+  const size_t rows = ceil_div(std::max({term.tile_rows(), term.panel_rows(), panel}), granule) * granule;
+  const size_t first = at.row / rows, end = at.row + at.rows;
+  parallel_for(ceil_div(end, rows) - first, [&](size_t i) {
+    const size_t begin = std::max(at.row, (first + i) * rows);
+    body({begin, at.col, std::min(end, (first + i + 1) * rows) - begin, at.cols});
+  });
+}
+
+// to(r, c) = op(to(r, c), from(r, c))
+template <typename Op>
+void combine_rows(MatrixView<float> to, MatrixView<const float> from, const Op& op) {
+  for (size_t r = 0; r < to.rows(); ++r) {
+    for (size_t c = 0; c < to.cols(); ++c) to(r, c) = op(to(r, c), from(r, c));
+  }
+}
+
+}  // namespace
+
 Granule SumNode::granule() const {
   Granule g = terms_[0]->granule();
   for (const auto& term : terms_) g = occ::combine(g, term->granule());
@@ -143,18 +172,28 @@ size_t SumNode::tile_rows() const {
   return rows;
 }
 
-// values - sum of the terms decoded so far is what the next term codes.
+// values - sum of the terms decoded so far is what the next term codes. The sum begins with +0, as its first addition
+// turns -0 into +0. One matrix of memory besides values.
 void SumNode::quantize(const Rect& at, MatrixView<float> values) {
-  Matrix<float> sum(at.rows, at.cols);
-  Matrix<float> term = Matrix<float>::uninitialized(at.rows, at.cols);
-  for (const auto& node : terms_) {
-    for (size_t r = 0; r < at.rows; ++r) {
-      for (size_t c = 0; c < at.cols; ++c) term(r, c) = values(r, c) - sum(r, c);
-    }
-    node->quantize(at, term.view());
-    for (size_t i = 0; i < sum.size(); ++i) sum.data()[i] += term.data()[i];
+  Matrix<float> sum = Matrix<float>::uninitialized(at.rows, at.cols);
+  const auto local = [&](const Rect& part) { return Rect{part.row - at.row, 0, part.rows, part.cols}; };
+  for (size_t i = 0; i < terms_.size(); ++i) {
+    for_term_panels(*terms_[i], at, [&](const Rect& part) {
+      const MatrixView<float> from = values.sub(local(part)), total = sum.view().sub(local(part));
+      if (i == 0) {
+        combine_rows(total, from, [](float, float v) { return v; });
+        terms_[i]->quantize(part, total);
+        combine_rows(total, total, [](float s, float) { return s + 0.0f; });
+        return;
+      }
+      Matrix<float> term = Matrix<float>::uninitialized(part.rows, part.cols);
+      combine_rows(term.view(), from, [](float, float v) { return v; });
+      combine_rows(term.view(), total, [](float v, float s) { return v - s; });
+      terms_[i]->quantize(part, term.view());
+      combine_rows(total, term.view(), [](float s, float t) { return s + t; });
+    });
   }
-  for (size_t r = 0; r < at.rows; ++r) std::copy_n(sum.row(r), at.cols, values.row(r));
+  combine_rows(values, sum.view(), [](float, float s) { return s; });
 }
 
 void SumNode::code(const FitContext& ctx, const std::string& path, std::vector<CodedPlane>* planes) {
@@ -164,13 +203,18 @@ void SumNode::code(const FitContext& ctx, const std::string& path, std::vector<C
 }
 
 void SumNode::dequantize(const Rect& at, MatrixView<float> out) const {
-  for (size_t r = 0; r < at.rows; ++r) std::fill_n(out.row(r), at.cols, 0.0f);
-  Matrix<float> term = Matrix<float>::uninitialized(at.rows, at.cols);
-  for (const auto& node : terms_) {
-    node->dequantize(at, term.view());
-    for (size_t r = 0; r < at.rows; ++r) {
-      for (size_t c = 0; c < at.cols; ++c) out(r, c) += term(r, c);
-    }
+  for (size_t i = 0; i < terms_.size(); ++i) {
+    for_term_panels(*terms_[i], at, [&](const Rect& part) {
+      const MatrixView<float> total = out.sub({part.row - at.row, 0, part.rows, part.cols});
+      if (i == 0) {
+        terms_[i]->dequantize(part, total);
+        combine_rows(total, total, [](float s, float) { return s + 0.0f; });
+        return;
+      }
+      Matrix<float> term = Matrix<float>::uninitialized(part.rows, part.cols);
+      terms_[i]->dequantize(part, term.view());
+      combine_rows(total, term.view(), [](float s, float t) { return s + t; });
+    });
   }
 }
 

@@ -148,6 +148,8 @@ std::unique_ptr<BoundRecipe> fit_recipe(const Recipe& recipe, const RowSource& s
     term_ctx.feedback &= &chain == &recipe.terms.back();
     Matrix<float> x = residual.clone();
     terms.push_back(fit_chain(chain, 0, x, term_ctx));
+    if (&chain == &recipe.terms.back()) break;  // nothing is fitted to what it leaves over
+    x = Matrix<float>();
     BoundRecipe& term = *terms.back();
     for_row_panels(residual.shape(), term.granule().rows, term.panel_rows(), [&](const Rect& at) {
       Matrix<float> decoded = Matrix<float>::uninitialized(at.rows, at.cols);

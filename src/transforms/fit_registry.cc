@@ -6,6 +6,7 @@
 namespace occ {
 
 std::unique_ptr<Transform> fit_pca(const Params&, MatrixView<const float>, const FitContext&);
+std::unique_ptr<Transform> fit_lowrank(const Params&, MatrixView<const float>, const FitContext&);
 
 namespace {
 
@@ -13,7 +14,7 @@ struct BlasFit {
   std::string_view name;
   TransformFit fit;
 };
-constexpr std::array<BlasFit, 1> kBlasFits = {{{"pca", fit_pca}}};
+constexpr std::array<BlasFit, 2> kBlasFits = {{{"pca", fit_pca}, {"lowrank", fit_lowrank}}};
 
 TransformFit find_blas_fit(std::string_view name) {
   for (const BlasFit& f : kBlasFits) {

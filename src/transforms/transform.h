@@ -1,5 +1,5 @@
 // TRANSFORM: a coordinate system. y = forward(x) has one or more real planes; inverse(forward(x)) == x within float
-// rounding. A bound transform has all its side information fixed for one tensor.
+// rounding, unless the traits say otherwise. A bound transform has all its side information fixed for one tensor.
 #pragma once
 
 #include <memory>
@@ -19,6 +19,7 @@ struct TransformTraits {
   bool isometric = false;  // keeps norms
   bool row_local = true;   // a row of x depends on that row of the planes only, so that row panels stand alone
   bool refines = false;    // refine() does something: children are fitted one after the other
+  bool exact = true;       // if not, planes approximate the values given to fit, the only ones that forward takes
 };
 
 class Transform {

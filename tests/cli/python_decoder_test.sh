@@ -83,6 +83,8 @@ for recipe in \
   'trellis > rans' \
   'rowscale > trellis(states=64, step=0.7) > rans(tables=8)' \
   'signs > hadamard > trellis(states=4, step=0.02) > bitpack' \
+  'lowrank(rank=5) > { left: uniform(bits=8, per=column) > rans ; right: trellis > rans } + trellis > rans' \
+  'signs > lowrank(rank=140) > { left: uniform(bits=8) > rans ; right: lowrank(rank=0) > { left: lloyd > rans ; right: lloyd > rans } + uniform > rans }' \
   'hadamard > uniform > rans' \
   'hadamard(axis=out, odd=split) > uniform > bitpack' \
   'hadamard(block=48, odd=kronecker) > uniform > bitpack' \
