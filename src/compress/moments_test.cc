@@ -128,6 +128,7 @@ TEST(CompressWithMoments, LowersTheErrorOfTheOutputsAndTellsIt) {
   double errors[2];
   for (const bool with : {false, true}) {
     CompressOptions o = quick(with ? file : "");
+    o.method = "rtn";
     o.bits = 3;
     const CompressReport r = compress_file(model, folder / "m.occ", o);
     const ArchiveFile archive(folder / "m.occ");
@@ -152,6 +153,7 @@ TEST(CompressWithMoments, LowersTheErrorOfTheOutputsAndTellsIt) {
   // The same from a matrix per tensor, and from memory.
   const auto hessian = write<double>(folder, "h.safetensors", {{"a", &h}, {"nobody", &h}});
   CompressOptions o = quick("", hessian);
+  o.method = "rtn";
   o.bits = 3;
   const CompressReport r = compress_file(model, folder / "h.occ", o);
   EXPECT_THAT(r.notes, testing::Contains(HasSubstr("belong to no coded tensor: nobody")));

@@ -97,7 +97,7 @@ done
 check wide.npy --recipe 'uniform(bits=3) > rans'
 check wide.npy --recipe 'trellis(states=256) > rans(tables=16)'
 check wide.npy --recipe 'uniform(bits=4, per=tensor) > rans(tables=8)'
-check wide.npy --ratio 9.3
+check wide.npy --method rtn --ratio 9.3
 "$occ" inspect a.occ | grep -q 'split(rows=' || fail "--ratio 9.3 was expected to split rows"
 check model --ratio 5 --keep ids
 

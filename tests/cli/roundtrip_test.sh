@@ -7,7 +7,7 @@ expect 0 "$OCC" compress x.fvecs -o x.occ --bits 4
 grep -q verified out || fail "no word on verification"
 expect 0 "$OCC" verify x.occ
 expect 0 "$OCC" inspect x.occ --limits
-grep -q 'uniform > bitpack' out || fail "inspect shows no recipe"
+grep -q 'trellis(step=.*) > rans' out || fail "inspect shows no recipe"
 expect 0 "$OCC" inspect x.fvecs
 
 for target in y.safetensors y.npy y.fvecs y.gguf; do

@@ -22,9 +22,17 @@ expect 2 "$OCC" compress x.fvecs
 expect 2 "$OCC" compress x.fvecs -o y.occ --nosuch
 grep -q -- '--method' err || fail "no usage of the command after a wrong flag"
 expect 2 "$OCC" compress x.fvecs -o y.occ --bits 4 --ratio 4
-expect 2 "$OCC" compress x.fvecs -o y.occ --bits 2.5
+expect 2 "$OCC" compress x.fvecs -o y.occ --method rtn --bits 2.5
 expect_error 'whole code widths'
 expect 2 "$OCC" compress x.fvecs -o y.occ --bits x
+expect 2 "$OCC" compress x.fvecs -o y.occ --bits 0
+expect 2 "$OCC" compress x.fvecs -o y.occ --effort 10
+expect_error '1 to 9'
+expect 2 "$OCC" compress x.fvecs -o y.occ --nmse 2
+expect 2 "$OCC" compress x.fvecs -o y.occ --nmse 0.1 --method rtn
+expect_error 'continuous rate'
+expect 2 "$OCC" compress x.fvecs -o y.occ --recipe 'trellis(states=12) > rans'
+expect_error 'power of two'
 expect 2 "$OCC" compress x.fvecs -o y.occ --size 10XB
 expect_error -- '--size'
 expect 2 "$OCC" compress x.fvecs -o y.occ --size 100
@@ -62,7 +70,7 @@ expect 1 "$OCC" decompress y.occ -o precious --force
 [ -f precious/notes.txt ] || fail "a foreign file is gone"
 cp y.occ renamed.safetensors
 expect 0 "$OCC" inspect renamed.safetensors
-grep -q 'uniform > bitpack' out || fail "an archive under another name is not recognised"
+grep -q 'trellis' out || fail "an archive under another name is not recognised"
 expect 2 "$OCC" decompress y.occ -o z.npy --tensor nosuch
 expect 1 "$OCC" compress x.fvecs -o no/such/folder/y.occ
 expect 0 "$OCC" compress x.fvecs -o d.occ --dry-run

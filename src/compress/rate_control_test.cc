@@ -1,0 +1,193 @@
+// Rates over several tensors, and what `auto` chooses.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+#include <map>
+
+#include "base/file.h"
+#include "base/rng.h"
+#include "compress/coordinates.h"
+#include "compress/estimate.h"
+#include "container/archive_file.h"
+#include "io/safetensors.h"
+#include "occ/compress.h"
+#include "test_data.h"
+
+namespace occ {
+namespace {
+
+using testing::HasSubstr;
+using testing::StartsWith;
+
+Matrix<float> gaussian(size_t rows, size_t cols, uint64_t seed, double scale = 1) {
+  Matrix<float> x(rows, cols);
+  Rng rng(seed);
+  for (size_t i = 0; i < x.size(); ++i) x.data()[i] = static_cast<float>(scale * rng.normal());
+  return x;
+}
+
+// Three matrices of different size and scale, and a norm.
+std::filesystem::path write_model(const TempFolder& folder) {
+  const std::filesystem::path path = folder / "model.safetensors";
+  SafetensorsWriter writer(path,
+                           {{"a.weight", DType::kF32, {600, 320}},
+                            {"b.weight", DType::kF32, {1200, 256}},
+                            {"c.weight", DType::kF32, {64, 128}},
+                            {"norm.weight", DType::kF32, {320}}},
+                           {}, false);
+  const Matrix<float> a = gaussian(600, 320, 1), b = gaussian(1200, 256, 2, 0.01), c = gaussian(64, 128, 3, 5);
+  for (const Matrix<float>* m : {&a, &b, &c}) writer.write(m->data(), m->size() * 4);
+  const std::vector<float> ones(320, 1.0f);
+  writer.write(ones.data(), ones.size() * 4);
+  writer.commit();
+  return path;
+}
+
+CompressOptions quick() {
+  CompressOptions o;
+  o.sync = false;
+  o.force = true;
+  return o;
+}
+
+std::map<std::string, TensorReport> by_name(const CompressReport& r) {
+  std::map<std::string, TensorReport> out;
+  for (const TensorReport& t : r.tensors) out[t.name] = t;
+  return out;
+}
+
+TEST(RateControl, CeilingsAreMetFromBelow) {
+  const TempFolder folder;
+  const auto input = write_model(folder);
+  for (const double bits : {1.0, 2.0, 3.3, 6.0}) {
+    CompressOptions o = quick();
+    o.bits = bits;
+    const CompressReport r = compress_file(input, folder / "m.occ", o);
+    EXPECT_EQ(r.file_bytes, std::filesystem::file_size(folder / "m.occ"));
+    EXPECT_LE(r.bpw(), bits);
+    EXPECT_GE(r.bpw(), 0.985 * bits);
+  }
+  for (const uint64_t size : {60'000u, 200'000u}) {
+    CompressOptions o = quick();
+    o.size = size;
+    const CompressReport r = compress_file(input, folder / "m.occ", o);
+    EXPECT_LE(r.file_bytes, size);
+    EXPECT_GE(static_cast<double>(r.file_bytes), 0.985 * static_cast<double>(size));
+  }
+}
+
+TEST(RateControl, AllTensorsLoseTheSameShare) {
+  const TempFolder folder;
+  CompressOptions o = quick();
+  o.bits = 3;
+  const auto tensors = by_name(compress_file(write_model(folder), folder / "m.occ", o));
+  for (const char* name : {"b.weight", "c.weight"}) {
+    EXPECT_NEAR(tensors.at(name).nmse / tensors.at("a.weight").nmse, 1, 0.1) << name;
+  }
+}
+
+TEST(RateControl, SensitivitiesMoveTheBits) {
+  const TempFolder folder;
+  std::ofstream(folder / "s.json") << R"({"a.weight": 16})";
+  CompressOptions o = quick();
+  o.bits = 3;
+  o.sensitivity = folder / "s.json";
+  const CompressReport r = compress_file(write_model(folder), folder / "m.occ", o);
+  const auto tensors = by_name(r);
+  EXPECT_NEAR(tensors.at("b.weight").nmse / tensors.at("a.weight").nmse, 16, 2);
+  EXPECT_NEAR(tensors.at("a.weight").bpw() - tensors.at("b.weight").bpw(), 2, 0.1);  // 1/2 log2 16
+  EXPECT_LE(r.bpw(), 3);
+  EXPECT_GE(r.bpw(), 0.985 * 3);
+  EXPECT_THAT(r.notes, testing::Contains(HasSubstr("2 of 3 coded tensors have no sensitivity")));
+}
+
+TEST(RateControl, NmseIsTheDual) {
+  const TempFolder folder;
+  for (const double nmse : {0.3, 0.02, 0.001}) {
+    CompressOptions o = quick();
+    o.nmse = nmse;
+    const CompressReport r = compress_file(write_model(folder), folder / "m.occ", o);
+    EXPECT_LE(r.nmse, nmse);
+    EXPECT_GE(r.nmse, 0.97 * nmse);
+  }
+}
+
+TEST(RateControl, FixedWidthsBesideContinuousRates) {
+  const TempFolder folder;
+  CompressOptions o = quick();
+  o.bits = 3;
+  o.tensors = {{"b.*", "rtn"}};
+  CompressReport r = compress_file(write_model(folder), folder / "m.occ", o);
+  EXPECT_EQ(by_name(r).at("b.weight").recipe, "uniform(bits=3) > bitpack");
+  o.bits.reset();
+  o.ratio = 10;
+  r = compress_file(write_model(folder), folder / "m.occ", o);
+  EXPECT_THAT(by_name(r).at("b.weight").recipe, StartsWith("uniform(bits=3)"));
+  EXPECT_LE(r.file_bytes, r.input_bytes / 10);
+  EXPECT_GE(static_cast<double>(r.file_bytes),
+            0.985 * 0.1 * static_cast<double>((600 * 320 + 1200 * 256 + 64 * 128 + 320) * 4));
+}
+
+TEST(RateControl, SameBytesAtAnyThreadCount) {
+  const TempFolder folder;
+  const auto input = write_model(folder);
+  CompressOptions o = quick();
+  o.bits = 2.5;
+  compress_file(input, folder / "two.occ", o);
+  o.threads = 1;
+  compress_file(input, folder / "one.occ", o);
+  EXPECT_EQ(read_file(folder / "one.occ"), read_file(folder / "two.occ"));
+}
+
+TEST(Estimate, AgreesWithCodingTheWhole) {
+  const Matrix<float> x = gaussian(4000, 256, 5);
+  const Recipe recipe = Recipe::parse("rowscale > trellis(step=0.5) > rans");
+  const Estimate whole = estimate_blob(recipe, x.view(), 4000, {}, "x");
+  const Matrix<float> sample = sample_rows(MatrixSource(x.view()), 1 << 17);
+  EXPECT_EQ(sample.rows(), 512u);
+  const Estimate part = estimate_blob(recipe, sample.view(), 4000, {}, "x");
+  EXPECT_NEAR(part.bytes / whole.bytes, 1, 0.01);
+  EXPECT_NEAR(part.nmse / whole.nmse, 1, 0.02);
+  EXPECT_EQ(sample_rows(MatrixSource(x.view()), 3000 * 256).rows(), 4000u) << "a sample of most rows is all of them";
+}
+
+CoordinateChoice choice_for(const Matrix<float>& x) {
+  return choose_coordinates(Method::parse("auto"), MatrixSource(x.view()), 0.4, size_t{1} << 18, {}, "x");
+}
+
+TEST(Coordinates, IdentityForWhatIsAlreadyWhite) {
+  EXPECT_EQ(choice_for(gaussian(1000, 256, 1)).prefix, "");
+  Matrix<float> heavy(1000, 256);  // Laplace: a rotation would make it Gaussian, which costs more
+  Rng rng(2);
+  for (size_t i = 0; i < heavy.size(); ++i) {
+    heavy.data()[i] = static_cast<float>((rng.next() & 1 ? 1 : -1) * std::log(1 - rng.uniform()));
+  }
+  const CoordinateChoice c = choice_for(heavy);
+  EXPECT_EQ(c.prefix, "");
+  EXPECT_THAT(c.why, HasSubstr("hadamard +0.0"));
+}
+
+TEST(Coordinates, TransformsThatGatherTheEnergy) {
+  Matrix<float> smooth = gaussian(1000, 256, 3);  // rows are random walks that forget slowly: the DCT gathers them
+  for (size_t r = 0; r < smooth.rows(); ++r) {
+    for (size_t c = 1; c < smooth.cols(); ++c) smooth(r, c) = 0.95f * smooth(r, c - 1) + 0.3f * smooth(r, c);
+  }
+  EXPECT_EQ(choice_for(smooth).prefix, "dct > ");
+  // A few directions that no fixed transform knows.
+  const Matrix<float> mix = gaussian(48, 48, 4);
+  Matrix<float> hidden(4000, 48);
+  const Matrix<float> white = gaussian(4000, 48, 5);
+  for (size_t r = 0; r < hidden.rows(); ++r) {
+    for (size_t k = 0; k < 48; ++k) {
+      const double scale = k < 6 ? 1 : 0.02;
+      for (size_t c = 0; c < 48; ++c)
+        hidden(r, c) += static_cast<float>(scale * double{white(r, k)} * double{mix(k, c)});
+    }
+  }
+  EXPECT_EQ(choice_for(hidden).prefix, "pca > ");
+}
+
+}  // namespace
+}  // namespace occ
