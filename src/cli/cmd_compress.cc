@@ -122,7 +122,7 @@ void add_compress(CLI::App& app, const Globals& globals) {
   cmd->add_option("--nmse", a->options.nmse, "Smallest file with at most this normalised squared error");
   cmd->add_option("--sensitivity", a->options.sensitivity,
                   "JSON {tensor: loss per weight and unit of nmse}; the rate goes where it counts");
-  cmd->add_option("--effort", a->options.effort, "1 (quick) to 9 (smallest): 4, 8, 8, 16, 32, 64, 128, 256, 256 states")
+  cmd->add_option("--effort", a->options.effort, "1 (quick) to 9 (smallest): 8, 8, 8, 16, 32, 64, 128, 256, 256 states")
       ->capture_default_str();
   cmd->add_option("--tensor", a->tensors, "GLOB=SPEC: recipe, method or 'keep' for the tensors that match (repeatable)")
       ->allow_extra_args(false);

@@ -194,11 +194,17 @@ void find_entries(const Symbol* __restrict symbols, const uint32_t* __restrict c
 Bytes RansCoder::encode_rans(const Rect& at, MatrixView<const Symbol> symbols) const {
   const RansSplit split = model_.split;
   const size_t count = symbols.size();
-  const auto ids = std::make_unique_for_overwrite<uint32_t[]>(count);
+  // Kept by the thread: fresh memory for every tile would have to be cleared.
+  thread_local Matrix<uint32_t> ids;
+  thread_local Matrix<uint8_t> words;
+  if (ids.size() < count) {
+    ids = Matrix<uint32_t>::uninitialized(1, count);
+    words = Matrix<uint8_t>::uninitialized(1, 2 * count + 2);
+  }
   std::vector<Symbol> low(split.shift != 0 ? count : 0);
   BitWriter escapes;
   walk(at, symbols, [&](size_t first, size_t n, const Symbol* row, const uint32_t* cells) {
-    uint32_t* const row_ids = ids.get() + first;
+    uint32_t* const row_ids = ids.data() + first;
     find_entries(row, cells, n, split, row_ids);
     const uint8_t* const escaped = escaped_.data();
     for (size_t i = 0; i < n; ++i) {
@@ -212,12 +218,11 @@ Bytes RansCoder::encode_rans(const Rect& at, MatrixView<const Symbol> symbols) c
 
   alignas(64) std::array<uint32_t, kRansLanes> x;
   x.fill(kRansStart);
-  const auto words = std::make_unique_for_overwrite<uint8_t[]>(2 * count + 2);
-  uint8_t* const end = words.get() + 2 * count + 2;
+  uint8_t* const end = words.data() + words.size();
   uint8_t* first = end;
   const size_t run = walk_ == Walk::kFlat ? count : symbols.cols();
   for (size_t i = count; i > 0; i -= run) {
-    first = rans_encode_run(x.data(), encode_entries_.data(), ids.get() + (i - run), run, first);
+    first = rans_encode_run(x.data(), encode_entries_.data(), ids.data() + (i - run), run, first);
   }
 
   ByteWriter out;

@@ -28,6 +28,7 @@
 #include "base/parallel.h"
 #include "quantization/trellis_kernels.h"
 #include "quantization/trellis_rates.h"
+#include "simd/panel.h"
 
 namespace occ {
 namespace {
@@ -40,7 +41,7 @@ constexpr std::string_view kPlanes[] = {"codes"};
 
 constexpr int kUnitCode = 128;  // of a column whose factor is the base
 constexpr int kCodesPerOctave = 16;
-constexpr size_t kBlockColumns = 16;
+constexpr size_t kBlockColumns = 64;
 constexpr size_t kSampleValues = size_t{1} << 17;
 constexpr float kLargestFactor = 0x1p110f;  // k * factor stays finite
 
@@ -106,9 +107,9 @@ class TrellisQuantizer final : public Quantizer {
     OCC_CHECK(symbols.size() == 1 && values.shape() == at.shape() && symbols[0].shape() == at.shape());
     OCC_CHECK(at.row % tile_rows_ == 0 && rates_ != nullptr);
     if (values.size() == 0) return;
-    // Two walks side by side: two columns of a tile, or two tiles of one column.
+    // Some walks side by side: columns of a tile, or tiles of one column.
     const size_t tiles = ceil_div(at.rows, tile_rows_);
-    const size_t tiles_at_once = at.cols == 1 ? 2 : 1;
+    const size_t tiles_at_once = at.cols == 1 ? kTrellisAtOnce : 1;
     const size_t blocks = ceil_div(at.cols, kBlockColumns);
     parallel_for(ceil_div(tiles, tiles_at_once) * blocks, [&](size_t task) {
       const size_t row = task / blocks * tiles_at_once * tile_rows_, col = task % blocks * kBlockColumns;
@@ -141,7 +142,7 @@ class TrellisQuantizer final : public Quantizer {
   }
 
  private:
-  // The walks of one task: the columns of a tile, or two tiles of one column. Values of a segment lie side by side.
+  // The walks of one task: the columns of a tile, or some tiles of one column. Values of a segment lie side by side.
   class Walks {
    public:
     Walks(const TrellisQuantizer& q, const Rect& at, MatrixView<const float> values) : q_(q), at_(at) {
@@ -154,16 +155,13 @@ class TrellisQuantizer final : public Quantizer {
         stride_ = at.rows + 16;  // columns a power of two apart would share cache sets
         for (size_t c = 0; c < at.cols; ++c) segments_.push_back({0, at.rows, c, c * stride_, 0});
       }
-      values_.resize(stride_ * at.cols);
-      j_.resize(values_.size());
-      float inverse[kBlockColumns];
+      values_ = Matrix<float>::uninitialized(at.cols, stride_);
+      transpose(values, columns());
       for (size_t c = 0; c < at.cols; ++c) {
         const float factor = q.factors_[at.col + c];
-        inverse[c] = factor > 0 ? 1 / std::max(factor, FLT_MIN) : 0;
-      }
-      for (size_t r = 0; r < at.rows; ++r) {
-        const float* row = values.row(r);
-        for (size_t c = 0; c < at.cols; ++c) values_[c * stride_ + r] = row[c] * inverse[c];
+        const float inverse = factor > 0 ? 1 / std::max(factor, FLT_MIN) : 0;
+        float* column = values_.row(c);
+        for (size_t r = 0; r < at.rows; ++r) column[r] *= inverse;
       }
     }
 
@@ -179,10 +177,12 @@ class TrellisQuantizer final : public Quantizer {
         slot.decisions.resize(decision_bytes);
       }
       for (size_t i = 0; i < segments_.size();) {
-        const bool pair = i + 1 < segments_.size() && segments_[i].rows == segments_[i + 1].rows;
-        const size_t count = pair ? 2 : 1;
-        TrellisSegment work[2];
-        for (size_t k = 0; k < count; ++k) work[k] = prepare(segments_[i + k], slots_[k]);
+        TrellisSegment work[kTrellisAtOnce];
+        size_t count = 0;
+        for (; count < kTrellisAtOnce && i + count < segments_.size(); ++count) {
+          if (segments_[i + count].rows != segments_[i].rows) break;
+          work[count] = prepare(segments_[i + count], slots_[count]);
+        }
         trellis_viterbi(q_.code_, segments_[i].rows, q_.rates_->table(), work, count);
         i += count;
       }
@@ -191,12 +191,14 @@ class TrellisQuantizer final : public Quantizer {
     void store(MatrixView<float> values, MatrixView<Symbol> symbols) const {
       float factors[kBlockColumns];
       for (size_t c = 0; c < at_.cols; ++c) factors[c] = q_.factors_[at_.col + c];
+      transpose(columns(), values);
       for (size_t r = 0; r < at_.rows; ++r) {
         float* value = values.row(r);
         Symbol* symbol = symbols.row(r);
         for (size_t c = 0; c < at_.cols; ++c) {
-          value[c] = values_[c * stride_ + r] * factors[c];
-          symbol[c] = static_cast<Symbol>(j_[c * stride_ + r] + static_cast<int32_t>(kTrellisBias));
+          const auto k = static_cast<int32_t>(value[c]);
+          symbol[c] = static_cast<Symbol>((k >> 1) + static_cast<int32_t>(kTrellisBias));
+          value[c] *= factors[c];
         }
       }
     }
@@ -204,7 +206,7 @@ class TrellisQuantizer final : public Quantizer {
     void count(TrellisRates::Counts& counts) const {
       for (const Segment& s : segments_) {
         for (size_t t = 0; t < s.rows; ++t) {
-          const auto k = std::clamp(static_cast<int32_t>(values_[s.first + t]), -kTrellisReach, kTrellisReach);
+          const auto k = std::clamp(static_cast<int32_t>(values_.data()[s.first + t]), -kTrellisReach, kTrellisReach);
           ++counts[static_cast<size_t>(TrellisRates::offset(s.cls + q_.row_classes_[at_.row + s.row + t]) + k)];
         }
       }
@@ -217,6 +219,10 @@ class TrellisQuantizer final : public Quantizer {
       int cls;                // of its column
     };
 
+    // [cols, rows], and the same of what is const.
+    MatrixView<float> columns() { return {values_.data(), at_.cols, at_.rows, stride_}; }
+    MatrixView<const float> columns() const { return {values_.data(), at_.cols, at_.rows, stride_}; }
+
     struct Slot {
       std::vector<float> error;
       std::vector<int32_t> entry, k0;
@@ -224,31 +230,33 @@ class TrellisQuantizer final : public Quantizer {
     };
 
     TrellisSegment prepare(Segment& s, Slot& slot) {
-      float* x = &values_[s.first];
+      float* x = values_.data() + s.first;
       const size_t row = at_.row + s.row;
       const float* scale = &q_.inverse_row_scales_[row];
-      double squares[4] = {};
-      for (size_t t = 0; t < s.rows; ++t) {
-        const double v = double{x[t]} * double{scale[t]};
-        squares[t % 4] += v * v;
+      double total = 0;
+      for (size_t t = 0; t < s.rows;) {  // eight sums side by side
+        float squares[8] = {};
+        for (const size_t end = std::min(s.rows, t + 64); t + 8 <= end; t += 8) {
+          for (size_t i = 0; i < 8; ++i) squares[i] += x[t + i] * scale[t + i] * (x[t + i] * scale[t + i]);
+        }
+        for (; t < s.rows && s.rows - t < 8; ++t) squares[0] += x[t] * scale[t] * (x[t] * scale[t]);
+        for (const float v : squares) total += double{v};
       }
-      const double total = squares[0] + squares[1] + squares[2] + squares[3];
       s.cls = TrellisRates::class_of(std::sqrt(total / static_cast<double>(s.rows)));
       for (size_t t = 0; t < s.rows; ++t) offsets_[t] = TrellisRates::offset(s.cls + q_.row_classes_[row + t]);
       const TrellisBranches branches{slot.error.data(), slot.entry.data(), slot.k0.data()};
       trellis_branches(x, s.rows, q_.rates_->shrink(s.cls), offsets_.data(), branches);
       // The integers k replace the values.
-      return {branches, slot.decisions.data(), &j_[s.first], x};
+      return {branches, slot.decisions.data(), x};
     }
 
     const TrellisQuantizer& q_;
     const Rect at_;
     size_t stride_ = 0;
     std::vector<Segment> segments_;
-    std::vector<float> values_;
-    std::vector<int16_t> j_;
+    Matrix<float> values_;  // [cols, stride]
     std::vector<int32_t> offsets_;
-    std::array<Slot, 2> slots_;
+    std::array<Slot, kTrellisAtOnce> slots_;
   };
 
   static uint32_t states_of(const Params& params) {

@@ -45,7 +45,6 @@ void trellis_trace_back(const TrellisCode& code, size_t n, const float* metrics,
       const uint32_t u = state[s] >= half ? 1 : 0;
       const int32_t k0 = segments[s].branches.k0[t];
       const int32_t k = k0 + ((static_cast<int32_t>(u + 2 * b) - k0) & 3);
-      segments[s].j[t] = static_cast<int16_t>(k >> 1);
       segments[s].k[t] = static_cast<float>(k);
       state[s] = 2 * ((state[s] ^ ((0u - u) & h0) ^ ((0u - b) & h1)) & mask) + u;
     }
@@ -129,9 +128,8 @@ HWY_INLINE V PermuteXor(D d, V v, const hn::Vec<hn::RebindToSigned<D>>& index) {
 
 // States along the lanes: E holds the metrics of the even states, O those of the odd ones, in order. The next states of
 // the lower half come from even states (u = 0), those of the upper half from odd ones.
-template <uint32_t kStates, size_t kSegments>
-void Viterbi(const TrellisCode& code, size_t n, const float* HWY_RESTRICT table,
-             const TrellisSegment* HWY_RESTRICT segments) {
+template <uint32_t kStates>
+void Viterbi(const TrellisCode& code, size_t n, const float* HWY_RESTRICT table, const TrellisSegment& segment) {
   constexpr size_t kHalf = kStates / 2;
   const hn::CappedTag<float, (kHalf < 8 ? kHalf : 8)> d;
   using D = decltype(d);
@@ -149,38 +147,36 @@ void Viterbi(const TrellisCode& code, size_t n, const float* HWY_RESTRICT table,
   const auto even_one = lane_index(h1), odd_zero = lane_index(h0), odd_one = lane_index(h0 ^ h1);
   const size_t even_one_v = h1 / kN, odd_zero_v = h0 / kN, odd_one_v = (h0 ^ h1) / kN;
 
-  alignas(64) float metrics[kSegments][kStates];
-  V even[kSegments][kV], odd[kSegments][kV];
-  for (size_t s = 0; s < kSegments; ++s) {
-    for (size_t v = 0; v < kV; ++v) even[s][v] = odd[s][v] = hn::Set(d, 1e30f);
-    alignas(64) float first[kN];
-    std::fill_n(first, kN, 1e30f);
-    first[0] = 0;
-    even[s][0] = hn::Load(d, first);
-  }
+  alignas(64) float metrics[kStates];
+  V even[kV], odd[kV];
+  for (size_t v = 0; v < kV; ++v) even[v] = odd[v] = hn::Set(d, 1e30f);
+  alignas(64) float first[kN];
+  std::fill_n(first, kN, 1e30f);
+  first[0] = 0;
+  even[0] = hn::Load(d, first);
   for (size_t t = 0; t < n; ++t) {
     const bool renormalize = t % kTrellisRenormalize == kTrellisRenormalize - 1;
-    for (size_t s = 0; s < kSegments; ++s) {
+    {
       // Costs of k0 .. k0 + 3, twice, so that those of k = 0 .. 3 mod 4 can be read from where k0 = 0 mod 4.
-      const TrellisBranches& branches = segments[s].branches;
+      const TrellisBranches& branches = segment.branches;
       const auto error = hn::Sub(hn::Set(d4, branches.error[t]), hn::Iota(d4, 0));
       const auto cost = hn::Add(hn::Mul(error, error), hn::LoadU(d4, table + branches.entry[t]));
       alignas(16) float twice[8];
       hn::Store(cost, d4, twice);
       hn::Store(cost, d4, twice + 4);
       const float* c = twice + (static_cast<uint32_t>(-branches.k0[t]) & 3);
-      uint8_t* HWY_RESTRICT decisions = segments[s].decisions + t * kBytes;
+      uint8_t* HWY_RESTRICT decisions = segment.decisions + t * kBytes;
       const V c0 = hn::Set(d, c[0]), c1 = hn::Set(d, c[1]), c2 = hn::Set(d, c[2]), c3 = hn::Set(d, c[3]);
       V lower[kV], upper[kV];
       for (size_t v = 0; v < kV; ++v) {
-        const V zero = hn::Add(even[s][v], c0);
-        const V one = hn::Add(PermuteXor(d, even[s][v ^ even_one_v], even_one), c2);
+        const V zero = hn::Add(even[v], c0);
+        const V one = hn::Add(PermuteXor(d, even[v ^ even_one_v], even_one), c2);
         hn::StoreMaskBits(d, hn::Lt(one, zero), decisions + v);
         lower[v] = hn::Min(zero, one);
       }
       for (size_t v = 0; v < kV; ++v) {
-        const V zero = hn::Add(PermuteXor(d, odd[s][v ^ odd_zero_v], odd_zero), c1);
-        const V one = hn::Add(PermuteXor(d, odd[s][v ^ odd_one_v], odd_one), c3);
+        const V zero = hn::Add(PermuteXor(d, odd[v ^ odd_zero_v], odd_zero), c1);
+        const V one = hn::Add(PermuteXor(d, odd[v ^ odd_one_v], odd_one), c3);
         hn::StoreMaskBits(d, hn::Lt(one, zero), decisions + kV + v);
         upper[v] = hn::Min(zero, one);
       }
@@ -193,50 +189,121 @@ void Viterbi(const TrellisCode& code, size_t n, const float* HWY_RESTRICT table,
       }
       if (t + 1 == n) {
         for (size_t v = 0; v < kV; ++v) {
-          hn::Store(lower[v], d, metrics[s] + v * kN);
-          hn::Store(upper[v], d, metrics[s] + kHalf + v * kN);
+          hn::Store(lower[v], d, metrics + v * kN);
+          hn::Store(upper[v], d, metrics + kHalf + v * kN);
         }
       }
       if constexpr (kV == 1) {
-        even[s][0] = hn::ConcatEven(d, upper[0], lower[0]);
-        odd[s][0] = hn::ConcatOdd(d, upper[0], lower[0]);
+        even[0] = hn::ConcatEven(d, upper[0], lower[0]);
+        odd[0] = hn::ConcatOdd(d, upper[0], lower[0]);
       } else {
         for (size_t v = 0; v < kV; v += 2) {
-          even[s][v / 2] = hn::ConcatEven(d, lower[v + 1], lower[v]);
-          odd[s][v / 2] = hn::ConcatOdd(d, lower[v + 1], lower[v]);
-          even[s][kV / 2 + v / 2] = hn::ConcatEven(d, upper[v + 1], upper[v]);
-          odd[s][kV / 2 + v / 2] = hn::ConcatOdd(d, upper[v + 1], upper[v]);
+          even[v / 2] = hn::ConcatEven(d, lower[v + 1], lower[v]);
+          odd[v / 2] = hn::ConcatOdd(d, lower[v + 1], lower[v]);
+          even[kV / 2 + v / 2] = hn::ConcatEven(d, upper[v + 1], upper[v]);
+          odd[kV / 2 + v / 2] = hn::ConcatOdd(d, upper[v + 1], upper[v]);
         }
       }
     }
   }
-  trellis_trace_back<kN, kSegments>(code, n, metrics[0], segments);
+  trellis_trace_back<kN, 1>(code, n, metrics, &segment);
 }
 
-// Two segments side by side hide the latency of short walks; long ones fill the machine alone.
+// The same without the way back where a half of the states fills one vector, which then stays in a register; kSegments
+// = 1 or 2, metrics [kSegments * kStates].
+template <uint32_t kStates, size_t kSegments>
+void ViterbiShort(const TrellisCode& code, size_t n, const float* HWY_RESTRICT table,
+                  const TrellisSegment* HWY_RESTRICT segments, float* HWY_RESTRICT metrics) {
+  constexpr size_t kHalf = kStates / 2;
+  const hn::CappedTag<float, kHalf> d;
+  using D = decltype(d);
+  const hn::RebindToSigned<D> di;
+  using V = hn::Vec<D>;
+  static_assert(hn::MaxLanes(D()) == kHalf);
+  const hn::FixedTag<float, 4> d4;
+  const uint32_t h0 = (code.h0 >> 1) & (kHalf - 1), h1 = code.h1 >> 1;
+  const auto indices = [&](uint32_t mask) HWY_ATTR {
+    return hn::IndicesFromVec(d, hn::Xor(hn::Iota(di, 0), hn::Set(di, static_cast<int32_t>(mask))));
+  };
+  const auto even_one = indices(h1), odd_zero = indices(h0), odd_one = indices(h0 ^ h1);
+  const auto iota = hn::Iota(d4, 0);
+  const auto step = [&](const TrellisSegment& segment, size_t t, V& low, V& high) HWY_ATTR {
+    const V even = hn::ConcatEven(d, high, low), odd = hn::ConcatOdd(d, high, low);
+    const TrellisBranches& branches = segment.branches;
+    const auto error = hn::Sub(hn::Set(d4, branches.error[t]), iota);
+    const auto cost = hn::Add(hn::Mul(error, error), hn::LoadU(d4, table + branches.entry[t]));
+    alignas(16) float twice[8];
+    hn::Store(cost, d4, twice);
+    hn::Store(cost, d4, twice + 4);
+    const float* c = twice + (static_cast<uint32_t>(-branches.k0[t]) & 3);
+    uint8_t* HWY_RESTRICT decisions = segment.decisions + 2 * t;
+    const V low_zero = hn::Add(even, hn::Set(d, c[0]));
+    const V low_one = hn::Add(hn::TableLookupLanes(even, even_one), hn::Set(d, c[2]));
+    const V high_zero = hn::Add(hn::TableLookupLanes(odd, odd_zero), hn::Set(d, c[1]));
+    const V high_one = hn::Add(hn::TableLookupLanes(odd, odd_one), hn::Set(d, c[3]));
+    low = hn::Min(low_zero, low_one);
+    high = hn::Min(high_zero, high_one);
+    hn::StoreMaskBits(d, hn::Lt(low_one, low_zero), decisions);
+    hn::StoreMaskBits(d, hn::Lt(high_one, high_zero), decisions + 1);
+  };
+  alignas(64) float first[kHalf];
+  std::fill_n(first, kHalf, 1e30f);
+  V low0 = hn::Load(d, first), high0 = low0, high1 = low0;
+  first[0] = 0;
+  low0 = hn::Load(d, first);
+  V low1 = low0;
+  for (size_t t = 0; t < n;) {
+    const size_t end = std::min(n, t + kTrellisRenormalize);
+    const bool whole = end - t == kTrellisRenormalize;
+    for (; t < end; ++t) {
+      step(segments[0], t, low0, high0);
+      if constexpr (kSegments == 2) step(segments[1], t, low1, high1);
+    }
+    if (!whole) break;
+    const V base0 = hn::Set(d, hn::GetLane(low0)), base1 = hn::Set(d, hn::GetLane(low1));
+    low0 = hn::Sub(low0, base0), high0 = hn::Sub(high0, base0);
+    low1 = hn::Sub(low1, base1), high1 = hn::Sub(high1, base1);
+  }
+  hn::Store(low0, d, metrics);
+  hn::Store(high0, d, metrics + kHalf);
+  if constexpr (kSegments == 2) {
+    hn::Store(low1, d, metrics + kStates);
+    hn::Store(high1, d, metrics + kStates + kHalf);
+  }
+}
+
+// Two segments side by side hide the latency of 8 states, four that of their way back; more states fill the machine.
 void ViterbiWalks(const TrellisCode& code, size_t n, const float* table, const TrellisSegment* segments, size_t count) {
   if (n == 0) return;
-  if (count == 2 && code.states == 8) return Viterbi<8, 2>(code, n, table, segments);
-  if (count == 2 && code.states == 16) return Viterbi<16, 2>(code, n, table, segments);
+  if (code.states == 8) {
+    alignas(64) float metrics[4 * 8];
+    for (size_t s = 0; s < count; s += 2) {
+      if (s + 1 < count) {
+        ViterbiShort<8, 2>(code, n, table, segments + s, metrics + 8 * s);
+      } else {
+        ViterbiShort<8, 1>(code, n, table, segments + s, metrics + 8 * s);
+      }
+    }
+    if (count == 4) return trellis_trace_back<4, 4>(code, n, metrics, segments);
+    for (size_t s = 0; s < count; ++s) trellis_trace_back<4, 1>(code, n, metrics + 8 * s, segments + s);
+    return;
+  }
   for (size_t s = 0; s < count; ++s) {
     switch (code.states) {
-      case 8:
-        Viterbi<8, 1>(code, n, table, segments + s);
-        break;
       case 16:
-        Viterbi<16, 1>(code, n, table, segments + s);
+        Viterbi<16>(code, n, table, segments[s]);
         break;
       case 32:
-        Viterbi<32, 1>(code, n, table, segments + s);
+        Viterbi<32>(code, n, table, segments[s]);
         break;
       case 64:
-        Viterbi<64, 1>(code, n, table, segments + s);
+        Viterbi<64>(code, n, table, segments[s]);
         break;
       case 128:
-        Viterbi<128, 1>(code, n, table, segments + s);
+        Viterbi<128>(code, n, table, segments[s]);
         break;
       case 256:
-        Viterbi<256, 1>(code, n, table, segments + s);
+        Viterbi<256>(code, n, table, segments[s]);
         break;
       default:
         trellis_viterbi_plain(code, n, table, segments[s]);
@@ -334,7 +401,7 @@ size_t trellis_decision_bytes(uint32_t states, size_t n) { return n * (states / 
 
 void trellis_viterbi(const TrellisCode& code, size_t n, const float* table, const TrellisSegment* segments,
                      size_t count) {
-  OCC_CHECK(count == 1 || count == 2);
+  OCC_CHECK(count >= 1 && count <= kTrellisAtOnce);
   HWY_DYNAMIC_DISPATCH(ViterbiWalks)(code, n, table, segments, count);
 }
 

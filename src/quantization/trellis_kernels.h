@@ -31,14 +31,14 @@ struct TrellisBranches {
 };
 void trellis_branches(const float* x, size_t n, float shrink, const int32_t* offsets, const TrellisBranches& out);
 
-// Walks through `count` segments of the same length at once, count = 1 or 2. j [n]: the chosen integers, k [n] = 2 j +
-// u. decisions: room for trellis_decision_bytes(states, n).
+// Walks through `count` segments of the same length at once. k [n]: the chosen integers
+// 2 j + u. decisions: room for trellis_decision_bytes(states, n).
 struct TrellisSegment {
   TrellisBranches branches;
   uint8_t* decisions;
-  int16_t* j;
   float* k;
 };
+constexpr size_t kTrellisAtOnce = 4;
 size_t trellis_decision_bytes(uint32_t states, size_t n);
 void trellis_viterbi(const TrellisCode& code, size_t n, const float* table, const TrellisSegment* segments,
                      size_t count);

@@ -109,31 +109,24 @@ Walk best_walk(const TrellisCode& code, const std::vector<float>& x, const float
   return walk;
 }
 
-struct Walked {
-  std::vector<int16_t> j;
-  std::vector<float> k;
-};
-
 // `count` copies of the segment side by side.
-Walked viterbi(const TrellisCode& code, std::vector<float> x, const TrellisRates& rates, int cls, size_t count) {
+std::vector<float> viterbi(const TrellisCode& code, std::vector<float> x, const TrellisRates& rates, int cls,
+                           size_t count) {
   const size_t n = x.size();
   std::vector<int32_t> offsets(n, TrellisRates::offset(cls)), entry(n), k0(n);
   std::vector<float> error(n);
-  std::vector<uint8_t> decisions[2];
-  Walked out[2];
-  TrellisSegment segments[2];
+  std::vector<uint8_t> decisions[kTrellisAtOnce];
+  std::vector<float> out[kTrellisAtOnce];
+  TrellisSegment segments[kTrellisAtOnce];
   const TrellisBranches branches{error.data(), entry.data(), k0.data()};
   trellis_branches(x.data(), n, rates.shrink(cls), offsets.data(), branches);
   for (size_t i = 0; i < count; ++i) {
     decisions[i].resize(trellis_decision_bytes(code.states, n));
-    out[i].j.resize(n);
-    out[i].k.resize(n);
-    segments[i] = {branches, decisions[i].data(), out[i].j.data(), out[i].k.data()};
+    out[i].assign(n, 0.0f);
+    segments[i] = {branches, decisions[i].data(), out[i].data()};
   }
   trellis_viterbi(code, n, rates.table(), segments, count);
-  if (count == 2) {
-    EXPECT_EQ(out[0].j, out[1].j);
-  }
+  for (size_t i = 1; i < count; ++i) EXPECT_EQ(out[i], out[0]);
   return out[0];
 }
 
@@ -148,21 +141,21 @@ TEST(TrellisKernels, WalkIsNearlyTheBestAndTheSameOnEveryTarget) {
         const std::vector<float> x(values.data(), values.data() + n);
         const int cls = TrellisRates::class_of(scale);
         const Walk best = best_walk(code, x, rates.table() + TrellisRates::offset(cls));
-        Walked first;
+        std::vector<float> first;
         for_each_simd_target([&] {
-          const Walked walk = viterbi(code, x, rates, cls, 1);
-          EXPECT_EQ(viterbi(code, x, rates, cls, 2).j, walk.j);
-          if (first.j.empty()) first = walk;
-          EXPECT_EQ(walk.j, first.j);
+          const std::vector<float> walk = viterbi(code, x, rates, cls, 1);
+          for (size_t count = 2; count <= kTrellisAtOnce; ++count) EXPECT_EQ(viterbi(code, x, rates, cls, count), walk);
+          if (first.empty()) first = walk;
+          EXPECT_EQ(walk, first);
         });
         // A walk of the machine, whose cost is that of the best one but for what the four candidates miss.
         double cost = 0;
         uint32_t state = 0;
         for (size_t t = 0; t < n; ++t) {
-          const int k = 2 * first.j[t] + static_cast<int>(state & 1);
-          ASSERT_EQ(static_cast<float>(k), first.k[t]);
+          const int k = static_cast<int>(first[t]);
+          ASSERT_EQ(k & 1, static_cast<int>(state & 1));
           cost += (x[t] - k) * (x[t] - k) + rates.table()[TrellisRates::offset(cls) + k];
-          state = code.next(state, static_cast<uint32_t>(first.j[t]) & 1);
+          state = code.next(state, static_cast<uint32_t>(k >> 1) & 1);
         }
         EXPECT_GE(cost, best.cost - 1e-3);
         EXPECT_LE(cost, best.cost * 1.01 + 0.2);

@@ -47,7 +47,7 @@ void factor(benchmark::State& state) {
   set_bytes(state, h.size());
 }
 
-// range(1): 1 for a column-wise uniform quantizer, 0 for nothing.
+// range(1): 2 for a trellis of 8 states, 1 for a column-wise uniform quantizer, 0 for nothing.
 void feedback(benchmark::State& state) {
   const ThreadLimit one(1);
   const auto n = static_cast<size_t>(state.range(0));
@@ -60,16 +60,22 @@ void feedback(benchmark::State& state) {
   std::unique_ptr<BoundRecipe> child;
   if (state.range(1) == 0) {
     child = std::make_unique<Nothing>(w.shape());
-  } else {
+  } else if (state.range(1) == 1) {
     child = fit_recipe(Recipe::parse("uniform > bitpack"), MatrixSource(w.view()), {});
   }
-  FeedbackNode node(std::move(child), *factor_for_feedback(ctx));
+  std::optional<FeedbackFactor> factor = factor_for_feedback(ctx);
+  if (state.range(1) == 2) {
+    ctx.feedback_scales = factor->scales;
+    ctx.feedback = false;  // the node is made here
+    child = fit_recipe(Recipe::parse("trellis(step=0.3) > rans"), MatrixSource(w.view()), ctx);
+  }
+  FeedbackNode node(std::move(child), std::move(*factor));
   for (auto _ : state) node.quantize({0, 0, n, n}, w.view());
   set_bytes(state, w.size());
 }
 
 BENCHMARK(factor)->Arg(1024)->Arg(4096)->Unit(benchmark::kMillisecond);
-BENCHMARK(feedback)->ArgsProduct({{1024, 4096}, {0, 1}})->Unit(benchmark::kMillisecond);
+BENCHMARK(feedback)->ArgsProduct({{1024, 4096}, {0, 1, 2}})->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace occ

@@ -72,7 +72,7 @@ double trellis_step(double bits) { return 0.498 * std::exp2(2 - bits); }
 double trellis_nmse(double step) { return 1 / (1 + 1 / (0.281 * step * step)); }
 
 int trellis_states(int effort) {
-  constexpr int kStates[] = {4, 8, 8, 16, 32, 64, 128, 256, 256};
+  constexpr int kStates[] = {8, 8, 8, 16, 32, 64, 128, 256, 256};
   return kStates[std::clamp(effort, 1, 9) - 1];
 }
 
