@@ -12,8 +12,10 @@ namespace {
 
 constexpr size_t kFewestRows = 64;  // for statistics per column
 
-// Whether a stored plane grows with the rows: payloads ("codes" after "codes.rans") and scales per row.
+// Whether a stored plane grows with the rows: payloads ("codes" after "codes.rans") and scales per row, but not those
+// of the right factor of `lowrank`.
 bool grows_with_rows(const std::vector<std::string>& names, size_t i) {
+  if (("/" + names[i]).find("/right/") != std::string::npos) return false;
   if (i > 0 && names[i - 1].starts_with(names[i] + ".")) return true;
   const std::string stage = names[i].substr(names[i].rfind('/') + 1);
   return stage == "rowscale" || stage == "uniform" || stage == "lloyd";
@@ -31,7 +33,7 @@ Matrix<float> sample_rows(const RowSource& source, size_t elements) {
     return sample;
   }
   for (size_t r = 0; r < rows; ++r) {
-    source.read_rows((2 * r + 1) * shape.rows / (2 * rows), sample.view().row_range(r, 1));
+    source.read_rows(sampled_row(r, rows, shape.rows), sample.view().row_range(r, 1));
   }
   return sample;
 }

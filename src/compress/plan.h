@@ -21,6 +21,7 @@ struct PlannedTensor {
   std::string note;              // why it is kept
   double sensitivity = 1;        // loss per weight and unit of nmse
   std::string coordinates;       // chosen transforms: the beginning of the recipe
+  double step_factor = 1;        // of the step behind them
   std::string choice;            // why
 
   bool kept() const { return recipe.empty() && !method; }

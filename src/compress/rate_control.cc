@@ -167,6 +167,7 @@ void RateControl::choose_all_coordinates() {
         choose_coordinates(*t.method, TensorRows(source_, t.index), step_ / std::sqrt(t.sensitivity),
                            sample_elements(t) / 2, context_(t).first, where_(t.index));
     t.coordinates = choice.prefix;
+    t.step_factor = choice.step_factor;
     t.choice = choice.why;
   });
 }
@@ -175,7 +176,8 @@ void RateControl::set_step(double step, bool all) {
   for (size_t k = 0; k < plan_.size(); ++k) {
     PlannedTensor& t = plan_[k];
     if (!t.continuous() || !(all || adjusted_[k])) continue;
-    const std::string tail = t.method->recipe_at(step / std::sqrt(t.sensitivity), options_.effort).print();
+    const std::string tail =
+        t.method->recipe_at(step * t.step_factor / std::sqrt(t.sensitivity), options_.effort).print();
     t.recipe = Recipe::parse(t.coordinates + tail).print();
   }
 }

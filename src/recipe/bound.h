@@ -4,12 +4,14 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/bytes.h"
 #include "occ/matrix.h"
+#include "quantization/quantizer.h"
 #include "recipe/recipe.h"
 #include "tensor/fit_context.h"
 #include "tensor/row_source.h"
@@ -38,6 +40,10 @@ class BoundRecipe {
   virtual void code(const FitContext& ctx, const std::string& path, std::vector<CodedPlane>* planes) = 0;
   // Decodes a rectangle. Only on a loaded recipe. Thread-safe.
   virtual void dequantize(const Rect& at, MatrixView<float> out) const = 0;
+  // Where decoded values are integers times factors (quantizer.h): these factors, and the integers of a rectangle as
+  // dequantize takes them. Only on a loaded recipe.
+  virtual std::optional<IntegerView> integer_view() const { return std::nullopt; }
+  virtual void integers(const Rect& at, MatrixView<int32_t> out) const;
 
   // Rows that quantize together without waste: rectangles with fewer work, but more slowly.
   virtual size_t panel_rows() const { return 1; }

@@ -196,5 +196,23 @@ TEST(BoundRecipe, ALowRankTermPaysWhereThereIsOne) {
   EXPECT_EQ(names[6], "term0/right/codes");
 }
 
+TEST(BoundRecipe, TrellisCodesAreReadAsIntegers) {
+  const Recipe recipe = Recipe::parse("trellis(step=0.3) > rans");
+  const Matrix<float> x = gaussian(1300, 70, 8);  // two tiles
+  const Coded coded = encode(recipe, x);
+  const auto bound = load(recipe, x.shape(), coded);
+  const std::optional<IntegerView> view = bound->integer_view();
+  ASSERT_TRUE(view);
+  Matrix<int32_t> k(276, 70);
+  bound->integers({1024, 0, 276, 70}, k.view());
+  for (size_t r = 0; r < 276; ++r) {
+    for (size_t c = 0; c < 70; ++c) {
+      ASSERT_EQ(static_cast<float>(k(r, c)) * view->column_factors[c], coded.reconstruction(1024 + r, c));
+    }
+  }
+  EXPECT_FALSE(
+      load(Recipe::parse("lloyd > rans"), x.shape(), encode(Recipe::parse("lloyd > rans"), x))->integer_view());
+}
+
 }  // namespace
 }  // namespace occ

@@ -109,6 +109,16 @@ void LeafNode::load_planes(PlaneReader& planes) {
 }
 
 void LeafNode::dequantize(const Rect& at, MatrixView<float> out) const {
+  with_symbols(at,
+               [&](std::span<const MatrixView<const Symbol>> symbols) { quantizer_->dequantize(at, symbols, out); });
+}
+
+void LeafNode::integers(const Rect& at, MatrixView<int32_t> out) const {
+  with_symbols(at, [&](std::span<const MatrixView<const Symbol>> symbols) { quantizer_->integers(at, symbols, out); });
+}
+
+void LeafNode::with_symbols(const Rect& at,
+                            const std::function<void(std::span<const MatrixView<const Symbol>>)>& body) const {
   std::vector<Matrix<Symbol>> buffers;
   std::vector<MatrixView<const Symbol>> views;
   for (size_t i = 0; i < codes_.size(); ++i) {
@@ -130,7 +140,7 @@ void LeafNode::dequantize(const Rect& at, MatrixView<float> out) const {
     views.push_back(MatrixView<const Symbol>(buffer.view()).sub({rect.row - row0, rect.col, rect.rows, rect.cols}));
     buffers.push_back(std::move(buffer));
   }
-  quantizer_->dequantize(at, views, out);
+  body(views);
 }
 
 }  // namespace occ

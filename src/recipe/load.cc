@@ -69,6 +69,8 @@ void PlaneReader::expect_done() const {
   if (at_ != planes_.size()) throw_input("{}: expected {} planes, found {}", what_, at_, planes_.size());
 }
 
+void BoundRecipe::integers(const Rect&, MatrixView<int32_t>) const { OCC_CHECK(false); }  // integer_view() gave nothing
+
 size_t num_transforms(const Chain& chain) {
   size_t n = 0;
   while (n < chain.stages.size() && find_transform(chain.stages[n].name) != nullptr) ++n;

@@ -1,6 +1,7 @@
 // The three kinds of node of a bound recipe: a leaf (quantizer and coders), a transform over children, a sum of terms.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -38,9 +39,15 @@ class LeafNode final : public BoundRecipe {
   void code(const FitContext& ctx, const std::string& path, std::vector<CodedPlane>* planes) override;
   void dequantize(const Rect& at, MatrixView<float> out) const override;
 
+  std::optional<IntegerView> integer_view() const override { return quantizer_->integer_view(); }
+  void integers(const Rect& at, MatrixView<int32_t> out) const override;
+
   Quantizer& quantizer() { return *quantizer_; }
 
  private:
+  // Calls body(symbol views of the rectangle), decoded.
+  void with_symbols(const Rect& at, const std::function<void(std::span<const MatrixView<const Symbol>>)>& body) const;
+
   Shape shape_;
   std::string stage_name_;
   std::unique_ptr<Quantizer> quantizer_;
