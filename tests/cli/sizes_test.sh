@@ -21,6 +21,8 @@ signs > hadamard > uniform(bits=2) > rans
 dct(block=64) > uniform(bits=3) > rans(tables=4)
 uniform(bits=2) > bitpack + uniform(bits=2) > rans
 split(rows=100) > { head: uniform(bits=3) > bitpack ; tail: uniform(bits=2) > bitpack }
+trellis > rans(tables=64)
+rowscale > trellis(states=256, step=0.3) > rans
 R
   done
 } >sizes.csv
