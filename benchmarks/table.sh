@@ -9,6 +9,7 @@ input=$folder/gaussian.npy
 import numpy as np
 np.save('$input', np.random.default_rng(7).standard_normal((4096, 4096), dtype=np.float32))"
 printf '%-58s %7s %9s %8s %8s %10s %10s\n' recipe bpw nmse limit 'gap dB' 'enc MB/s' 'dec MB/s'
+# NAME ARGUMENTS...
 run() {
   local name=$1
   shift
@@ -30,6 +31,10 @@ PY
 }
 for bits in 1 2 3 4; do run "rtn --bits $bits" --method rtn --bits $bits; done
 for bits in 1 2 3 4; do run "lloyd --bits $bits" --method lloyd --bits $bits; done
+for bits in 2 4; do
+  for states in 8 64; do run "trellis(states=$states) --bits $bits" --method "trellis(states=$states)" --bits $bits; done
+done
+run 'auto --bits 2' --bits 2
 run 'uniform(bits=3) > rans' --recipe 'uniform(bits=3) > rans'
 run 'uniform(bits=5, per=tensor, clip=absmax) > rans' --recipe 'uniform(bits=5, per=tensor, clip=absmax) > rans'
 run 'signs > hadamard > uniform(bits=3) > rans' --recipe 'signs > hadamard > uniform(bits=3) > rans'

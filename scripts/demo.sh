@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# From a fresh clone to a table: installs what is missing, builds, gets a model, compresses it with two methods, restores
-# it and measures what was lost.
+# From a fresh clone to a table: installs what is missing, builds, gets a model, compresses it to three sizes by the default
+# method and, beside it, by rounding to nearest, restores it and measures what was lost.
 #   scripts/demo.sh            SmolLM2-135M-Instruct (98 MB download); without network a small generated model
 #   scripts/demo.sh MODEL      any HF folder, .safetensors, .gguf, .npy or .fvecs
 # Everything it makes lies in demo/ (OCC_DEMO_DIR).
@@ -64,24 +64,31 @@ echo
 echo "input: $model"
 "$occ" inspect "$model" | tail -n 1
 rows=()
-for run in "rtn 4" "rtn 3" "lloyd 3" "lloyd 2"; do
-  read -r method bits <<<"$run"
-  archive=$work/$method-$bits.occ
+# Compresses, restores to f32 and compares with the input; sets bytes to the size of the archive.
+run() {
+  local name=$1 archive=$work/$1.occ restored=$work/restored.safetensors
+  shift
   echo
-  echo "\$ occ compress MODEL -o $method-$bits.occ --method $method --bits $bits"
-  "$occ" compress "$model" -o "$archive" --method "$method" --bits "$bits" --force | tail -n 1
-  restored=$work/restored
-  rm -rf "$restored"
-  "$occ" decompress "$archive" -o "$restored.safetensors" --dtype f32 --force --quiet
-  bytes=$("$occ" inspect "$archive" --json | /usr/bin/python3 -c 'import json,sys; m=json.load(sys.stdin); print(m["file_bytes"], round(m["bpw"], 3))')
-  error=$("$occ" compare "$model" "$restored.safetensors" --json | /usr/bin/python3 -c '
+  echo "\$ occ compress MODEL -o $name.occ $*"
+  "$occ" compress "$model" -o "$archive" "$@" --force | tail -n 1
+  "$occ" decompress "$archive" -o "$restored" --dtype f32 --force --quiet
+  local bpw error
+  read -r bytes bpw < <("$occ" inspect "$archive" --json | /usr/bin/python3 -c '
+import json, sys
+m = json.load(sys.stdin)
+print(m["file_bytes"], round(m["bpw"], 3))')
+  error=$("$occ" compare "$model" "$restored" --json | /usr/bin/python3 -c '
 import json, sys
 t = json.load(sys.stdin)["total"]
 print("%.5f %.2f %.5f" % (t["nmse"], t["sqnr_db"], t["cosine"]))')
-  rows+=("$method $bits $bytes $error")
+  rows+=("$name $bytes $bpw $error")
+}
+for bits in 4 3 2; do
+  run "auto-$bits" --bits "$bits"
+  run "rtn-as-large-as-auto-$bits" --method rtn --size "$bytes"
 done
 
 echo
 echo "restored weights against the input (nmse: squared error over energy; bpw: all bytes of the file over all weights)"
-printf '%-8s %5s %12s %8s %9s %9s %9s\n' method bits bytes bpw nmse 'sqnr dB' cosine
-for row in "${rows[@]}"; do printf '%-8s %5s %12s %8s %9s %9s %9s\n' $row; done
+printf '%-24s %12s %8s %9s %9s %9s\n' file bytes bpw nmse 'sqnr dB' cosine
+for row in "${rows[@]}"; do printf '%-24s %12s %8s %9s %9s %9s\n' $row; done
