@@ -198,15 +198,15 @@ TEST(BoundRecipe, ALowRankTermPaysWhereThereIsOne) {
 
 TEST(BoundRecipe, TrellisCodesAreReadAsIntegers) {
   const Recipe recipe = Recipe::parse("trellis(step=0.3) > rans");
-  const Matrix<float> x = gaussian(1300, 70, 8);  // two tiles
+  const Matrix<float> x = gaussian(1300, 300, 8);  // two tiles
   const Coded coded = encode(recipe, x);
   const auto bound = load(recipe, x.shape(), coded);
   const std::optional<IntegerView> view = bound->integer_view();
   ASSERT_TRUE(view);
-  Matrix<int32_t> k(276, 70);
-  bound->integers({1024, 0, 276, 70}, k.view());
+  Matrix<int32_t> k(276, 300);
+  bound->integers({1024, 0, 276, 300}, k.view());
   for (size_t r = 0; r < 276; ++r) {
-    for (size_t c = 0; c < 70; ++c) {
+    for (size_t c = 0; c < 300; ++c) {
       ASSERT_EQ(static_cast<float>(k(r, c)) * view->column_factors[c], coded.reconstruction(1024 + r, c));
     }
   }
