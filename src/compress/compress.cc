@@ -124,7 +124,8 @@ class CompressJob {
     parts_.resize(plan_.size());
     rates_.emplace(
         source, options, plan_, [this](const auto& plan) { return file_size(plan); },
-        [this](size_t i) { return where(i); }, [this](const PlannedTensor& t) { return context(t); });
+        [this](size_t i) { return where(i); }, [this](const PlannedTensor& t) { return context(t); },
+        [this] { return energy_of_fixed(); });
     for (const SideFile& f : source.side_files()) add_side_file(f);
   }
 
@@ -337,6 +338,16 @@ class CompressJob {
     return squares > 0 ? errors / squares : 0;
   }
 
+  RateControl::Energy energy_of_fixed() const {
+    RateControl::Energy sum;
+    for (const PlannedTensor& t : plan_) {
+      if (t.continuous() || !parts_[t.index]) continue;
+      sum.errors += parts_[t.index]->sum_errors;
+      sum.squares += parts_[t.index]->sum_squares;
+    }
+    return sum;
+  }
+
   void encode(PlannedTensor& t) {
     const uint64_t work = t.shape.size() * sizeof(float);
     std::optional<Part>& part = parts_[t.index];
@@ -352,8 +363,13 @@ class CompressJob {
     if (m.blob.size() >= raw_bytes)
       return keep(t, fmt::format("coded it would not be smaller ({} bytes)", m.blob.size()));
     // NaN as well: a transform may overflow near the end of the float range. What no input excites may err as it likes.
-    if (!(std::min(m.distortion.nmse(), m.weighted_error.value_or(1)) < 1) || !std::isfinite(m.distortion.nmse())) {
+    // At a low rate of the whole file a tensor may get nothing at all.
+    const bool nothing_left = !(std::min(m.distortion.nmse(), m.weighted_error.value_or(1)) < 1);
+    if ((nothing_left && !t.continuous()) || !std::isfinite(m.distortion.nmse())) {
       return keep(t, "coded its error would be as large as the values themselves");
+    }
+    if (m.distortion.nmse() >= 1 && m.weighted_error) {
+      part->notes.push_back("its error is larger than its values, in directions that the inputs do not have");
     }
     TensorRecord& r = part->record;
     r.name = info(t.index).name, r.shape = info(t.index).shape, r.dtype = info(t.index).dtype, r.recipe = t.recipe;

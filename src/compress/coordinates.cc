@@ -12,6 +12,7 @@ namespace {
 
 constexpr double kWorthwhile =
     0.01;  // bits per weight that a transform must save: more than a sample errs, and worth its time
+constexpr size_t kFewWeights = 10'000;
 constexpr double kWorthwhileComponents = 0.02;
 constexpr size_t kMostComponents = 32;
 
@@ -115,6 +116,7 @@ Components find_components(const RowSource& source, MatrixView<const float> samp
 CoordinateChoice choose_coordinates(const Method& method, const RowSource& source, double step, size_t sample_elements,
                                     const FitContext& ctx, const std::string& what) {
   const Shape shape = source.shape();
+  if (shape.size() < kFewWeights) return {"", 1, "identity (too few weights to tell)"};
   const Matrix<float> sample = sample_rows(source, sample_elements);
   const std::string tail = method.recipe_at(step, ctx.effort).print();
   FitContext plain = ctx;  // the choice rests on how values are distributed, which feedback hardly changes

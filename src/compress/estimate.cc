@@ -1,6 +1,7 @@
 #include "compress/estimate.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/check.h"
 #include "compress/encode.h"
@@ -43,14 +44,16 @@ Estimate estimate_blob(const Recipe& recipe, MatrixView<const float> sample, siz
   FitContext quiet = ctx;
   quiet.fallbacks = nullptr;
   const EncodedMatrix m = encode_matrix(recipe, MatrixSource(sample), quiet, what);
-  Estimate estimate{static_cast<double>(m.blob.size()), m.distortion.nmse()};
+  const double nmse = m.distortion.nmse();
+  const double share = static_cast<double>(rows) / static_cast<double>(std::max<size_t>(1, sample.rows()));
+  Estimate estimate{static_cast<double>(m.blob.size()), std::isfinite(nmse) ? nmse : 1,
+                    m.distortion.reference_energy() * share};
   if (rows == sample.rows()) return estimate;
   const std::vector<ByteSpan> planes = unpack_blob(m.blob, what);
   const std::vector<std::string> names = plane_names(recipe);
   OCC_CHECK(names.size() == planes.size());
-  const double factor = static_cast<double>(rows) / static_cast<double>(sample.rows());
   for (size_t i = 0; i < planes.size(); ++i) {
-    if (grows_with_rows(names, i)) estimate.bytes += (factor - 1) * static_cast<double>(planes[i].size());
+    if (grows_with_rows(names, i)) estimate.bytes += (share - 1) * static_cast<double>(planes[i].size());
   }
   return estimate;
 }

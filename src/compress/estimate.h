@@ -9,8 +9,9 @@
 namespace occ {
 
 struct Estimate {
-  double bytes = 0;  // of the blob of the whole tensor
-  double nmse = 0;
+  double bytes = 0;   // of the blob of the whole tensor
+  double nmse = 0;    // 1 where it is not finite
+  double energy = 0;  // sum of squares of the whole tensor
 };
 
 // Evenly spread rows, about `elements` values; all rows where that leaves less than half of them out. Payloads and what

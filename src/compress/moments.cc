@@ -135,6 +135,13 @@ bool MomentSource::has(const std::string& tensor, size_t cols) const {
 
 std::shared_ptr<const Moments> MomentSource::finish(Matrix<double> h) const {
   auto out = std::make_shared<Moments>();
+  // All that is made of H is relative to its mean, which may be anywhere in the range of f64.
+  double mean = 0;
+  for (size_t i = 0; i < h.rows(); ++i) mean += h(i, i) / static_cast<double>(h.rows());
+  if (mean > 0 && std::isfinite(mean)) {
+    const double power = std::exp2(-std::floor(std::log2(mean)));  // exact
+    for (size_t i = 0; i < h.size(); ++i) h.data()[i] *= power;
+  }
   const uint64_t key = hash64(h.data(), h.size() * sizeof(double));
   const auto [it, is_new] = profiles_.try_emplace(key);
   if (is_new) {

@@ -21,33 +21,37 @@ constexpr size_t kFewTensors = 8;  // whose attempts cost more than exact estima
 // An attempt is good when it fills the ceiling this far; after two attempts a little less will do.
 constexpr double kGood = 0.9975, kFair = 0.995, kFairSmall = 0.985;
 constexpr uint64_t kSmallFile = 1'000'000;
-constexpr double kMostOctaves = 14;       // steps from 2^-14 to 2^14 rms
+constexpr double kMostOctaves = 14;  // steps from 2^-14 to 2^14 rms
+constexpr double kLeastSensitivity = 1e-9;
 constexpr double kMostAdjustment = 0.06;  // bits per weight that some tensors may deviate from the others
 
-// The x at which f, falling, comes closest to `target` from below, within `tolerance`. `slope`: of -f, a guess.
-// Nothing if f stays above the target for all x up to kMostOctaves.
+// The x at which f, falling on the whole, comes closest to `target` from below, within `tolerance`. `slope`: of -f, a
+// guess. Nothing if f stays above the target for all x up to kMostOctaves.
 std::optional<double> seek_from_below(const std::function<double(double)>& f, double target, double tolerance, double x,
                                       double slope) {
-  constexpr int kMostSteps = 24;
+  constexpr int kMostSteps = 20;
+  const double goal = target - tolerance / 2;
   std::optional<double> low, high, best;  // f(low) > target >= f(high)
-  double f_low = 0, f_high = 0;
+  double f_low = 0, f_high = 0, f_best = 0;
+  double reach = 0.25;  // octaves to go while there is no bracket
   for (int i = 0; i < kMostSteps; ++i) {
     const double value = f(x);
     if (value <= target) {
-      if (!high || x < *high) high = x, f_high = value;
-      best = high;
+      high = x, f_high = value;
+      if (!best || value > f_best) best = x, f_best = value;
       if (value >= target - tolerance || x <= -kMostOctaves) break;
     } else {
-      if (!low || x > *low) low = x, f_low = value;
+      low = x, f_low = value;
       if (x >= kMostOctaves) break;
     }
     if (low && high) {
-      const double share = (f_low - (target - tolerance / 2)) / (f_low - f_high);
-      if (*high - *low < 1e-6) break;
-      x = *low + (*high - *low) * (i % 5 == 4 ? 0.5 : std::clamp(share, 0.02, 0.98));
+      if (std::fabs(*high - *low) < 1e-6) break;
+      const double share = f_low > f_high ? (f_low - goal) / (f_low - f_high) : 0.5;
+      x = *low + (*high - *low) * (i % 4 == 3 ? 0.5 : std::clamp(share, 0.02, 0.98));
     } else {
-      const double move = (value - (target - tolerance / 2)) / slope;
-      x = std::clamp(x + std::clamp(move, -3.0, 3.0) + (low ? 1e-4 : -1e-4), -kMostOctaves, kMostOctaves);
+      const double guess = std::clamp((value - goal) / slope, -3.0, 3.0);
+      x = std::clamp(x + (low ? std::max(guess, reach) : std::min(guess, -reach / 64)), -kMostOctaves, kMostOctaves);
+      reach *= 2;
     }
   }
   return best;
@@ -56,13 +60,14 @@ std::optional<double> seek_from_below(const std::function<double(double)>& f, do
 }  // namespace
 
 RateControl::RateControl(const TensorFile& source, const CompressOptions& options, std::vector<PlannedTensor>& plan,
-                         FileSize file_size, Where where, Context context)
+                         FileSize file_size, Where where, Context context, FixedEnergy fixed_energy)
     : source_(source),
       options_(options),
       plan_(plan),
       file_size_(std::move(file_size)),
       where_(std::move(where)),
       context_(std::move(context)),
+      fixed_energy_(std::move(fixed_energy)),
       corrections_(plan.size(), 1.0),
       adjusted_(plan.size(), true),
       seen_(plan.size()) {
@@ -107,9 +112,10 @@ void RateControl::read_sensitivities() {
   std::vector<std::string> unknown;
   size_t used = 0;
   for (const auto& [name, value] : json.items()) {
-    if (!value.is_number() || !(value.get<double>() > 0) || !std::isfinite(value.get<double>())) {
-      throw_input("{}: tensor '{}': expected a sensitivity > 0, found {}", what, printable(name),
-                  printable(value.dump()));
+    if (!value.is_number() ||
+        !(value.get<double>() >= kLeastSensitivity && value.get<double>() <= 1 / kLeastSensitivity)) {
+      throw_input("{}: tensor '{}': expected a sensitivity > 0, from {} to {}, found {}", what, printable(name),
+                  kLeastSensitivity, 1 / kLeastSensitivity, printable(value.dump()));
     }
     bool found = false;
     for (PlannedTensor& t : plan_) {
@@ -191,16 +197,16 @@ void RateControl::estimate_all() {
   estimated_ = estimated_ || !open.empty();
 }
 
-// Over the weights of tensors with a continuous rate, each counted by its size: what sensitivities of 1 stand for.
+// Of all float tensors together, as the report has it.
 double RateControl::predicted_nmse() {
-  double sum = 0, weights = 0;
+  Energy sum = fixed_energy_();
   for (size_t k = 0; k < plan_.size(); ++k) {
     if (!plan_[k].continuous()) continue;
-    const double n = static_cast<double>(plan_[k].shape.size());
-    sum += n * seen_[k].at(plan_[k].recipe).nmse;
-    weights += n;
+    const Estimate& e = seen_[k].at(plan_[k].recipe);
+    sum.errors += e.nmse * e.energy;
+    sum.squares += e.energy;
   }
-  return weights > 0 ? sum / weights : 0;
+  return sum.squares > 0 ? sum.errors / sum.squares : 0;
 }
 
 void RateControl::seek_bytes(uint64_t target, bool all) {
@@ -233,8 +239,7 @@ void RateControl::seek_nmse(double target) {
     return std::log2(std::max(predicted_nmse(), 1e-30));
   };
   const auto found = seek_from_below(distortion, std::log2(target), 0.006, -std::log2(step_), 2);
-  if (!found) throw_usage("--nmse: {} cannot be reached", *options_.nmse);
-  step_ = std::exp2(-*found);
+  step_ = std::exp2(found ? -*found : -kMostOctaves);
   set_step(step_, true);
 }
 
@@ -258,7 +263,11 @@ void RateControl::choose_adjusted(double difference) {
 void RateControl::plan() {
   const double bits = options_.bits.value_or(kDefaultBits);
   if (attempt_++ > 0) {
-    if (options_.nmse) {
+    if (restoring_) {
+      for (size_t k = 0; k < plan_.size(); ++k) {
+        if (plan_[k].method) plan_[k].recipe = best_->recipes[k];
+      }
+    } else if (options_.nmse) {
       set_step(step_, true);
     } else if (has(true)) {
       seek_bytes(target_, false);
@@ -292,7 +301,7 @@ void RateControl::plan() {
   try {
     seek_bytes(target_, true);
   } catch (const Error& e) {
-    if (options_.size || options_.ratio) throw;
+    if (options_.size || options_.ratio || e.kind() != ErrorKind::kUsage) throw;
     // A few numbers in a file with a header: the bits go to the weights alone.
     ceiling_.reset();
     step_ = trellis_step(bits);
@@ -304,34 +313,77 @@ void RateControl::plan() {
   }
 }
 
-bool RateControl::accept(uint64_t file_bytes, double nmse) {
-  if (options_.nmse) {
-    const double ratio = nmse / *options_.nmse;
-    if ((ratio <= 1 && ratio > 0.99) || !(nmse > 0) || attempt_ >= kMostAttempts) {
-      if (ratio > 1) notes_.push_back(fmt::format("--nmse {} was missed: the file has {:.5g}", *options_.nmse, nmse));
-      return true;
-    }
-    step_ /= std::sqrt(ratio * 1.004);
-    return false;
+void RateControl::remember(double measure) {
+  if (best_ && best_->measure >= measure) return;
+  best_ = Best{{}, measure};
+  for (const PlannedTensor& t : plan_) best_->recipes.push_back(t.recipe);
+}
+
+// No more attempts: the best one counts.
+bool RateControl::give_up(const std::string& why_not) {
+  if (!best_) throw_failed("{}", why_not);
+  for (size_t k = 0; k < plan_.size(); ++k) {
+    if (plan_[k].method && plan_[k].recipe != best_->recipes[k]) restoring_ = true;
   }
+  return !restoring_;
+}
+
+bool RateControl::accept(uint64_t file_bytes, double nmse) {
+  if (restoring_) return true;
+  const bool any = std::any_of(plan_.begin(), plan_.end(), [](const PlannedTensor& t) { return t.method.has_value(); });
+  if (options_.nmse && any) return accept_nmse(nmse);
   if (!ceiling_) return true;
-  const double most = static_cast<double>(*ceiling_), size = static_cast<double>(file_bytes);
+  if (any) return accept_bytes(static_cast<double>(file_bytes));
+  if (file_bytes > *ceiling_) {
+    const std::string why =
+        fmt::format("the tensors that are kept as they are take more than the {} bytes asked for", *ceiling_);
+    if (options_.size || options_.ratio) throw_usage("{}", why);
+    notes_.push_back(why);
+  }
+  return true;
+}
+
+bool RateControl::accept_nmse(double nmse) {
+  const double target = *options_.nmse;
+  if (nmse <= target) remember(nmse);
+  if (nmse <= target && nmse > 0.99 * target) return true;
+  if (attempt_ >= kMostAttempts || nmse == 0) {
+    return give_up(
+        fmt::format("--nmse: {} was not reached in {} attempts, the last one has {:.4g}", target, attempt_, nmse));
+  }
+  (nmse <= target ? small_step_ : large_step_) = step_;
+  if (small_step_ && large_step_) {
+    step_ = std::sqrt(*small_step_ * *large_step_);
+  } else {
+    step_ *= std::isfinite(nmse) ? std::clamp(std::sqrt(target / nmse) * 0.998, 0.125, 4.0) : 0.5;
+  }
+  return false;
+}
+
+bool RateControl::accept_bytes(double size) {
+  const double most = static_cast<double>(*ceiling_);
   const double fair = *ceiling_ > kSmallFile ? kFair : kFairSmall;
   const double wanted = has(true) && attempt_ <= 2 ? std::max(kGood, fair) : fair;
-  if (size <= most && (size >= most * wanted || !has(true) || attempt_ >= kMostAttempts)) {
+  if (size <= most) remember(size);
+  if (size <= most && (size >= most * wanted || !has(true))) {
     if (size < most * fair) {
-      notes_.push_back(fmt::format(
-          "the file stays {:.1f} % below the size asked for: {}", 100 - 100 * size / most,
-          has(true) ? "no step came closer" : "rows are the smallest step, and codes have a greatest width"));
+      notes_.push_back(
+          fmt::format("the file stays {:.1f} % below the size asked for: rows are the smallest step, and codes have a "
+                      "greatest width",
+                      100 - 100 * size / most));
     }
     return true;
   }
   if (attempt_ >= kMostAttempts) {
-    throw_failed("no file of at most {} bytes was found in {} attempts", *ceiling_, attempt_);
+    if (best_ && best_->measure < most * fair) {
+      notes_.push_back(fmt::format("the file stays {:.1f} % below the size asked for: no step came closer",
+                                   100 - 100 * best_->measure / most));
+    }
+    return give_up(fmt::format("no file of at most {} bytes was found in {} attempts", *ceiling_, attempt_));
   }
-  if (size > most) target_ -= std::min(target_, file_bytes - *ceiling_);  // predictions were too low: aim lower
-  if (!has(true)) return false;
-  choose_adjusted(size - static_cast<double>(target_));
+  if (size > most) margin_ += size - most;  // predictions were too low: aim lower
+  target_ = static_cast<uint64_t>(std::max(0.0, most * (1 - 0.4 * (1 - kGood)) - margin_));
+  if (has(true)) choose_adjusted(size - static_cast<double>(target_));
   return false;
 }
 

@@ -32,8 +32,12 @@ class RateControl {
   using Where = std::function<std::string(size_t tensor)>;  // for messages
   // For fits of a tensor; what it points to lives as long as the second member.
   using Context = std::function<std::pair<FitContext, std::shared_ptr<const void>>(const PlannedTensor&)>;
+  struct Energy {
+    double errors = 0, squares = 0;
+  };
+  using FixedEnergy = std::function<Energy()>;  // of the tensors whose rate is not controlled
   RateControl(const TensorFile& source, const CompressOptions& options, std::vector<PlannedTensor>& plan,
-              FileSize file_size, Where where, Context context);
+              FileSize file_size, Where where, Context context, FixedEnergy fixed_energy);
 
   // Fills in the recipes for the first or the next attempt. Usage error if the rate is out of reach.
   void plan();
@@ -51,6 +55,10 @@ class RateControl {
 
  private:
   bool has(bool continuous) const;
+  bool accept_nmse(double nmse);
+  bool accept_bytes(double size);
+  bool give_up(const std::string& why_not);
+  void remember(double measure);
   void set_ceiling();
   void read_sensitivities();
   void choose_all_coordinates();
@@ -68,6 +76,7 @@ class RateControl {
   const FileSize file_size_;
   const Where where_;
   const Context context_;
+  const FixedEnergy fixed_energy_;
   std::vector<std::string> notes_;
   std::optional<uint64_t> ceiling_;  // of the file
   uint64_t target_ = 0;              // below the ceiling
@@ -75,6 +84,15 @@ class RateControl {
   double step_ = 0;  // c
   int attempt_ = 0;
   bool estimated_ = false;
+  // The attempt that came closest to the target from below, and how far it came (bytes or nmse).
+  struct Best {
+    std::vector<std::string> recipes;
+    double measure = 0;
+  };
+  std::optional<Best> best_;
+  bool restoring_ = false;                                       // the next attempt is that one again
+  double margin_ = 0;                                            // bytes by which predictions were too low
+  std::optional<double> small_step_, large_step_;                // that gave less and more than the nmse asked for
   std::vector<double> corrections_;                              // actual over estimated bytes
   std::vector<bool> adjusted_;                                   // tensors whose step may change in this attempt
   std::vector<std::unordered_map<std::string, Estimate>> seen_;  // by tensor and recipe

@@ -43,7 +43,10 @@ constexpr int kUnitCode = 128;  // of a column whose factor is the base
 constexpr int kCodesPerOctave = 16;
 constexpr size_t kBlockColumns = 64;
 constexpr size_t kSampleValues = size_t{1} << 17;
-constexpr float kLargestFactor = 0x1p110f;  // k * factor stays finite
+constexpr float kLargestFactor = 0x1p110f;    // k * factor stays finite
+constexpr float kSmallestFactor = 0x1p-120f;  // below, factors and their reciprocals lose digits
+constexpr double kMostSteps = 65000;          // |k|
+constexpr size_t kFewValues = 4096;           // too few to learn anything from
 
 // 2^(i / 16) rounded to f32: the format's, not a library's.
 constexpr std::array<float, 16> kFractions = {0x1p+0f,        0x1.0b5586p+0f, 0x1.172b84p+0f, 0x1.2387a6p+0f,
@@ -68,7 +71,7 @@ class TrellisQuantizer final : public Quantizer {
     const std::vector<double> row_squares = fit_factors(step, x, ctx);
     fit_rows(row_squares);
     const int passes = ctx.effort <= 1 ? 0 : ctx.effort <= 4 ? 1 : ctx.effort <= 7 ? 2 : 3;
-    for (int pass = 0; pass < passes && base_ > 0; ++pass) learn_rates(x);
+    for (int pass = 0; pass < passes && base_ > 0 && x.size() >= kFewValues; ++pass) learn_rates(x);
   }
 
   void load(ByteReader& side) {
@@ -183,7 +186,7 @@ class TrellisQuantizer final : public Quantizer {
           if (segments_[i + count].rows != segments_[i].rows) break;
           work[count] = prepare(segments_[i + count], slots_[count]);
         }
-        trellis_viterbi(q_.code_, segments_[i].rows, q_.rates_->table(), work, count);
+        trellis_viterbi(q_.code_, segments_[i].rows, q_.rates_->table(), q_.rates_->lambda(), work, count);
         i += count;
       }
     }
@@ -206,7 +209,8 @@ class TrellisQuantizer final : public Quantizer {
     void count(TrellisRates::Counts& counts) const {
       for (const Segment& s : segments_) {
         for (size_t t = 0; t < s.rows; ++t) {
-          const auto k = std::clamp(static_cast<int32_t>(values_.data()[s.first + t]), -kTrellisReach, kTrellisReach);
+          const auto k = static_cast<int32_t>(values_.data()[s.first + t]);
+          if (std::abs(k) > kTrellisReach) continue;
           ++counts[static_cast<size_t>(TrellisRates::offset(s.cls + q_.row_classes_[at_.row + s.row + t]) + k)];
         }
       }
@@ -293,25 +297,46 @@ class TrellisQuantizer final : public Quantizer {
   // Sums of squares of the rows.
   std::vector<double> fit_factors(double step, MatrixView<const float> x, const FitContext& ctx) {
     std::vector<double> squares(x.rows());
+    std::vector<float> row_largest(x.rows());
     constexpr size_t kRowsAtOnce = 64;
     parallel_for(ceil_div(x.rows(), kRowsAtOnce), [&](size_t task) {
       for (size_t r = task * kRowsAtOnce; r < std::min(x.rows(), (task + 1) * kRowsAtOnce); ++r) {
         double sums[8] = {};
         const float* row = x.row(r);
-        for (size_t c = 0; c < x.cols(); ++c) sums[c % 8] += double{row[c]} * double{row[c]};
+        float most[8] = {};
+        for (size_t c = 0; c < x.cols(); ++c) {
+          sums[c % 8] += double{row[c]} * double{row[c]};
+          most[c % 8] = std::max(most[c % 8], std::fabs(row[c]));
+        }
         for (const double s : sums) squares[r] += s;
+        row_largest[r] = *std::max_element(most, most + 8);
       }
     });
-    double total = 0;
+    double total = 0, largest = 0;
     for (const double s : squares) total += s;
+    for (const float v : row_largest) largest = std::max(largest, double{v});
     const double rms = x.size() == 0 ? 0 : std::sqrt(total / static_cast<double>(x.size()));
-    base_ = static_cast<float>(std::min(step * rms, double{kLargestFactor} / 512));
+    // k has 17 bits: a finer step could not hold the largest value. With feedback values grow by the errors of others.
+    const double least = largest / (ctx.feedback_scales.empty() ? kMostSteps : kMostSteps / 2);
+    const double wanted = std::max(step * rms, least);
+    base_ = static_cast<float>(std::min(wanted, double{kLargestFactor}));
+    if (wanted > step * rms)
+      ctx.report_fallback(fmt::format("trellis: step {:.3g} would clip, {:.3g} is taken", step, wanted / rms));
+    if (rms > 0 && (wanted > kLargestFactor || base_ < kSmallestFactor)) {
+      ctx.report_fallback(
+          fmt::format("trellis: values of rms {:.3g} are near the end of the range of f32, steps are not", rms));
+    }
     if (!ctx.feedback_scales.empty() && base_ > 0) {
       OCC_CHECK(ctx.feedback_scales.size() == x.cols());
       const double reference = std::log2(feedback_reference(ctx));
+      const auto code_near = [&](double factor) {
+        return std::clamp(kUnitCode + static_cast<long>(std::ceil(kCodesPerOctave * std::log2(factor / base_))), 0L,
+                          255L);
+      };
+      const long lowest_code = least > 0 ? code_near(least) : 0, highest_code = code_near(kLargestFactor) - 1;
       for (const double l : ctx.feedback_scales) {
         const double code = kUnitCode + kCodesPerOctave * (reference - std::log2(l));
-        codes_.push_back(static_cast<uint8_t>(std::clamp(std::lrint(code), 0L, 255L)));
+        codes_.push_back(static_cast<uint8_t>(std::clamp(std::lrint(code), lowest_code, highest_code)));
       }
     }
     make_factors();
@@ -340,8 +365,8 @@ class TrellisQuantizer final : public Quantizer {
     parallel_for(counts.size(), [&](size_t task) {
       counts[task].resize(size_t{TrellisRates::kClasses} * kTrellisTable);
       for (size_t i = task; i < segments; i += counts.size()) {
-        const size_t at = all / segments * i;
-        const size_t row = at % tiles * tile_rows_;
+        const size_t at = i * all / segments;
+        const size_t row = (segments == all ? at : i) % tiles * tile_rows_;  // all tiles alike
         const Rect part{row, at / tiles, std::min(tile_rows_, x.rows() - row), 1};
         Walks walks(*this, part, x.sub(part));
         walks.run();

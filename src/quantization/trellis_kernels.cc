@@ -52,7 +52,8 @@ void trellis_trace_back(const TrellisCode& code, size_t n, const float* metrics,
 }
 
 // Plain code for targets without fixed vectors and for four states.
-inline void trellis_viterbi_plain(const TrellisCode& code, size_t n, const float* table, const TrellisSegment& s) {
+inline void trellis_viterbi_plain(const TrellisCode& code, size_t n, const float* table, float lambda,
+                                  const TrellisSegment& s) {
   float metrics[256], next[256];
   std::fill_n(metrics, code.states, 1e30f);
   metrics[0] = 0;
@@ -60,7 +61,7 @@ inline void trellis_viterbi_plain(const TrellisCode& code, size_t n, const float
     float cost[4];  // by k mod 4
     for (int32_t i = 0; i < 4; ++i) {
       const float error = s.branches.error[t] - static_cast<float>(i);
-      cost[(s.branches.k0[t] + i) & 3] = error * error + table[s.branches.entry[t] + i];
+      cost[(s.branches.k0[t] + i) & 3] = error * error + lambda * table[s.branches.entry[t] + i];
     }
     uint8_t* decisions = s.decisions + t * (code.states / 4);
     std::fill_n(decisions, code.states / 4, uint8_t{0});
@@ -129,7 +130,8 @@ HWY_INLINE V PermuteXor(D d, V v, const hn::Vec<hn::RebindToSigned<D>>& index) {
 // States along the lanes: E holds the metrics of the even states, O those of the odd ones, in order. The next states of
 // the lower half come from even states (u = 0), those of the upper half from odd ones.
 template <uint32_t kStates>
-void Viterbi(const TrellisCode& code, size_t n, const float* HWY_RESTRICT table, const TrellisSegment& segment) {
+void Viterbi(const TrellisCode& code, size_t n, const float* HWY_RESTRICT table, float lambda,
+             const TrellisSegment& segment) {
   constexpr size_t kHalf = kStates / 2;
   const hn::CappedTag<float, (kHalf < 8 ? kHalf : 8)> d;
   using D = decltype(d);
@@ -139,6 +141,7 @@ void Viterbi(const TrellisCode& code, size_t n, const float* HWY_RESTRICT table,
   constexpr size_t kBytes = kStates / kN;
   using V = hn::Vec<D>;
   const hn::FixedTag<float, 4> d4;
+  const auto weight = hn::Set(d4, lambda);
 
   const uint32_t h0 = (code.h0 >> 1) & (kHalf - 1), h1 = code.h1 >> 1;
   const auto lane_index = [&](uint32_t mask) HWY_ATTR {
@@ -160,7 +163,7 @@ void Viterbi(const TrellisCode& code, size_t n, const float* HWY_RESTRICT table,
       // Costs of k0 .. k0 + 3, twice, so that those of k = 0 .. 3 mod 4 can be read from where k0 = 0 mod 4.
       const TrellisBranches& branches = segment.branches;
       const auto error = hn::Sub(hn::Set(d4, branches.error[t]), hn::Iota(d4, 0));
-      const auto cost = hn::Add(hn::Mul(error, error), hn::LoadU(d4, table + branches.entry[t]));
+      const auto cost = hn::Add(hn::Mul(error, error), hn::Mul(weight, hn::LoadU(d4, table + branches.entry[t])));
       alignas(16) float twice[8];
       hn::Store(cost, d4, twice);
       hn::Store(cost, d4, twice + 4);
@@ -212,7 +215,7 @@ void Viterbi(const TrellisCode& code, size_t n, const float* HWY_RESTRICT table,
 // The same without the way back where a half of the states fills one vector, which then stays in a register; kSegments
 // = 1 or 2, metrics [kSegments * kStates].
 template <uint32_t kStates, size_t kSegments>
-void ViterbiShort(const TrellisCode& code, size_t n, const float* HWY_RESTRICT table,
+void ViterbiShort(const TrellisCode& code, size_t n, const float* HWY_RESTRICT table, float lambda,
                   const TrellisSegment* HWY_RESTRICT segments, float* HWY_RESTRICT metrics) {
   constexpr size_t kHalf = kStates / 2;
   const hn::CappedTag<float, kHalf> d;
@@ -221,6 +224,7 @@ void ViterbiShort(const TrellisCode& code, size_t n, const float* HWY_RESTRICT t
   using V = hn::Vec<D>;
   static_assert(hn::MaxLanes(D()) == kHalf);
   const hn::FixedTag<float, 4> d4;
+  const auto weight = hn::Set(d4, lambda);
   const uint32_t h0 = (code.h0 >> 1) & (kHalf - 1), h1 = code.h1 >> 1;
   const auto indices = [&](uint32_t mask) HWY_ATTR {
     return hn::IndicesFromVec(d, hn::Xor(hn::Iota(di, 0), hn::Set(di, static_cast<int32_t>(mask))));
@@ -231,7 +235,7 @@ void ViterbiShort(const TrellisCode& code, size_t n, const float* HWY_RESTRICT t
     const V even = hn::ConcatEven(d, high, low), odd = hn::ConcatOdd(d, high, low);
     const TrellisBranches& branches = segment.branches;
     const auto error = hn::Sub(hn::Set(d4, branches.error[t]), iota);
-    const auto cost = hn::Add(hn::Mul(error, error), hn::LoadU(d4, table + branches.entry[t]));
+    const auto cost = hn::Add(hn::Mul(error, error), hn::Mul(weight, hn::LoadU(d4, table + branches.entry[t])));
     alignas(16) float twice[8];
     hn::Store(cost, d4, twice);
     hn::Store(cost, d4, twice + 4);
@@ -273,15 +277,16 @@ void ViterbiShort(const TrellisCode& code, size_t n, const float* HWY_RESTRICT t
 }
 
 // Two segments side by side hide the latency of 8 states, four that of their way back; more states fill the machine.
-void ViterbiWalks(const TrellisCode& code, size_t n, const float* table, const TrellisSegment* segments, size_t count) {
+void ViterbiWalks(const TrellisCode& code, size_t n, const float* table, float lambda, const TrellisSegment* segments,
+                  size_t count) {
   if (n == 0) return;
   if (code.states == 8) {
     alignas(64) float metrics[4 * 8];
     for (size_t s = 0; s < count; s += 2) {
       if (s + 1 < count) {
-        ViterbiShort<8, 2>(code, n, table, segments + s, metrics + 8 * s);
+        ViterbiShort<8, 2>(code, n, table, lambda, segments + s, metrics + 8 * s);
       } else {
-        ViterbiShort<8, 1>(code, n, table, segments + s, metrics + 8 * s);
+        ViterbiShort<8, 1>(code, n, table, lambda, segments + s, metrics + 8 * s);
       }
     }
     if (count == 4) return trellis_trace_back<4, 4>(code, n, metrics, segments);
@@ -291,30 +296,31 @@ void ViterbiWalks(const TrellisCode& code, size_t n, const float* table, const T
   for (size_t s = 0; s < count; ++s) {
     switch (code.states) {
       case 16:
-        Viterbi<16>(code, n, table, segments[s]);
+        Viterbi<16>(code, n, table, lambda, segments[s]);
         break;
       case 32:
-        Viterbi<32>(code, n, table, segments[s]);
+        Viterbi<32>(code, n, table, lambda, segments[s]);
         break;
       case 64:
-        Viterbi<64>(code, n, table, segments[s]);
+        Viterbi<64>(code, n, table, lambda, segments[s]);
         break;
       case 128:
-        Viterbi<128>(code, n, table, segments[s]);
+        Viterbi<128>(code, n, table, lambda, segments[s]);
         break;
       case 256:
-        Viterbi<256>(code, n, table, segments[s]);
+        Viterbi<256>(code, n, table, lambda, segments[s]);
         break;
       default:
-        trellis_viterbi_plain(code, n, table, segments[s]);
+        trellis_viterbi_plain(code, n, table, lambda, segments[s]);
     }
   }
 }
 
 #else
 
-void ViterbiWalks(const TrellisCode& code, size_t n, const float* table, const TrellisSegment* segments, size_t count) {
-  for (size_t s = 0; s < count && n != 0; ++s) trellis_viterbi_plain(code, n, table, segments[s]);
+void ViterbiWalks(const TrellisCode& code, size_t n, const float* table, float lambda, const TrellisSegment* segments,
+                  size_t count) {
+  for (size_t s = 0; s < count && n != 0; ++s) trellis_viterbi_plain(code, n, table, lambda, segments[s]);
 }
 
 #endif
@@ -399,10 +405,10 @@ void trellis_branches(const float* x, size_t n, float shrink, const int32_t* off
 
 size_t trellis_decision_bytes(uint32_t states, size_t n) { return n * (states / 4) + 16; }
 
-void trellis_viterbi(const TrellisCode& code, size_t n, const float* table, const TrellisSegment* segments,
-                     size_t count) {
+void trellis_viterbi(const TrellisCode& code, size_t n, const float* table, float lambda,
+                     const TrellisSegment* segments, size_t count) {
   OCC_CHECK(count >= 1 && count <= kTrellisAtOnce);
-  HWY_DYNAMIC_DISPATCH(ViterbiWalks)(code, n, table, segments, count);
+  HWY_DYNAMIC_DISPATCH(ViterbiWalks)(code, n, table, lambda, segments, count);
 }
 
 void trellis_dequantize(const TrellisCode& code, MatrixView<const Symbol> symbols, const float* factors,

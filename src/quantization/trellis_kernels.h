@@ -1,12 +1,13 @@
 // The loops of `trellis`. A segment is one column of one tile: n values x in units of its step, coded by one walk
 // through the trellis from state 0 to any state.
 //
-//   branch costs   cost(t, m) = (x_t - k)^2 + penalty(k), m = u + 2 b = 0..3, for the one k = m mod 4 among the four
+//   branch costs   cost(t, m) = (x_t - k)^2 + lambda bits(k), m = u + 2 b = 0..3, for the one k = m mod 4 among the
+//   four
 //                  consecutive integers around shrink * x_t: what is nearest once its bits count
 //   Viterbi        the walk with the least sum of costs; of equal ones the branch b = 0, at the end the lowest state
 //
 // Every operation is elementwise and in a fixed order, so all SIMD targets choose the same walk. Costs per value and
-// segment: one unaligned load of four penalties, 2 * states additions, states comparisons, one bit per state for the
+// segment: one unaligned load of four entries, 2 * states additions, states comparisons, one bit per state for the
 // way back.
 #pragma once
 
@@ -18,11 +19,11 @@
 
 namespace occ {
 
-// penalty(k) = table[offset + k] for |k| <= kTrellisReach, flat beyond; offset may differ from value to value.
+// bits(k) = table[offset + k] for |k| <= kTrellisReach, flat beyond; offset may differ from value to value.
 constexpr int32_t kTrellisReach = 1023;
 constexpr size_t kTrellisTable = 2 * kTrellisReach + 2;  // entries from one table to the next
 
-// k0 [n]: the least of the four integers; error [n]: x - k0; entry [n]: of penalty(k0) in the table. offsets [n]. |x|
+// k0 [n]: the least of the four integers; error [n]: x - k0; entry [n]: of bits(k0) in the table. offsets [n]. |x|
 // is limited to what j can reach.
 struct TrellisBranches {
   float* error;
@@ -40,8 +41,8 @@ struct TrellisSegment {
 };
 constexpr size_t kTrellisAtOnce = 4;
 size_t trellis_decision_bytes(uint32_t states, size_t n);
-void trellis_viterbi(const TrellisCode& code, size_t n, const float* table, const TrellisSegment* segments,
-                     size_t count);
+void trellis_viterbi(const TrellisCode& code, size_t n, const float* table, float lambda,
+                     const TrellisSegment* segments, size_t count);
 
 // Rows of one tile from its first on: symbols (j + bias) -> k * factor[column]. factors [cols].
 void trellis_dequantize(const TrellisCode& code, MatrixView<const Symbol> symbols, const float* factors,

@@ -23,15 +23,18 @@ std::vector<double> gaussian(double scale_in_steps) {
   return p;
 }
 
-void fill(const std::vector<double>& p, double lambda, float* table) {
+void fill(const std::vector<double>& p, float* table) {
   for (size_t parity = 0; parity < 2; ++parity) {
     double total = 0;
     for (size_t i = parity; i < p.size(); i += 2) total += p[i];
     for (size_t i = parity; i < p.size(); i += 2) {
       const double bits = p[i] > 0 ? std::log2(total / p[i]) : kMostBits;
-      table[i] = static_cast<float>(lambda * std::min(bits, kMostBits));
+      table[i] = static_cast<float>(std::min(bits, kMostBits));
     }
   }
+  // Values beyond the reach get the outermost four, which therefore favour none.
+  std::fill_n(table, 4, table[4]);
+  std::fill_n(table + p.size() - 4, 4, table[p.size() - 5]);
 }
 
 double scale_of_class(int cls) {
@@ -41,18 +44,18 @@ double scale_of_class(int cls) {
 }  // namespace
 
 TrellisRates::TrellisRates(double step) : lambda_(0.4 + 0.4 * std::clamp(step - 0.55, 0.0, 0.6)) {
-  static const std::vector<float> bits = [] {
-    std::vector<float> all(size_t{kClasses} * kTrellisTable);
+  static const auto gaussians = [] {
+    auto all = std::make_shared<std::vector<float>>(size_t{kClasses} * kTrellisTable);
     for (int c = 0; c < kClasses; ++c) {
-      fill(gaussian(scale_of_class(c)), 1, &all[static_cast<size_t>(c) * kTrellisTable]);
+      fill(gaussian(scale_of_class(c)), &(*all)[static_cast<size_t>(c) * kTrellisTable]);
     }
-    return all;
+    return std::shared_ptr<const std::vector<float>>(std::move(all));
   }();
-  table_.reserve(bits.size());
-  for (const float b : bits) table_.push_back(static_cast<float>(lambda_) * b);
+  bits_ = gaussians;
 }
 
 void TrellisRates::refine(const Counts& counts) {
+  auto bits = std::make_shared<std::vector<float>>(*bits_);
   for (int c = 0; c < kClasses; ++c) {
     const uint32_t* count = &counts[static_cast<size_t>(c) * kTrellisTable];
     uint64_t total = 0;
@@ -62,8 +65,9 @@ void TrellisRates::refine(const Counts& counts) {
     double sum = 0;
     for (const double v : p) sum += v;
     for (size_t i = 0; i < p.size(); ++i) p[i] = p[i] / sum * kPriorCount + count[i];
-    fill(p, lambda_, &table_[static_cast<size_t>(c) * kTrellisTable]);
+    fill(p, &(*bits)[static_cast<size_t>(c) * kTrellisTable]);
   }
+  bits_ = std::move(bits);
 }
 
 // (x - k)^2 + lambda log2(e) k^2 / (2 v) = (1 + a) (k - x / (1 + a))^2 + ...

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "quantization/trellis_kernels.h"
@@ -28,7 +29,8 @@ class TrellisRates {
   // Counts of a pass: the more of them, the less the Gaussian matters.
   void refine(const Counts& counts);
 
-  const float* table() const { return table_.data(); }
+  const float* table() const { return bits_->data(); }  // bits, without lambda
+  float lambda() const { return static_cast<float>(lambda_); }
   // Where the integers around x are looked for: nearest to shrink * x once Gaussian bits count.
   float shrink(int cls) const;
   static int class_of(double scale_in_steps);
@@ -39,7 +41,7 @@ class TrellisRates {
 
  private:
   double lambda_;
-  std::vector<float> table_;
+  std::shared_ptr<const std::vector<float>> bits_;
 };
 
 }  // namespace occ

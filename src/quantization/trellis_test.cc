@@ -74,7 +74,7 @@ struct Walk {
 };
 
 // The definition, in double: every k within reach of x may be taken from the union of the state.
-Walk best_walk(const TrellisCode& code, const std::vector<float>& x, const float* penalty) {
+Walk best_walk(const TrellisCode& code, const std::vector<float>& x, const float* bits, double lambda) {
   struct Step {
     uint32_t from;
     int k;
@@ -90,7 +90,7 @@ Walk best_walk(const TrellisCode& code, const std::vector<float>& x, const float
       if (cost[s] == kNever) continue;
       for (int k = static_cast<int>(std::floor(v)) - 9; k <= std::floor(v) + 10; ++k) {
         if ((k & 1) != static_cast<int>(s & 1)) continue;
-        const double c = cost[s] + (v - k) * (v - k) + penalty[k];
+        const double c = cost[s] + (v - k) * (v - k) + lambda * bits[k];
         const uint32_t n = code.next(s, static_cast<uint32_t>((k - static_cast<int>(s & 1)) / 2) & 1);
         if (c < next[n]) next[n] = c, step[n] = {s, k};
       }
@@ -125,7 +125,7 @@ std::vector<float> viterbi(const TrellisCode& code, std::vector<float> x, const 
     out[i].assign(n, 0.0f);
     segments[i] = {branches, decisions[i].data(), out[i].data()};
   }
-  trellis_viterbi(code, n, rates.table(), segments, count);
+  trellis_viterbi(code, n, rates.table(), rates.lambda(), segments, count);
   for (size_t i = 1; i < count; ++i) EXPECT_EQ(out[i], out[0]);
   return out[0];
 }
@@ -140,7 +140,7 @@ TEST(TrellisKernels, WalkIsNearlyTheBestAndTheSameOnEveryTarget) {
         const Matrix<float> values = normal_matrix(1, n, n, scale);
         const std::vector<float> x(values.data(), values.data() + n);
         const int cls = TrellisRates::class_of(scale);
-        const Walk best = best_walk(code, x, rates.table() + TrellisRates::offset(cls));
+        const Walk best = best_walk(code, x, rates.table() + TrellisRates::offset(cls), rates.lambda());
         std::vector<float> first;
         for_each_simd_target([&] {
           const std::vector<float> walk = viterbi(code, x, rates, cls, 1);
@@ -154,7 +154,7 @@ TEST(TrellisKernels, WalkIsNearlyTheBestAndTheSameOnEveryTarget) {
         for (size_t t = 0; t < n; ++t) {
           const int k = static_cast<int>(first[t]);
           ASSERT_EQ(k & 1, static_cast<int>(state & 1));
-          cost += (x[t] - k) * (x[t] - k) + rates.table()[TrellisRates::offset(cls) + k];
+          cost += (x[t] - k) * (x[t] - k) + rates.lambda() * rates.table()[TrellisRates::offset(cls) + k];
           state = code.next(state, static_cast<uint32_t>(k >> 1) & 1);
         }
         EXPECT_GE(cost, best.cost - 1e-3);
@@ -266,6 +266,31 @@ TEST(Trellis, SpendsItsBitsOnTheRowsThatNeedThem) {
     for (size_t c = 0; c < x.cols(); ++c) errors[r % 2] += std::pow(double{x(r, c)} - double{coded.values(r, c)}, 2);
   }
   EXPECT_NEAR(errors[0] / errors[1], 1.0, 0.1);
+}
+
+TEST(Trellis, FineStepsLoseNothingAndClipNothing) {
+  const Matrix<float> x = normal_matrix(400, 300, 3);
+  for (const char* step : {"0.01", "0.002", "0.0005", "0.00025"}) {
+    const QuantizerCase trellis{"trellis", {{"step", step}}};
+    const Coded coded = quantize_whole(*trellis.fit(x.view()), x.view());
+    const double s = std::stod(step);
+    EXPECT_NEAR(nmse_oracle(x.view(), coded.values.view()) / (s * s), 0.27, 0.03) << step;
+  }
+  // Steps so fine that 17 bits could not hold the largest value are raised, and that is told.
+  Matrix<float> spike = normal_matrix(400, 300, 3);
+  spike(17, 5) = 1000;
+  double last = 1;
+  for (const char* step : {"0.1", "0.001", "0.000001"}) {
+    std::vector<std::string> fallbacks;
+    FitContext ctx;
+    ctx.fallbacks = &fallbacks;
+    const QuantizerCase trellis{"trellis", {{"step", step}}};
+    const auto quantizer = quantizer_fit(trellis.entry())(trellis.params(), spike.view(), ctx);
+    const double nmse = nmse_oracle(spike.view(), quantize_whole(*quantizer, spike.view()).values.view());
+    EXPECT_LE(nmse, last);
+    EXPECT_EQ(fallbacks.size(), std::stod(step) < 0.002 ? 1u : 0u) << step;
+    last = nmse;
+  }
 }
 
 TEST(Trellis, StepsFollowTheFeedbackScales) {

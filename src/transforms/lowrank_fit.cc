@@ -131,6 +131,10 @@ Truncated randomized_svd(MatrixView<const float> w, MatrixView<const double> low
 Truncated truncated_svd(MatrixView<const float> w, MatrixView<const double> lower, size_t rank, uint64_t seed) {
   const size_t full = std::min(w.rows(), w.cols());
   OCC_CHECK(rank <= full);
+  for (size_t r = 0; r < w.rows(); ++r) {
+    const bool finite = std::all_of(w.row(r), w.row(r) + w.cols(), [](float v) { return std::isfinite(v); });
+    if (!finite) throw_input("lowrank: expected finite values, found some beyond the range of f32");
+  }
   if (rank == 0) return {Matrix<double>(0, w.rows()), {}, Matrix<double>(0, w.cols())};
   if (full <= kExact || rank + kOversampling >= full) return exact_svd(w, lower, rank);
   return randomized_svd(w, lower, rank, seed);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/error.h"
 #include "linalg/linalg.h"
 #include "tensor/dtype.h"
 #include "transforms/axis.h"
@@ -28,6 +29,9 @@ std::unique_ptr<Transform> fit_pca(const Params& params, MatrixView<const float>
     } else {
       add_second_moment(x.sub({0, at, x.rows(), n}), moments.view());
     }
+    double trace = 0;
+    for (size_t k = 0; k < n; ++k) trace += moments(k, k);
+    if (!std::isfinite(trace)) throw_input("pca: expected finite values, found some beyond the range of f32");
     std::vector<double> values(n);
     eigh(moments.view(), values);
     const size_t begin = bases.size();
