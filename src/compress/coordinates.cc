@@ -113,11 +113,10 @@ Components find_components(const RowSource& source, MatrixView<const float> samp
 
 }  // namespace
 
-CoordinateChoice choose_coordinates(const Method& method, const RowSource& source, double step, size_t sample_elements,
-                                    const FitContext& ctx, const std::string& what) {
+CoordinateChoice choose_coordinates(const Method& method, const RowSource& source, MatrixView<const float> sample,
+                                    double step, const FitContext& ctx, const std::string& what) {
   const Shape shape = source.shape();
   if (shape.size() < kFewWeights) return {"", 1, "identity (too few weights to tell)"};
-  const Matrix<float> sample = sample_rows(source, sample_elements);
   const std::string tail = method.recipe_at(step, ctx.effort).print();
   FitContext plain = ctx;  // the choice rests on how values are distributed, which feedback hardly changes
   plain.hessian = {};
@@ -125,7 +124,7 @@ CoordinateChoice choose_coordinates(const Method& method, const RowSource& sourc
   Candidate chosen;
   std::string others;
   for (const Candidate& c : candidates(shape, sample.rows(), ctx.seed)) {
-    const Estimate e = estimate_blob(Recipe::parse(c.prefix + tail), sample.view(), shape.rows, plain, what);
+    const Estimate e = estimate_blob(Recipe::parse(c.prefix + tail), sample, shape.rows, plain, what);
     const double rate = 8 * e.bytes / static_cast<double>(shape.size());
     const double score = e.nmse > 0 && e.nmse < 1 ? rate + 0.5 * std::log2(e.nmse) : 0;
     if (c.prefix.empty()) {
@@ -142,7 +141,7 @@ CoordinateChoice choose_coordinates(const Method& method, const RowSource& sourc
   }
   double step_factor = 1;
   const Components components =
-      ctx.hessian.size() == 0 ? find_components(source, sample.view(), first_rate, plain) : Components{};
+      ctx.hessian.size() == 0 ? find_components(source, sample, first_rate, plain) : Components{};
   if (components.rank > 0) {
     const double factor = 1 / std::sqrt(components.energy_left);
     const Recipe rest = method.recipe_at(step * factor, ctx.effort);

@@ -81,6 +81,27 @@ class WeightedError {
 
 }  // namespace
 
+double energy_of(const RowSource& source, const std::string& what) {
+  const Shape shape = source.shape();
+  const FiniteSource finite(source, what);
+  const size_t chunk = 4 * chunk_rows(shape.cols);
+  std::vector<double> sums(shape.size() == 0 ? 0 : ceil_div(shape.rows, chunk));
+  parallel_for(sums.size(), [&](size_t i) {
+    Matrix<float> x = Matrix<float>::uninitialized(std::min(chunk, shape.rows - i * chunk), shape.cols);
+    finite.read_rows(i * chunk, x.view());
+    double partial[8] = {};
+    size_t k = 0;
+    for (; k + 8 <= x.size(); k += 8) {
+      for (size_t j = 0; j < 8; ++j) partial[j] += double{x.data()[k + j]} * double{x.data()[k + j]};
+    }
+    for (; k < x.size(); ++k) partial[0] += double{x.data()[k]} * double{x.data()[k]};
+    for (const double p : partial) sums[i] += p;
+  });
+  double total = 0;
+  for (const double s : sums) total += s;
+  return total;
+}
+
 EncodedMatrix encode_matrix(const Recipe& recipe, const RowSource& source, const FitContext& ctx,
                             const std::string& what, const std::function<void(uint64_t)>& progress) {
   const Shape shape = source.shape();

@@ -29,6 +29,9 @@ struct EncodedMatrix {
 EncodedMatrix encode_matrix(const Recipe& recipe, const RowSource& source, const FitContext& ctx,
                             const std::string& what, const std::function<void(uint64_t)>& progress = {});
 
+// Sum of squares. Input error as above.
+double energy_of(const RowSource& source, const std::string& what);
+
 // Bytes of the blob that encode_matrix will make, where that follows from the shape alone (coders of fixed length;
 // side information that grows with the rows); 0 otherwise.
 uint64_t predict_blob_bytes(const Recipe& recipe, Shape shape);

@@ -22,6 +22,7 @@ struct PlannedTensor {
   double sensitivity = 1;        // loss per weight and unit of nmse
   std::string coordinates;       // chosen transforms: the beginning of the recipe
   double step_factor = 1;        // of the step behind them
+  double step = 0;               // chosen, in units of the rms
   std::string choice;            // why
 
   bool kept() const { return recipe.empty() && !method; }

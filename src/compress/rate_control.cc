@@ -68,6 +68,7 @@ RateControl::RateControl(const TensorFile& source, const CompressOptions& option
       where_(std::move(where)),
       context_(std::move(context)),
       fixed_energy_(std::move(fixed_energy)),
+      energies_(plan.size(), -1.0),
       corrections_(plan.size(), 1.0),
       adjusted_(plan.size(), true),
       seen_(plan.size()) {
@@ -141,6 +142,22 @@ size_t RateControl::sample_elements(const PlannedTensor& t) const {
   return std::clamp(t.shape.size() / 16, kLeastSample, kLargestSample);
 }
 
+// Steps are in units of the rms, and a sample may lack the row that has most of it: rms of all values over that of the
+// sample. The first call reads all values, so NaN and infinities are found here.
+double RateControl::sample_scale(size_t k, MatrixView<const float> sample) {
+  const PlannedTensor& t = plan_[k];
+  if (energies_[k] < 0) energies_[k] = energy_of(TensorRows(source_, t.index), where_(t.index));
+  if (sample.rows() == t.shape.rows) return 1;
+  const double share = static_cast<double>(sample.rows()) / static_cast<double>(t.shape.rows);
+  const double sampled = energy_of(MatrixSource(sample), where_(t.index));
+  return sampled > 0 && energies_[k] > 0 ? std::sqrt(energies_[k] * share / sampled) : 1;
+}
+
+std::string RateControl::recipe_at(const PlannedTensor& t, double scale) const {
+  const double rms_free = t.coordinates.starts_with("rowscale") ? 1 : scale;
+  return Recipe::parse(t.coordinates + t.method->recipe_at(t.step * rms_free, options_.effort).print()).print();
+}
+
 uint64_t RateControl::predict(size_t k) {
   const PlannedTensor& t = plan_[k];
   const auto [it, is_new] = seen_[k].try_emplace(t.recipe);
@@ -149,8 +166,14 @@ uint64_t RateControl::predict(size_t k) {
     it->second.bytes = static_cast<double>(predict_blob_bytes(recipe, t.shape));
     if (it->second.bytes == 0) {
       const Matrix<float> sample = sample_rows(TensorRows(source_, t.index), sample_elements(t));
+      const double scale = sample_scale(k, sample.view());
       const auto context = context_(t);
-      it->second = estimate_blob(recipe, sample.view(), t.shape.rows, context.first, where_(t.index));
+      it->second = estimate_blob(t.continuous() ? Recipe::parse(recipe_at(t, scale)) : recipe, sample.view(),
+                                 t.shape.rows, context.first, where_(t.index));
+      if (energies_[k] > 0) {  // what the sample lacks is coded like the rest of it
+        it->second.nmse *= it->second.energy / energies_[k];
+        it->second.energy = energies_[k];
+      }
       estimated_ = true;
     }
   }
@@ -169,9 +192,12 @@ void RateControl::choose_all_coordinates() {
   }
   parallel_for(open.size(), [&](size_t i) {
     PlannedTensor& t = plan_[open[i]];
+    const Matrix<float> sample = sample_rows(TensorRows(source_, t.index), sample_elements(t) / 2);
+    const double scale = sample_scale(open[i], sample.view());
+    const auto context = context_(t);
     const CoordinateChoice choice =
-        choose_coordinates(*t.method, TensorRows(source_, t.index), step_ / std::sqrt(t.sensitivity),
-                           sample_elements(t) / 2, context_(t).first, where_(t.index));
+        choose_coordinates(*t.method, TensorRows(source_, t.index), sample.view(),
+                           scale * step_ / std::sqrt(t.sensitivity), context.first, where_(t.index));
     t.coordinates = choice.prefix;
     t.step_factor = choice.step_factor;
     t.choice = choice.why;
@@ -182,9 +208,8 @@ void RateControl::set_step(double step, bool all) {
   for (size_t k = 0; k < plan_.size(); ++k) {
     PlannedTensor& t = plan_[k];
     if (!t.continuous() || !(all || adjusted_[k])) continue;
-    const std::string tail =
-        t.method->recipe_at(step * t.step_factor / std::sqrt(t.sensitivity), options_.effort).print();
-    t.recipe = Recipe::parse(t.coordinates + tail).print();
+    t.step = step * t.step_factor / std::sqrt(t.sensitivity);
+    t.recipe = recipe_at(t, 1);
   }
 }
 

@@ -59,6 +59,8 @@ class RateControl {
   bool accept_bytes(double size);
   bool give_up(const std::string& why_not);
   void remember(double measure);
+  double sample_scale(size_t k, MatrixView<const float> sample);
+  std::string recipe_at(const PlannedTensor& t, double scale) const;
   void set_ceiling();
   void read_sensitivities();
   void choose_all_coordinates();
@@ -83,6 +85,7 @@ class RateControl {
   double target_bits_ = 4;
   double step_ = 0;  // c
   int attempt_ = 0;
+  std::vector<double> energies_;  // sums of squares by tensor; negative: not known yet
   bool estimated_ = false;
   // The attempt that came closest to the target from below, and how far it came (bytes or nmse).
   struct Best {

@@ -365,9 +365,10 @@ class TrellisQuantizer final : public Quantizer {
     parallel_for(counts.size(), [&](size_t task) {
       counts[task].resize(size_t{TrellisRates::kClasses} * kTrellisTable);
       for (size_t i = task; i < segments; i += counts.size()) {
-        const size_t at = i * all / segments;
-        const size_t row = (segments == all ? at : i) % tiles * tile_rows_;  // all tiles alike
-        const Rect part{row, at / tiles, std::min(tile_rows_, x.rows() - row), 1};
+        // Columns evenly, tiles by turns: one stride over both could meet the same tile every time.
+        const size_t col = segments == all ? i % x.cols() : i * x.cols() / segments;
+        const size_t tile = segments == all ? i / x.cols() : tiles <= segments ? i % tiles : i * tiles / segments;
+        const Rect part{tile * tile_rows_, col, std::min(tile_rows_, x.rows() - tile * tile_rows_), 1};
         Walks walks(*this, part, x.sub(part));
         walks.run();
         walks.count(counts[task]);

@@ -253,6 +253,25 @@ TEST(Trellis, LearnsDistributionsThatAreNotGaussian) {
   EXPECT_GT(gap_db(p.rate, p.nmse), -0.4);
 }
 
+TEST(Trellis, LearnsFromAllTiles) {
+  // Eight tiles, the first one of signs: what it teaches must not cost the normal values of the others.
+  const Matrix<float> normal = normal_matrix(8192, 256, 9);
+  Matrix<float> mixed = normal_matrix(8192, 256, 9);
+  for (size_t r = 0; r < 1024; ++r) {
+    for (size_t c = 0; c < mixed.cols(); ++c) mixed(r, c) = mixed(r, c) < 0 ? -1.0F : 1.0F;
+  }
+  const QuantizerCase trellis{"trellis", {{"step", "0.5"}}};
+  const auto error = [&](const Matrix<float>& x) {
+    const Coded coded = quantize_whole(*trellis.fit(x.view()), x.view());
+    double sum = 0;
+    for (size_t r = 1024; r < x.rows(); ++r) {
+      for (size_t c = 0; c < x.cols(); ++c) sum += std::pow(double{x(r, c)} - double{coded.values(r, c)}, 2);
+    }
+    return sum;
+  };
+  EXPECT_NEAR(error(mixed) / error(normal), 1, 0.05);
+}
+
 TEST(Trellis, SpendsItsBitsOnTheRowsThatNeedThem) {
   // Half of the rows four times larger: with one step both get the same error, and the penalties suit both.
   Matrix<float> x = normal_matrix(1024, 128, 7);
