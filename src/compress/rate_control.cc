@@ -406,7 +406,8 @@ bool RateControl::accept_bytes(double size) {
     }
     return give_up(fmt::format("no file of at most {} bytes was found in {} attempts", *ceiling_, attempt_));
   }
-  if (size > most) margin_ += size - most;  // predictions were too low: aim lower
+  // Predictions are right again where they were measured; near by they may be too low, then aim lower for a while.
+  margin_ = 0.5 * (margin_ + std::max(0.0, size - most));
   target_ = static_cast<uint64_t>(std::max(0.0, most * (1 - 0.4 * (1 - kGood)) - margin_));
   if (has(true)) choose_adjusted(size - static_cast<double>(target_));
   return false;
