@@ -47,6 +47,9 @@ Recipe recipe_at_4_bits(const MethodEntry& m) {
   return m.continuous() ? m.recipe_at(params, trellis_step(4), kDefaultEffort) : m.recipe(params, 4);
 }
 
+// A method that chooses coordinates may choose pca or lowrank.
+bool needs_blas(const MethodEntry& m) { return m.chooses_coordinates || needs_blas(recipe_at_4_bits(m)); }
+
 std::string range_text(const ParamSpec& p) {
   return p.type == ParamSpec::Type::kChoice ? std::string(p.choices) : fmt::format("{} .. {}", p.min, p.max);
 }
@@ -76,7 +79,7 @@ void run(bool json) {
                          {"paper", m.paper},
                          {"parameters", params_json(m.params)},
                          {"recipe_at_4_bits", recipe.print()},
-                         {"needs_blas", needs_blas(recipe)}});
+                         {"needs_blas", needs_blas(m)}});
     }
     for (const StageRow& s : stages) {
       list.push_back({{"kind", s.kind},
@@ -92,7 +95,7 @@ void run(bool json) {
     const Recipe recipe = recipe_at_4_bits(m);
     std::puts(fmt::format("\n  {:<10} {}\n             {}", m.name, m.summary, m.paper).c_str());
     std::puts(fmt::format("             at 4 bits: {}", recipe.print()).c_str());
-    if (needs_blas(recipe)) std::puts("             its encoder needs BLAS: bytes may differ between CPU types");
+    if (needs_blas(m)) std::puts("             its encoder needs BLAS: bytes may differ between CPU types");
     print_params(m.params);
   }
   std::puts("\nStages (--recipe 'transform > ... > quantizer > coder', '+' codes the residual):");
