@@ -217,6 +217,11 @@ void match_moments(const MomentSource& moments, const TensorFile& source, const 
       others.insert(t.shape.cols);
     }
   }
+  if (matched == 0 && unused.size() == moments.names().size() && !unused.empty() && coded > 0) {
+    const auto first = std::find_if(plan.begin(), plan.end(), [](const PlannedTensor& t) { return !t.kept(); });
+    throw_input("{}: expected second moments by the names of coded tensors, like '{}', found those of '{}'",
+                source.path(), source.tensors()[first->index].name, unused[0]);
+  }
   if (matched == 0) {
     throw_input("{}: expected a coded tensor that fits {}, found {}", source.path(), moments.widths(),
                 coded == 0 ? "none" : fmt::format("tensors with {} columns", fmt::join(others, ", ")));

@@ -68,14 +68,17 @@ std::optional<FeedbackFactor> factor_for_feedback(const FitContext& ctx) {
           kMostDamping));
       return std::nullopt;
     }
-    if (damping != ctx.damping)
-      ctx.report_fallback(fmt::format("damping of the second moments raised to {:.3g}", damping));
     out.added = damping * mean;
     for (size_t r = 0; r < n; ++r) {
       std::copy_n(h.row(r), n, l.row(r));
       l(r, r) += out.added;
     }
-    if (cholesky(l.view())) break;
+    if (!cholesky(l.view())) continue;
+    if (damping != ctx.damping) {
+      ctx.report_fallback(fmt::format("damping of the second moments raised from {:.3g} to {:.3g} of their mean",
+                                      ctx.damping, damping));
+    }
+    break;
   }
   out.lower = Matrix<float>::uninitialized(n, n);
   out.scales.resize(n);

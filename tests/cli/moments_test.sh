@@ -57,7 +57,7 @@ expect_error 'of width 97, found tensors with 96 columns'
 expect 3 "$OCC" compress w.fvecs -o y.occ --activations nan.fvecs
 expect_error "nan.fvecs: tensor 'nan'.*found -\?nan at row 42, column 0"
 expect 3 "$OCC" compress w.fvecs -o y.occ --hessian x.fvecs
-expect_error 'fits x.fvecs with 1 matrices'
+expect_error "like 'w', found those of 'x'"
 expect 3 "$OCC" compare w.fvecs fed.occ --activations wide.fvecs
 expect_error 'width of a tensor (96), found 97'
 expect 2 "$OCC" compress w.fvecs -o y.occ --activations ''
