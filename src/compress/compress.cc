@@ -134,7 +134,7 @@ class CompressJob {
     if (options_.dry_run) {
       rates_->plan();
       const uint64_t bytes = file_size(plan_);
-      notes_ = rates_->notes();
+      notes_.insert(notes_.end(), rates_->notes().begin(), rates_->notes().end());
       if (rates_->estimated()) notes_.emplace_back("sizes of entropy-coded tensors are estimated from samples");
       return report(bytes);
     }

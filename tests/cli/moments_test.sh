@@ -74,6 +74,8 @@ perl -e '
   print pack("f<", 1);' >h.safetensors
 expect 0 "$OCC" compress w.fvecs -o h.occ --hessian h.safetensors --activations x.fvecs
 grep -q 'belong to no coded tensor: z' out || fail "no word on an unused matrix"
+expect 0 "$OCC" compress w.fvecs -o h.occ --hessian h.safetensors --activations x.fvecs --dry-run --force
+grep -q 'belong to no coded tensor: z' out || fail "a dry run has no word on an unused matrix"
 expect 0 "$OCC" inspect h.occ --limits --json
 [ -n "$(json weighted_error <out)" ] || fail "--hessian was not used"
 
