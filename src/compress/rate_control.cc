@@ -219,7 +219,6 @@ void RateControl::estimate_all() {
     if (plan_[k].continuous() && !seen_[k].contains(plan_[k].recipe)) open.push_back(k);
   }
   parallel_for(open.size(), [&](size_t i) { predict(open[i]); });
-  estimated_ = estimated_ || !open.empty();
 }
 
 // Of all float tensors together, as the report has it.
@@ -248,6 +247,7 @@ void RateControl::seek_bytes(uint64_t target, bool all) {
   // The first attempt on many tensors may miss: correcting it takes a few of them only.
   const double tolerance = attempt_ <= 1 && plan_.size() > kFewTensors ? 2e-3 : 4e-4;
   const auto found = seek_from_below(bytes, goal, std::max(64.0, tolerance * goal), std::log2(step_), weights / 8);
+  if (!found && !all) return seek_bytes(target, true);  // what was adjusted is too little
   if (!found) {
     const double least = bytes(kMostOctaves);
     throw_usage("the size asked for, {} bytes, cannot be met: the smallest file of this method has about {} bytes",

@@ -9,6 +9,7 @@
 // next one.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -85,8 +86,8 @@ class RateControl {
   double target_bits_ = 4;
   double step_ = 0;  // c
   int attempt_ = 0;
-  std::vector<double> energies_;  // sums of squares by tensor; negative: not known yet
-  bool estimated_ = false;
+  std::vector<double> energies_;         // sums of squares by tensor; negative: not known yet
+  std::atomic<bool> estimated_ = false;  // predictions are made by several threads
   // The attempt that came closest to the target from below, and how far it came (bytes or nmse).
   struct Best {
     std::vector<std::string> recipes;
