@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "compress/estimate.h"
+#include "metrics/distortion.h"
 #include "transforms/lowrank_fit.h"
 
 namespace occ {
@@ -56,11 +57,9 @@ size_t best_rank(std::span<const double> squares, double energy, Shape shape, do
 }
 
 double energy_of(MatrixView<const float> x) {
-  double sum = 0;
-  for (size_t r = 0; r < x.rows(); ++r) {
-    for (size_t c = 0; c < x.cols(); ++c) sum += double{x(r, c)} * double{x(r, c)};
-  }
-  return sum;
+  DistortionAccumulator d;
+  d.add(x, x);
+  return d.reference_energy();
 }
 
 // Squared leading singular values, without what noise alone would give: those of the sample tell whether it is worth

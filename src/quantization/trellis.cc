@@ -151,12 +151,12 @@ class TrellisQuantizer final : public Quantizer {
     Walks(const TrellisQuantizer& q, const Rect& at, MatrixView<const float> values) : q_(q), at_(at) {
       if (at.cols == 1) {
         for (size_t row = 0; row < at.rows; row += q.tile_rows_) {
-          segments_.push_back({row, std::min(q.tile_rows_, at.rows - row), 0, row, 0});
+          segments_.push_back({row, std::min(q.tile_rows_, at.rows - row), row, 0});
         }
         stride_ = at.rows;
       } else {
         stride_ = at.rows + 16;  // columns a power of two apart would share cache sets
-        for (size_t c = 0; c < at.cols; ++c) segments_.push_back({0, at.rows, c, c * stride_, 0});
+        for (size_t c = 0; c < at.cols; ++c) segments_.push_back({0, at.rows, c * stride_, 0});
       }
       values_ = Matrix<float>::uninitialized(at.cols, stride_);
       transpose(values, columns());
@@ -218,9 +218,9 @@ class TrellisQuantizer final : public Quantizer {
 
    private:
     struct Segment {
-      size_t row, rows, col;  // in the task
-      size_t first;           // in values_
-      int cls;                // of its column
+      size_t row, rows;  // in the task
+      size_t first;      // in values_
+      int cls;           // of its column
     };
 
     // [cols, rows], and the same of what is const.

@@ -127,6 +127,18 @@ HWY_INLINE V PermuteXor(D d, V v, const hn::Vec<hn::RebindToSigned<D>>& index) {
   return hn::TableLookupLanes(v, hn::IndicesFromVec(d, index));
 }
 
+// Costs of k0 .. k0 + 3 of value t, twice, so that those of k = 0 .. 3 mod 4 can be read from where k0 = 0 mod 4: there
+// the result points.
+template <class D4>
+HWY_INLINE const float* BranchCosts(D4 d4, const TrellisBranches& branches, size_t t, const float* HWY_RESTRICT table,
+                                    hn::Vec<D4> lambda, float* HWY_RESTRICT twice) {
+  const auto error = hn::Sub(hn::Set(d4, branches.error[t]), hn::Iota(d4, 0));
+  const auto cost = hn::Add(hn::Mul(error, error), hn::Mul(lambda, hn::LoadU(d4, table + branches.entry[t])));
+  hn::Store(cost, d4, twice);
+  hn::Store(cost, d4, twice + 4);
+  return twice + (static_cast<uint32_t>(-branches.k0[t]) & 3);
+}
+
 // States along the lanes: E holds the metrics of the even states, O those of the odd ones, in order. The next states of
 // the lower half come from even states (u = 0), those of the upper half from odd ones.
 template <uint32_t kStates>
@@ -159,53 +171,45 @@ void Viterbi(const TrellisCode& code, size_t n, const float* HWY_RESTRICT table,
   even[0] = hn::Load(d, first);
   for (size_t t = 0; t < n; ++t) {
     const bool renormalize = t % kTrellisRenormalize == kTrellisRenormalize - 1;
-    {
-      // Costs of k0 .. k0 + 3, twice, so that those of k = 0 .. 3 mod 4 can be read from where k0 = 0 mod 4.
-      const TrellisBranches& branches = segment.branches;
-      const auto error = hn::Sub(hn::Set(d4, branches.error[t]), hn::Iota(d4, 0));
-      const auto cost = hn::Add(hn::Mul(error, error), hn::Mul(weight, hn::LoadU(d4, table + branches.entry[t])));
-      alignas(16) float twice[8];
-      hn::Store(cost, d4, twice);
-      hn::Store(cost, d4, twice + 4);
-      const float* c = twice + (static_cast<uint32_t>(-branches.k0[t]) & 3);
-      uint8_t* HWY_RESTRICT decisions = segment.decisions + t * kBytes;
-      const V c0 = hn::Set(d, c[0]), c1 = hn::Set(d, c[1]), c2 = hn::Set(d, c[2]), c3 = hn::Set(d, c[3]);
-      V lower[kV], upper[kV];
+    alignas(16) float twice[8];
+    const float* c = BranchCosts(d4, segment.branches, t, table, weight, twice);
+    uint8_t* HWY_RESTRICT decisions = segment.decisions + t * kBytes;
+    const V c0 = hn::Set(d, c[0]), c1 = hn::Set(d, c[1]), c2 = hn::Set(d, c[2]), c3 = hn::Set(d, c[3]);
+    V lower[kV], upper[kV];
+    for (size_t v = 0; v < kV; ++v) {
+      const V zero = hn::Add(even[v], c0);
+      const V one = hn::Add(PermuteXor(d, even[v ^ even_one_v], even_one), c2);
+      hn::StoreMaskBits(d, hn::Lt(one, zero), decisions + v);
+      lower[v] = hn::Min(zero, one);
+    }
+    for (size_t v = 0; v < kV; ++v) {
+      const V zero = hn::Add(PermuteXor(d, odd[v ^ odd_zero_v], odd_zero), c1);
+      const V one = hn::Add(PermuteXor(d, odd[v ^ odd_one_v], odd_one), c3);
+      hn::StoreMaskBits(d, hn::Lt(one, zero), decisions + kV + v);
+      upper[v] = hn::Min(zero, one);
+    }
+    if (HWY_UNLIKELY(renormalize)) {
+      const V base = hn::Set(d, hn::GetLane(lower[0]));
       for (size_t v = 0; v < kV; ++v) {
-        const V zero = hn::Add(even[v], c0);
-        const V one = hn::Add(PermuteXor(d, even[v ^ even_one_v], even_one), c2);
-        hn::StoreMaskBits(d, hn::Lt(one, zero), decisions + v);
-        lower[v] = hn::Min(zero, one);
+        lower[v] = hn::Sub(lower[v], base);
+        upper[v] = hn::Sub(upper[v], base);
       }
+    }
+    if (t + 1 == n) {
       for (size_t v = 0; v < kV; ++v) {
-        const V zero = hn::Add(PermuteXor(d, odd[v ^ odd_zero_v], odd_zero), c1);
-        const V one = hn::Add(PermuteXor(d, odd[v ^ odd_one_v], odd_one), c3);
-        hn::StoreMaskBits(d, hn::Lt(one, zero), decisions + kV + v);
-        upper[v] = hn::Min(zero, one);
+        hn::Store(lower[v], d, metrics + v * kN);
+        hn::Store(upper[v], d, metrics + kHalf + v * kN);
       }
-      if (HWY_UNLIKELY(renormalize)) {
-        const V base = hn::Set(d, hn::GetLane(lower[0]));
-        for (size_t v = 0; v < kV; ++v) {
-          lower[v] = hn::Sub(lower[v], base);
-          upper[v] = hn::Sub(upper[v], base);
-        }
-      }
-      if (t + 1 == n) {
-        for (size_t v = 0; v < kV; ++v) {
-          hn::Store(lower[v], d, metrics + v * kN);
-          hn::Store(upper[v], d, metrics + kHalf + v * kN);
-        }
-      }
-      if constexpr (kV == 1) {
-        even[0] = hn::ConcatEven(d, upper[0], lower[0]);
-        odd[0] = hn::ConcatOdd(d, upper[0], lower[0]);
-      } else {
-        for (size_t v = 0; v < kV; v += 2) {
-          even[v / 2] = hn::ConcatEven(d, lower[v + 1], lower[v]);
-          odd[v / 2] = hn::ConcatOdd(d, lower[v + 1], lower[v]);
-          even[kV / 2 + v / 2] = hn::ConcatEven(d, upper[v + 1], upper[v]);
-          odd[kV / 2 + v / 2] = hn::ConcatOdd(d, upper[v + 1], upper[v]);
-        }
+    }
+    if constexpr (kV == 1) {
+      even[0] = hn::ConcatEven(d, upper[0], lower[0]);
+      odd[0] = hn::ConcatOdd(d, upper[0], lower[0]);
+    } else {
+      for (size_t v = 0; v < kV; v += 2) {
+        even[v / 2] = hn::ConcatEven(d, lower[v + 1], lower[v]);
+        odd[v / 2] = hn::ConcatOdd(d, lower[v + 1], lower[v]);
+        even[kV / 2 + v / 2] = hn::ConcatEven(d, upper[v + 1], upper[v]);
+        odd[kV / 2 + v / 2] = hn::ConcatOdd(d, upper[v + 1], upper[v]);
       }
     }
   }
@@ -230,16 +234,10 @@ void ViterbiShort(const TrellisCode& code, size_t n, const float* HWY_RESTRICT t
     return hn::IndicesFromVec(d, hn::Xor(hn::Iota(di, 0), hn::Set(di, static_cast<int32_t>(mask))));
   };
   const auto even_one = indices(h1), odd_zero = indices(h0), odd_one = indices(h0 ^ h1);
-  const auto iota = hn::Iota(d4, 0);
   const auto step = [&](const TrellisSegment& segment, size_t t, V& low, V& high) HWY_ATTR {
     const V even = hn::ConcatEven(d, high, low), odd = hn::ConcatOdd(d, high, low);
-    const TrellisBranches& branches = segment.branches;
-    const auto error = hn::Sub(hn::Set(d4, branches.error[t]), iota);
-    const auto cost = hn::Add(hn::Mul(error, error), hn::Mul(weight, hn::LoadU(d4, table + branches.entry[t])));
     alignas(16) float twice[8];
-    hn::Store(cost, d4, twice);
-    hn::Store(cost, d4, twice + 4);
-    const float* c = twice + (static_cast<uint32_t>(-branches.k0[t]) & 3);
+    const float* c = BranchCosts(d4, segment.branches, t, table, weight, twice);
     uint8_t* HWY_RESTRICT decisions = segment.decisions + 2 * t;
     const V low_zero = hn::Add(even, hn::Set(d, c[0]));
     const V low_one = hn::Add(hn::TableLookupLanes(even, even_one), hn::Set(d, c[2]));
