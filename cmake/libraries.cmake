@@ -1,6 +1,7 @@
-# Three libraries and the binary. What belongs where follows from the folders, so that a new stage needs no line here:
+# Four libraries and the binary. What belongs where follows from the folders, so that a new stage needs no line here:
 #   occ_core    base simd tensor io metrics
 #   occ_decode  transforms quantization entropy recipe container operators, without *_fit.cc and fit_registry.cc
+#   occ_model   model evaluation: language models on top of operators
 #   occ_encode  linalg compress, and *_fit.cc and fit_registry.cc of the stages: the only one that links BLAS and LAPACK
 function(occ_sources out)
   set(all)
@@ -19,6 +20,7 @@ list(FILTER fit_sources INCLUDE REGEX "(_fit|/fit_registry)\\.cc$")
 set(decode_sources ${stage_sources})
 list(FILTER decode_sources EXCLUDE REGEX "(_fit|/fit_registry)\\.cc$")
 occ_sources(encode_sources linalg compress)
+occ_sources(model_sources model evaluation)
 occ_sources(cli_sources cli)
 
 add_library(occ_core STATIC ${core_sources})
@@ -29,6 +31,10 @@ add_library(occ_decode STATIC ${decode_sources})
 target_link_libraries(occ_decode PUBLIC occ_core
                       PRIVATE PkgConfig::ZSTD nlohmann_json::nlohmann_json $<BUILD_INTERFACE:occ_flags>)
 
+add_library(occ_model STATIC ${model_sources})
+target_link_libraries(occ_model PUBLIC occ_decode
+                      PRIVATE PkgConfig::PCRE2 nlohmann_json::nlohmann_json $<BUILD_INTERFACE:occ_flags>)
+
 # The version is part of what archives and unfinished runs say of themselves.
 set_source_files_properties(src/compress/compress.cc src/cli/main.cc PROPERTIES
                             COMPILE_DEFINITIONS OCC_VERSION="${PROJECT_VERSION}")
@@ -38,7 +44,7 @@ target_link_libraries(occ_encode PUBLIC occ_decode
                       PRIVATE PkgConfig::OPENBLAS PkgConfig::LAPACKE PkgConfig::ZSTD nlohmann_json::nlohmann_json
                               $<BUILD_INTERFACE:occ_flags>)
 
-foreach(name core decode encode)
+foreach(name core decode encode model)
   target_include_directories(occ_${name} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
                                                 $<INSTALL_INTERFACE:include>)
   set_target_properties(occ_${name} PROPERTIES EXPORT_NAME ${name})
@@ -46,4 +52,4 @@ foreach(name core decode encode)
 endforeach()
 
 add_executable(occ ${cli_sources})
-target_link_libraries(occ PRIVATE occ_encode occ_flags CLI11::CLI11 nlohmann_json::nlohmann_json)
+target_link_libraries(occ PRIVATE occ_encode occ_model occ_flags CLI11::CLI11 nlohmann_json::nlohmann_json)

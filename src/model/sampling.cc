@@ -1,0 +1,55 @@
+#include "model/sampling.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+#include "base/error.h"
+
+namespace occ {
+
+Sampler::Sampler(const SamplingOptions& options) : options_(options), rng_(options.seed) {
+  if (!(options.temperature >= 0) || std::isinf(options.temperature)) {
+    throw_usage("temperature: expected a number >= 0, found {}", options.temperature);
+  }
+  if (!(options.top_p > 0 && options.top_p <= 1)) {
+    throw_usage("top-p: expected a number above 0 and at most 1, found {}", options.top_p);
+  }
+}
+
+TokenId Sampler::next(std::span<const float> logits) {
+  OCC_CHECK(!logits.empty());
+  if (options_.temperature == 0) {
+    return static_cast<TokenId>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+  }
+  candidates_.resize(logits.size());
+  for (size_t i = 0; i < logits.size(); ++i) candidates_[i] = {logits[i], static_cast<TokenId>(i)};
+  const auto likelier = [](const auto& a, const auto& b) {
+    return a.first != b.first ? a.first > b.first : a.second < b.second;
+  };
+  if (options_.top_k != 0 && options_.top_k < candidates_.size()) {
+    std::nth_element(candidates_.begin(), candidates_.begin() + static_cast<ptrdiff_t>(options_.top_k),
+                     candidates_.end(), likelier);
+    candidates_.resize(options_.top_k);
+  }
+  std::sort(candidates_.begin(), candidates_.end(), likelier);
+  const float top = candidates_[0].first;
+  double total = 0;
+  for (auto& [value, id] : candidates_) {
+    value = std::exp((value - top) / options_.temperature);
+    total += static_cast<double>(value);
+  }
+  double mass = 0;
+  size_t kept = 0;
+  while (kept < candidates_.size() && (kept == 0 || mass < static_cast<double>(options_.top_p) * total)) {
+    mass += static_cast<double>(candidates_[kept++].first);
+  }
+  double at = rng_.uniform() * mass;
+  for (size_t i = 0; i + 1 < kept; ++i) {
+    at -= static_cast<double>(candidates_[i].first);
+    if (at < 0) return candidates_[i].second;
+  }
+  return candidates_[kept - 1].second;
+}
+
+}  // namespace occ
