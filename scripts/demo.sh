@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # From a fresh clone to a table: installs what is missing, builds, gets a model, compresses it to three sizes by the default
-# method and, beside it, by rounding to nearest, restores it and measures what was lost.
+# method and, beside it, by rounding to nearest, measures what was lost in the weights and in what the model says, and
+# lets each of them speak.
 #   scripts/demo.sh            SmolLM2-135M-Instruct (98 MB download); without network a small generated model
 #   scripts/demo.sh MODEL      any HF folder, .safetensors, .gguf, .npy or .fvecs
-# Everything it makes lies in demo/ (OCC_DEMO_DIR).
+# Everything it makes lies in demo/ (OCC_DEMO_DIR). OCC_DEMO_TEXT: text for the perplexities (default: the Debian FAQ).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -60,35 +61,78 @@ else
   model=$work/generated.npy
 fi
 
+# A text of some length that every Debian has at hand; its package is unpacked, not installed.
+fetch_text() {
+  [ ! -f "$work/text" ] || return 0
+  echo "getting a text: the FAQ of Debian, from the package debian-faq"
+  (cd "$work" && apt-get download -qq debian-faq 2>/dev/null && dpkg-deb -x debian-faq_*.deb faq) || return 1
+  zcat "$work"/faq/usr/share/doc/debian/FAQ/debian-faq.en.txt.gz >"$work/text"
+}
+
+# figure KEY FILE: a number of a JSON document, "-" if it has none
+figure() {
+  /usr/bin/python3 - "$1" "$2" <<'PY'
+import json, sys
+value = json.load(open(sys.argv[2]))
+for key in sys.argv[1].split("."):
+    value = value.get(key) if isinstance(value, dict) else None
+print("-" if value is None else f"{value:.6g}" if isinstance(value, float) else value)
+PY
+}
+
 echo
 echo "input: $model"
 "$occ" inspect "$model" | tail -n 1
-rows=()
-# Compresses, restores to f32 and compares with the input; sets bytes to the size of the archive.
+text=${OCC_DEMO_TEXT:-$work/text}
+# Only language models have a perplexity.
+speaks=1
+"$occ" tokenize "$model" --prompt "Hello" >/dev/null 2>&1 || speaks=0
+if [ $speaks = 1 ] && [ -z "${OCC_DEMO_TEXT:-}" ] && ! fetch_text; then
+  echo "note: no text could be had (OCC_DEMO_TEXT=FILE names one): no perplexities"
+  speaks=0
+fi
+prompt="The three most important inventions of the nineteenth century were"
+rows=() said=()
+
+# speak NAME MODEL: its perplexity and distance from the input, and what it says
+speak() {
+  local name=$1 which=$2
+  [ $speaks = 1 ] || { said_figures="- - -"; return 0; }
+  "$occ" evaluate "$which" --text "$text" --max-tokens 20000 --reference "$model" --json >"$work/evaluate.json"
+  said_figures="$(figure perplexity "$work/evaluate.json") $(figure kl_mean "$work/evaluate.json") $(figure top1_agreement "$work/evaluate.json")"
+  said+=("$name: $("$occ" generate "$which" --prompt "$prompt" -n 40 --temperature 0 --quiet | tr '\n' ' ')")
+}
+
+# Compresses, compares with the input; sets bytes to the size of the archive.
 run() {
-  local name=$1 archive=$work/$1.occ restored=$work/restored.safetensors
+  local name=$1 archive=$work/$1.occ
   shift
   echo
   echo "\$ occ compress MODEL -o $name.occ $*"
   "$occ" compress "$model" -o "$archive" "$@" --force | tail -n 1
-  "$occ" decompress "$archive" -o "$restored" --dtype f32 --force --quiet
-  local bpw error
-  read -r bytes bpw < <("$occ" inspect "$archive" --json | /usr/bin/python3 -c '
-import json, sys
-m = json.load(sys.stdin)
-print(m["file_bytes"], round(m["bpw"], 3))')
-  error=$("$occ" compare "$model" "$restored" --json | /usr/bin/python3 -c '
-import json, sys
-t = json.load(sys.stdin)["total"]
-print("%.5f %.2f %.5f" % (t["nmse"], t["sqnr_db"], t["cosine"]))')
-  rows+=("$name $bytes $bpw $error")
+  "$occ" inspect "$archive" --json >"$work/inspect.json"
+  "$occ" compare "$model" "$archive" --json >"$work/compare.json"
+  bytes=$(figure file_bytes "$work/inspect.json")
+  speak "$name" "$archive"
+  rows+=("$name $bytes $(figure bpw "$work/inspect.json") $(figure total.nmse "$work/compare.json") $said_figures")
 }
+
+speak input "$model"
+rows+=("input $(stat -c %s "$model" 2>/dev/null || echo -) - 0 $said_figures")
 for bits in 4 3 2; do
   run "auto-$bits" --bits "$bits"
   run "rtn-as-large-as-auto-$bits" --method rtn --size "$bytes"
 done
 
 echo
-echo "restored weights against the input (nmse: squared error over energy; bpw: all bytes of the file over all weights)"
-printf '%-24s %12s %8s %9s %9s %9s\n' file bytes bpw nmse 'sqnr dB' cosine
-for row in "${rows[@]}"; do printf '%-24s %12s %8s %9s %9s %9s\n' $row; done
+echo "against the input (bpw: all bytes of the file over all weights; nmse of the weights: squared error over energy; perplexity and KL on"
+echo "20,000 tokens, in chunks of 512; top-1: how often both think the same token most likely)"
+printf '%-22s %12s %8s %11s %11s %10s %8s\n' file bytes bpw nmse perplexity KL top-1
+for row in "${rows[@]}"; do printf '%-22s %12s %8s %11s %11s %10s %8s\n' $row; done
+if [ $speaks = 1 ]; then
+  echo
+  echo "\"$prompt ...\", the likeliest 40 tokens:"
+  printf '%s\n' "${said[@]}"
+  echo
+  echo "talk to one of them: $occ generate $work/auto-3.occ --chat"
+fi

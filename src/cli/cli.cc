@@ -25,13 +25,16 @@ std::string duration_text(double seconds) {
 
 }  // namespace
 
-ProgressFn progress_bar(const Globals& globals) {
+ProgressFn progress_bar(const Globals& globals, const std::string& unit) {
   if (globals.quiet || isatty(STDERR_FILENO) == 0) return {};
   struct State {
     std::string phase;
     Clock::time_point start, drawn;
   };
-  return [state = std::make_shared<State>()](const char* phase, uint64_t done, uint64_t total) {
+  const auto amount = [unit](double count) {
+    return unit.empty() ? human_bytes(count) : fmt::format("{:.{}f} {}", count, count < 10 ? 1 : 0, unit);
+  };
+  return [state = std::make_shared<State>(), amount](const char* phase, uint64_t done, uint64_t total) {
     const auto now = Clock::now();
     if (state->phase != phase) *state = {phase, now, {}};
     if (done < total && now - state->drawn < std::chrono::milliseconds(100)) return;
@@ -41,8 +44,8 @@ ProgressFn progress_bar(const Globals& globals) {
     const double left = rate > 0 ? static_cast<double>(total - std::min(done, total)) / rate : 0;
     std::string line = fmt::format("{:<9} {:3.0f} %  {} of {}  {}/s  {} left", phase,
                                    total > 0 ? 100.0 * static_cast<double>(done) / static_cast<double>(total) : 100.0,
-                                   human_bytes(static_cast<double>(done)), human_bytes(static_cast<double>(total)),
-                                   human_bytes(rate), duration_text(left));
+                                   amount(static_cast<double>(done)), amount(static_cast<double>(total)), amount(rate),
+                                   duration_text(left));
     winsize window{};
     if (ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1 && line.size() >= window.ws_col) {
       line.resize(window.ws_col - 1u);

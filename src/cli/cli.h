@@ -26,9 +26,11 @@ void add_verify(CLI::App& app, const Globals& globals);
 void add_inspect(CLI::App& app, const Globals& globals);
 void add_compare(CLI::App& app, const Globals& globals);
 void add_methods(CLI::App& app, const Globals& globals);
+void add_evaluate(CLI::App& app, const Globals& globals);
+void add_generate(CLI::App& app, const Globals& globals);
 
-// Rate and time left on stderr, only when it is a terminal and not --quiet.
-ProgressFn progress_bar(const Globals& globals);
+// Rate and time left on stderr, only when it is a terminal and not --quiet. unit: what is counted; empty: bytes.
+ProgressFn progress_bar(const Globals& globals, const std::string& unit = "");
 // Ends the line of the bar, if there is one.
 void end_progress();
 

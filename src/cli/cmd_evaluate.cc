@@ -1,0 +1,238 @@
+#include <chrono>
+#include <cstdio>
+#include <optional>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/parallel.h"
+#include "cli/cli.h"
+#include "container/archive_file.h"
+#include "evaluation/embeddings.h"
+#include "evaluation/perplexity.h"
+#include "evaluation/tasks.h"
+#include "model/language_model.h"
+
+namespace occ {
+namespace {
+
+using nlohmann::ordered_json;
+
+struct Arguments {
+  std::string model, reference, text, pairs, arithmetic = "f32";
+  std::vector<std::string> tasks, probe;
+  size_t context = 512, max_tokens = 0, limit = 0;
+  bool json = false;
+};
+
+// An encoder and its reference, with what embeds texts.
+struct EncoderModel {
+  std::unique_ptr<TensorFile> file;
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::unique_ptr<Encoder> encoder;
+
+  Matrix<float> embed(std::span<const std::string> texts, const ProgressFn& bar) const {
+    Matrix<float> out = embed_texts(*encoder, *tokenizer, texts, [&](uint64_t done, uint64_t total) {
+      if (bar) bar("embed", done, total);
+    });
+    end_progress();
+    return out;
+  }
+};
+
+std::string read_text(const std::string& path) {
+  const Bytes bytes = read_file(path);
+  return {bytes.begin(), bytes.end()};
+}
+
+std::string plus_minus(double value, double error, const char* format = "{:.4f}") {
+  return fmt::format(fmt::runtime(format), value) + " +- " + fmt::format(fmt::runtime(format), error);
+}
+
+void print_row(const std::string& name, const std::string& value) {
+  std::printf("%-22s %s\n", name.c_str(), value.c_str());
+}
+
+void report_perplexity(const PerplexityResult& r, ordered_json* json, bool print) {
+  (*json)["perplexity"] = finite_or_null(r.perplexity);
+  (*json)["perplexity_stderr"] = finite_or_null(r.perplexity_stderr);
+  (*json)["tokens"] = r.tokens;
+  (*json)["nll"] = finite_or_null(r.nll);
+  if (r.divergence) {
+    const Divergence& d = *r.divergence;
+    (*json)["kl_mean"] = finite_or_null(d.kl_mean);
+    (*json)["kl_stderr"] = finite_or_null(d.kl_stderr);
+    (*json)["kl_p99"] = finite_or_null(d.kl_p99);
+    (*json)["kl_max"] = finite_or_null(d.kl_max);
+    (*json)["top1_agreement"] = d.top1_agreement;
+    (*json)["top1_stderr"] = d.top1_stderr;
+    (*json)["reference_perplexity"] = finite_or_null(d.reference_perplexity);
+  }
+  if (!print) return;
+  print_row("perplexity", plus_minus(r.perplexity, r.perplexity_stderr) +
+                              fmt::format("  ({} tokens scored in {} chunks)", r.tokens, r.chunks));
+  if (!r.divergence) return;
+  const Divergence& d = *r.divergence;
+  print_row("reference perplexity", fmt::format("{:.4f}", d.reference_perplexity));
+  print_row("KL divergence",
+            plus_minus(d.kl_mean, d.kl_stderr, "{:.5f}") + fmt::format("  (99th percentile {:.4f}, nats)", d.kl_p99));
+  print_row("top-1 agreement", plus_minus(d.top1_agreement, d.top1_stderr));
+}
+
+void evaluate_causal(const Arguments& a, const Globals& globals, const TransformerOptions& options) {
+  std::optional<std::string> text;
+  if (!a.text.empty()) text = read_text(a.text);
+  std::vector<Task> tasks;
+  for (const std::string& path : a.tasks) tasks.push_back(read_task(path, a.limit));
+  if (!text && tasks.empty()) throw_usage("nothing to measure: expected --text FILE or --task FILE");
+  if (!a.reference.empty() && !text) throw_usage("--reference: expected with --text, --pairs or --probe");
+
+  const ProgressFn bar = progress_bar(globals, "tokens"), items = progress_bar(globals, "items");
+  const LanguageModel model = open_language_model(a.model, options);
+  LanguageModel reference;
+  if (!a.reference.empty()) {
+    reference.file = open_any(a.reference);
+    if (is_encoder(*reference.file)) throw_usage("--reference: expected a causal model like {}", a.model);
+    reference.transformer = load_transformer(*reference.file, options);
+  }
+  ordered_json json;
+  const bool print = !a.json;
+  if (text) {
+    PerplexityOptions how;
+    how.context = a.context;
+    how.max_tokens = a.max_tokens;
+    how.progress = [&](uint64_t done, uint64_t total) {
+      if (bar) bar("text", done, total);
+    };
+    const PerplexityResult result =
+        measure_perplexity(*model.transformer, *model.tokenizer, *text, a.text, reference.transformer.get(), how);
+    end_progress();
+    report_perplexity(result, &json, print);
+  }
+  json["tasks"] = ordered_json::array();
+  for (const Task& task : tasks) {
+    const TaskResult r = measure_task(*model.transformer, *model.tokenizer, task, [&](uint64_t done, uint64_t total) {
+      if (items) items(task.name.c_str(), done, total);
+    });
+    end_progress();
+    json["tasks"].push_back({{"name", r.name},
+                             {"acc", r.acc},
+                             {"acc_norm", r.acc_norm},
+                             {"n", r.n},
+                             {"acc_stderr", r.acc_stderr},
+                             {"acc_norm_stderr", r.acc_norm_stderr}});
+    if (print) {
+      print_row(r.name, "acc " + plus_minus(r.acc, r.acc_stderr) + "  acc_norm " +
+                            plus_minus(r.acc_norm, r.acc_norm_stderr) + fmt::format("  ({} items)", r.n));
+    }
+  }
+  if (a.json) print_json(json);
+}
+
+EncoderModel open_encoder(const std::string& path, const TransformerOptions& options) {
+  EncoderModel m;
+  m.file = open_any(path);
+  m.encoder = load_encoder(*m.file, options);
+  m.tokenizer = make_tokenizer(m.file->side_files(), path);
+  return m;
+}
+
+void evaluate_encoder(const Arguments& a, const Globals& globals, const TransformerOptions& options) {
+  if (!a.text.empty() || !a.tasks.empty()) {
+    throw_usage("{} is an encoder, which has no perplexity: expected --pairs or --probe", a.model);
+  }
+  if (a.pairs.empty() && a.probe.empty())
+    throw_usage("nothing to measure: expected --pairs FILE or --probe TRAIN,TEST");
+  if (!a.pairs.empty() && a.reference.empty()) {
+    throw_usage("--pairs: expected --reference, the uncompressed model to compare similarities with");
+  }
+  const auto head = [&](std::vector<std::string> texts) {
+    if (a.limit != 0 && texts.size() > a.limit) texts.resize(a.limit);
+    return texts;
+  };
+  const ProgressFn bar = progress_bar(globals, "texts");
+  const EncoderModel model = open_encoder(a.model, options);
+  std::optional<EncoderModel> reference;
+  if (!a.reference.empty()) reference = open_encoder(a.reference, options);
+  ordered_json json;
+  if (!a.pairs.empty()) {
+    std::vector<std::string> left, right;
+    for (auto& [x, y] : read_pairs(a.pairs)) {
+      left.push_back(std::move(x));
+      right.push_back(std::move(y));
+    }
+    left = head(std::move(left));
+    right = head(std::move(right));
+    const Matrix<float> l = model.embed(left, bar), r = model.embed(right, bar);
+    const Matrix<float> rl = reference->embed(left, bar), rr = reference->embed(right, bar);
+    if (l.cols() != rl.cols())
+      throw_usage("--reference: expected embeddings of {} values, found {}", l.cols(), rl.cols());
+    const std::vector<double> now = row_cosines(l.view(), r.view()), then = row_cosines(rl.view(), rr.view());
+    const double rho = spearman(now, then);
+    const Mean kept = mean_of(row_cosines(l.view(), rl.view()));
+    json["pairs"] = {
+        {"spearman", rho}, {"cosine", kept.mean}, {"cosine_stderr", kept.standard_error}, {"n", left.size()}};
+    if (!a.json) {
+      print_row("pairs", fmt::format("spearman {:.5f}  ({} pairs)", rho, left.size()));
+      print_row("cosine to reference", plus_minus(kept.mean, kept.standard_error, "{:.5f}"));
+    }
+  }
+  if (!a.probe.empty()) {
+    LabelledTexts train = read_labelled(a.probe[0]), test = read_labelled(a.probe[1]);
+    train.texts = head(std::move(train.texts));
+    train.labels.resize(train.texts.size());
+    test.texts = head(std::move(test.texts));
+    test.labels.resize(test.texts.size());
+    const auto probe = [&](const EncoderModel& m) {
+      const Matrix<float> x = m.embed(train.texts, bar), y = m.embed(test.texts, bar);
+      return probe_accuracy(x.view(), train.labels, y.view(), test.labels);
+    };
+    const Mean acc = probe(model);
+    json["probe"] = {{"acc", acc.mean}, {"acc_stderr", acc.standard_error}, {"n", test.texts.size()}};
+    if (!a.json) {
+      print_row("probe", "acc " + plus_minus(acc.mean, acc.standard_error) +
+                             fmt::format("  ({} texts, trained on {})", test.texts.size(), train.texts.size()));
+    }
+    if (reference) {
+      const Mean before = probe(*reference);
+      json["probe"]["reference_acc"] = before.mean;
+      if (!a.json) print_row("probe of reference", "acc " + plus_minus(before.mean, before.standard_error));
+    }
+  }
+  if (a.json) print_json(json);
+}
+
+void run(const Arguments& a, const Globals& globals) {
+  const ThreadLimit limit(globals.threads);
+  TransformerOptions options;
+  options.arithmetic = a.arithmetic == "f32" ? Arithmetic::kF32 : Arithmetic::kInt8;
+  if (is_encoder(*open_any(a.model))) return evaluate_encoder(a, globals, options);
+  if (!a.pairs.empty() || !a.probe.empty()) throw_usage("{} is no encoder: --pairs and --probe need one", a.model);
+  evaluate_causal(a, globals, options);
+}
+
+}  // namespace
+
+void add_evaluate(CLI::App& app, const Globals& globals) {
+  CLI::App* cmd = app.add_subcommand("evaluate", "Perplexity, KL divergence, tasks; similarities of embeddings");
+  auto a = std::make_shared<Arguments>();
+  cmd->add_option("model", a->model, "Hugging Face folder, .gguf or archive")->required();
+  cmd->add_option("--text", a->text, "Perplexity on this text");
+  cmd->add_option("--context", a->context, "Tokens of a chunk; the second half is scored");
+  cmd->add_option("--max-tokens", a->max_tokens, "Only the first so many tokens of the text");
+  cmd->add_option("--reference", a->reference,
+                  "Model to measure from: KL divergence and top-1 agreement, similarities");
+  cmd->add_option("--task", a->tasks, "Multiple choice or last word, one JSON object a line; may be repeated")
+      ->allow_extra_args(false);
+  cmd->add_option("--pairs", a->pairs, "Encoders: sentence pairs, with a tab between, or lines paired with the next");
+  cmd->add_option("--probe", a->probe, "Encoders: TRAIN,TEST, files with a label and a text a line")
+      ->delimiter(',')
+      ->expected(2);
+  cmd->add_option("--limit", a->limit, "Only the first so many items of tasks, pairs and texts");
+  cmd->add_option("--arithmetic", a->arithmetic,
+                  "f32: weights as decoded, in RAM; int8: as `generate` runs, codes in RAM, activations in int8")
+      ->check(CLI::IsMember({"f32", "int8"}));
+  cmd->add_flag("--json", a->json, "One JSON document on stdout");
+  cmd->callback([a, &globals] { run(*a, globals); });
+}
+
+}  // namespace occ

@@ -1,0 +1,15 @@
+#include "model/language_model.h"
+
+#include "container/archive_file.h"
+
+namespace occ {
+
+LanguageModel open_language_model(const std::string& path, const TransformerOptions& options) {
+  LanguageModel model;
+  model.file = open_any(path);
+  model.transformer = load_transformer(*model.file, options);
+  model.tokenizer = make_tokenizer(model.file->side_files(), path);
+  return model;
+}
+
+}  // namespace occ
