@@ -14,7 +14,7 @@
 #ifndef OCC_OPERATORS_DENSE_KERNELS_ONCE
 #define OCC_OPERATORS_DENSE_KERNELS_ONCE
 namespace occ {
-constexpr size_t kConvertedRows = 16;
+constexpr size_t kConvertedRows = 32;
 }  // namespace occ
 #endif
 
