@@ -1,0 +1,51 @@
+// Llama (Touvron et al. 2023) and what has its form: TinyLlama, SmolLM, Mistral (Jiang et al. 2023: a sliding window).
+//
+//   x += o(attention(rope(q(n)), rope(k(n)), v(n))), n = rms_norm(x);   x += down(silu(gate(n)) * up(n)), n =
+//   rms_norm(x)
+//
+// GGUF files of this architecture have the rows of q and k in the order of adjacent rotary pairs.
+#include "model/architectures.h"
+
+namespace occ {
+namespace {
+
+void read_mistral_hf(const ConfigKeys& keys, ModelConfig& config) {
+  read_llama_hf(keys, config);
+  if (keys.has("sliding_window")) config.sliding_window = keys.size("sliding_window");
+  if (keys.absent("sliding_window")) config.sliding_window = 4096;  // null: none
+}
+
+void read_llama_gguf(const ConfigKeys& keys, ModelConfig& config) {
+  config.rope_pairs = RopePairs::kAdjacent;
+  if (keys.has("expert_count") && keys.count("expert_count") != 0) {
+    keys.fail("expert_count", "no experts (mixtures of experts are not supported)");
+  }
+  if (keys.has("attention.sliding_window")) config.sliding_window = keys.count("attention.sliding_window");
+}
+
+}  // namespace
+
+Architecture llama_architecture() {
+  Architecture a;
+  a.name = "llama";
+  a.hf_classes = {"LlamaForCausalLM", "LLaMAForCausalLM"};
+  a.model_types = {"llama"};
+  a.hf_prefixes = {"model.", ""};
+  a.hf_names = llama_hf_names();
+  a.gguf_names = llama_gguf_names();
+  a.read_hf = read_llama_hf;
+  a.read_gguf = read_llama_gguf;
+  return a;
+}
+
+Architecture mistral_architecture() {
+  Architecture a = llama_architecture();
+  a.name = "mistral";
+  a.hf_classes = {"MistralForCausalLM"};
+  a.model_types = {"mistral"};
+  a.read_hf = read_mistral_hf;
+  a.read_gguf = nullptr;  // there it is a llama
+  return a;
+}
+
+}  // namespace occ

@@ -1,0 +1,137 @@
+#include "model/block.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+#include "base/parallel.h"
+#include "model/attention.h"
+#include "model/kernels.h"
+
+namespace occ {
+namespace {
+
+size_t qkv_dim(const ModelConfig& c) { return (c.heads + 2 * c.kv_heads) * c.head_dim; }
+
+// Where the heads of queries, keys and values begin in a row of the joined outputs.
+struct QkvLayout {
+  size_t q = 0, q_step, k, k_step, v, v_step;
+  explicit QkvLayout(const ModelConfig& c) : q_step(c.head_dim), k_step(c.head_dim), v_step(c.head_dim) {
+    if (c.qkv_by_head) {
+      q_step = k_step = v_step = 3 * c.head_dim;
+      k = c.head_dim;
+      v = 2 * c.head_dim;
+    } else {
+      k = c.heads * c.head_dim;
+      v = k + c.kv_heads * c.head_dim;
+    }
+  }
+};
+
+// Bias, norms and rotation of one token's row; its key and value go to the cache.
+void finish_token(const ModelConfig& c, const Layer& w, size_t layer, const QkvLayout& at, const float* rotation,
+                  PlainKvCache& cache, size_t position, float* row) {
+  if (!w.qkv_bias.empty()) add_to(w.qkv_bias.data(), row, w.qkv_bias.size());
+  const auto finish = [&](float* head, const std::vector<float>& norm) {
+    if (!norm.empty()) rms_norm_head(norm.data(), c.norm_eps, head, c.head_dim);
+    if (rotation != nullptr) rotate_head(c.rope_pairs, rotation, c.rotary_dim / 2, head);
+  };
+  for (size_t h = 0; h < c.heads; ++h) finish(row + at.q + h * at.q_step, w.q_norm);
+  for (size_t h = 0; h < c.kv_heads; ++h) {
+    float* key = row + at.k + h * at.k_step;
+    finish(key, w.k_norm);
+    cache.put(layer, h, position, key, row + at.v + h * at.v_step);
+  }
+}
+
+// Tokens of one segment whose attention is one task: rows (token, head of a group) that fill a few tiles.
+constexpr size_t kPanelRows = 64;
+
+void run_panels(const ModelConfig& c, size_t layer, std::span<const Segment> segments, MatrixView<const float> qkv,
+                MatrixView<float> out) {
+  const QkvLayout at(c);
+  const size_t group = c.heads / c.kv_heads, panel = std::max<size_t>(1, kPanelRows / group);
+  std::vector<AttentionPanel> panels;
+  uint64_t work = 0;  // multiply-adds
+  for (const Segment& s : segments) {
+    for (size_t t = 0; t < s.count; t += panel) {
+      AttentionPanel p;
+      p.tokens = std::min(panel, s.count - t);
+      p.group = group;
+      p.head_dim = c.head_dim;
+      p.scale = 1 / std::sqrt(static_cast<float>(c.head_dim));
+      p.first = s.position + t;
+      p.length = s.position + s.count;
+      p.causal = !c.encoder;
+      p.window = layer >= c.sliding_window_layer ? c.sliding_window : 0;
+      p.q_token_step = qkv.stride();
+      p.q_head_step = at.q_step;
+      p.out_token_step = out.stride();
+      p.half = s.cache->half();
+      for (size_t h = 0; h < c.kv_heads; ++h) {
+        p.q = qkv.row(s.row + t) + at.q + h * group * at.q_step;
+        p.out = out.row(s.row + t) + h * group * c.head_dim;
+        p.cache = s.cache->head(layer, h);
+        panels.push_back(p);
+      }
+      work += uint64_t{2} * p.tokens * c.heads * c.head_dim * p.length;
+    }
+  }
+  if (work < (1 << 17)) {  // some ten microseconds
+    for (const AttentionPanel& p : panels) attend(p);
+  } else {
+    parallel_for(panels.size(), [&](size_t i) { attend(panels[i]); });
+  }
+}
+
+}  // namespace
+
+BlockBuffers::BlockBuffers(const ModelConfig& c, size_t rows)
+    : qkv_(Matrix<float>::uninitialized(rows, qkv_dim(c))),
+      mixed_(Matrix<float>::uninitialized(rows, c.heads * c.head_dim)),
+      wide_(Matrix<float>::uninitialized(rows, 2 * c.ff_dim)) {}
+
+void run_attention(const ModelConfig& c, const Layer& w, size_t layer, std::span<const Segment> segments,
+                   MatrixView<const float> x, MatrixView<float> y, BlockBuffers& buffers,
+                   const TransformerOptions& options) {
+  const MatrixView<float> qkv = buffers.qkv(x.rows()), mixed = buffers.mixed(x.rows());
+  if (w.qkv) {
+    w.qkv.apply(x, qkv, options);
+  } else {
+    const size_t q_dim = c.heads * c.head_dim, kv_dim = c.kv_heads * c.head_dim;
+    w.q.apply(x, qkv.sub({0, 0, x.rows(), q_dim}), options);
+    w.k.apply(x, qkv.sub({0, q_dim, x.rows(), kv_dim}), options);
+    w.v.apply(x, qkv.sub({0, q_dim + kv_dim, x.rows(), kv_dim}), options);
+  }
+  const QkvLayout at(c);
+  const bool rotates = c.position == Position::kRotary;
+  for (const Segment& s : segments) {
+    for_row_panels(s.count, 4 * qkv.cols(), [&](size_t first, size_t count) {
+      for (size_t t = first; t < first + count; ++t) {
+        const float* rotation = rotates ? buffers.rotations.row(s.row + t) : nullptr;
+        finish_token(c, w, layer, at, rotation, *s.cache, s.position + t, qkv.row(s.row + t));
+      }
+    });
+  }
+  run_panels(c, layer, segments, qkv, mixed);
+  w.attention_output.apply(mixed, y, options);
+}
+
+void run_mlp(const ModelConfig& c, const Layer& w, MatrixView<const float> x, MatrixView<float> y,
+             BlockBuffers& buffers, const TransformerOptions& options) {
+  const MatrixView<float> both = buffers.wide(x.rows());
+  const MatrixView<float> left = both.sub({0, 0, x.rows(), c.ff_dim});
+  const bool gated = w.gate || w.gate_up;
+  if (w.gate_up) {
+    w.gate_up.apply(x, both, options);
+  } else if (w.gate) {
+    w.gate.apply(x, left, options);
+    w.up.apply(x, both.sub({0, c.ff_dim, x.rows(), c.ff_dim}), options);
+  } else {
+    w.up.apply(x, left, options);
+  }
+  activate(c.activation, gated, w.gate_up_bias.empty() ? nullptr : w.gate_up_bias.data(), gated ? both : left);
+  w.down.apply(left, y, options);
+}
+
+}  // namespace occ

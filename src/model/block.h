@@ -1,0 +1,44 @@
+// The attention and the MLP of one layer, shared by causal models and encoders.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "model/kv_cache.h"
+#include "model/rope.h"
+#include "model/weights.h"
+
+namespace occ {
+
+// Consecutive tokens of one sequence: rows [row, row + count) of the activations, positions [position, position +
+// count) of the cache.
+struct Segment {
+  size_t row = 0, count = 0, position = 0;
+  PlainKvCache* cache = nullptr;
+};
+
+// Buffers that all layers use, for up to `rows` tokens.
+class BlockBuffers {
+ public:
+  BlockBuffers(const ModelConfig& config, size_t rows);
+  MatrixView<float> qkv(size_t rows) { return qkv_.view().row_range(0, rows); }
+  MatrixView<float> mixed(size_t rows) { return mixed_.view().row_range(0, rows); }
+  MatrixView<float> wide(size_t rows) { return wide_.view().row_range(0, rows); }
+  // Cosines and sines of every row's position.
+  Matrix<float> rotations;
+
+ private:
+  Matrix<float> qkv_, mixed_, wide_;
+};
+
+// y [rows, dim] = o(attention(x)), without the bias of o. Adds keys and values to the caches; their lengths are the
+// caller's. `layer` is the number that the caches know it by.
+void run_attention(const ModelConfig& config, const Layer& weights, size_t layer, std::span<const Segment> segments,
+                   MatrixView<const float> x, MatrixView<float> y, BlockBuffers& buffers,
+                   const TransformerOptions& options);
+
+// y [rows, dim] = down(activation(...)), without the bias of down.
+void run_mlp(const ModelConfig& config, const Layer& weights, MatrixView<const float> x, MatrixView<float> y,
+             BlockBuffers& buffers, const TransformerOptions& options);
+
+}  // namespace occ

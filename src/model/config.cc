@@ -1,0 +1,98 @@
+#include "model/config.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "io/gguf.h"
+#include "io/gguf_json.h"
+#include "io/json.h"
+#include "model/architectures.h"
+
+namespace occ {
+namespace {
+
+constexpr const char* kHfSideFile = "config.json";
+
+[[noreturn]] void fail_unsupported(const std::string& where, const std::string& found) {
+  throw_input("{}: architecture: expected one of {}, found {}", where, architecture_list(), printable(found, 60));
+}
+
+const Architecture& hf_architecture(const ConfigKeys& keys) {
+  const bool named = keys.has("architectures");
+  const std::vector<std::string> names =
+      named ? keys.texts("architectures") : std::vector<std::string>{keys.text_or("model_type", "none")};
+  for (const Architecture& a : architectures()) {
+    for (const std::string& known : named ? a.hf_classes : a.model_types) {
+      if (!names.empty() && names[0] == known) return a;
+    }
+  }
+  fail_unsupported(keys.where(), names.empty() ? "none" : names[0]);
+}
+
+// Llama's classes with ties decided by the file: no head, no untied one.
+bool ties_embeddings(const ConfigKeys& keys, const TensorFile& file, const Architecture& a) {
+  const bool has_head = file.find(a.hf_names.head + ".weight") != file.tensors().size();
+  return keys.flag_or("tie_word_embeddings", !has_head);
+}
+
+ModelConfig read_hf(const TensorFile& file, const Bytes& bytes) {
+  const std::string where = file.path() + ": " + kHfSideFile;
+  const ConfigKeys keys(parse_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, where), where);
+  const Architecture& a = hf_architecture(keys);
+  ModelConfig config;
+  config.architecture = a.name;
+  a.read_hf(keys, config);
+  config.tied_embeddings = !config.encoder && ties_embeddings(keys, file, a);
+  return config;
+}
+
+ModelConfig read_gguf(const TensorFile& file, const GgufMetadata& metadata) {
+  const std::string where = file.path() + ": GGUF metadata";
+  const std::string* name = metadata.string("general.architecture");
+  if (name == nullptr) fail_unsupported(where, "none");
+  const auto known = std::find_if(architectures().begin(), architectures().end(),
+                                  [&](const Architecture& a) { return a.name == *name && a.read_gguf != nullptr; });
+  if (known == architectures().end()) fail_unsupported(where, *name);
+  const ConfigKeys keys = gguf_config_keys(metadata, where, *name + ".");
+  ModelConfig config;
+  config.architecture = known->name;
+  config.gguf_names = true;
+  read_gguf_sizes(keys, config);
+  const size_t embedding = file.find(known->gguf_names.token_embedding + ".weight");
+  if (embedding == file.tensors().size() || file.tensors()[embedding].shape.size() != 2) {
+    throw_input("{}: tensor '{}.weight': expected a matrix, found {}", file.path(), known->gguf_names.token_embedding,
+                embedding == file.tensors().size() ? "nothing" : "another shape");
+  }
+  config.vocab_size = file.tensors()[embedding].shape[0];
+  if (config.vocab_size == 0 || config.vocab_size > ConfigKeys::kMaxSize) {
+    throw_input("{}: tensor '{}.weight': expected 1 to {} rows, found {}", file.path(),
+                known->gguf_names.token_embedding, ConfigKeys::kMaxSize, config.vocab_size);
+  }
+  known->read_gguf(keys, config);
+  if (config.position == Position::kRotary) read_rope_gguf(keys, config);
+  config.tied_embeddings = !config.encoder && file.find(known->gguf_names.head + ".weight") == file.tensors().size();
+  return config;
+}
+
+}  // namespace
+
+ModelConfig read_config(const TensorFile& file) {
+  if (const auto* gguf = dynamic_cast<const GgufFile*>(&file)) return read_gguf(file, gguf->metadata());
+  const std::vector<SideFile> side_files = file.side_files();
+  const auto find = [&](const char* name) {
+    return std::find_if(side_files.begin(), side_files.end(), [&](const SideFile& f) { return f.name == name; });
+  };
+  // A folder made from a GGUF keeps its names and metadata; a config.json may have been put beside them.
+  const auto hf = find(kHfSideFile), gguf = find(kGgufSideFile);
+  const bool gguf_names = file.find("token_embd.weight") != file.tensors().size();
+  if (gguf != side_files.end() && (gguf_names || hf == side_files.end())) {
+    const std::string_view text(reinterpret_cast<const char*>(gguf->bytes.data()), gguf->bytes.size());
+    return read_gguf(file, parse_gguf_metadata_json(text, file.path() + ": " + kGgufSideFile));
+  }
+  if (hf == side_files.end()) {
+    throw_input("{}: expected a model with {} or GGUF metadata, found neither", file.path(), kHfSideFile);
+  }
+  return read_hf(file, hf->bytes);
+}
+
+}  // namespace occ

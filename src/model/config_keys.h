@@ -1,0 +1,54 @@
+// Typed reads of a model's configuration, the same for config.json and GGUF metadata: every value is checked, every
+// error names the file, the key, what was expected and what was found.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "io/gguf_metadata.h"
+
+namespace occ {
+
+class ConfigKeys {
+ public:
+  // Sizes above this are refused: products of two never overflow.
+  static constexpr size_t kMaxSize = size_t{1} << 28;
+
+  // `values` must be an object; keys are looked up with `prefix` before them.
+  ConfigKeys(nlohmann::json values, std::string where, std::string prefix = "");
+
+  bool has(const std::string& key) const;  // there, and not null
+  bool absent(const std::string& key) const { return !values_.contains(prefix_ + key); }
+  size_t size(const std::string& key) const;  // 1 to kMaxSize
+  size_t size_or(const std::string& key, size_t fallback) const { return has(key) ? size(key) : fallback; }
+  size_t count(const std::string& key) const;  // 0 to kMaxSize
+  float number(const std::string& key, float least, float most) const;
+  float number_or(const std::string& key, float fallback, float least, float most) const {
+    return has(key) ? number(key, least, most) : fallback;
+  }
+  bool flag_or(const std::string& key, bool fallback) const;
+  std::string text(const std::string& key) const;
+  std::string text_or(const std::string& key, const std::string& fallback) const {
+    return has(key) ? text(key) : fallback;
+  }
+  std::vector<float> numbers(const std::string& key, size_t count) const;  // positive
+  std::vector<std::string> texts(const std::string& key) const;
+  ConfigKeys object(const std::string& key) const;
+
+  // The input error "where: key 'k': expected ..., found ...".
+  [[noreturn]] void fail(const std::string& key, const std::string& expected) const;
+  const std::string& where() const { return where_; }
+
+ private:
+  const nlohmann::json& get(const std::string& key, const char* expected) const;
+
+  nlohmann::json values_;
+  std::string where_;
+  std::string prefix_;
+};
+
+// Metadata whose keys begin with `prefix`, looked up without it; arrays are empty, for no key that is read is one.
+ConfigKeys gguf_config_keys(const GgufMetadata& metadata, const std::string& where, const std::string& prefix);
+
+}  // namespace occ

@@ -1,0 +1,169 @@
+#include "model/weights.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "io/json.h"
+
+namespace occ {
+namespace {
+
+std::string shape_text(const std::vector<uint64_t>& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
+
+// Buffers that old checkpoints carry in their layers: causal masks and rotary frequencies.
+bool is_buffer(const std::string& name) {
+  for (const std::string_view end : {".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias",
+                                     ".rotary_emb.inv_freq", ".attn_rot_embd"}) {
+    if (name.size() >= end.size() && std::string_view(name).substr(name.size() - end.size()) == end) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+WeightLoader::WeightLoader(const TensorFile& file, const ModelConfig& config, Arithmetic arithmetic)
+    : file_(file), config_(config), arithmetic_(arithmetic) {
+  for (size_t i = 0; i < file.tensors().size(); ++i) index_.emplace(file.tensors()[i].name, i);
+  const Architecture& a = find_architecture(config.architecture);
+  names_ = config.gguf_names ? a.gguf_names : a.hf_names;
+  if (config.gguf_names) return;
+  prefix_ = a.hf_prefixes[0];
+  for (const std::string& prefix : a.hf_prefixes) {
+    if (!has(prefix + names_.token_embedding + ".weight")) continue;
+    prefix_ = prefix;
+    break;
+  }
+}
+
+std::string WeightLoader::name_in_layer(const std::string& name, size_t layer) const {
+  std::string out = name;
+  const size_t at = out.find('#');
+  if (at != std::string::npos) out.replace(at, 1, std::to_string(layer));
+  return out;
+}
+
+size_t WeightLoader::require(const std::string& tensor, const std::vector<uint64_t>& shape) {
+  const auto at = index_.find(tensor);
+  if (at == index_.end()) {
+    throw_input("{}: tensor '{}': expected shape {}, found no such tensor", file_.path(), tensor, shape_text(shape));
+  }
+  const TensorInfo& info = file_.tensors()[at->second];
+  if (info.shape != shape) {
+    throw_input("{}: tensor '{}': expected shape {}, found {}", file_.path(), tensor, shape_text(shape),
+                shape_text(info.shape));
+  }
+  if (!is_float(info.dtype)) {
+    throw_input("{}: tensor '{}': expected floats, found {}", file_.path(), tensor, dtype_name(info.dtype));
+  }
+  used_.insert(at->second);
+  return at->second;
+}
+
+std::vector<float> WeightLoader::vector(const std::string& tensor, std::vector<uint64_t> shape) {
+  const size_t index = require(tensor, shape);
+  std::vector<float> out(file_.tensors()[index].elements());
+  file_.read_f32(index, 0, out.size(), out.data());
+  return out;
+}
+
+Linear WeightLoader::linear(const std::string& name, size_t out, size_t in, bool needs_bias) {
+  Linear linear;
+  const std::string base = prefix_ + name;
+  linear.tensor = base + ".weight";
+  const bool transposed = config_.transposed_weights;
+  const size_t index =
+      require(linear.tensor, transposed ? std::vector<uint64_t>{in, out} : std::vector<uint64_t>{out, in});
+  linear.weight = make_operator(file_, index, {arithmetic_, transposed});
+  if (needs_bias || has(base + ".bias")) linear.bias = vector(base + ".bias", {out});
+  return linear;
+}
+
+Linear WeightLoader::embedding(const std::string& name, size_t rows, size_t cols) {
+  Linear linear;
+  linear.tensor = (name == names_.head ? "" : prefix_) + name + ".weight";
+  linear.weight = make_operator(file_, require(linear.tensor, {rows, cols}), {arithmetic_, false});
+  return linear;
+}
+
+NormWeights WeightLoader::norm(const std::string& name, size_t size) {
+  NormWeights norm;
+  norm.weight = vector(prefix_ + name + ".weight", {size});
+  const std::string bias = prefix_ + name + ".bias";
+  if (config_.norm == Norm::kLayer || has(bias)) norm.bias = vector(bias, {size});
+  return norm;
+}
+
+Layer WeightLoader::layer(size_t i) {
+  const ModelConfig& c = config_;
+  const size_t q_dim = c.heads * c.head_dim, kv_dim = c.kv_heads * c.head_dim;
+  const auto name = [&](const std::string& n) { return name_in_layer(n, i); };
+  const auto join = [](std::initializer_list<const Linear*> parts) {
+    std::vector<float> bias;
+    if (std::all_of(parts.begin(), parts.end(), [](const Linear* p) { return p->bias.empty(); })) return bias;
+    for (const Linear* p : parts) {
+      const size_t at = bias.size();
+      bias.resize(at + p->outputs());
+      std::copy(p->bias.begin(), p->bias.end(), bias.begin() + static_cast<ptrdiff_t>(at));
+    }
+    return bias;
+  };
+  Layer l;
+  l.attention_norm = norm(name(names_.attention_norm), c.dim);
+  if (!names_.qkv.empty()) {
+    l.qkv = linear(name(names_.qkv), q_dim + 2 * kv_dim, c.dim, c.qkv_bias);
+    l.qkv_bias = join({&l.qkv});
+  } else {
+    l.q = linear(name(names_.q), q_dim, c.dim, c.qkv_bias);
+    l.k = linear(name(names_.k), kv_dim, c.dim, c.qkv_bias);
+    l.v = linear(name(names_.v), kv_dim, c.dim, c.qkv_bias);
+    l.qkv_bias = join({&l.q, &l.k, &l.v});
+  }
+  if (!names_.q_norm.empty()) {
+    l.q_norm = vector(prefix_ + name(names_.q_norm) + ".weight", {c.head_dim});
+    l.k_norm = vector(prefix_ + name(names_.k_norm) + ".weight", {c.head_dim});
+  }
+  l.attention_output = linear(name(names_.attention_output), c.dim, q_dim, c.attention_output_bias);
+  l.mlp_norm = norm(name(names_.mlp_norm), c.dim);
+  if (!names_.gate_up.empty()) {
+    l.gate_up = linear(name(names_.gate_up), 2 * c.ff_dim, c.dim, c.mlp_bias);
+    l.gate_up_bias = join({&l.gate_up});
+  } else {
+    l.up = linear(name(names_.up), c.ff_dim, c.dim, c.mlp_bias);
+    if (!names_.gate.empty()) {
+      l.gate = linear(name(names_.gate), c.ff_dim, c.dim, c.mlp_bias);
+      l.gate_up_bias = join({&l.gate, &l.up});
+    } else {
+      l.gate_up_bias = join({&l.up});
+    }
+  }
+  l.down = linear(name(names_.down), c.dim, c.ff_dim, c.mlp_bias);
+  return l;
+}
+
+std::vector<Layer> WeightLoader::layers() {
+  std::vector<Layer> out;  // not reserved: the number is the file's word until its tensors are there
+  for (size_t i = 0; i < config_.layers; ++i) out.push_back(layer(i));
+  check_layers_used();
+  return out;
+}
+
+void WeightLoader::check_layers_used() const {
+  const std::string start = prefix_ + names_.down.substr(0, names_.down.find('#'));
+  for (size_t i = 0; i < file_.tensors().size(); ++i) {
+    const std::string& name = file_.tensors()[i].name;
+    if (name.compare(0, start.size(), start) != 0 || used_.count(i) != 0 || is_buffer(name)) continue;
+    throw_input("{}: tensor '{}': expected {} layers of architecture {}, which have no such tensor", file_.path(),
+                printable(name), config_.layers, config_.architecture);
+  }
+}
+
+uint64_t layer_bytes(const Layer& layer) {
+  uint64_t bytes = 0;
+  for (const Linear* l : {&layer.qkv, &layer.q, &layer.k, &layer.v, &layer.attention_output, &layer.gate_up,
+                          &layer.gate, &layer.up, &layer.down}) {
+    if (*l) bytes += l->weight->resident_bytes();
+  }
+  return bytes;
+}
+
+}  // namespace occ

@@ -1,0 +1,78 @@
+// Weights of a model: linear layers as operators, vectors as floats; every shape is checked against the configuration.
+#pragma once
+
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "model/architectures.h"
+#include "model/transformer.h"
+#include "operators/operator.h"
+
+namespace occ {
+
+struct Linear {
+  std::unique_ptr<Operator> weight;
+  std::vector<float> bias;  // empty: none; callers add it where they touch the outputs anyway
+  std::string tensor;       // name of the weight in the file
+
+  explicit operator bool() const { return weight != nullptr; }
+  size_t outputs() const { return weight->shape().rows; }
+  const float* bias_data() const { return bias.empty() ? nullptr : bias.data(); }
+  // y = x W^T, without the bias.
+  void apply(MatrixView<const float> x, MatrixView<float> y, const TransformerOptions& options) const {
+    if (options.observer) options.observer(tensor, x);
+    weight->apply(x, y);
+  }
+};
+
+struct NormWeights {
+  std::vector<float> weight, bias;  // no bias: empty
+};
+
+struct Layer {
+  NormWeights attention_norm, mlp_norm;
+  // Outputs of qkv, or of q, k and v one after the other: [heads * head_dim | kv_heads * head_dim | the same].
+  Linear qkv, q, k, v;
+  std::vector<float> qkv_bias;  // of all of them
+  std::vector<float> q_norm, k_norm;
+  Linear attention_output;
+  Linear gate_up, gate, up, down;
+  std::vector<float> gate_up_bias;  // of gate (if there is one) and up
+};
+
+class WeightLoader {
+ public:
+  WeightLoader(const TensorFile& file, const ModelConfig& config, Arithmetic arithmetic);
+
+  const TensorNames& names() const { return names_; }
+  bool has(const std::string& tensor) const { return index_.count(tensor) != 0; }
+  // `name` as in TensorNames. Input error unless the tensor is there and has this shape.
+  Linear linear(const std::string& name, size_t out, size_t in, bool needs_bias);
+  Linear embedding(const std::string& name, size_t rows, size_t cols);
+  NormWeights norm(const std::string& name, size_t size);
+  std::vector<float> vector(const std::string& tensor, std::vector<uint64_t> shape);
+  std::vector<Layer> layers();
+  // Input error for tensors of layers that nothing asked for: the model is not what its configuration says.
+  void check_layers_used() const;
+
+  std::string name_in_layer(const std::string& name, size_t layer) const;
+
+ private:
+  size_t require(const std::string& tensor, const std::vector<uint64_t>& shape);
+  Layer layer(size_t i);
+
+  const TensorFile& file_;
+  const ModelConfig& config_;
+  TensorNames names_;
+  std::string prefix_;
+  Arithmetic arithmetic_;
+  std::unordered_map<std::string, size_t> index_;
+  std::unordered_set<size_t> used_;
+};
+
+// resident_bytes of all operators of a layer.
+uint64_t layer_bytes(const Layer& layer);
+
+}  // namespace occ

@@ -1,0 +1,48 @@
+// exp for vectors of floats, relative error below 2e-7, and what follows from it: x sigmoid(x).
+//
+// exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln 2 / 2, ln 2 in two parts; exp(r) by the polynomial of Cephes'
+// expf (Moshier). Below -87 the result is 0, above 88 it is exp(88). Not for decoding: fused multiply-adds are used.
+#if defined(OCC_SIMD_EXP_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef OCC_SIMD_EXP_INL_H_
+#undef OCC_SIMD_EXP_INL_H_
+#else
+#define OCC_SIMD_EXP_INL_H_
+#endif
+
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace occ {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V Exp(D d, V x) {
+  const hn::RebindToSigned<D> di;
+  const auto underflow = hn::Lt(x, hn::Set(d, -87.0f));
+  const V clamped = hn::Max(hn::Min(x, hn::Set(d, 88.0f)), hn::Set(d, -87.0f));
+  const auto n = hn::NearestInt(hn::Mul(clamped, hn::Set(d, 1.44269504088896341f)));
+  const V nf = hn::ConvertTo(d, n);
+  V r = hn::NegMulAdd(nf, hn::Set(d, 0.693359375f), clamped);
+  r = hn::NegMulAdd(nf, hn::Set(d, -2.12194440e-4f), r);
+  V p = hn::Set(d, 1.9875691500e-4f);
+  p = hn::MulAdd(p, r, hn::Set(d, 1.3981999507e-3f));
+  p = hn::MulAdd(p, r, hn::Set(d, 8.3334519073e-3f));
+  p = hn::MulAdd(p, r, hn::Set(d, 4.1665795894e-2f));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.6666665459e-1f));
+  p = hn::MulAdd(p, r, hn::Set(d, 5.0000001201e-1f));
+  p = hn::Add(hn::MulAdd(p, hn::Mul(r, r), r), hn::Set(d, 1.0f));
+  const auto power = hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(n, hn::Set(di, 127))));
+  return hn::IfThenZeroElse(underflow, hn::Mul(p, power));
+}
+
+// x / (1 + exp(-y)).
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V TimesSigmoid(D d, V x, V y) {
+  return hn::Div(x, hn::Add(hn::Set(d, 1.0f), Exp(d, hn::Neg(y))));
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace occ
+HWY_AFTER_NAMESPACE();
+#endif
