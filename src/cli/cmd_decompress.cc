@@ -8,6 +8,7 @@
 #include "cli/cli.h"
 #include "container/archive_file.h"
 #include "io/sink.h"
+#include "model/convert.h"
 
 namespace occ {
 namespace {
@@ -66,14 +67,23 @@ void write_tensor(const TensorFile& file, size_t i, DType dtype, TensorSink& sin
 
 void run(const Arguments& a, const Globals& globals) {
   const ThreadLimit limit(globals.threads);
-  const std::unique_ptr<TensorFile> file = open_any(a.input);
+  const std::unique_ptr<TensorFile> source = open_any(a.input);
+  // One tensor is what it is; a whole model takes the form that programs expect of the output.
+  const bool to_gguf = std::filesystem::path(a.output).extension() == ".gguf";
+  std::unique_ptr<TensorFile> converted;
+  if (a.tensor.empty() && is_folder_output(a.output) && is_gguf_model(*source)) converted = as_hugging_face(*source);
+  if (a.tensor.empty() && to_gguf && is_hf_model(*source)) converted = as_gguf(*source);
+  const TensorFile* file = converted ? converted.get() : source.get();
   std::vector<size_t> chosen;
   std::vector<OutTensor> tensors;
   uint64_t bytes = 0;
   for (size_t i = 0; i < file->tensors().size(); ++i) {
     const TensorInfo& t = file->tensors()[i];
     if (!a.tensor.empty() && t.name != a.tensor) continue;
-    const DType dtype = !a.dtype.empty() && is_float(t.dtype) ? output_dtype(a.dtype) : t.dtype;
+    // llama.cpp wants norms and biases in f32.
+    const bool keep =
+        a.dtype.empty() || !is_float(t.dtype) || (to_gguf && t.shape.size() < 2 && t.dtype == DType::kF32);
+    const DType dtype = keep ? t.dtype : output_dtype(a.dtype);
     chosen.push_back(i);
     tensors.push_back({t.name, dtype, t.shape});
     bytes += t.elements() * dtype_size(dtype);

@@ -22,6 +22,7 @@ class Rope {
   // rope_attention_factor.
   void table_row(size_t position, float* out) const;
   size_t pairs() const { return frequencies_.size(); }
+  const std::vector<double>& frequencies() const { return frequencies_; }  // radians per position, of each pair
 
  private:
   std::vector<double> frequencies_;

@@ -1,0 +1,163 @@
+#include "model/config_export.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "model/architectures.h"
+
+namespace occ {
+namespace {
+
+using nlohmann::ordered_json;
+
+const char* activation_name(Activation a) {
+  switch (a) {
+    case Activation::kSilu:
+      return "silu";
+    case Activation::kGelu:
+      return "gelu";
+    case Activation::kGeluTanh:
+      return "gelu_new";
+    case Activation::kRelu:
+      return "relu";
+  }
+  return "";
+}
+
+ordered_json rope_scaling_json(const ModelConfig& c, const std::string& what) {
+  switch (c.rope_scaling) {
+    case RopeScaling::kNone:
+      return nullptr;
+    case RopeScaling::kLinear:
+      return {{"rope_type", "linear"}, {"factor", c.rope_factor}};
+    case RopeScaling::kLlama3:
+      return {{"rope_type", "llama3"},
+              {"factor", c.rope_factor},
+              {"low_freq_factor", c.rope_low_freq},
+              {"high_freq_factor", c.rope_high_freq},
+              {"original_max_position_embeddings", c.rope_original_context}};
+    case RopeScaling::kYarn:
+      return {{"rope_type", "yarn"},
+              {"factor", c.rope_factor},
+              {"original_max_position_embeddings", c.rope_original_context},
+              {"beta_fast", c.rope_beta_fast},
+              {"beta_slow", c.rope_beta_slow},
+              {"attention_factor", c.rope_attention_factor}};
+    case RopeScaling::kDynamic:
+    case RopeScaling::kLongRope:
+      break;
+  }
+  throw_input("{}: its kind of rotary scaling cannot be written to the other format", what);
+}
+
+// Names of sizes that differ between families of configurations.
+struct SizeKeys {
+  const char *dim, *layers, *heads, *ff_dim, *context, *norm_eps, *activation;
+};
+constexpr SizeKeys kLlamaKeys = {"hidden_size",       "num_hidden_layers",       "num_attention_heads",
+                                 "intermediate_size", "max_position_embeddings", "rms_norm_eps",
+                                 "hidden_act"};
+constexpr SizeKeys kLayerNormKeys = {"hidden_size",       "num_hidden_layers",       "num_attention_heads",
+                                     "intermediate_size", "max_position_embeddings", "layer_norm_eps",
+                                     "hidden_act"};
+constexpr SizeKeys kGpt2Keys = {
+    "n_embd", "n_layer", "n_head", "n_inner", "n_positions", "layer_norm_epsilon", "activation_function"};
+
+// The shortest decimal that reads back as the float.
+double decimal(float v) { return std::stod(fmt::format("{}", v)); }
+
+}  // namespace
+
+std::string hf_config_json(const ModelConfig& c, const SpecialIds& ids, const std::string& what) {
+  const Architecture& a = find_architecture(c.architecture);
+  const bool gpt2 = c.position == Position::kLearned && !c.encoder, rotary = c.position == Position::kRotary;
+  const bool llama_like = rotary && c.norm == Norm::kRms;
+  const SizeKeys& keys = gpt2 ? kGpt2Keys : llama_like ? kLlamaKeys : kLayerNormKeys;
+  ordered_json j = {{"architectures", {a.hf_classes[0]}}, {"model_type", a.model_types[0]}};
+  j["vocab_size"] = c.vocab_size;
+  j[keys.dim] = c.dim;
+  j[keys.layers] = c.layers;
+  j[keys.heads] = c.heads;
+  j[keys.ff_dim] = c.ff_dim;
+  j[keys.context] = c.max_context;
+  j[keys.norm_eps] = decimal(c.norm_eps);
+  j[keys.activation] = activation_name(c.activation);
+  if (llama_like) {
+    j["num_key_value_heads"] = c.kv_heads;
+    j["head_dim"] = c.head_dim;
+    j["rope_theta"] = decimal(c.rope_theta);
+    if (const ordered_json scaling = rope_scaling_json(c, what); !scaling.is_null()) j["rope_scaling"] = scaling;
+    if (c.rotary_dim != c.head_dim) {
+      j["partial_rotary_factor"] = static_cast<double>(c.rotary_dim) / static_cast<double>(c.head_dim);
+    }
+    j["attention_bias"] = c.attention_output_bias;
+    j["mlp_bias"] = c.mlp_bias;
+    if (c.sliding_window != 0) j["sliding_window"] = c.sliding_window;
+  } else if (rotary) {
+    j["rotary_pct"] = static_cast<double>(c.rotary_dim) / static_cast<double>(c.head_dim);
+    j["rotary_emb_base"] = decimal(c.rope_theta);
+    j["use_parallel_residual"] = c.parallel_residual;
+    if (const ordered_json scaling = rope_scaling_json(c, what); !scaling.is_null()) j["rope_scaling"] = scaling;
+  }
+  if (c.encoder) j["type_vocab_size"] = c.token_types;
+  if (!c.encoder) j["tie_word_embeddings"] = c.tied_embeddings;
+  if (ids.bos) j["bos_token_id"] = *ids.bos;
+  if (ids.eos) j["eos_token_id"] = *ids.eos;
+  return j.dump(2) + "\n";
+}
+
+GgufMetadata gguf_config(const ModelConfig& c, const std::string& name, const std::string& what) {
+  const Architecture& a = find_architecture(c.architecture);
+  // Models that differ in the form of their configuration only share the GGUF architecture of their kind.
+  const std::string arch = a.read_gguf != nullptr ? a.name : "llama";
+  GgufMetadata m;
+  const auto size = [&](const char* key, size_t value) { m.append(arch + "." + key, static_cast<uint32_t>(value)); };
+  m.append("general.architecture", arch);
+  m.append("general.name", name);
+  size("vocab_size", c.vocab_size);
+  size("context_length", c.max_context);
+  size("embedding_length", c.dim);
+  size("block_count", c.layers);
+  size("feed_forward_length", c.ff_dim);
+  size("attention.head_count", c.heads);
+  if (!c.encoder) size("attention.head_count_kv", c.kv_heads);
+  if (c.head_dim * c.heads != c.dim) {
+    size("attention.key_length", c.head_dim);
+    size("attention.value_length", c.head_dim);
+  }
+  m.append(arch + (c.norm == Norm::kRms ? ".attention.layer_norm_rms_epsilon" : ".attention.layer_norm_epsilon"),
+           c.norm_eps);
+  if (c.sliding_window != 0) size("attention.sliding_window", c.sliding_window);
+  if (c.encoder) {
+    m.append(arch + ".attention.causal", false);
+    m.append(arch + ".pooling_type", uint32_t{c.pooling == Pooling::kMean ? 1u : 2u});
+  }
+  if (!c.encoder && c.norm == Norm::kLayer && c.position == Position::kRotary) {
+    m.append(arch + ".use_parallel_residual", c.parallel_residual);
+  }
+  if (c.position != Position::kRotary) return m;
+  size("rope.dimension_count", c.rotary_dim);
+  m.append(arch + ".rope.freq_base", c.rope_theta);
+  switch (c.rope_scaling) {
+    case RopeScaling::kNone:
+    case RopeScaling::kLlama3:  // rope_freqs.weight
+      break;
+    case RopeScaling::kLinear:
+      m.append(arch + ".rope.scaling.type", std::string("linear"));
+      m.append(arch + ".rope.scaling.factor", c.rope_factor);
+      break;
+    case RopeScaling::kYarn:
+      m.append(arch + ".rope.scaling.type", std::string("yarn"));
+      m.append(arch + ".rope.scaling.factor", c.rope_factor);
+      size("rope.scaling.original_context_length", c.rope_original_context);
+      break;
+    case RopeScaling::kDynamic:
+    case RopeScaling::kLongRope:
+      throw_input("{}: its kind of rotary scaling cannot be written to the other format", what);
+  }
+  return m;
+}
+
+}  // namespace occ

@@ -1,0 +1,385 @@
+#include "model/convert.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <functional>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "io/gguf.h"
+#include "io/gguf_json.h"
+#include "io/json.h"
+#include "model/architectures.h"
+#include "model/config_export.h"
+#include "model/rope.h"
+#include "model/tokenizer_export.h"
+
+namespace occ {
+namespace {
+
+using Part = std::string TensorNames::*;
+constexpr Part kParts[] = {&TensorNames::token_embedding,
+                           &TensorNames::position_embedding,
+                           &TensorNames::token_type_embedding,
+                           &TensorNames::embedding_norm,
+                           &TensorNames::final_norm,
+                           &TensorNames::head,
+                           &TensorNames::attention_norm,
+                           &TensorNames::q,
+                           &TensorNames::k,
+                           &TensorNames::v,
+                           &TensorNames::qkv,
+                           &TensorNames::q_norm,
+                           &TensorNames::k_norm,
+                           &TensorNames::attention_output,
+                           &TensorNames::mlp_norm,
+                           &TensorNames::gate,
+                           &TensorNames::up,
+                           &TensorNames::gate_up,
+                           &TensorNames::down};
+
+// What a name says: "blk.7.attn_q.bias" is {q, 7, ".bias"}.
+struct ParsedName {
+  Part part;
+  std::string layer, suffix;
+};
+
+std::optional<ParsedName> parse_name(const std::string& name, const TensorNames& names, const std::string& prefix) {
+  for (const char* suffix : {".weight", ".bias"}) {
+    if (!name.ends_with(suffix)) continue;
+    const std::string base = name.substr(0, name.size() - std::char_traits<char>::length(suffix));
+    for (const Part part : kParts) {
+      if ((names.*part).empty()) continue;
+      const std::string pattern = part == &TensorNames::head ? names.*part : prefix + names.*part;
+      const size_t mark = pattern.find('#');
+      if (mark == std::string::npos) {
+        if (base == pattern) return ParsedName{part, "", suffix};
+        continue;
+      }
+      const std::string before = pattern.substr(0, mark), after = pattern.substr(mark + 1);
+      if (base.size() <= before.size() + after.size() || !base.starts_with(before) || !base.ends_with(after)) continue;
+      const std::string layer = base.substr(before.size(), base.size() - before.size() - after.size());
+      if (layer.find_first_not_of("0123456789") == std::string::npos) return ParsedName{part, layer, suffix};
+    }
+  }
+  return std::nullopt;
+}
+
+std::string make_name(const ParsedName& parsed, const TensorNames& names, const std::string& prefix) {
+  std::string name = names.*parsed.part;
+  OCC_CHECK(!name.empty());
+  if (const size_t mark = name.find('#'); mark != std::string::npos) name.replace(mark, 1, parsed.layer);
+  return (parsed.part == &TensorNames::head ? "" : prefix) + name + parsed.suffix;
+}
+
+bool is_linear(Part part) {
+  for (const Part p :
+       {&TensorNames::q, &TensorNames::k, &TensorNames::v, &TensorNames::qkv, &TensorNames::attention_output,
+        &TensorNames::gate, &TensorNames::up, &TensorNames::gate_up, &TensorNames::down}) {
+    if (p == part) return true;
+  }
+  return false;
+}
+
+// Row r of the result is row from[r] of w.
+Matrix<float> gather_rows(const Matrix<float>& w, const std::vector<size_t>& from) {
+  Matrix<float> out = Matrix<float>::uninitialized(w.rows(), w.cols());
+  for (size_t r = 0; r < from.size(); ++r) std::copy_n(w.row(from[r]), w.cols(), out.row(r));
+  return out;
+}
+
+// Where row r of a head in one order of rotary pairs stands in the other.
+std::vector<size_t> rotary_rows(size_t heads, size_t head_dim, size_t rotary_dim, RopePairs to) {
+  std::vector<size_t> from(heads * head_dim);
+  const size_t half = rotary_dim / 2;
+  for (size_t r = 0; r < from.size(); ++r) {
+    const size_t base = r - r % head_dim, i = r % head_dim;
+    if (i >= rotary_dim) {
+      from[r] = r;
+    } else if (to == RopePairs::kAdjacent) {
+      from[r] = base + (i % 2) * half + i / 2;
+    } else {
+      from[r] = base + 2 * (i % half) + i / half;
+    }
+  }
+  return from;
+}
+
+// q, k, v of one head after the other, and all q, all k, all v.
+std::vector<size_t> fused_rows(size_t heads, size_t head_dim, bool to_by_head) {
+  std::vector<size_t> from(3 * heads * head_dim);
+  for (size_t h = 0; h < heads; ++h) {
+    for (size_t p = 0; p < 3; ++p) {
+      for (size_t i = 0; i < head_dim; ++i) {
+        const size_t by_head = (h * 3 + p) * head_dim + i, by_part = (p * heads + h) * head_dim + i;
+        (to_by_head ? from[by_head] : from[by_part]) = to_by_head ? by_part : by_head;
+      }
+    }
+  }
+  return from;
+}
+
+Matrix<float> transpose(const Matrix<float>& w) {
+  Matrix<float> out = Matrix<float>::uninitialized(w.cols(), w.rows());
+  for (size_t r = 0; r < w.rows(); ++r) {
+    for (size_t c = 0; c < w.cols(); ++c) out(c, r) = w(r, c);
+  }
+  return out;
+}
+
+// Tensors of another file, renamed and rearranged, or made here.
+class ConvertedFile final : public TensorFile {
+ public:
+  using Change = std::function<Matrix<float>(Matrix<float>)>;
+  struct Source {
+    size_t index = 0;
+    Change change;         // of the whole tensor, a vector as one column; null: as it is
+    Matrix<float> values;  // where there is no source
+  };
+
+  ConvertedFile(const TensorFile& base, std::string format) : base_(base), format_(std::move(format)) {}
+  void add(TensorInfo info, Source source) {
+    infos_.push_back(std::move(info));
+    sources_.push_back(std::move(source));
+  }
+  void add_side_file(SideFile file) { side_files_.push_back(std::move(file)); }
+
+  std::string path() const override { return base_.path(); }
+  std::string format() const override { return format_; }
+  const std::vector<TensorInfo>& tensors() const override { return infos_; }
+  void read_f32(size_t i, uint64_t first, uint64_t count, float* out) const override {
+    const Source& s = sources_[i];
+    if (s.values.size() != 0) {
+      std::copy_n(s.values.data() + first, count, out);
+    } else if (!s.change) {
+      base_.read_f32(s.index, first, count, out);
+    } else {
+      const std::shared_ptr<const Matrix<float>> values = changed(i);
+      std::copy_n(values->data() + first, count, out);
+    }
+  }
+  void read_raw(size_t i, uint64_t first, uint64_t count, void* out) const override {
+    const Source& s = sources_[i];
+    if (s.values.size() == 0 && !s.change && base_.tensors()[s.index].dtype == infos_[i].dtype) {
+      return base_.read_raw(s.index, first, count, out);
+    }
+    std::vector<float> values(count);
+    read_f32(i, first, count, values.data());
+    convert_from_f32(infos_[i].dtype, values.data(), out, count);
+  }
+  size_t read_granularity(size_t i) const override {
+    const Source& s = sources_[i];
+    return s.values.size() != 0 || s.change ? 1 : base_.read_granularity(s.index);
+  }
+  std::vector<SideFile> side_files() const override { return side_files_; }
+  uint64_t file_bytes() const override { return base_.file_bytes(); }
+
+ private:
+  // The rearranged tensor; the last one is kept, for readers go through a tensor in order.
+  std::shared_ptr<const Matrix<float>> changed(size_t i) const {
+    const std::lock_guard lock(mutex_);
+    if (last_ == nullptr || last_index_ != i) {
+      const TensorInfo& info = base_.tensors()[sources_[i].index];
+      const bool vector = info.shape.size() == 1;
+      Matrix<float> w = Matrix<float>::uninitialized(info.shape[0], vector ? 1 : info.shape[1]);
+      base_.read_f32(sources_[i].index, 0, w.size(), w.data());
+      last_ = std::make_shared<const Matrix<float>>(sources_[i].change(std::move(w)));
+      last_index_ = i;
+    }
+    return last_;
+  }
+
+  const TensorFile& base_;
+  std::string format_;
+  std::vector<TensorInfo> infos_;
+  std::vector<Source> sources_;
+  std::vector<SideFile> side_files_;
+  mutable std::mutex mutex_;
+  mutable std::shared_ptr<const Matrix<float>> last_;
+  mutable size_t last_index_ = 0;
+};
+
+// What one tensor needs to become what the other form has in its place; null: nothing.
+ConvertedFile::Change change_of(const ParsedName& name, const ModelConfig& from, const ModelConfig& to) {
+  const bool q = name.part == &TensorNames::q, k = name.part == &TensorNames::k;
+  if ((q || k) && from.rope_pairs != to.rope_pairs) {
+    const std::vector<size_t> rows =
+        rotary_rows(q ? from.heads : from.kv_heads, from.head_dim, from.rotary_dim, to.rope_pairs);
+    return [rows](Matrix<float> w) { return gather_rows(w, rows); };
+  }
+  const bool regroup = name.part == &TensorNames::qkv && from.qkv_by_head != to.qkv_by_head;
+  const bool turn =
+      is_linear(name.part) && name.suffix == ".weight" && from.transposed_weights != to.transposed_weights;
+  if (!regroup && !turn) return nullptr;
+  const std::vector<size_t> rows =
+      regroup ? fused_rows(from.heads, from.head_dim, to.qkv_by_head) : std::vector<size_t>{};
+  return [=](Matrix<float> w) {
+    if (regroup) w = gather_rows(w, rows);
+    return turn ? transpose(w) : std::move(w);
+  };
+}
+
+const SideFile* find_file(const std::vector<SideFile>& files, std::string_view name) {
+  const auto at = std::find_if(files.begin(), files.end(), [&](const SideFile& f) { return f.name == name; });
+  return at == files.end() ? nullptr : &*at;
+}
+
+std::string_view text_of(const SideFile& file) {
+  return {reinterpret_cast<const char*>(file.bytes.data()), file.bytes.size()};
+}
+
+SideFile side_file(std::string name, const std::string& text) {
+  return {std::move(name), Bytes(text.begin(), text.end())};
+}
+
+std::string hf_prefix(const TensorFile& file, const Architecture& a) {
+  for (const std::string& prefix : a.hf_prefixes) {
+    if (file.find(prefix + a.hf_names.token_embedding + ".weight") != file.tensors().size()) return prefix;
+  }
+  return a.hf_prefixes[0];
+}
+
+// Renames and rearranges all tensors. to_f32_vectors: norms and biases become f32, as llama.cpp wants them. `unknown`
+// decides what to do with one that has no name in the other form.
+void convert_tensors(const TensorFile& file, const ModelConfig& from, const ModelConfig& to, const TensorNames& names,
+                     const std::string& prefix, const TensorNames& new_names, const std::string& new_prefix,
+                     bool to_f32_vectors, const std::function<void(const TensorInfo&)>& unknown, ConvertedFile* out) {
+  for (size_t i = 0; i < file.tensors().size(); ++i) {
+    TensorInfo info = file.tensors()[i];
+    const std::optional<ParsedName> parsed = parse_name(info.name, names, prefix);
+    if (!parsed || (new_names.*parsed->part).empty()) {
+      unknown(info);
+      continue;
+    }
+    info.name = make_name(*parsed, new_names, new_prefix);
+    if (to_f32_vectors && info.shape.size() == 1) info.dtype = DType::kF32;
+    ConvertedFile::Source source;
+    source.index = i;
+    source.change = change_of(*parsed, from, to);
+    const bool turned = source.change && is_linear(parsed->part) && from.transposed_weights != to.transposed_weights &&
+                        info.shape.size() == 2;
+    if (turned) std::swap(info.shape[0], info.shape[1]);
+    out->add(std::move(info), std::move(source));
+  }
+}
+
+// What Llama 3's scaling divides each frequency by.
+std::vector<float> llama3_divisors(ModelConfig config) {
+  config.rope_scaling = RopeScaling::kLlama3;
+  const Rope scaled(config, false);
+  config.rope_scaling = RopeScaling::kNone;
+  const Rope plain(config, false);
+  std::vector<float> out;
+  for (size_t i = 0; i < plain.pairs(); ++i) {
+    out.push_back(static_cast<float>(plain.frequencies()[i] / scaled.frequencies()[i]));
+  }
+  return out;
+}
+
+// The frequencies' divisors of rope_freqs.weight as the parameters of Llama 3 that make them.
+void find_llama3_scaling(const TensorFile& file, size_t index, ModelConfig* config) {
+  std::vector<float> factors(file.tensors()[index].elements());
+  file.read_f32(index, 0, factors.size(), factors.data());
+  ModelConfig trial = *config;
+  trial.rope_scaling = RopeScaling::kLlama3;
+  trial.rope_factor = factors.empty() ? 1 : *std::max_element(factors.begin(), factors.end());
+  for (const size_t original : {8192, 4096, 2048, 16384, 32768}) {
+    trial.rope_original_context = original;
+    const std::vector<float> made = llama3_divisors(trial);
+    bool same = made.size() == factors.size();
+    for (size_t i = 0; same && i < made.size(); ++i) same = std::abs(made[i] - factors[i]) <= 1e-4f * factors[i];
+    if (!same) continue;
+    *config = trial;
+    return;
+  }
+  throw_input("{}: tensor 'rope_freqs.weight': expected the frequencies of Llama 3, which config.json can express",
+              file.path());
+}
+
+bool is_dropped(const std::string& name) {
+  for (const std::string_view end : {".attn.bias", ".masked_bias", ".attention.bias", ".inv_freq", "position_ids"}) {
+    if (name.ends_with(end)) return true;
+  }
+  return name.find("pooler.") != std::string::npos;
+}
+
+[[noreturn]] void fail_unknown(const TensorFile& file, const TensorInfo& info, const char* where) {
+  throw_input("{}: tensor '{}': expected a tensor that {} has a name for", file.path(), info.name, where);
+}
+
+}  // namespace
+
+bool is_gguf_model(const TensorFile& file) {
+  return file.find("token_embd.weight") != file.tensors().size() &&
+         (dynamic_cast<const GgufFile*>(&file) != nullptr || find_file(file.side_files(), kGgufSideFile) != nullptr);
+}
+
+bool is_hf_model(const TensorFile& file) {
+  return !is_gguf_model(file) && find_file(file.side_files(), "config.json") != nullptr;
+}
+
+std::unique_ptr<TensorFile> as_hugging_face(const TensorFile& file) {
+  ModelConfig config = read_config(file);
+  OCC_CHECK(config.gguf_names);
+  const Architecture& a = find_architecture(config.architecture);
+  const std::vector<SideFile> files = file.side_files();
+  const SideFile* metadata_file = find_file(files, kGgufSideFile);
+  OCC_CHECK(metadata_file != nullptr);
+  const GgufMetadata metadata = parse_gguf_metadata_json(text_of(*metadata_file), file.path() + ": " + kGgufSideFile);
+  if (const size_t i = file.find("rope_freqs.weight"); i != file.tensors().size())
+    find_llama3_scaling(file, i, &config);
+  SpecialIds ids;
+  ids.bos = metadata.uint("tokenizer.ggml.bos_token_id");
+  ids.eos = metadata.uint("tokenizer.ggml.eos_token_id");
+  const std::string json = hf_config_json(config, ids, file.path());
+
+  // What the new configuration says of the order of rows decides what is rearranged.
+  ModelConfig to;
+  to.architecture = a.name;
+  a.read_hf(ConfigKeys(parse_json(json, "config.json"), "config.json"), to);
+  auto out = std::make_unique<ConvertedFile>(file, "hf");
+  convert_tensors(
+      file, config, to, a.gguf_names, "", a.hf_names, a.hf_prefixes[0], false,
+      [&](const TensorInfo& info) {
+        if (info.name != "rope_freqs.weight") fail_unknown(file, info, "Hugging Face's format");
+      },
+      out.get());
+  out->add_side_file(side_file("config.json", json));
+  for (SideFile& f : hf_tokenizer_files(metadata, file.path())) out->add_side_file(std::move(f));
+  return out;
+}
+
+std::unique_ptr<TensorFile> as_gguf(const TensorFile& file) {
+  const ModelConfig config = read_config(file);
+  OCC_CHECK(!config.gguf_names);
+  const Architecture& a = find_architecture(config.architecture);
+  const std::string name = std::filesystem::path(file.path()).stem().string();
+  GgufMetadata metadata = gguf_config(config, name, file.path());
+  ModelConfig to = config;
+  to.transposed_weights = to.qkv_by_head = false;
+  if (*metadata.string("general.architecture") == "llama") to.rope_pairs = RopePairs::kAdjacent;
+  auto out = std::make_unique<ConvertedFile>(file, "gguf");
+  convert_tensors(
+      file, config, to, a.hf_names, hf_prefix(file, a), a.gguf_names, "", true,
+      [&](const TensorInfo& info) {
+        if (!is_dropped(info.name)) fail_unknown(file, info, "GGUF");
+      },
+      out.get());
+  if (config.rope_scaling == RopeScaling::kLlama3) {
+    const std::vector<float> factors = llama3_divisors(config);
+    TensorInfo info{.name = "rope_freqs.weight", .shape = {factors.size()}, .dtype = DType::kF32, .stored_type = ""};
+    ConvertedFile::Source source;
+    source.values = Matrix<float>(1, factors.size());
+    std::copy(factors.begin(), factors.end(), source.values.data());
+    out->add(std::move(info), std::move(source));
+  }
+  add_gguf_tokenizer(file.side_files(), file.path(), &metadata);
+  out->add_side_file(side_file(kGgufSideFile, gguf_metadata_json(metadata)));
+  return out;
+}
+
+}  // namespace occ
