@@ -26,6 +26,7 @@ void add_verify(CLI::App& app, const Globals& globals);
 void add_inspect(CLI::App& app, const Globals& globals);
 void add_compare(CLI::App& app, const Globals& globals);
 void add_methods(CLI::App& app, const Globals& globals);
+void add_tokenize(CLI::App& app, const Globals& globals);
 
 // Rate and time left on stderr, only when it is a terminal and not --quiet.
 ProgressFn progress_bar(const Globals& globals);

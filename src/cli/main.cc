@@ -51,6 +51,7 @@ int run(int argc, char** argv) {
   add_inspect(app, globals);
   add_compare(app, globals);
   add_methods(app, globals);
+  add_tokenize(app, globals);
   const std::string exit_codes = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 corrupt or unsupported input.";
   for (CLI::App* command : app.get_subcommands({})) {
     const std::string own = command->get_footer();
