@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "model/normalization.h"
 #include "model/unicode.h"
 
 namespace occ {
@@ -85,10 +86,26 @@ void parse_normalizer(const JsonField& field, std::vector<Normalizer>& out) {
   } else if (type == "Strip") {
     out.emplace_back([left = field.at("strip_left").boolean_or(true), right = field.at("strip_right").boolean_or(true)](
                          const std::string& text) { return strip(text, left, right); });
+  } else if (type == "NFC") {
+    out.emplace_back(to_nfc);
+  } else if (type == "NFD") {
+    out.emplace_back(to_nfd);
+  } else if (type == "Lowercase") {
+    out.emplace_back(to_lower);
+  } else if (type == "StripAccents") {
+    out.emplace_back(strip_marks);
+  } else if (type == "BertNormalizer") {
+    BertOptions options;
+    options.clean_text = field.at("clean_text").boolean_or(true);
+    options.handle_chinese_chars = field.at("handle_chinese_chars").boolean_or(true);
+    options.lowercase = field.at("lowercase").boolean_or(true);
+    options.strip_accents = field.at("strip_accents").boolean_or(options.lowercase);
+    out.emplace_back([options](const std::string& text) { return bert_normalize(text, options); });
   } else if (type == "ByteLevel") {
-    out.emplace_back([](const std::string& text) { return bytes_to_chars(text); });
+    out.emplace_back(bytes_to_chars);
   } else {
-    unknown(field, type, "Sequence, Prepend, Replace, Strip, ByteLevel");
+    unknown(field, type,
+            "Sequence, Prepend, Replace, Strip, NFC, NFD, Lowercase, StripAccents, BertNormalizer, ByteLevel");
   }
 }
 
@@ -114,7 +131,7 @@ bool parse_pre_tokenizer(const JsonField& field, std::vector<PreTokenizer>& out)
     const bool each = field.at("individual_digits").boolean_or(false);
     by_pattern(R"(\p{N})", each ? SplitBehavior::kIsolated : SplitBehavior::kContiguous);
   } else if (type == "Punctuation") {
-    by_pattern(R"([\p{P}!-/:-@\[-`{-~])", parse_behavior(field.at("behavior")));
+    out.push_back(split_pieces(match_chars(is_punctuation), parse_behavior(field.at("behavior")), false));
   } else if (type == "Metaspace") {
     const std::string replacement = field.at("replacement").string_or("\u2581");
     const bool space = field.at("add_prefix_space").boolean_or(true);
@@ -124,12 +141,11 @@ bool parse_pre_tokenizer(const JsonField& field, std::vector<PreTokenizer>& out)
     by_pattern(R"([\w\p{Alphabetic}\p{Join_Control}]+|[^\w\s\p{Alphabetic}\p{Join_Control}]+)", SplitBehavior::kRemoved,
                true);
   } else if (type == "WhitespaceSplit") {
-    by_pattern(R"(\s)", SplitBehavior::kRemoved);
+    out.push_back(split_pieces(match_chars(is_white_space), SplitBehavior::kRemoved, false));
   } else if (type == "CharDelimiterSplit") {
     out.push_back(split_pieces(match_string(field.at("delimiter").string()), SplitBehavior::kRemoved, false));
   } else if (type == "BertPreTokenizer") {
-    by_pattern(R"(\s)", SplitBehavior::kRemoved);
-    by_pattern(R"([\p{P}!-/:-@\[-`{-~])", SplitBehavior::kIsolated);
+    add_bert_pre_tokenizer(out);
   } else {
     unknown(field, type,
             "Sequence, ByteLevel, Split, Digits, Punctuation, Metaspace, Whitespace, WhitespaceSplit, "

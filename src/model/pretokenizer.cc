@@ -125,6 +125,17 @@ Matcher match_regex(Regex regex) {
   return [regex = std::make_shared<Regex>(std::move(regex))](std::string_view piece) { return regex->matches(piece); };
 }
 
+Matcher match_chars(bool (*is)(uint32_t c)) {
+  return [is](std::string_view piece) {
+    std::vector<std::pair<size_t, size_t>> out;
+    for (size_t at = 0; at < piece.size();) {
+      const size_t begin = at;
+      if (is(next_char(piece, at))) out.emplace_back(begin, at);
+    }
+    return out;
+  };
+}
+
 PreTokenizer split_pieces(Matcher matcher, SplitBehavior behavior, bool invert) {
   return [matcher = std::move(matcher), behavior, invert](Pieces& pieces) {
     std::vector<Pieces::Range> out;
@@ -136,6 +147,11 @@ PreTokenizer split_pieces(Matcher matcher, SplitBehavior behavior, bool invert) 
     }
     pieces.ranges = std::move(out);
   };
+}
+
+void add_bert_pre_tokenizer(std::vector<PreTokenizer>& out) {
+  out.push_back(split_pieces(match_chars(is_white_space), SplitBehavior::kRemoved, false));
+  out.push_back(split_pieces(match_chars(is_punctuation), SplitBehavior::kIsolated, false));
 }
 
 PreTokenizer cut_before_metaspace() {

@@ -2,6 +2,7 @@
 // it too, as the mapping of bytes to characters does). Names and meaning are those of tokenizer.json.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -33,9 +34,12 @@ enum class SplitBehavior { kRemoved, kIsolated, kMergedWithPrevious, kMergedWith
 using Matcher = std::function<std::vector<std::pair<size_t, size_t>>(std::string_view)>;
 Matcher match_string(std::string text);
 Matcher match_regex(Regex regex);
+Matcher match_chars(bool (*is)(uint32_t c));  // each character alone
 
 // `invert`: what does not match takes the part of what matches.
 PreTokenizer split_pieces(Matcher matcher, SplitBehavior behavior, bool invert);
+// White space is dropped, punctuation stands alone.
+void add_bert_pre_tokenizer(std::vector<PreTokenizer>& out);
 // Cuts before each run of U+2581 (Bpe::cuts_before_metaspace).
 PreTokenizer cut_before_metaspace();
 

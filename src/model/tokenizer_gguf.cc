@@ -1,6 +1,6 @@
-// The vocabulary in GGUF metadata (tokenizer.ggml.*): "gpt2" (byte-level BPE, patterns by tokenizer.ggml.pre) and
-// "llama" (SentencePiece's BPE by scores). Results are those of llama.cpp: no Unicode normalization, which the format
-// does not mention.
+// The vocabulary in GGUF metadata (tokenizer.ggml.*): "gpt2" (byte-level BPE, patterns by tokenizer.ggml.pre), "llama"
+// (SentencePiece's BPE by scores) and "bert" (WordPiece). The format does not mention Unicode normalization: as in
+// llama.cpp none is done for BPE.
 #include <algorithm>
 #include <cmath>
 
@@ -9,7 +9,9 @@
 #include "io/json.h"
 #include "model/bpe.h"
 #include "model/gguf_patterns.h"
+#include "model/normalization.h"
 #include "model/pipeline.h"
+#include "model/wordpiece.h"
 
 namespace occ {
 namespace {
@@ -28,8 +30,10 @@ class GgufTokenizer {
       read_bpe();
     } else if (*model == "llama") {
       read_sentencepiece();
+    } else if (*model == "bert") {
+      read_wordpiece();
     } else {
-      throw_input("{}: tokenizer.ggml.model: expected gpt2 or llama, found '{}'", what_, printable(*model));
+      throw_input("{}: tokenizer.ggml.model: expected gpt2, llama or bert, found '{}'", what_, printable(*model));
     }
     if (const std::string* text = metadata_.string("tokenizer.chat_template")) parts_.chat_template = *text;
     return make_pipeline(std::move(parts_));
@@ -167,6 +171,52 @@ class GgufTokenizer {
     parts_.decoder.replace.emplace_back("\u2581", " ");
     parts_.decoder.drop_first_space = prefix;
     read_special_ids(true);
+  }
+
+  // The converter wrote tokens in SentencePiece's way: U+2581 before those that begin a word, nothing before others.
+  void read_wordpiece() {
+    constexpr std::string_view kMeta = "\u2581";
+    auto& vocabulary = *parts_.vocabulary;
+    vocabulary.ids.clear();
+    bool cased = false;
+    for (size_t i = 0; i < vocabulary.tokens.size(); ++i) {
+      std::string& text = vocabulary.tokens[i];
+      const bool plain =
+          !is(i, kControlToken) && !is(i, kUnknownToken) && !(text.starts_with('[') && text.ends_with(']'));
+      if (plain && text.starts_with(kMeta)) {
+        text.erase(0, kMeta.size());
+      } else if (plain && !text.empty()) {
+        text.insert(0, "##");
+      }
+      cased = cased || (plain && std::any_of(text.begin(), text.end(), [](char c) { return c >= 'A' && c <= 'Z'; }));
+      if (!text.empty() && !vocabulary.ids.emplace(text, static_cast<TokenId>(i)).second) {
+        throw_input("{}: tokenizer.ggml.tokens: '{}' stands twice", what_, printable(text));
+      }
+    }
+    WordPieceOptions options;
+    const auto unk = id("tokenizer.ggml.unknown_token_id");
+    const auto unk_by_text = vocabulary.find("[UNK]");
+    if (!unk && !unk_by_text) throw_input("{}: tokenizer.ggml.unknown_token_id: expected an id, found none", what_);
+    options.unk = unk ? *unk : *unk_by_text;
+    parts_.model = std::make_unique<WordPiece>(vocabulary, options);
+
+    // A vocabulary without capitals is one for texts without capitals.
+    BertOptions bert;
+    bert.lowercase = flag("tokenizer.ggml.normalizer.lowercase", !cased);
+    bert.strip_accents = flag("tokenizer.ggml.normalizer.strip_accents", bert.lowercase);
+    parts_.normalizers.emplace_back([bert](const std::string& text) { return bert_normalize(text, bert); });
+    add_bert_pre_tokenizer(parts_.pre_tokenizers);
+    parts_.decoder.continuation = options.continuation;
+    parts_.decoder.clean_up = true;
+
+    auto cls = id("tokenizer.ggml.cls_token_id");
+    if (!cls) cls = id("tokenizer.ggml.bos_token_id");
+    if (!cls) cls = vocabulary.find("[CLS]");
+    auto sep = id("tokenizer.ggml.seperator_token_id");  // as the format spells it
+    if (!sep) sep = id("tokenizer.ggml.eos_token_id");
+    if (!sep) sep = vocabulary.find("[SEP]");
+    if (cls && flag("tokenizer.ggml.add_bos_token", true)) parts_.prefix = {*cls};
+    if (sep && flag("tokenizer.ggml.add_sep_token", flag("tokenizer.ggml.add_eos_token", true))) parts_.suffix = {*sep};
   }
 
   const GgufMetadata& metadata_;

@@ -5,6 +5,7 @@
 #include "model/bpe.h"
 #include "model/pipeline.h"
 #include "model/pipeline_json.h"
+#include "model/wordpiece.h"
 
 namespace occ {
 namespace {
@@ -82,6 +83,16 @@ class JsonTokenizer {
     const std::string type = model.at("type").string_or("BPE");
     if (type == "BPE") {
       read_bpe(model);
+    } else if (type == "WordPiece") {
+      WordPieceOptions options;
+      options.continuation = model.at("continuing_subword_prefix").string_or("##");
+      const JsonField longest = model.at("max_input_chars_per_word");
+      if (longest.present()) options.max_chars = longest.number(uint64_t{1} << 32);
+      const JsonField unk = model.at("unk_token");
+      const auto id = parts_.vocabulary->find(unk.string_or("[UNK]"));
+      if (!id) unk.wrong("a token of the vocabulary");
+      options.unk = *id;
+      parts_.model = std::make_unique<WordPiece>(*parts_.vocabulary, options);
     } else {
       throw_input("{}: expected BPE or WordPiece, found '{}'", model.at("type").where, printable(type));
     }

@@ -1,6 +1,22 @@
 #include "model/unicode.h"
 
+#include <algorithm>
+#include <span>
+
+#include "model/unicode_tables.h"
+
 namespace occ {
+namespace {
+
+// The range that c lies in, or null.
+template <typename Range>
+const Range* find_range(std::span<const Range> ranges, uint32_t c) {
+  const auto it =
+      std::partition_point(ranges.begin(), ranges.end(), [&](const Range& range) { return range.last < c; });
+  return it != ranges.end() && it->first <= c ? &*it : nullptr;
+}
+
+}  // namespace
 
 uint32_t next_char(std::string_view text, size_t& at) {
   const auto byte = [&](size_t i) { return static_cast<uint32_t>(static_cast<uint8_t>(text[at + i])); };
@@ -85,6 +101,25 @@ bool is_white_space(uint32_t c) {
   if (c < 0x80) return c == ' ' || (c >= 9 && c <= 13);
   return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 ||
          c == 0x202F || c == 0x205F || c == 0x3000;
+}
+
+bool is_punctuation(uint32_t c) { return find_range(unicode_tables().punctuation, c) != nullptr; }
+bool is_other(uint32_t c) { return find_range(unicode_tables().other, c) != nullptr; }
+bool is_mark_nonspacing(uint32_t c) { return c >= 0x300 && find_range(unicode_tables().mark_nonspacing, c) != nullptr; }
+bool is_mark(uint32_t c) { return c >= 0x300 && find_range(unicode_tables().mark, c) != nullptr; }
+
+void append_lower(uint32_t c, std::string& out) {
+  if (c < 0x80) {
+    out.push_back(static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c));
+    return;
+  }
+  if (c == 0x130) {  // the only one that becomes two characters
+    out += "i\u0307";
+    return;
+  }
+  const LowerRange* range = find_range(unicode_tables().lower, c);
+  const bool changes = range != nullptr && (c - range->first) % range->step == 0;
+  append_utf8(changes ? static_cast<uint32_t>(static_cast<int32_t>(c) + range->delta) : c, out);
 }
 
 }  // namespace occ

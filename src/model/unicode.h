@@ -21,6 +21,14 @@ inline size_t utf8_length(char first) {
 std::string replace_invalid_utf8(std::string_view text);
 
 bool is_white_space(uint32_t c);  // the Unicode property White_Space
+// Categories as the `tokenizers` package has them (an old version of Unicode): P and the ASCII characters for
+// punctuation; C, except what is not assigned; Mn; M.
+bool is_punctuation(uint32_t c);
+bool is_other(uint32_t c);
+bool is_mark_nonspacing(uint32_t c);
+bool is_mark(uint32_t c);
+void append_lower(uint32_t c, std::string& out);
+
 // White_Space as ranges inside [...] of a regular expression.
 inline constexpr char kWhiteSpaceClass[] =
     R"(\x{9}-\x{d}\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
