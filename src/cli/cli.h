@@ -28,6 +28,7 @@ void add_compare(CLI::App& app, const Globals& globals);
 void add_methods(CLI::App& app, const Globals& globals);
 void add_evaluate(CLI::App& app, const Globals& globals);
 void add_generate(CLI::App& app, const Globals& globals);
+void add_tokenize(CLI::App& app, const Globals& globals);
 
 // Rate and time left on stderr, only when it is a terminal and not --quiet. unit: what is counted; empty: bytes.
 ProgressFn progress_bar(const Globals& globals, const std::string& unit = "");
