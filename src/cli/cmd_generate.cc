@@ -17,7 +17,7 @@ struct Arguments {
   std::string model, prompt, system, arithmetic = "int8";
   bool chat = false, prompt_given = false;
   size_t context = 4096;
-  GenerateOptions options{.sampling = {.temperature = 0.7f, .top_p = 0.95f}};
+  GenerateOptions options;
 };
 
 void show(std::string_view text) {
@@ -80,6 +80,8 @@ void run(Arguments& a, const Globals& globals) {
 void add_generate(CLI::App& app, const Globals& globals) {
   CLI::App* cmd = app.add_subcommand("generate", "Continue a prompt, or chat, straight from the compressed file");
   auto a = std::make_shared<Arguments>();
+  a->options.sampling.temperature = 0.7f;
+  a->options.sampling.top_p = 0.95f;
   cmd->add_option("model", a->model, "Hugging Face folder, .gguf or archive")->required();
   CLI::Option* prompt = cmd->add_option("--prompt", a->prompt, "Text to continue; with --chat the one question");
   cmd->add_flag("--chat", a->chat, "In the model's chat format; without --prompt questions are read from stdin");

@@ -123,7 +123,8 @@ double log_partition(std::span<const float> logits) {
 Mean mean_of(std::span<const double> values) {
   const auto n = static_cast<double>(values.size());
   Mean out;
-  for (const double v : values) out.mean += v / n;
+  for (const double v : values) out.mean += v;
+  out.mean /= n;
   double squares = 0;
   for (const double v : values) squares += (v - out.mean) * (v - out.mean);
   if (values.size() > 1) out.standard_error = std::sqrt(squares / (n - 1) / n);
