@@ -130,7 +130,7 @@ void set_rotary_dim(size_t rotary_dim, const ConfigKeys& keys, const std::string
 float yarn_magnitude(float factor, float scale) { return factor <= 1 ? 1 : 0.1f * scale * std::log(factor) + 1; }
 
 float longrope_magnitude(float factor, size_t original) {
-  return factor <= 1 ? 1 : std::sqrt(1 + std::log(factor) / std::log(static_cast<float>(original)));
+  return factor <= 1 || original < 2 ? 1 : std::sqrt(1 + std::log(factor) / std::log(static_cast<float>(original)));
 }
 
 void read_yarn_hf(const ConfigKeys& keys, ModelConfig& config) {
@@ -180,7 +180,7 @@ void read_rope_hf(const ConfigKeys& keys, ModelConfig& config, const std::string
     config.rope_low_freq = scaling.number_or("low_freq_factor", 1, 1e-3f, 1e6f);
     config.rope_high_freq = scaling.number_or("high_freq_factor", 4, 1e-3f, 1e6f);
     if (config.rope_high_freq <= config.rope_low_freq) scaling.fail("high_freq_factor", "more than low_freq_factor");
-  } else if (type == "longrope" || type == "su") {
+  } else if (type == "longrope" || type == "su" || scaling.has("short_factor")) {
     config.rope_scaling = RopeScaling::kLongRope;
     config.rope_factors = scaling.numbers("short_factor", config.rotary_dim / 2);
     config.rope_long_factors = scaling.numbers("long_factor", config.rotary_dim / 2);

@@ -6,9 +6,17 @@ namespace occ {
 
 Architecture llama_architecture();
 Architecture mistral_architecture();
+Architecture qwen2_architecture();
+Architecture qwen3_architecture();
+Architecture gpt2_architecture();
+Architecture gpt_neox_architecture();
+Architecture phi3_architecture();
+Architecture bert_architecture();
 
 std::span<const Architecture> architectures() {
-  static const std::vector<Architecture> all = {llama_architecture(), mistral_architecture()};
+  static const std::vector<Architecture> all = {llama_architecture(), mistral_architecture(), qwen2_architecture(),
+                                                qwen3_architecture(), gpt2_architecture(),    gpt_neox_architecture(),
+                                                phi3_architecture(),  bert_architecture()};
   return all;
 }
 

@@ -41,11 +41,11 @@ HWY_INLINE void ProductTile(const float* a, size_t lda, size_t k, const T* b, co
   const T* at[C];
   for (size_t c = 0; c < C; ++c) at[c] = b + offset[c];
   for (size_t i = 0; i < k; ++i) {
-    VA row[C];
-    for (size_t c = 0; c < C; ++c) row[c] = LoadAny(d, at[c] + i * ldb);
-    for (size_t r = 0; r < R; ++r) {
-      const VA x = hn::Set(d, a[r * lda + i]);
-      for (size_t c = 0; c < C; ++c) sum[r][c] = hn::MulAdd(x, row[c], sum[r][c]);
+    VA x[R];
+    for (size_t r = 0; r < R; ++r) x[r] = hn::Set(d, a[r * lda + i]);
+    for (size_t c = 0; c < C; ++c) {
+      const VA row = LoadAny(d, at[c] + i * ldb);
+      for (size_t r = 0; r < R; ++r) sum[r][c] = hn::MulAdd(x[r], row, sum[r][c]);
     }
   }
   for (size_t r = 0; r < R; ++r) {
@@ -60,7 +60,7 @@ HWY_INLINE void ProductRows(const float* a, size_t lda, size_t k, const T* b, si
   const size_t n = hn::Lanes(DA());
   size_t offset[4];
   size_t c = 0;
-  for (; R <= 2 && c + 4 * n <= columns; c += 4 * n) {  // few rows: more columns, so that enough sums are under way
+  for (; R <= 3 && c + 4 * n <= columns; c += 4 * n) {  // few rows: more columns, so that enough sums are under way
     for (size_t i = 0; i < 4; ++i) offset[i] = offset_of(c + i * n);
     ProductTile<R, 4>(a, lda, k, b, offset, ldb, add, out + c, ldo);
   }

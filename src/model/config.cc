@@ -35,7 +35,30 @@ bool ties_embeddings(const ConfigKeys& keys, const TensorFile& file, const Archi
   return keys.flag_or("tie_word_embeddings", !has_head);
 }
 
-ModelConfig read_hf(const TensorFile& file, const Bytes& bytes) {
+// How sentence-transformers make one vector of a text, and how long it may be.
+void read_pooling(const TensorFile& file, const std::vector<SideFile>& side_files, ModelConfig& config) {
+  for (const SideFile& side : side_files) {
+    if (side.name != "1_Pooling/config.json" && side.name != "sentence_bert_config.json") continue;
+    const std::string where = file.path() + ": " + side.name;
+    const std::string_view text(reinterpret_cast<const char*>(side.bytes.data()), side.bytes.size());
+    const ConfigKeys keys(parse_json(text, where), where);
+    if (side.name == "sentence_bert_config.json") {
+      config.max_text = std::min(config.max_context, keys.size_or("max_seq_length", config.max_context));
+      continue;
+    }
+    for (const char* other : {"pooling_mode_max_tokens", "pooling_mode_mean_sqrt_len_tokens",
+                              "pooling_mode_weightedmean_tokens", "pooling_mode_lasttoken"}) {
+      if (keys.flag_or(other, false)) keys.fail(other, "false (mean or first token only)");
+    }
+    const bool first = keys.flag_or("pooling_mode_cls_token", false);
+    if (first == keys.flag_or("pooling_mode_mean_tokens", !first)) {
+      keys.fail("pooling_mode_mean_tokens", "either this or pooling_mode_cls_token");
+    }
+    config.pooling = first ? Pooling::kFirst : Pooling::kMean;
+  }
+}
+
+ModelConfig read_hf(const TensorFile& file, const Bytes& bytes, const std::vector<SideFile>& side_files) {
   const std::string where = file.path() + ": " + kHfSideFile;
   const ConfigKeys keys(parse_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, where), where);
   const Architecture& a = hf_architecture(keys);
@@ -43,6 +66,8 @@ ModelConfig read_hf(const TensorFile& file, const Bytes& bytes) {
   config.architecture = a.name;
   a.read_hf(keys, config);
   config.tied_embeddings = !config.encoder && ties_embeddings(keys, file, a);
+  config.max_text = config.max_context;
+  if (config.encoder) read_pooling(file, side_files, config);
   return config;
 }
 
@@ -70,6 +95,7 @@ ModelConfig read_gguf(const TensorFile& file, const GgufMetadata& metadata) {
   }
   known->read_gguf(keys, config);
   if (config.position == Position::kRotary) read_rope_gguf(keys, config);
+  config.max_text = config.max_context;
   config.tied_embeddings = !config.encoder && file.find(known->gguf_names.head + ".weight") == file.tensors().size();
   return config;
 }
@@ -92,7 +118,7 @@ ModelConfig read_config(const TensorFile& file) {
   if (hf == side_files.end()) {
     throw_input("{}: expected a model with {} or GGUF metadata, found neither", file.path(), kHfSideFile);
   }
-  return read_hf(file, hf->bytes);
+  return read_hf(file, hf->bytes, side_files);
 }
 
 }  // namespace occ

@@ -31,9 +31,9 @@ struct ModelConfig {
   bool qkv_bias = false, attention_output_bias = false,
        mlp_bias = false;     // must be in the file; others are used if they are
   bool qkv_by_head = false;  // rows of a fused weight: q, k, v of head 0, of head 1, ...; else all q, all k, all v
-  bool transposed_weights = false;  // linear layers are stored [in, out]
-  size_t token_types = 0;           // encoders: rows of the token type embedding
-  Pooling pooling = Pooling::kMean;
+  bool transposed_weights = false;   // linear layers are stored [in, out]
+  Pooling pooling = Pooling::kMean;  // of encoders
+  size_t max_text = 0;               // encoders cut texts to this many tokens; at most max_context
 
   Position position = Position::kRotary;
   // Rotary positions: the first rotary_dim elements of each head.

@@ -1,6 +1,6 @@
 #include "model/config_keys.h"
 
-#include <cmath>
+#include <limits>
 
 #include "base/error.h"
 #include "io/json.h"
@@ -49,9 +49,11 @@ size_t ConfigKeys::size(const std::string& key) const {
 
 float ConfigKeys::number(const std::string& key, float least, float most) const {
   const json& value = get(key, "a number");
-  const float number = value.is_number() ? static_cast<float>(value.get<double>()) : NAN;
-  if (!(number >= least && number <= most)) fail(key, fmt::format("a number from {} to {}", least, most));
-  return number;
+  const double number = value.is_number() ? value.get<double>() : std::numeric_limits<double>::quiet_NaN();
+  if (!(number >= static_cast<double>(least) && number <= static_cast<double>(most))) {
+    fail(key, fmt::format("a number from {} to {}", least, most));
+  }
+  return static_cast<float>(number);
 }
 
 bool ConfigKeys::flag_or(const std::string& key, bool fallback) const {
@@ -73,9 +75,9 @@ std::vector<float> ConfigKeys::numbers(const std::string& key, size_t count) con
   if (!value.is_array() || value.size() != count) fail(key, expected);
   std::vector<float> out;
   for (const json& item : value) {
-    if (!item.is_number()) fail(key, expected);
-    out.push_back(static_cast<float>(item.get<double>()));
-    if (!(out.back() > 0 && std::isfinite(out.back()))) fail(key, expected);
+    const double number = item.is_number() ? item.get<double>() : 0;
+    if (!(number >= 1e-9 && number <= 1e9)) fail(key, expected);
+    out.push_back(static_cast<float>(number));
   }
   return out;
 }

@@ -43,11 +43,12 @@ class PlainTransformer final : public Transformer {
   Rope rope_, long_rope_;
 };
 
-// GGUF keeps divisors of the frequencies as tensors.
+// GGUF keeps divisors of the frequencies as tensors; those of longrope need not be told of in the metadata.
 void read_rope_factors(WeightLoader& loader, ModelConfig& config) {
   const size_t pairs = config.rotary_dim / 2;
   if (loader.has("rope_freqs.weight")) config.rope_factors = loader.vector("rope_freqs.weight", {pairs});
-  if (config.rope_scaling != RopeScaling::kLongRope) return;
+  if (config.rope_scaling != RopeScaling::kLongRope && !loader.has("rope_factors_long.weight")) return;
+  config.rope_scaling = RopeScaling::kLongRope;
   config.rope_factors = loader.vector("rope_factors_short.weight", {pairs});
   config.rope_long_factors = loader.vector("rope_factors_long.weight", {pairs});
 }

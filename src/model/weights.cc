@@ -66,6 +66,17 @@ std::vector<float> WeightLoader::vector(const std::string& tensor, std::vector<u
   return out;
 }
 
+std::vector<float> WeightLoader::first_row(const std::string& name, size_t cols) {
+  const std::string tensor = prefix_ + name + ".weight";
+  const auto at = index_.find(tensor);
+  const bool matrix = at != index_.end() && file_.tensors()[at->second].shape.size() == 2;
+  const uint64_t rows = matrix ? std::max<uint64_t>(1, file_.tensors()[at->second].shape[0]) : 1;
+  const size_t index = require(tensor, {rows, cols});
+  std::vector<float> out(cols);
+  file_.read_f32(index, 0, cols, out.data());
+  return out;
+}
+
 Linear WeightLoader::linear(const std::string& name, size_t out, size_t in, bool needs_bias) {
   Linear linear;
   const std::string base = prefix_ + name;

@@ -53,6 +53,7 @@ class WeightLoader {
   Linear embedding(const std::string& name, size_t rows, size_t cols);
   NormWeights norm(const std::string& name, size_t size);
   std::vector<float> vector(const std::string& tensor, std::vector<uint64_t> shape);
+  std::vector<float> first_row(const std::string& name, size_t cols);  // of a matrix with any number of rows
   std::vector<Layer> layers();
   // Input error for tensors of layers that nothing asked for: the model is not what its configuration says.
   void check_layers_used() const;

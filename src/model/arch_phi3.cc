@@ -1,0 +1,36 @@
+// Phi-3 (Abdin et al. 2024): Llama with one weight for q, k and v and one for gate and up; long contexts by longrope.
+#include "model/architectures.h"
+
+namespace occ {
+namespace {
+
+void read_phi3_hf(const ConfigKeys& keys, ModelConfig& config) {
+  read_llama_hf(keys, config);
+  if (keys.has("sliding_window")) config.sliding_window = keys.size("sliding_window");
+}
+
+void read_phi3_gguf(const ConfigKeys& keys, ModelConfig& config) {
+  if (keys.has("attention.sliding_window")) config.sliding_window = keys.count("attention.sliding_window");
+}
+
+}  // namespace
+
+Architecture phi3_architecture() {
+  Architecture a;
+  a.name = "phi3";
+  a.hf_classes = {"Phi3ForCausalLM"};
+  a.model_types = {"phi3"};
+  a.hf_prefixes = {"model.", ""};
+  a.hf_names = llama_hf_names();
+  a.gguf_names = llama_gguf_names();
+  for (TensorNames* n : {&a.hf_names, &a.gguf_names}) n->q = n->k = n->v = n->gate = n->up = "";
+  a.hf_names.qkv = "layers.#.self_attn.qkv_proj";
+  a.hf_names.gate_up = "layers.#.mlp.gate_up_proj";
+  a.gguf_names.qkv = "blk.#.attn_qkv";
+  a.gguf_names.gate_up = "blk.#.ffn_up";
+  a.read_hf = read_phi3_hf;
+  a.read_gguf = read_phi3_gguf;
+  return a;
+}
+
+}  // namespace occ

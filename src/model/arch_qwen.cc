@@ -1,0 +1,52 @@
+// Qwen2 (Yang et al. 2024): Llama with biases of q, k and v. Qwen3 (2025): no such biases, but an RMS norm of every
+// head of q and k before the rotation. Both may have a sliding window in their last layers.
+#include "model/architectures.h"
+
+namespace occ {
+namespace {
+
+void read_qwen2_hf(const ConfigKeys& keys, ModelConfig& config) {
+  read_llama_hf(keys, config);
+  config.qkv_bias = true;
+  config.attention_output_bias = config.mlp_bias = false;
+  read_layer_windows(keys, config);
+}
+
+void read_qwen3_hf(const ConfigKeys& keys, ModelConfig& config) {
+  read_llama_hf(keys, config);
+  read_layer_windows(keys, config);
+}
+
+void read_qwen2_gguf(const ConfigKeys& /*keys*/, ModelConfig& config) { config.qkv_bias = true; }
+void read_qwen3_gguf(const ConfigKeys& /*keys*/, ModelConfig& /*config*/) {}
+
+}  // namespace
+
+Architecture qwen2_architecture() {
+  Architecture a;
+  a.name = "qwen2";
+  a.hf_classes = {"Qwen2ForCausalLM"};
+  a.model_types = {"qwen2"};
+  a.hf_prefixes = {"model.", ""};
+  a.hf_names = llama_hf_names();
+  a.gguf_names = llama_gguf_names();
+  a.read_hf = read_qwen2_hf;
+  a.read_gguf = read_qwen2_gguf;
+  return a;
+}
+
+Architecture qwen3_architecture() {
+  Architecture a = qwen2_architecture();
+  a.name = "qwen3";
+  a.hf_classes = {"Qwen3ForCausalLM"};
+  a.model_types = {"qwen3"};
+  a.hf_names.q_norm = "layers.#.self_attn.q_norm";
+  a.hf_names.k_norm = "layers.#.self_attn.k_norm";
+  a.gguf_names.q_norm = "blk.#.attn_q_norm";
+  a.gguf_names.k_norm = "blk.#.attn_k_norm";
+  a.read_hf = read_qwen3_hf;
+  a.read_gguf = read_qwen3_gguf;
+  return a;
+}
+
+}  // namespace occ

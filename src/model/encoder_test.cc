@@ -1,0 +1,86 @@
+#include "io/expect_error_for_test.h"
+#include "model/tiny_models_for_test.h"
+
+namespace occ {
+namespace {
+
+const TransformerOptions kExact{Arithmetic::kF32, {}};
+
+using Texts = std::vector<std::vector<TokenId>>;
+
+class Bert : public testing::Test {
+ protected:
+  Bert() : tiny_("bert", "plain") {
+    const std::vector<TokenId> tokens = tiny_.integers("tokens");
+    auto at = tokens.begin();
+    for (const TokenId n : tiny_.integers("lengths")) {
+      texts_.emplace_back(at, at + n);
+      at += n;
+    }
+  }
+  TinyModel tiny_;
+  std::vector<std::vector<TokenId>> texts_;
+};
+
+TEST_F(Bert, GivesTheEmbeddingsOfTransformers) {
+  const Matrix<float> expected = tiny_.expected("embeddings");
+  const auto folder = tiny_.open(), gguf = open_tensor_file(tiny_.gguf());
+  for (const TensorFile* file : {folder.get(), gguf.get()}) {
+    EXPECT_TRUE(is_encoder(*file));
+    const auto model = load_encoder(*file, kExact);
+    EXPECT_LT(difference_for_test(model->embed(texts_), expected), 1e-5) << file->path();
+    EXPECT_LT(difference_for_test(load_encoder(*file)->embed(texts_), expected), 0.05) << file->path();
+  }
+}
+
+TEST_F(Bert, ManyTextsGoThroughInBatches) {
+  const auto file = tiny_.open();
+  const auto model = load_encoder(*file, kExact);
+  std::vector<std::vector<TokenId>> many;
+  for (size_t i = 0; i < 60; ++i) many.push_back(texts_[i % texts_.size()]);
+  const Matrix<float> all = model->embed(many), few = model->embed(texts_);
+  for (size_t i = 0; i < many.size(); ++i) {
+    for (size_t c = 0; c < all.cols(); ++c) EXPECT_NEAR(all(i, c), few(i % few.rows(), c), 1e-6);
+  }
+}
+
+TEST_F(Bert, CutsLongTextsAndKeepsTheirEnd) {
+  std::vector<TokenId> text(200, 7);
+  text.back() = 9;
+  std::vector<TokenId> cut(text.begin(), text.begin() + 96), short_cut(text.begin(), text.begin() + 20);
+  cut.back() = short_cut.back() = 9;
+  const auto file = tiny_.open();
+  const auto model = load_encoder(*file, kExact);
+  const Matrix<float> a = model->embed(Texts{text}), b = model->embed(Texts{cut});
+  EXPECT_LT(difference_for_test(a, b), 1e-6);
+  tiny_.put("sentence_bert_config.json", R"({"max_seq_length": 20})");
+  const auto limited_file = tiny_.open();
+  const auto limited = load_encoder(*limited_file, kExact);
+  EXPECT_LT(difference_for_test(limited->embed(Texts{text}), model->embed(Texts{short_cut})), 1e-6);
+}
+
+TEST_F(Bert, PoolsAsTheModelSays) {
+  tiny_.put("1_Pooling/config.json", R"({"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false})");
+  const auto file = tiny_.open();
+  const auto model = load_encoder(*file, kExact);
+  EXPECT_EQ(model->config().pooling, Pooling::kFirst);
+  const Matrix<float> first = model->embed(texts_), mean = tiny_.expected("embeddings");
+  EXPECT_GT(difference_for_test(first, mean), 0.1);
+  for (size_t c = 0; c < mean.cols(); ++c) EXPECT_NEAR(first(0, c), mean(0, c), 1e-5) << "a text of one token";
+  tiny_.put("1_Pooling/config.json", R"({"pooling_mode_max_tokens": true, "pooling_mode_mean_tokens": false})");
+  EXPECT_INPUT_ERROR(load_encoder(*tiny_.open()), "1_Pooling/config.json: key 'pooling_mode_max_tokens'");
+}
+
+TEST_F(Bert, RefusesWhatIsWrong) {
+  const auto file = tiny_.open();
+  const auto model = load_encoder(*file, kExact);
+  EXPECT_INPUT_ERROR(model->embed(Texts{{1, 64}}), "token 64: expected an id below 64");
+  EXPECT_INPUT_ERROR(model->embed(Texts{{}}), "at least one token");
+  EXPECT_EQ(model->embed({}).rows(), 0u);
+  EXPECT_INPUT_ERROR(load_transformer(*file), "expected a causal language model, found the encoder 'bert'");
+  const TinyModel llama("llama", "plain");
+  EXPECT_INPUT_ERROR(load_encoder(*llama.open()), "expected an encoder, found the causal language model 'llama'");
+}
+
+}  // namespace
+}  // namespace occ

@@ -1,0 +1,96 @@
+// Tiny random models with the outputs of transformers (tests/expected/models/make.py).
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "io/open.h"
+#include "model/transformer.h"
+#include "test_data.h"
+
+namespace occ {
+
+inline std::filesystem::path tiny_models_folder() {
+  return std::filesystem::path(OCC_SOURCE_DIR) / "tests" / "expected" / "models";
+}
+
+inline std::string read_text_for_test(const std::filesystem::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+// The Hugging Face folder of one variant, or a copy with another config.json; lives as long as the object.
+class TinyModel {
+ public:
+  TinyModel(const std::string& model, const std::string& variant)
+      : TinyModel(model, variant, read_text_for_test(tiny_models_folder() / model / (variant + ".config.json"))) {}
+  TinyModel(const std::string& model, const std::string& variant, const std::string& config)
+      : model_(model), variant_(variant) {
+    std::filesystem::copy_file(tiny_models_folder() / model / "model.safetensors", folder_ / "model.safetensors");
+    put("config.json", config);
+  }
+  void put(const std::string& name, const std::string& text) const {
+    std::filesystem::create_directories((folder_ / name).parent_path());
+    std::ofstream(folder_ / name, std::ios::binary) << text;
+  }
+  std::unique_ptr<TensorFile> open() const { return open_tensor_file(folder_.path()); }
+  std::filesystem::path gguf() const { return tiny_models_folder() / model_ / (variant_ + ".gguf"); }
+  // A tensor of the expected values, and its integers.
+  Matrix<float> expected(const std::string& name) const {
+    const auto file = open_tensor_file(tiny_models_folder() / model_ / (variant_ + ".expected.safetensors"));
+    const size_t i = file->find(name);
+    const TensorInfo& info = file->tensors().at(i);
+    Matrix<float> out(info.shape.size() == 2 ? info.shape[0] : 1, info.shape.back());
+    file->read_f32(i, 0, out.size(), out.data());
+    return out;
+  }
+  std::vector<TokenId> integers(const std::string& name) const {
+    const Matrix<float> values = expected(name);
+    std::vector<TokenId> out;
+    for (size_t i = 0; i < values.size(); ++i) out.push_back(static_cast<TokenId>(values.data()[i]));
+    return out;
+  }
+
+ private:
+  std::string model_, variant_;
+  TempFolder folder_;
+};
+
+// Hidden states of one sequence in a fresh cache, `step` tokens at a time.
+inline Matrix<float> hidden_for_test(const Transformer& model, const std::vector<TokenId>& tokens, size_t step,
+                                     KvCache* cache = nullptr) {
+  const std::unique_ptr<KvCache> own = cache == nullptr ? model.make_cache(tokens.size()) : nullptr;
+  Matrix<float> out(tokens.size(), model.config().dim);
+  for (size_t i = 0; i < tokens.size(); i += step) {
+    const size_t count = std::min(step, tokens.size() - i);
+    const Sequence sequence{std::span(tokens).subspan(i, count), cache == nullptr ? own.get() : cache};
+    const Matrix<float> part = model.hidden({&sequence, 1});
+    std::copy_n(part.data(), part.size(), out.row(i));
+  }
+  return out;
+}
+
+inline Matrix<float> logits_for_test(const Transformer& model, const Matrix<float>& hidden) {
+  Matrix<float> out(hidden.rows(), model.config().vocab_size);
+  model.logits(hidden.view(), out.view());
+  return out;
+}
+
+// Largest difference in units of the largest value.
+inline double difference_for_test(const Matrix<float>& a, const Matrix<float>& b) {
+  EXPECT_EQ(a.shape(), b.shape());
+  double most = 0, largest = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    most = std::max(most, std::abs(static_cast<double>(a.data()[i]) - static_cast<double>(b.data()[i])));
+    largest = std::max(largest, std::abs(static_cast<double>(b.data()[i])));
+    if (!(most >= 0)) return INFINITY;
+  }
+  return most / largest;
+}
+
+}  // namespace occ

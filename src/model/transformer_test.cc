@@ -1,0 +1,220 @@
+#include "model/transformer.h"
+
+#include <cmath>
+#include <set>
+
+#include "io/expect_error_for_test.h"
+#include "model/tiny_models_for_test.h"
+
+namespace occ {
+namespace {
+
+const TransformerOptions kExact{Arithmetic::kF32, {}};
+
+struct Variant {
+  const char* model;
+  const char* name;
+};
+
+class EveryModel : public testing::TestWithParam<Variant> {
+ protected:
+  EveryModel() : tiny_(GetParam().model, GetParam().name) {}
+
+  // Logits of the rows that were kept.
+  void expect_logits(const TensorFile& file) const {
+    const auto model = load_transformer(file, kExact);
+    const Matrix<float> all = logits_for_test(*model, hidden_for_test(*model, tiny_.integers("tokens"), 1000));
+    const Matrix<float> expected = tiny_.expected("logits");
+    Matrix<float> kept(expected.rows(), expected.cols());
+    const std::vector<TokenId> rows = tiny_.integers("rows");
+    for (size_t i = 0; i < rows.size(); ++i)
+      std::copy_n(all.row(static_cast<size_t>(rows[i])), all.cols(), kept.row(i));
+    const double difference = difference_for_test(kept, expected);
+    RecordProperty("difference", std::to_string(difference));
+    EXPECT_LT(difference, 1e-5) << file.path();  // of the largest logit
+  }
+
+  TinyModel tiny_;
+};
+
+TEST_P(EveryModel, GivesTheLogitsOfTransformers) { expect_logits(*tiny_.open()); }
+
+class EveryGguf : public EveryModel {};
+
+TEST_P(EveryGguf, GivesTheLogitsOfTransformers) { expect_logits(*open_tensor_file(tiny_.gguf())); }
+
+TEST_P(EveryModel, TokensMayComeInAnyPortions) {
+  const auto file = tiny_.open();
+  const auto model = load_transformer(*file, kExact);
+  const std::vector<TokenId> tokens = tiny_.integers("tokens");
+  const Matrix<float> whole = hidden_for_test(*model, tokens, 1000);
+  for (const size_t step : {1, 7, 64}) {
+    EXPECT_LT(difference_for_test(hidden_for_test(*model, tokens, step), whole), 1e-6) << step;
+  }
+}
+
+TEST_P(EveryModel, RaggedBatchesGiveTheSameAsOneByOne) {
+  const auto file = tiny_.open();
+  const auto model = load_transformer(*file, kExact);
+  const std::vector<TokenId> tokens = tiny_.integers("tokens");
+  const std::vector<size_t> lengths = {5, 1, 80, 33};
+  std::vector<std::unique_ptr<KvCache>> caches;
+  std::vector<Sequence> sequences;
+  for (const size_t n : lengths) {
+    caches.push_back(model->make_cache(tokens.size()));
+    sequences.push_back({std::span(tokens).subspan(tokens.size() - n), caches.back().get()});
+  }
+  const Matrix<float> together = model->hidden(sequences);
+  size_t row = 0;
+  for (size_t i = 0; i < lengths.size(); ++i) {
+    EXPECT_EQ(caches[i]->length(), lengths[i]);
+    const std::vector<TokenId> own(sequences[i].tokens.begin(), sequences[i].tokens.end());
+    // The same capacity, for longrope goes by it.
+    const auto cache = model->make_cache(tokens.size());
+    const Matrix<float> alone = hidden_for_test(*model, own, 1000, cache.get());
+    Matrix<float> part(lengths[i], alone.cols());
+    std::copy_n(together.row(row), part.size(), part.data());
+    EXPECT_LT(difference_for_test(part, alone), 1e-6) << lengths[i];
+    row += lengths[i];
+  }
+}
+
+TEST_P(EveryModel, RunsWithInt8AndHalfPrecisionCache) {
+  const auto file = tiny_.open();
+  const auto exact = load_transformer(*file, kExact), fast = load_transformer(*file);
+  const std::vector<TokenId> tokens = tiny_.integers("tokens");
+  const Matrix<float> a = hidden_for_test(*fast, tokens, 9), b = hidden_for_test(*exact, tokens, 9);
+  EXPECT_LT(difference_for_test(a, b), 0.1);
+}
+
+std::string variant_name(const testing::TestParamInfo<Variant>& at) {
+  std::string name = std::string(at.param.model) + "_" + at.param.name;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, EveryModel,
+                         testing::Values(Variant{"llama", "plain"}, Variant{"llama", "linear"},
+                                         Variant{"llama", "llama3"}, Variant{"llama", "yarn"},
+                                         Variant{"llama", "yarn-default"}, Variant{"llama-bias", "plain"},
+                                         Variant{"mistral", "plain"}, Variant{"mistral", "window"},
+                                         Variant{"qwen2", "plain"}, Variant{"qwen2", "window"},
+                                         Variant{"qwen3", "plain"}, Variant{"gpt2", "plain"},
+                                         Variant{"gptneox", "plain"}, Variant{"gptneox", "sequential"},
+                                         Variant{"phi3", "plain"}, Variant{"phi3", "long"}, Variant{"phi3", "short"}),
+                         variant_name);
+INSTANTIATE_TEST_SUITE_P(Models, EveryGguf,
+                         testing::Values(Variant{"llama", "plain"}, Variant{"llama", "llama3"},
+                                         Variant{"llama", "yarn-default"}, Variant{"qwen2", "plain"},
+                                         Variant{"qwen3", "plain"}, Variant{"gpt2", "plain"},
+                                         Variant{"gptneox", "plain"}, Variant{"phi3", "long"}),
+                         variant_name);
+
+// The oracle of attention, rotation and norms written out is transformers; what follows is about this interface.
+
+TEST(Transformer, TruncateForgetsTokens) {
+  const TinyModel tiny("llama", "plain");
+  const auto file = tiny.open();
+  const auto model = load_transformer(*file, kExact);
+  const std::vector<TokenId> tokens = tiny.integers("tokens");
+  const auto cache = model->make_cache(200);
+  const Matrix<float> first = hidden_for_test(*model, tokens, 1000, cache.get());
+  cache->truncate(30);
+  EXPECT_EQ(cache->length(), 30u);
+  cache->truncate(50);
+  EXPECT_EQ(cache->length(), 30u) << "tokens do not come back";
+  const std::vector<TokenId> other(10, 3), rest(tokens.begin() + 30, tokens.end());
+  hidden_for_test(*model, other, 10, cache.get());
+  cache->truncate(30);
+  const Matrix<float> again = hidden_for_test(*model, rest, 1000, cache.get());
+  Matrix<float> tail(rest.size(), first.cols());
+  std::copy_n(first.row(30), tail.size(), tail.data());
+  EXPECT_LT(difference_for_test(again, tail), 1e-6);
+}
+
+TEST(Transformer, CacheGivesKeysAndValues) {
+  const TinyModel tiny("qwen3", "plain");  // head_dim 24: not a multiple of the blocks
+  const auto file = tiny.open();
+  const auto exact = load_transformer(*file, kExact), half = load_transformer(*file);
+  const std::vector<TokenId> tokens = tiny.integers("tokens");
+  const auto a = exact->make_cache(80), b = half->make_cache(80);
+  hidden_for_test(*exact, tokens, 1000, a.get());
+  hidden_for_test(*half, tokens, 1000, b.get());
+  EXPECT_EQ(a->keys(0).shape(), (Shape{80, 24}));
+  EXPECT_LT(difference_for_test(b->keys(0), a->keys(0)), 0.05);
+  EXPECT_LT(difference_for_test(b->values(1), a->values(1)), 0.1);
+  EXPECT_GT(difference_for_test(a->keys(0), a->values(0)), 0.1);
+}
+
+TEST(Transformer, ObserverSeesTheInputsOfEveryLinearLayer) {
+  const TinyModel tiny("llama", "plain");
+  const auto file = tiny.open();
+  std::set<std::string> seen;
+  TransformerOptions options = kExact;
+  options.observer = [&](const std::string& tensor, MatrixView<const float> inputs) {
+    const size_t i = file->find(tensor);
+    ASSERT_LT(i, file->tensors().size()) << tensor;
+    EXPECT_EQ(inputs.cols(), file->tensors()[i].shape[1]) << tensor;
+    EXPECT_EQ(inputs.rows(), 10u);
+    seen.insert(tensor);
+  };
+  const auto model = load_transformer(*file, options);
+  const std::vector<TokenId> tokens(10, 5);
+  logits_for_test(*model, hidden_for_test(*model, tokens, 10));
+  EXPECT_EQ(seen.size(), 2 * 7u + 1);
+  EXPECT_EQ(seen.count("model.layers.1.mlp.down_proj.weight"), 1u);
+  EXPECT_EQ(seen.count("lm_head.weight"), 1u);
+  EXPECT_GT(model->weight_bytes(), 4 * 2 * (64u * 32 + 2 * 32 * 32 + 32 * 64 + 3 * 32 * 52));
+}
+
+TEST(Transformer, LongInputsGoThroughInChunks) {
+  const TinyModel tiny("llama", "plain");
+  const auto file = tiny.open();
+  const auto model = load_transformer(*file, kExact);
+  std::vector<TokenId> tokens(2100);
+  for (size_t i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<TokenId>(i * i % 61);
+  const Matrix<float> whole = hidden_for_test(*model, tokens, 3000);
+  EXPECT_LT(difference_for_test(hidden_for_test(*model, tokens, 300), whole), 1e-5);
+}
+
+TEST(Transformer, RefusesWhatDoesNotFit) {
+  const TinyModel tiny("gpt2", "plain");
+  const auto file = tiny.open();
+  const auto model = load_transformer(*file, kExact);
+  EXPECT_USAGE_ERROR(model->make_cache(129), "at most 128 tokens (positions of the model), found 129");
+  const auto cache = model->make_cache(4);
+  const std::vector<TokenId> five(5, 1), high = {1, 64}, low = {-1};
+  EXPECT_USAGE_ERROR(hidden_for_test(*model, five, 5, cache.get()), "at most 4 tokens, found 5");
+  EXPECT_USAGE_ERROR(hidden_for_test(*model, five, 2, cache.get()), "at most 4 tokens, found 5");
+  EXPECT_EQ(cache->length(), 4u);
+  cache->truncate(0);
+  EXPECT_INPUT_ERROR(hidden_for_test(*model, high, 2, cache.get()), "token 64: expected an id below 64");
+  EXPECT_INPUT_ERROR(hidden_for_test(*model, low, 1, cache.get()), "token -1");
+  EXPECT_EQ(cache->length(), 0u);
+  EXPECT_EQ(model->hidden({}).rows(), 0u);
+  const Sequence empty{{}, cache.get()};
+  EXPECT_EQ(model->hidden({&empty, 1}).rows(), 0u);
+}
+
+TEST(Transformer, FolderAndGgufOfARealModelAgree) {
+  OCC_REQUIRE_DATA(folder, "models/stories260k");
+  const auto hf = open_tensor_file(folder), gguf = open_tensor_file(folder / "model-f32.gguf");
+  const auto a = load_transformer(*hf, kExact), b = load_transformer(*gguf, kExact);
+  std::vector<TokenId> tokens = {1, 403, 407, 261, 378, 432, 383, 286, 261, 376, 298, 315, 421};
+  while (tokens.size() < 300) tokens.push_back(tokens[tokens.size() - 12]);
+  const Matrix<float> x = logits_for_test(*a, hidden_for_test(*a, tokens, 1000));
+  EXPECT_LT(difference_for_test(logits_for_test(*b, hidden_for_test(*b, tokens, 1000)), x), 1e-5);
+  // "Once upon a time" goes on with ", there was a little girl named Lily".
+  const std::vector<TokenId> story = {432, 383, 286, 261, 376, 298, 315, 421, 395};
+  std::vector<TokenId> text = {1, 403, 407, 261, 378};
+  const auto cache = a->make_cache(64);
+  for (size_t i = 0; i < story.size(); ++i) {
+    const Matrix<float> l = logits_for_test(*a, hidden_for_test(*a, text, 100, cache.get()));
+    const float* last = l.row(l.rows() - 1);
+    text = {static_cast<TokenId>(std::max_element(last, last + l.cols()) - last)};
+    EXPECT_EQ(text[0], story[i]);
+  }
+}
+
+}  // namespace
+}  // namespace occ
