@@ -113,19 +113,26 @@ std::shared_ptr<ArchiveFile::Loaded> ArchiveFile::load(size_t i) const {
   while (recent_.size() >= kRecentTensors) recent_.pop_back();
   auto loaded = std::make_shared<Loaded>();
   loaded->tensor = i;
-  loaded->blob = read_stored(i);
-  const TensorRecord& r = record(i);
-  if (tensor_checksum(r, loaded->blob) != r.checksum)
-    throw_input("{}: its bytes do not match their checksum", where(i));
-  PlaneReader planes(unpack_blob(loaded->blob, where(i)), where(i));
-  as_input_error(where(i), [&] {
-    const Recipe recipe = Recipe::parse(r.recipe);
-    run_isolated([&] { loaded->recipe = load_recipe(recipe, matrix_shape(r.shape), planes); });  // the lock is held
-  });
-  planes.expect_done();
+  run_isolated([&] { loaded->coded = open_coded(i); });  // the lock is held
   recent_.push_front(loaded);
   return loaded;
 }
+
+ArchiveFile::Coded ArchiveFile::open_coded(size_t i) const {
+  const TensorRecord& r = record(i);
+  OCC_CHECK(r.coded());
+  Coded coded;
+  coded.blob = std::make_shared<const Bytes>(read_stored(i));
+  if (tensor_checksum(r, *coded.blob) != r.checksum) {
+    throw_input("{}: its bytes do not match their checksum", where(i));
+  }
+  PlaneReader planes(unpack_blob(*coded.blob, where(i)), where(i));
+  as_fault_of(i, [&] { coded.recipe = load_recipe(Recipe::parse(r.recipe), matrix_shape(r.shape), planes); });
+  planes.expect_done();
+  return coded;
+}
+
+void ArchiveFile::as_fault_of(size_t i, const std::function<void()>& body) const { as_input_error(where(i), body); }
 
 void ArchiveFile::read_rows(Loaded& loaded, size_t row, MatrixView<float> out) const {
   as_input_error(where(loaded.tensor), [&] { decode_rows(loaded, row, out); });
@@ -133,7 +140,7 @@ void ArchiveFile::read_rows(Loaded& loaded, size_t row, MatrixView<float> out) c
 
 void ArchiveFile::decode_rows(Loaded& loaded, size_t row, MatrixView<float> out) {
   if (out.rows() == 0 || out.cols() == 0) return;
-  const BoundRecipe& recipe = *loaded.recipe;
+  const BoundRecipe& recipe = *loaded.coded.recipe;
   const Granule granule = recipe.granule();
   if (granule.rows == 1) {
     recipe.dequantize({row, 0, out.rows(), out.cols()}, out);
@@ -186,7 +193,7 @@ void ArchiveFile::read_raw(size_t i, uint64_t first, uint64_t count, void* out) 
 
 size_t ArchiveFile::read_granularity(size_t i) const {
   if (!record(i).coded() || infos_[i].elements() == 0) return 1;
-  return rows_per_decode(*load(i)->recipe);
+  return rows_per_decode(*load(i)->coded.recipe);
 }
 
 uint64_t ArchiveFile::side_file_bytes() const {
@@ -240,10 +247,10 @@ void ArchiveFile::verify_tensor(size_t i, const std::function<void(uint64_t)>& p
     return;
   }
   const std::shared_ptr<Loaded> loaded = load(i);  // checks the checksum
-  const Shape shape = loaded->recipe->shape();
+  const Shape shape = loaded->coded.recipe->shape();
   const size_t chunk = chunk_rows(shape.cols);
   std::vector<uint64_t> hashes(shape.size() == 0 ? 0 : ceil_div(shape.rows, chunk));
-  const size_t panel = ceil_div(rows_per_decode(*loaded->recipe), chunk) * chunk;
+  const size_t panel = ceil_div(rows_per_decode(*loaded->coded.recipe), chunk) * chunk;
   parallel_for(hashes.empty() ? 0 : ceil_div(shape.rows, panel), [&](size_t p) {
     const size_t row = p * panel;
     Matrix<float> values = Matrix<float>::uninitialized(std::min(panel, shape.rows - row), shape.cols);

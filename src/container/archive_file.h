@@ -30,6 +30,16 @@ class ArchiveFile final : public TensorFile {
   std::vector<SideFile> side_files() const override;
   uint64_t file_bytes() const override { return file_.file_bytes(); }
 
+  // A coded tensor ready to decode: a recipe and the bytes that it decodes from, which must outlive it.
+  struct Coded {
+    std::shared_ptr<const Bytes> blob;
+    std::unique_ptr<BoundRecipe> recipe;
+  };
+  // Checked against its checksum; owned by the caller. Thread-safe.
+  Coded open_coded(size_t i) const;
+  // Runs body; what goes wrong in it is tensor i's fault and becomes an input error that names it.
+  void as_fault_of(size_t i, const std::function<void()>& body) const;
+
   const ArchiveIndex& index() const { return index_; }
   const TensorRecord& record(size_t i) const { return index_.tensors[i]; }
   uint64_t side_file_bytes() const;  // as stored
@@ -45,8 +55,7 @@ class ArchiveFile final : public TensorFile {
   // A coded tensor ready to decode.
   struct Loaded {
     size_t tensor = 0;
-    Bytes blob;
-    std::unique_ptr<BoundRecipe> recipe;
+    Coded coded;
     std::once_flag decoded_once;  // for recipes that decode only as a whole:
     Matrix<float> decoded;
   };

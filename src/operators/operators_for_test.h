@@ -11,21 +11,27 @@
 
 namespace occ {
 
-// y(b, r) of the operator against w's in double: within limit(y, sum |w x|).
+// y(b, r) of the operator against w's in double, within limit(norm, sum |w x|): norm is |w_r| |x| / sqrt(columns), or
+// that of an average row where it is larger.
 template <typename Limit>
 void expect_product(const Operator& op, const Matrix<float>& w, const Matrix<float>& x, const Limit& limit) {
   Matrix<float> y(x.rows(), w.rows());
   for (size_t i = 0; i < y.size(); ++i) y.data()[i] = 1e30f;  // overwritten, not added to
   op.apply(x.view(), y.view());
+  double squares = 0;
+  for (size_t i = 0; i < w.size(); ++i) squares += double{w.data()[i]} * double{w.data()[i]};
   size_t wrong = 0;
   for (size_t b = 0; b < x.rows(); ++b) {
     for (size_t r = 0; r < w.rows(); ++r) {
-      double sum = 0, absolute = 0;
+      double sum = 0, absolute = 0, ww = squares / static_cast<double>(w.rows()), xx = 0, row = 0;
       for (size_t c = 0; c < w.cols(); ++c) {
         sum += double{w(r, c)} * double{x(b, c)};
         absolute += std::fabs(double{w(r, c)} * double{x(b, c)});
+        row += double{w(r, c)} * double{w(r, c)};
+        xx += double{x(b, c)} * double{x(b, c)};
       }
-      const double most = limit(sum, absolute);
+      ww = std::max(ww, row);
+      const double most = limit(std::sqrt(ww * xx / static_cast<double>(std::max<size_t>(1, w.cols()))), absolute);
       if (!(std::fabs(double{y(b, r)} - sum) <= most) && wrong++ < 3) {
         ADD_FAILURE() << op.kind() << " " << w.rows() << " x " << w.cols() << ", batch " << x.rows() << ", y(" << b
                       << ", " << r << "): expected " << sum << " within " << most << ", found " << y(b, r);

@@ -16,10 +16,18 @@
 
 namespace occ {
 
-// What decoding yields where it is small integers times factors: value(r, c) = integer * row_factors[r] *
-// column_factors[c]; an empty span stands for ones. Matrix products can work on such integers directly.
+// What decoding yields where it is small integers times factors, so that matrix products can work on the integers:
+//   value(r, c) = (integer - zero) * factor * column_factors[c],  factor and zero number r * row_step + c / group
+// of `factors` and `zeros`. An empty span stands for ones; without `zeros` all are common_zero, a multiple of 1/2.
 struct IntegerView {
-  std::span<const float> row_factors, column_factors;
+  std::span<const float> factors = {}, zeros = {}, column_factors = {};
+  size_t row_step = 0, group = 1;
+  float common_zero = 0;
+  uint32_t alphabet = 0;  // integers are >= 0 and below it; 0: of any sign
+  // If not null: integer = 2 j + context[state], contexts 0 and 1, states as in FiniteState with j in place of the
+  // symbol, down every column from state 0 on; again from state 0 at every multiple of restart_rows.
+  const FiniteState* machine = nullptr;
+  size_t restart_rows = 0;
 };
 
 class Quantizer {

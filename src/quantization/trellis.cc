@@ -132,7 +132,13 @@ class TrellisQuantizer final : public Quantizer {
     });
   }
 
-  std::optional<IntegerView> integer_view() const override { return IntegerView{{}, factors_}; }
+  std::optional<IntegerView> integer_view() const override {
+    IntegerView view;
+    view.column_factors = factors_;
+    view.machine = machine_.get();
+    view.restart_rows = tile_rows_;
+    return view;
+  }
   void integers(const Rect& at, std::span<const MatrixView<const Symbol>> symbols,
                 MatrixView<int32_t> out) const override {
     for_each_tile(at, [&](const Rect& tile) { trellis_integers(code_, symbols[0].sub(tile), out.sub(tile)); });

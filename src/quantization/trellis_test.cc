@@ -337,7 +337,7 @@ TEST(Trellis, IntegersTimesFactorsAreTheValues) {
   Matrix<int32_t> k(100, 37);
   quantizer->integers({0, 0, 100, 37}, coded.const_planes(), k.view());
   const IntegerView view = *quantizer->integer_view();
-  EXPECT_TRUE(view.row_factors.empty());
+  EXPECT_TRUE(view.factors.empty());
   for (size_t r = 0; r < 100; ++r) {
     for (size_t c = 0; c < 37; ++c) {
       ASSERT_EQ(static_cast<float>(k(r, c)) * view.column_factors[c], coded.values(r, c));

@@ -69,6 +69,24 @@ class UniformQuantizer final : public Quantizer {
     if (out.size() != 0) uniform_dequantize(window(at), symbols[0], out);
   }
 
+  std::optional<IntegerView> integer_view() const override {
+    IntegerView view;
+    view.factors = scales_;
+    view.zeros = zeros_;
+    view.row_step = grid_.row_step;
+    view.group = grid_.group;
+    view.common_zero = max_code_ / 2;
+    view.alphabet = uint32_t{1} << bits_;
+    return view;
+  }
+  void integers(const Rect& at, std::span<const MatrixView<const Symbol>> symbols,
+                MatrixView<int32_t> out) const override {
+    OCC_CHECK(symbols.size() == 1 && out.shape() == at.shape() && symbols[0].shape() == at.shape());
+    for (size_t r = 0; r < at.rows; ++r) {
+      for (size_t c = 0; c < at.cols; ++c) out(r, c) = symbols[0](r, c);
+    }
+  }
+
   std::vector<float> scales() const override { return scales_; }
   void set_scales(std::span<const float> scales) override {
     OCC_CHECK(scales.size() == grid_.count);

@@ -70,6 +70,9 @@ class TransformNode final : public BoundRecipe {
 
   const Transform& transform() const { return *transform_; }
   BoundRecipe& child(size_t i) { return *children_[i]; }
+  // For operators, which take a tree apart.
+  std::unique_ptr<Transform> take_transform() { return std::move(transform_); }
+  std::vector<std::unique_ptr<BoundRecipe>> take_children() { return std::move(children_); }
 
  private:
   Shape shape_;
@@ -82,6 +85,7 @@ class TransformNode final : public BoundRecipe {
 class SumNode final : public BoundRecipe {
  public:
   explicit SumNode(std::vector<std::unique_ptr<BoundRecipe>> terms) : terms_(std::move(terms)) {}
+  std::vector<std::unique_ptr<BoundRecipe>> take_terms() { return std::move(terms_); }
 
   Shape shape() const override { return terms_[0]->shape(); }
   Granule granule() const override;

@@ -26,7 +26,11 @@ inline size_t axis_length(Axis axis, Shape shape) { return axis == Axis::kIn ? s
 
 // A mixing transform along columns needs all rows, but any columns; it maps no row by itself.
 inline TransformTraits axis_traits(Axis axis) {
-  return {.linear = axis == Axis::kIn, .isometric = true, .row_local = axis == Axis::kIn};
+  return {.linear = axis == Axis::kIn,
+          .isometric = true,
+          .row_local = axis == Axis::kIn,
+          .maps_rows = axis == Axis::kIn,
+          .maps_columns = axis == Axis::kOut};
 }
 inline Granule axis_granule(Axis axis) { return axis == Axis::kIn ? Granule{1, 0} : Granule{0, 1}; }
 

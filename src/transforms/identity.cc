@@ -7,7 +7,7 @@ namespace {
 class Identity final : public Transform {
  public:
   Identity(const Params&, Shape, ErrorKind) {}
-  TransformTraits traits() const override { return {.linear = true, .isometric = true, .row_local = true}; }
+  TransformTraits traits() const override { return {.linear = true, .isometric = true, .maps_rows = true}; }
   Granule granule() const override { return {1, 1}; }
   void forward(const Rect&, MatrixView<const float> x, std::span<const MatrixView<float>> planes) const override {
     copy_matrix(x, planes[0]);

@@ -42,12 +42,10 @@ class Pca final : public Transform {
     OCC_CHECK(v == bases.data() + bases.size());
   }
   // Isometric up to the rounding of V only.
-  TransformTraits traits() const override { return {.linear = true, .isometric = false, .row_local = true}; }
+  TransformTraits traits() const override { return {.linear = true, .maps_rows = true}; }
 
   void forward(const Rect&, MatrixView<const float> x, std::span<const MatrixView<float>> planes) const override {
-    std::call_once(forward_once_, [&] {
-      for (const PackedMatrix<float>& d : decode_) encode_.push_back(transposed<float>(d));
-    });
+    make_encode();
     const size_t rows = std::min(kPanelRows, x.rows()), widest = blocks_.count() == 0 ? 0 : blocks_.length(0);
     Matrix<float> in = Matrix<float>::uninitialized(rows, widest);
     Matrix<float> rest = Matrix<float>::uninitialized(rows, widest);
@@ -74,6 +72,17 @@ class Pca final : public Transform {
       ordered_product(y, decode_[block], to);
     });
   }
+  // x V, the first step of forward.
+  void adjoint(const Rect&, MatrixView<const float> x, std::span<const MatrixView<float>> planes) const override {
+    make_encode();
+    const size_t rows = std::min(kPanelRows, x.rows()), widest = blocks_.count() == 0 ? 0 : blocks_.length(0);
+    Matrix<float> in = Matrix<float>::uninitialized(rows, widest);
+    for_each_tile(x, planes[0], [&](size_t block, MatrixView<const float> from, MatrixView<float> to) {
+      const MatrixView<float> values = in.view().sub({0, 0, from.rows(), from.cols()});
+      copy_matrix(from, values);
+      ordered_product(values, encode_[block], to);
+    });
+  }
   void transform_hessian(MatrixView<double> h) const override {
     OCC_CHECK(h.rows() == blocks_.cols());
     std::vector<PackedMatrix<double>> bases;
@@ -98,6 +107,12 @@ class Pca final : public Transform {
   }
 
  private:
+  void make_encode() const {
+    std::call_once(forward_once_, [&] {
+      for (const PackedMatrix<float>& d : decode_) encode_.push_back(transposed<float>(d));
+    });
+  }
+
   template <typename T>
   static PackedMatrix<T> transposed(const PackedMatrix<float>& d) {
     PackedMatrix<T> out(d.n(), d.k());
@@ -129,7 +144,7 @@ class Pca final : public Transform {
 
   PcaBlocks blocks_;
   std::vector<PackedMatrix<float>> decode_;          // per block V^T [k, j]
-  mutable std::vector<PackedMatrix<float>> encode_;  // per block V, made by the first forward
+  mutable std::vector<PackedMatrix<float>> encode_;  // per block V, made when first needed
   mutable std::once_flag forward_once_;
 };
 

@@ -14,7 +14,7 @@ constexpr uint16_t kLargestBf16 = 0x7f7f;
 class RowScale final : public Transform {
  public:
   explicit RowScale(std::vector<uint16_t> scales) : scales_(std::move(scales)) {}
-  TransformTraits traits() const override { return {.linear = true, .isometric = false, .row_local = true}; }
+  TransformTraits traits() const override { return {.linear = true, .maps_columns = true}; }
   Granule granule() const override { return {1, 1}; }
   void forward(const Rect& at, MatrixView<const float> x, std::span<const MatrixView<float>> planes) const override {
     for (size_t r = 0; r < x.rows(); ++r) {
@@ -31,6 +31,10 @@ class RowScale final : public Transform {
       float* to = x.row(r);
       for (size_t c = 0; c < x.cols(); ++c) to[c] = scale == 0 ? 0 : from[c] * scale;
     }
+  }
+  void adjoint(const Rect& at, MatrixView<const float> x, std::span<const MatrixView<float>> planes) const override {
+    const MatrixView<const float> from[] = {x};
+    inverse(at, from, planes[0]);
   }
   // A row keeps its direction, so the second moments of the inputs stay what they are.
   void transform_hessian(MatrixView<double>) const override {}

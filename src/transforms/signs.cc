@@ -19,7 +19,11 @@ class Signs final : public Transform {
  public:
   Signs(const Params& params, Shape, ErrorKind)
       : seed_(static_cast<uint64_t>(params.integer("seed"))), axis_(axis_of(params)) {}
-  TransformTraits traits() const override { return {.linear = true, .isometric = true, .row_local = true}; }
+  TransformTraits traits() const override {
+    TransformTraits traits = axis_traits(axis_);
+    traits.linear = traits.row_local = true;  // a sign of a row mixes nothing
+    return traits;
+  }
   Granule granule() const override { return {1, 1}; }
   void forward(const Rect& at, MatrixView<const float> x, std::span<const MatrixView<float>> planes) const override {
     apply(at, x, planes[0]);

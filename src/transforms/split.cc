@@ -16,7 +16,7 @@ class Split final : public Transform {
     if (rows_ <= shape.rows) return;
     throw Error(kind, fmt::format("split: expects rows up to the {} rows of the matrix, found {}", shape.rows, rows_));
   }
-  TransformTraits traits() const override { return {.linear = true, .isometric = true, .row_local = true}; }
+  TransformTraits traits() const override { return {.linear = true, .isometric = true, .maps_columns = true}; }
   Granule granule() const override { return {1, 1}; }
   Rect plane_rect(size_t plane, const Rect& at) const override {
     const size_t first = at.row, end = at.row + at.rows;

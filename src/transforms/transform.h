@@ -20,6 +20,11 @@ struct TransformTraits {
   bool row_local = true;   // a row of x depends on that row of the planes only, so that row panels stand alone
   bool refines = false;    // refine() does something: children are fitted one after the other
   bool exact = true;       // if not, planes approximate the values given to fit, the only ones that forward takes
+  // What a product W x with W = inverse(planes) can do in place of inverse; at most one of the three.
+  bool maps_rows = false;     // inverse is a linear map of each row, the same for all rows; one plane
+  bool maps_columns = false;  // inverse is a linear map of each column (the planes' below each other), the same for all
+                              // columns, and takes any number of them
+  bool product = false;       // inverse is the product of planes 0 and 1
 };
 
 class Transform {
@@ -36,6 +41,9 @@ class Transform {
   virtual void forward(const Rect& at, MatrixView<const float> x, std::span<const MatrixView<float>> planes) const = 0;
   // Fixed order of operations, no libm: gives the same floats on every CPU. planes[0] may be x itself as above.
   virtual void inverse(const Rect& at, std::span<const MatrixView<const float>> planes, MatrixView<float> x) const = 0;
+  // The adjoint of inverse, <planes, adjoint(x)> = <inverse(planes), x>, if traits().maps_rows (`at` may have any number
+  // of rows) or maps_columns (any number of columns). Default: forward, which is its adjoint where it is isometric.
+  virtual void adjoint(const Rect& at, MatrixView<const float> x, std::span<const MatrixView<float>> planes) const;
   // Called before plane i is coded, with planes 0 .. i-1 as they will be decoded: may change what plane i should hold.
   virtual void refine(const Rect& /*at*/, size_t /*plane*/, std::span<const MatrixView<const float>> /*decoded*/,
                       MatrixView<float> /*values*/) const {}

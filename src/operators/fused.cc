@@ -1,0 +1,277 @@
+// Decoded values of the form (integer - zero) * row factor * column factor, or with a factor (and zero) for every row
+// and group of columns: the integers stay packed (packed_integers.h), and
+//
+//   x q:  x times the column factors, in blocks of 256 columns as int8 with one scale each
+//   y  =  row factor * sum over blocks scale * (integers . q  -  zero * sum q)
+//
+// so that every multiplication of the inner loops is one of bytes. Error: rounding of q alone, that of a uniform
+// quantizer with step max |x| / 127 per block, about 0.6 % of the norm of Gaussian activations.
+#include "operators/fused.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <vector>
+
+#include "base/check.h"
+#include "base/parallel.h"
+#include "operators/dense_kernels.h"
+#include "operators/packed_integers.h"
+
+namespace occ {
+namespace {
+
+constexpr size_t kGroupsPerCell = kCellColumns / kGroupColumns;
+constexpr size_t kMostInputs = 256;  // at once
+
+// What stands beside the integers of W [rows, cols].
+struct Factors {
+  std::vector<float> rows, columns;  // or empty: ones
+  std::vector<float> zeros;          // [rows], or empty: common_zero
+  float common_zero = 0;
+  // Or a factor and a zero for every row and `group` columns: then `rows` and `zeros` are empty.
+  size_t group = 0, per_row = 0;
+  Matrix<float> groups;    // [rows + 1, per_row]: readable beyond the last
+  Matrix<float> products;  // factor * -zero, or empty: common_zero
+};
+
+bool whole_segments(size_t group) {
+  return group % kCellColumns == 0 || (group % kGroupColumns == 0 && kCellColumns % group == 0);
+}
+
+std::optional<Factors> factors_of(const IntegerView& view, Shape shape, bool transposed) {
+  Factors f;
+  f.common_zero = view.common_zero;
+  f.columns.assign(view.column_factors.begin(), view.column_factors.end());
+  if (shape.size() == 0) return std::nullopt;
+  const bool by_column = !view.factors.empty() && view.row_step == 0 && view.group == 1;
+  if (by_column) {
+    if (!view.zeros.empty() || !f.columns.empty()) return std::nullopt;
+    f.columns.assign(view.factors.begin(), view.factors.end());
+  } else if (!view.factors.empty() && view.group >= shape.cols) {
+    for (size_t r = 0; r < shape.rows; ++r) {
+      f.rows.push_back(view.factors[r * view.row_step]);
+      if (!view.zeros.empty()) f.zeros.push_back(view.zeros[r * view.row_step]);
+    }
+  } else if (!view.factors.empty()) {
+    if (!whole_segments(view.group) || transposed) return std::nullopt;
+    f.group = view.group;
+    f.per_row = view.row_step;
+    f.groups = Matrix<float>(shape.rows + kGroupsPerCell, f.per_row);
+    std::copy(view.factors.begin(), view.factors.end(), f.groups.data());
+    if (!view.zeros.empty()) {
+      f.products = Matrix<float>(shape.rows, f.per_row);
+      for (size_t i = 0; i < view.zeros.size(); ++i) f.products.data()[i] = -view.zeros[i] * view.factors[i];
+    }
+  } else if (!view.zeros.empty()) {
+    return std::nullopt;
+  }
+  if (transposed) {
+    if (!f.zeros.empty()) return std::nullopt;
+    std::swap(f.rows, f.columns);
+  }
+  return f;
+}
+
+// A batch of inputs in int8.
+struct Inputs {
+  size_t count, blocks;
+  Matrix<int8_t> q;           // [count, blocks * 256]
+  std::vector<float> scales;  // [count, blocks]
+  std::vector<float> sums;    // [count, blocks] of q
+  Matrix<float> segments;     // [count, per_row]: scale * sum of q by group of factors
+};
+
+class FusedOperator final : public Operator {
+ public:
+  FusedOperator(std::unique_ptr<PackedIntegers> integers, Factors factors, size_t states)
+      : integers_(std::move(integers)), factors_(std::move(factors)), states_(states) {}
+
+  Shape shape() const override { return integers_->shape(); }
+
+  void apply(MatrixView<const float> x, MatrixView<float> y) const override {
+    OCC_CHECK(x.cols() == shape().cols && y.cols() == shape().rows && x.rows() == y.rows());
+    for (size_t b = 0; b < x.rows(); b += kMostInputs) {
+      const size_t count = std::min(kMostInputs, x.rows() - b);
+      const Inputs in = quantize(x.row_range(b, count));
+      const MatrixView<float> out = y.row_range(b, count);
+      parallel_for(integers_->panels(), [&](size_t panel) { apply_panel(panel, in, out); });
+    }
+  }
+
+  void rows(std::span<const uint32_t> ids, MatrixView<float> out) const override {
+    OCC_CHECK(out.rows() == ids.size() && out.cols() == shape().cols);
+    parallel_for(ids.size(), [&](size_t i) { decode_row(ids[i], out.row(i)); });
+  }
+
+  uint64_t resident_bytes() const override {
+    return integers_->resident_bytes() +
+           sizeof(float) * (factors_.rows.size() + factors_.columns.size() + factors_.zeros.size() +
+                            factors_.groups.size() + factors_.products.size());
+  }
+  std::string kind() const override {
+    const std::string bits = fmt::format("int8: {:.2f}-bit codes", integers_->mean_bits());
+    if (states_ != 0) return fmt::format("{}, {} states", bits, states_);
+    return factors_.group != 0 ? fmt::format("{}, groups of {}", bits, factors_.group) : bits;
+  }
+
+ private:
+  Inputs quantize(MatrixView<const float> x) const {
+    Inputs in;
+    in.count = x.rows();
+    in.blocks = integers_->cells();
+    in.q = Matrix<int8_t>::uninitialized(in.count, in.blocks * kCellColumns);
+    in.scales.resize(in.count * in.blocks);
+    in.sums.resize(in.count * in.blocks);
+    in.segments = Matrix<float>(in.count, factors_.per_row);
+    parallel_for(in.count, [&](size_t b) {
+      std::vector<int32_t> sums(in.blocks * kGroupsPerCell);
+      float* scales = &in.scales[b * in.blocks];
+      const float* factors = factors_.columns.empty() ? nullptr : factors_.columns.data();
+      quantize_activations(x.row(b), factors, x.cols(), in.q.row(b), scales, sums.data());
+      for (size_t i = 0; i < in.blocks; ++i) {
+        int32_t sum = 0;
+        for (size_t g = 0; g < kGroupsPerCell; ++g) sum += sums[i * kGroupsPerCell + g];
+        in.sums[b * in.blocks + i] = static_cast<float>(sum);
+      }
+      const float sign = factors_.products.size() != 0 ? 1 : -factors_.common_zero;
+      for (size_t g = 0; g * kGroupColumns < x.cols() && factors_.group != 0; ++g) {
+        in.segments(b, g * kGroupColumns / factors_.group) +=
+            sign * scales[g / kGroupsPerCell] * static_cast<float>(sums[g]);
+      }
+    });
+    return in;
+  }
+
+  void apply_panel(size_t panel, const Inputs& in, MatrixView<float> out) const {
+    const size_t row = integers_->first_row(panel), rows = integers_->panel_rows(panel);
+    alignas(64) uint8_t k[kCellRows * kCellColumns] = {};  // rows are read by fours, segments whole
+    Matrix<float> y(in.count, kCellRows);
+    if (factors_.group != 0) {
+      const bool own = factors_.products.size() != 0;
+      const DenseView all((own ? factors_.products : factors_.groups).view());
+      dense_panel(all.row_range(row, rows), in.segments.view(), y.view().sub({0, 0, in.count, rows}));
+    }
+    for (size_t cell = 0; cell < in.blocks; ++cell) {
+      integers_->unpack(panel, cell, 0, rows, k);
+      CellDots dots;
+      dots.k = k;
+      dots.rows = rows;
+      dots.groups = integers_->groups(cell);
+      dots.most = integers_->most(panel, cell);
+      dots.batch = in.count;
+      dots.x = in.q.data() + cell * kCellColumns;
+      dots.x_stride = in.q.cols();
+      dots.scales = &in.scales[cell];
+      dots.scale_stride = in.blocks;
+      dots.y = y.data();
+      if (factors_.group != 0) {
+        const float* factors = factors_.groups.row(row) + cell * kCellColumns / factors_.group;
+        const size_t groups = std::min(factors_.group, kCellColumns) / kGroupColumns;
+        cell_dots_by_segment(dots, groups, factors, factors_.per_row);
+        continue;
+      }
+      float base[kCellRows];
+      for (size_t r = 0; r < kCellRows; ++r) base[r] = base_of(panel, cell, std::min(r, rows - 1));
+      cell_dots(dots, base, &in.sums[cell], in.blocks);
+      for (const uint32_t e : integers_->escapes(panel, cell)) {
+        const auto escape = PackedIntegers::unpack_escape(e);
+        for (size_t b = 0; b < in.count; ++b) {
+          const int32_t product = escape.delta * in.q(b, cell * kCellColumns + escape.col);
+          y(b, escape.row) += in.scales[b * in.blocks + cell] * static_cast<float>(product);
+        }
+      }
+    }
+    for (size_t b = 0; b < in.count; ++b) {
+      float* to = out.row(b) + row;
+      for (size_t r = 0; r < rows; ++r) to[r] = factors_.rows.empty() ? y(b, r) : y(b, r) * factors_.rows[row + r];
+    }
+  }
+
+  // What is to be added to k'.
+  float base_of(size_t panel, size_t cell, size_t r) const {
+    const float zero = factors_.zeros.empty() ? factors_.common_zero : factors_.zeros[integers_->first_row(panel) + r];
+    return static_cast<float>(integers_->base(panel, cell)) - zero;
+  }
+
+  void decode_row(size_t row, float* out) const {
+    OCC_CHECK(row < shape().rows);
+    const size_t panel = integers_->panel_of(row), r = row - integers_->first_row(panel);
+    alignas(64) uint8_t k[kCellRows * kCellColumns];
+    for (size_t cell = 0; cell < integers_->cells(); ++cell) {
+      const size_t col = cell * kCellColumns, cols = std::min(kCellColumns, shape().cols - col);
+      const uint8_t* codes = k;
+      if (integers_->carried()) {
+        integers_->unpack(panel, cell, 0, r + 1, k);
+        codes = k + r * kCellColumns;
+      } else {
+        integers_->unpack(panel, cell, r, 1, k);
+      }
+      if (factors_.group != 0) {
+        for (size_t c = 0; c < cols; ++c) {
+          const size_t g = (col + c) / factors_.group;
+          const float factor = factors_.groups(row, g);
+          const float zero = factors_.products.size() != 0 ? factors_.products(row, g) : -factors_.common_zero * factor;
+          out[col + c] = static_cast<float>(codes[c]) * factor + zero;
+        }
+        continue;
+      }
+      const float base = base_of(panel, cell, r), factor = factors_.rows.empty() ? 1 : factors_.rows[row];
+      for (size_t c = 0; c < cols; ++c) out[col + c] = static_cast<float>(codes[c]) + base;
+      for (const uint32_t e : integers_->escapes(panel, cell)) {
+        const auto escape = PackedIntegers::unpack_escape(e);
+        if (escape.row == r) out[col + escape.col] += static_cast<float>(escape.delta);
+      }
+      for (size_t c = 0; c < cols; ++c) {
+        out[col + c] *= factors_.columns.empty() ? factor : factor * factors_.columns[col + c];
+      }
+    }
+  }
+
+  std::unique_ptr<PackedIntegers> integers_;
+  Factors factors_;
+  size_t states_;
+};
+
+}  // namespace
+
+std::unique_ptr<Operator> make_fused(const BoundRecipe& recipe, bool transposed) {
+  const std::optional<IntegerView> view = recipe.integer_view();
+  if (!view) return nullptr;
+  const Shape shape = recipe.shape();
+  std::optional<Factors> factors = factors_of(*view, shape, transposed);
+  if (!factors) return nullptr;
+  PackedIntegers::Source source;
+  source.shape = shape;
+  source.tile_rows = recipe.tile_rows();
+  source.alphabet = view->alphabet;
+  source.read = [&](const Rect& rows, MatrixView<int32_t> out) { recipe.integers(rows, out); };
+  Matrix<int32_t> turned;
+  if (transposed) {
+    turned = Matrix<int32_t>::uninitialized(shape.cols, shape.rows);
+    parallel_for(ceil_div(shape.rows, source.tile_rows), [&](size_t tile) {
+      const size_t row = tile * source.tile_rows, rows = std::min(source.tile_rows, shape.rows - row);
+      Matrix<int32_t> part = Matrix<int32_t>::uninitialized(rows, shape.cols);
+      recipe.integers({row, 0, rows, shape.cols}, part.view());
+      for (size_t c = 0; c < shape.cols; ++c) {
+        for (size_t r = 0; r < rows; ++r) turned(c, row + r) = part(r, c);
+      }
+    });
+    source.shape = turned.shape();
+    source.tile_rows = kCellRows;
+    source.read = [&](const Rect& rows, MatrixView<int32_t> out) {
+      std::copy_n(turned.row(rows.row), out.size(), out.data());
+    };
+  } else if (PackedIntegers::can_carry(view->machine)) {
+    OCC_CHECK(view->restart_rows == source.tile_rows || source.tile_rows >= shape.rows);
+    source.machine = view->machine;
+  }
+  auto integers = PackedIntegers::pack(source);
+  if (integers == nullptr) return nullptr;
+  return std::make_unique<FusedOperator>(std::move(integers), std::move(*factors),
+                                         source.machine == nullptr ? 0 : source.machine->num_states);
+}
+
+}  // namespace occ
