@@ -70,7 +70,7 @@ double decimal(float v) { return std::stod(fmt::format("{}", v)); }
 
 }  // namespace
 
-std::string hf_config_json(const ModelConfig& c, const SpecialIds& ids, const std::string& what) {
+std::string hf_config_json(const ModelConfig& c, const ExportFacts& facts, const std::string& what) {
   const Architecture& a = find_architecture(c.architecture);
   const bool gpt2 = c.position == Position::kLearned && !c.encoder, rotary = c.position == Position::kRotary;
   const bool llama_like = rotary && c.norm == Norm::kRms;
@@ -101,10 +101,10 @@ std::string hf_config_json(const ModelConfig& c, const SpecialIds& ids, const st
     j["use_parallel_residual"] = c.parallel_residual;
     if (const ordered_json scaling = rope_scaling_json(c, what); !scaling.is_null()) j["rope_scaling"] = scaling;
   }
-  if (c.encoder) j["type_vocab_size"] = c.token_types;
+  if (c.encoder) j["type_vocab_size"] = facts.token_types;
   if (!c.encoder) j["tie_word_embeddings"] = c.tied_embeddings;
-  if (ids.bos) j["bos_token_id"] = *ids.bos;
-  if (ids.eos) j["eos_token_id"] = *ids.eos;
+  if (facts.bos) j["bos_token_id"] = *facts.bos;
+  if (facts.eos) j["eos_token_id"] = *facts.eos;
   return j.dump(2) + "\n";
 }
 

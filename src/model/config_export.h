@@ -9,12 +9,14 @@
 
 namespace occ {
 
-struct SpecialIds {
-  std::optional<uint64_t> bos, eos;
+// What a configuration holds besides.
+struct ExportFacts {
+  std::optional<uint64_t> bos, eos;  // token ids
+  size_t token_types = 0;            // rows of an encoder's token type embedding
 };
 
 // config.json. Input error naming `what` for what it cannot express.
-std::string hf_config_json(const ModelConfig& config, const SpecialIds& ids, const std::string& what);
+std::string hf_config_json(const ModelConfig& config, const ExportFacts& facts, const std::string& what);
 
 // general.* and the architecture's keys, without the tokenizer.
 GgufMetadata gguf_config(const ModelConfig& config, const std::string& name, const std::string& what);

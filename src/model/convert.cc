@@ -332,10 +332,13 @@ std::unique_ptr<TensorFile> as_hugging_face(const TensorFile& file) {
   const GgufMetadata metadata = parse_gguf_metadata_json(text_of(*metadata_file), file.path() + ": " + kGgufSideFile);
   if (const size_t i = file.find("rope_freqs.weight"); i != file.tensors().size())
     find_llama3_scaling(file, i, &config);
-  SpecialIds ids;
-  ids.bos = metadata.uint("tokenizer.ggml.bos_token_id");
-  ids.eos = metadata.uint("tokenizer.ggml.eos_token_id");
-  const std::string json = hf_config_json(config, ids, file.path());
+  ExportFacts facts;
+  facts.bos = metadata.uint("tokenizer.ggml.bos_token_id");
+  facts.eos = metadata.uint("tokenizer.ggml.eos_token_id");
+  if (const size_t i = file.find(a.gguf_names.token_type_embedding + ".weight"); i != file.tensors().size()) {
+    facts.token_types = file.tensors()[i].shape[0];
+  }
+  const std::string json = hf_config_json(config, facts, file.path());
 
   // What the new configuration says of the order of rows decides what is rearranged.
   ModelConfig to;
