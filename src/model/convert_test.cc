@@ -1,0 +1,120 @@
+#include "model/convert.h"
+
+#include "io/expect_error_for_test.h"
+#include "model/tiny_models_for_test.h"
+
+namespace occ {
+namespace {
+
+const TransformerOptions kExact{Arithmetic::kF32, {}};
+
+struct Variant {
+  const char* model;
+  const char* name;
+};
+
+class EveryConversion : public testing::TestWithParam<Variant> {
+ protected:
+  EveryConversion() : tiny_(GetParam().model, GetParam().name), file_(tiny_.open()) {}
+  TinyModel tiny_;
+  std::unique_ptr<TensorFile> file_;
+};
+
+Matrix<float> values_of(const TensorFile& file, size_t i) {
+  Matrix<float> out(1, file.tensors()[i].elements());
+  file.read_f32(i, 0, out.size(), out.data());
+  return out;
+}
+
+Matrix<float> logits_of(const TensorFile& file, const std::vector<TokenId>& tokens) {
+  const auto model = load_transformer(file, kExact);
+  return logits_for_test(*model, hidden_for_test(*model, tokens, 1000));
+}
+
+// Other names, other orders of rows, the same model.
+TEST_P(EveryConversion, ToGgufGivesTheSameLogits) {
+  EXPECT_TRUE(is_hf_model(*file_));
+  const auto gguf = as_gguf(*file_);
+  EXPECT_TRUE(is_gguf_model(*gguf));
+  EXPECT_FALSE(is_hf_model(*gguf));
+  EXPECT_NE(gguf->find("token_embd.weight"), gguf->tensors().size());
+  const std::vector<TokenId> tokens = tiny_.integers("tokens");
+  EXPECT_LT(difference_for_test(logits_of(*gguf, tokens), logits_of(*file_, tokens)), 1e-6);
+}
+
+TEST_P(EveryConversion, AndBackIsTheSameBitForBit) {
+  const auto gguf = as_gguf(*file_);
+  const auto back = as_hugging_face(*gguf);
+  EXPECT_TRUE(is_hf_model(*back));
+  size_t found = 0;
+  for (size_t i = 0; i < back->tensors().size(); ++i) {
+    const TensorInfo& info = back->tensors()[i];
+    const size_t k = file_->find(info.name);
+    ASSERT_NE(k, file_->tensors().size()) << info.name;
+    EXPECT_EQ(info.shape, file_->tensors()[k].shape) << info.name;
+    const Matrix<float> a = values_of(*back, i), b = values_of(*file_, k);
+    EXPECT_EQ(std::memcmp(a.data(), b.data(), a.size() * sizeof(float)), 0) << info.name;
+    ++found;
+  }
+  EXPECT_EQ(found, file_->tensors().size());
+  const std::vector<TokenId> tokens = tiny_.integers("tokens");
+  EXPECT_LT(difference_for_test(logits_of(*back, tokens), logits_of(*file_, tokens)), 1e-6);
+}
+
+// What llama.cpp's own converter wrote (through the gguf package), where there is such a file.
+TEST_P(EveryConversion, HasTheTensorsOfTheGgufPackage) {
+  if (!std::filesystem::exists(tiny_.gguf())) GTEST_SKIP() << "no GGUF of this variant";
+  const auto expected = open_tensor_file(tiny_.gguf());
+  const auto gguf = as_gguf(*file_);
+  EXPECT_EQ(gguf->tensors().size(), expected->tensors().size());
+  for (size_t i = 0; i < expected->tensors().size(); ++i) {
+    const TensorInfo& info = expected->tensors()[i];
+    const size_t k = gguf->find(info.name);
+    ASSERT_NE(k, gguf->tensors().size()) << info.name;
+    EXPECT_EQ(info.shape, gguf->tensors()[k].shape) << info.name;
+    EXPECT_LT(difference_for_test(values_of(*gguf, k), values_of(*expected, i)), 1e-6) << info.name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, EveryConversion,
+                         testing::Values(Variant{"llama", "plain"}, Variant{"llama", "linear"},
+                                         Variant{"llama", "llama3"}, Variant{"llama", "yarn-default"},
+                                         Variant{"llama-bias", "plain"}, Variant{"qwen2", "plain"},
+                                         Variant{"qwen3", "plain"}, Variant{"gpt2", "plain"},
+                                         Variant{"gptneox", "plain"}, Variant{"gptneox", "sequential"},
+                                         Variant{"phi3", "plain"}),
+                         [](const auto& info) {
+                           std::string name = std::string(info.param.model) + "_" + info.param.name;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+// A Mistral becomes a llama of GGUF, which knows windows; its way back is Llama's class with the same logits.
+TEST(Convert, MistralIsALlamaOfGguf) {
+  const TinyModel tiny("mistral", "plain");
+  const auto file = tiny.open();
+  const auto gguf = as_gguf(*file);
+  EXPECT_EQ(read_config(*gguf).architecture, "llama");
+  const std::vector<TokenId> tokens = tiny.integers("tokens");
+  EXPECT_LT(difference_for_test(logits_of(*gguf, tokens), logits_of(*file, tokens)), 1e-6);
+}
+
+TEST(Convert, EncodersKeepTheirEmbeddings) {
+  const TinyModel tiny("bert", "plain");
+  const auto file = tiny.open();
+  const auto gguf = as_gguf(*file);
+  const auto back = as_hugging_face(*gguf);
+  const std::vector<std::vector<TokenId>> texts = {{1, 5, 9, 20, 2}, {1, 7, 2}};
+  const Matrix<float> expected = load_encoder(*file, kExact)->embed(texts);
+  EXPECT_LT(difference_for_test(load_encoder(*gguf, kExact)->embed(texts), expected), 1e-6);
+  EXPECT_LT(difference_for_test(load_encoder(*back, kExact)->embed(texts), expected), 1e-6);
+}
+
+TEST(Convert, WhatHasNoPlaceIsNamed) {
+  const TinyModel tiny("phi3", "long");
+  const auto file = tiny.open();
+  EXPECT_INPUT_ERROR(as_gguf(*file), "rotary scaling");
+}
+
+}  // namespace
+}  // namespace occ
