@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes src/model/unicode_tables.cc. Needs the `tokenizers` package: categories, lower case and decompositions are read
 off what it does to each character, because its tables are of several Unicode versions (8 to 17) and ids must be equal.
-Combining classes are those of Python's unicodedata."""
+Combining classes are those of Python's unicodedata where `tokenizers` has one."""
 import sys
 import unicodedata
 
@@ -70,10 +70,18 @@ def lower_table():
     print("};\n")
 
 
+def combining_class(c, nfd=normalizers.NFD()):
+    """That of unicodedata, or 0 where `tokenizers` does not put the character in order with others."""
+    k = unicodedata.combining(chr(c))
+    low, high = "\u0334", "\u0301"  # of classes 1 and 230
+    moves = nfd.normalize_str(chr(c) + low)[0] == low if k > 1 else nfd.normalize_str(high + chr(c))[0] != high
+    return k if k and moves else 0
+
+
 def class_table():
     runs = []
     for c in CHARS:
-        k = unicodedata.combining(chr(c))
+        k = combining_class(c)
         if k and runs and runs[-1][1] == c - 1 and runs[-1][2] == k:
             runs[-1][1] = c
         elif k:

@@ -10,7 +10,7 @@ namespace {
 
 // Characters of a word, for single_word.
 bool is_word(std::string_view character) {
-  static const Regex kWord(R"([\w\p{Alphabetic}\p{Join_Control}])", "tokenizer");
+  static const Regex kWord(R"([\w\p{Join_Control}])", "tokenizer");
   return !kWord.matches(character).empty();
 }
 

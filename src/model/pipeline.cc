@@ -55,7 +55,7 @@ class Pipeline final : public Tokenizer {
       pieces_[i] = decoded(parts_.vocabulary->tokens[i]);
     }
     for (const auto& [id, text] : parts_.added_text) {
-      pieces_[static_cast<size_t>(id)] = (wordpiece() ? " " : "") + text;
+      pieces_[static_cast<size_t>(id)] = parts_.decoder.byte_level ? text : decoded(text);
       added_ids_.emplace(text, id);
     }
     for (const auto* list : {&parts_.added, &parts_.normalized}) {

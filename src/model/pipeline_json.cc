@@ -138,8 +138,7 @@ bool parse_pre_tokenizer(const JsonField& field, std::vector<PreTokenizer>& out)
     out.push_back(
         metaspace(replacement, parse_scheme(field.at("prepend_scheme"), space), field.at("split").boolean_or(true)));
   } else if (type == "Whitespace") {
-    by_pattern(R"([\w\p{Alphabetic}\p{Join_Control}]+|[^\w\s\p{Alphabetic}\p{Join_Control}]+)", SplitBehavior::kRemoved,
-               true);
+    by_pattern(R"([\w\p{Join_Control}]+|[^\w\s\p{Join_Control}]+)", SplitBehavior::kRemoved, true);
   } else if (type == "WhitespaceSplit") {
     out.push_back(split_pieces(match_chars(is_white_space), SplitBehavior::kRemoved, false));
   } else if (type == "CharDelimiterSplit") {

@@ -13,7 +13,7 @@
 namespace occ {
 namespace {
 
-constexpr char kWordClass[] = R"(\p{L}\p{M}\p{Nd}\p{Pc})";
+constexpr char kWordClass[] = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
 constexpr std::array<std::string_view, 12> kScripts = {"Han",    "Hiragana", "Katakana",   "Hangul", "Latin", "Greek",
                                                        "Arabic", "Cyrillic", "Devanagari", "Thai",   "Lao",   "Hebrew"};
 

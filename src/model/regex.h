@@ -1,7 +1,7 @@
 // Regular expressions of tokenizers: PCRE2 (JIT, UTF, Unicode properties) with the meaning that Oniguruma gives them,
 // which the `tokenizers` package uses.
 //
-// What differs between the two is translated: \s is the property White_Space, \w letters, marks, decimal digits and
+// What differs between the two is translated: \s is the property White_Space, \w Alphabetic, marks, decimal digits and
 // connectors, ^ and $ stand at every line, \p{Han} is a script. What cannot be is refused: && in classes, \h, (?m).
 // Properties are those of the Unicode version of the PCRE2 library (14.0 for 10.42).
 #pragma once

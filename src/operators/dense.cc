@@ -67,8 +67,17 @@ std::unique_ptr<Operator> read_dense(DType type, Shape shape, size_t granularity
 
 }  // namespace
 
-std::unique_ptr<Operator> make_dense(Matrix<float> values) {
-  return std::make_unique<DenseOperator<float>>(DType::kF32, std::move(values));
+size_t decoding_rows(const BoundRecipe& recipe) {
+  const size_t granule = recipe.granule().rows;
+  if (granule == 0) return std::max<size_t>(1, recipe.shape().rows);
+  return ceil_div(std::max<size_t>(1, recipe.tile_rows()), granule) * granule;
+}
+
+std::unique_ptr<Operator> make_dense(const BoundRecipe& recipe, bool transposed) {
+  return read_dense<float>(DType::kF32, recipe.shape(), decoding_rows(recipe), transposed,
+                           [&](size_t row, MatrixView<float> out) {
+                             recipe.dequantize({row, 0, out.rows(), out.cols()}, out);
+                           });
 }
 
 std::unique_ptr<Operator> make_dense(const TensorFile& file, size_t index, bool transposed) {

@@ -4,12 +4,16 @@
 #include <memory>
 
 #include "operators/operator.h"
+#include "recipe/bound.h"
 
 namespace occ {
 
 // F32, F16 and BF16 tensors keep their type, all others become f32.
 std::unique_ptr<Operator> make_dense(const TensorFile& file, size_t index, bool transposed);
-// Decoded values.
-std::unique_ptr<Operator> make_dense(Matrix<float> values);
+// All values of a recipe, as f32.
+std::unique_ptr<Operator> make_dense(const BoundRecipe& recipe, bool transposed);
+
+// Rows that dequantize takes and decodes without waste: panels begin at multiples of it.
+size_t decoding_rows(const BoundRecipe& recipe);
 
 }  // namespace occ

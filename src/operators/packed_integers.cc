@@ -104,7 +104,6 @@ PackedIntegers::Panel PackedIntegers::pack_panel(size_t row, MatrixView<const in
   std::vector<uint32_t> counts(2 * kReach);
   for (size_t cell = 0; cell < cells(); ++cell) {
     const size_t col = cell * kCellColumns, cols = std::min(kCellColumns, shape_.cols - col), g = groups(cell);
-    std::fill(counts.begin(), counts.end(), 0);
     int32_t least = INT32_MAX, most = INT32_MIN;
     for (size_t r = 0; r < panel.rows; ++r) {
       const int32_t* from = integers.row(r) + col;
@@ -119,10 +118,10 @@ PackedIntegers::Panel PackedIntegers::pack_panel(size_t row, MatrixView<const in
     if (alphabet != 0) {
       window.bits = std::bit_width(static_cast<uint32_t>(most));
     } else {
+      std::fill(counts.begin(), counts.end(), 0);
       for (size_t r = 0; r < panel.rows; ++r) {
         const int32_t* from = codes.row(r);
-        for (size_t c = 0; c < cols; ++c) {
-          // What is beyond the reach stays outside of every window but the widest, which is no harm.
+        for (size_t c = 0; c < cols; ++c) {  // what is beyond the reach counts as its end
           ++counts[static_cast<size_t>(std::clamp(from[c], -kReach, kReach - 1) + kReach)];
         }
       }

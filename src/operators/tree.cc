@@ -20,6 +20,7 @@
 
 #include "base/check.h"
 #include "base/parallel.h"
+#include "operators/dense.h"
 #include "operators/dense_kernels.h"
 #include "operators/fused.h"
 #include "recipe/nodes.h"
@@ -293,11 +294,7 @@ class DecodedOperator final : public Operator {
   DecodedOperator(std::unique_ptr<BoundRecipe> recipe, std::shared_ptr<const Bytes> blob, uint64_t bytes,
                   bool transposed)
       : blob_(std::move(blob)), recipe_(std::move(recipe)), bytes_(bytes), transposed_(transposed) {
-    // Panels that decode without waste, of a size that stays in the second-level cache where that can be.
-    const size_t granule = recipe_->granule().rows, rows = recipe_->shape().rows;
-    constexpr size_t kPanel = size_t{1} << 16;
-    const size_t least = std::max(recipe_->tile_rows(), kPanel / std::max<size_t>(1, recipe_->shape().cols));
-    panel_ = granule == 0 ? std::max<size_t>(1, rows) : ceil_div(std::max<size_t>(1, least), granule) * granule;
+    panel_ = decoding_rows(*recipe_);
   }
   Shape shape() const override {
     const Shape coded = recipe_->shape();

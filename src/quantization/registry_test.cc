@@ -97,6 +97,41 @@ TEST_P(QuantizerTest, ReconstructionIsWhatDecodes) {
   }
 }
 
+TEST_P(QuantizerTest, IntegersTimesFactorsAreTheValues) {
+  for (const Shape shape : kShapes) {
+    if (shape.size() == 0) continue;
+    const Matrix<float> x = data_of(kKinds[0], shape.rows, shape.cols);
+    const auto quantizer = GetParam().fit(x.view());
+    const std::optional<IntegerView> view = quantizer->integer_view();
+    if (!view) continue;
+    const Coded coded = quantize_whole(*quantizer, x.view());
+    Matrix<int32_t> k(shape.rows, shape.cols);
+    quantizer->integers({0, 0, shape.rows, shape.cols}, coded.const_planes(), k.view());
+    for (size_t r = 0; r < shape.rows; ++r) {
+      for (size_t c = 0; c < shape.cols; ++c) {
+        const size_t i = r * view->row_step + c / view->group;
+        const float zero = view->zeros.empty() ? view->common_zero : view->zeros[i];
+        const float factor = view->factors.empty() ? 1 : view->factors[i];
+        const float column = view->column_factors.empty() ? 1 : view->column_factors[c];
+        ASSERT_EQ((static_cast<float>(k(r, c)) - zero) * factor * column, coded.values(r, c));
+        if (view->alphabet != 0) {
+          ASSERT_TRUE(k(r, c) >= 0 && static_cast<uint32_t>(k(r, c)) < view->alphabet);
+        }
+      }
+    }
+    if (view->machine == nullptr) continue;
+    for (size_t c = 0; c < shape.cols; ++c) {  // the lowest bits are what the machine says
+      const FiniteState& machine = *view->machine;
+      size_t state = 0;
+      for (size_t r = 0; r < shape.rows; ++r) {
+        if (r % view->restart_rows == 0) state = 0;
+        ASSERT_EQ(k(r, c) & 1, machine.context[state]);
+        state = machine.next[state * machine.classes + (static_cast<uint32_t>(k(r, c) >> 1) & (machine.classes - 1))];
+      }
+    }
+  }
+}
+
 TEST_P(QuantizerTest, ErrorIsNeverAboveTheEnergy) {
   // Scale 0 would give 1; one bit on data far from zero cannot do better with any level, so all kinds stay below this.
   for (const std::string kind : kKinds) {

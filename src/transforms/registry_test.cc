@@ -203,6 +203,42 @@ TEST_P(RegisteredTransform, DegenerateValues) {
   }
 }
 
+// <planes, adjoint(x)> = <inverse(planes), x>, with more or fewer vectors than the matrix has.
+TEST_P(RegisteredTransform, AdjointIsTheTransposeOfInverse) {
+  for (const Shape shape : shapes()) {
+    const auto fitted = fit(noise(shape, 6).view());
+    const TransformTraits traits = fitted->traits();
+    ASSERT_LE(int{traits.maps_rows} + int{traits.maps_columns} + int{traits.product}, 1);
+    if (!traits.maps_rows && !traits.maps_columns) continue;
+    for (const size_t count : {1, 2, 100}) {
+      const Shape vectors = traits.maps_rows ? Shape{count, shape.cols} : Shape{shape.rows, count};
+      const Rect at{0, 0, vectors.rows, vectors.cols};
+      const Matrix<float> x = noise(vectors, 7);
+      Planes adjoint, planes;
+      std::vector<MatrixView<float>> views;
+      for (size_t i = 0; i < num_planes(); ++i) {
+        const Rect r = fitted->plane_rect(i, at);
+        adjoint.emplace_back(r.rows, r.cols);
+        planes.push_back(noise(r.shape(), 8 + i));
+      }
+      for (auto& p : adjoint) views.push_back(p.view());
+      fitted->adjoint(at, x.view(), views);
+      const Matrix<float> decoded = inverse(*fitted, vectors, planes);
+      double left = 0, right = 0, size = 0;
+      for (size_t i = 0; i < num_planes(); ++i) {
+        for (size_t k = 0; k < planes[i].size(); ++k) {
+          left += double{planes[i].data()[k]} * double{adjoint[i].data()[k]};
+        }
+      }
+      for (size_t k = 0; k < x.size(); ++k) {
+        right += double{decoded.data()[k]} * double{x.data()[k]};
+        size += std::fabs(double{decoded.data()[k]} * double{x.data()[k]});
+      }
+      EXPECT_NEAR(left, right, 1e-5 * size) << shape.rows << "x" << shape.cols << ", " << count;
+    }
+  }
+}
+
 TEST_P(RegisteredTransform, KeepsNormsIfItSaysSo) {
   for (const Shape shape : shapes()) {
     const auto x = noise(shape, 6);
