@@ -287,7 +287,7 @@ void find_llama3_scaling(const TensorFile& file, size_t index, ModelConfig* conf
   ModelConfig trial = *config;
   trial.rope_scaling = RopeScaling::kLlama3;
   trial.rope_factor = factors.empty() ? 1 : *std::max_element(factors.begin(), factors.end());
-  for (const size_t original : {8192, 4096, 2048, 16384, 32768}) {
+  for (size_t original = 32; original <= (size_t{1} << 20); original *= 2) {
     trial.rope_original_context = original;
     const std::vector<float> made = llama3_divisors(trial);
     bool same = made.size() == factors.size();
@@ -298,6 +298,15 @@ void find_llama3_scaling(const TensorFile& file, size_t index, ModelConfig* conf
   }
   throw_input("{}: tensor 'rope_freqs.weight': expected the frequencies of Llama 3, which config.json can express",
               file.path());
+}
+
+// What the written configuration says must be what was read.
+void check_same(const TensorFile& file, const ModelConfig& from, const ModelConfig& to, const char* where) {
+  const bool same = from.activation == to.activation && from.norm == to.norm && from.heads == to.heads &&
+                    from.kv_heads == to.kv_heads && from.head_dim == to.head_dim && from.rotary_dim == to.rotary_dim &&
+                    from.parallel_residual == to.parallel_residual && from.sliding_window == to.sliding_window;
+  if (!same)
+    throw_input("{}: its configuration (activation, sizes of heads) cannot be expressed in {}", file.path(), where);
 }
 
 bool is_dropped(const std::string& name) {
@@ -335,6 +344,11 @@ std::unique_ptr<TensorFile> as_hugging_face(const TensorFile& file) {
   ExportFacts facts;
   facts.bos = metadata.uint("tokenizer.ggml.bos_token_id");
   facts.eos = metadata.uint("tokenizer.ggml.eos_token_id");
+  const auto has_bias = [&](Part part) {
+    return file.find(make_name({part, "0", ".bias"}, a.gguf_names, "")) != file.tensors().size();
+  };
+  config.attention_output_bias |= has_bias(&TensorNames::attention_output);
+  config.mlp_bias |= has_bias(&TensorNames::down);
   if (const size_t i = file.find(a.gguf_names.token_type_embedding + ".weight"); i != file.tensors().size()) {
     facts.token_types = file.tensors()[i].shape[0];
   }
@@ -344,6 +358,7 @@ std::unique_ptr<TensorFile> as_hugging_face(const TensorFile& file) {
   ModelConfig to;
   to.architecture = a.name;
   a.read_hf(ConfigKeys(parse_json(json, "config.json"), "config.json"), to);
+  check_same(file, config, to, "config.json");
   auto out = std::make_unique<ConvertedFile>(file, "hf");
   convert_tensors(
       file, config, to, a.gguf_names, "", a.hf_names, a.hf_prefixes[0], false,
@@ -382,6 +397,7 @@ std::unique_ptr<TensorFile> as_gguf(const TensorFile& file) {
   }
   add_gguf_tokenizer(file.side_files(), file.path(), &metadata);
   out->add_side_file(side_file(kGgufSideFile, gguf_metadata_json(metadata)));
+  check_same(file, config, read_config(*out), "GGUF");
   return out;
 }
 
