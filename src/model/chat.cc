@@ -1,6 +1,5 @@
 #include "model/chat.h"
 
-#include <functional>
 #include <initializer_list>
 
 #include "base/error.h"
@@ -19,6 +18,7 @@ enum class SystemPlace { kTurn, kFirstUser, kRefused };
 struct Format {
   std::string begin;           // before all messages
   std::string default_system;  // system message if the first one is none
+  bool always_system = false;  // a system turn even if that is empty
   SystemPlace system_place = SystemPlace::kTurn;
   Turn system, user, assistant;
   std::string generation;        // beginning of an answer
@@ -26,6 +26,7 @@ struct Format {
   bool trim = false;             // messages without white space around them
   bool trim_user_whole = false;  // in place of this: user messages together with the system message in them
   bool alternate = false;        // user, assistant, user, ... is required
+  bool drops_reasoning = false;  // of answers only what follows </think>; the last message may not be one
 };
 
 struct Template {
@@ -83,6 +84,12 @@ Format llama3(const Template& t) {
   f.user = turn("user");
   f.assistant = turn("assistant");
   f.generation = f.assistant.before;
+  // Llama 3.1 and later tell dates; where the template would ask for today's, its own other one is taken, so that the
+  // same conversation is the same text on every day.
+  if (t.has("Cutting Knowledge Date: ")) {
+    f.system.before += "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n";
+    f.always_system = true;
+  }
   return f;
 }
 
@@ -189,9 +196,16 @@ Format vicuna(const Template& t) {
 
 Format format_of(const Template& t, const std::string& what) {
   // What no family here does: answers without their reasoning, dates.
-  const bool more = t.has_any({"<think>", "reasoning_content", "strftime_now", "date_string", "tool_use"});
+  const bool more = t.has_any({"<think>", "reasoning_content", "strftime_now", "date_string"});
   const bool trims = t.has_any({"strip()", "| trim", "|trim"});
   const bool inst = t.has("[INST]");
+  if (t.has("<|im_start|>") && t.has("content.split('</think>')[-1].lstrip('\\n')") && !trims && !inst) {
+    Format f = chatml(t);
+    f.drops_reasoning = true;
+    return f;
+  }
+  const bool dated = t.has("Cutting Knowledge Date: December 2023") && t.has("26 Jul 2024");
+  if (dated && t.has("<|start_header_id|>") && t.has("<|eot_id|>") && trims) return llama3(t);
   if (!more) {
     if (t.has("<|im_start|>") && t.has("<|im_end|>") && !t.has("<|im_sep|>") && !trims && !inst) return chatml(t);
     if (t.has("<|start_header_id|>") && t.has("<|eot_id|>") && trims) return llama3(t);
@@ -214,7 +228,8 @@ Format format_of(const Template& t, const std::string& what) {
     }
   }
   throw_input(
-      "{}: chat template: expected one of the families ChatML (SmolLM2, Qwen2), Llama-2, Llama-3, Mistral (7B v0.1 to "
+      "{}: chat template: expected one of the families ChatML (SmolLM2, Qwen2, Qwen3), Llama-2, Llama-3, Mistral (7B "
+      "v0.1 to "
       "v0.2, v1, v7), Phi-3, Zephyr (TinyLlama), Gemma, DeepSeek (LLM, V2), Vicuna, found another one",
       what);
 }
@@ -231,13 +246,13 @@ std::string render_chat(const Tokenizer& tokenizer, std::span<const ChatMessage>
 
   std::string out = f.begin, system_in_user;
   const bool has_system = !messages.empty() && messages[0].role == "system";
-  if (!has_system && !f.default_system.empty() && !messages.empty()) {
+  if (!has_system && (f.always_system || !f.default_system.empty()) && !messages.empty()) {
     out += f.system.before + f.default_system + f.system.after;
   }
   bool user_is_next = true;
   for (size_t i = 0; i < messages.size(); ++i) {
     const std::string& role = messages[i].role;
-    const std::string content = f.trim ? trimmed(messages[i].content) : messages[i].content;
+    std::string content = f.trim ? trimmed(messages[i].content) : messages[i].content;
     if (role == "system") {
       if (f.system_place == SystemPlace::kRefused) throw_usage("the model's chat template has no system messages");
       if (f.system_place == SystemPlace::kFirstUser) {
@@ -250,6 +265,14 @@ std::string render_chat(const Tokenizer& tokenizer, std::span<const ChatMessage>
     }
     const bool user = role == "user";
     if (!user && role != "assistant") throw_usage("chat: expected role system, user or assistant, found '{}'", role);
+    const size_t thought = user || !f.drops_reasoning ? std::string::npos : content.rfind("</think>");
+    if (thought != std::string::npos) {
+      const size_t answer = content.find_first_not_of('\n', thought + 8);
+      content = answer == std::string::npos ? "" : content.substr(answer);
+    }
+    if (!user && f.drops_reasoning && i + 1 == messages.size()) {
+      throw_usage("the model's chat template treats a last answer in its own way: expected a last message by user");
+    }
     if (f.alternate && user != user_is_next) {
       throw_usage("the model's chat template expects user and assistant in turn, found '{}' in place {}", role, i + 1);
     }

@@ -19,6 +19,30 @@ TEMPLATES = {
         "are a helpful assistant.<|im_end|>\\n' }}{% endif %}{{'<|im_start|>' + message['role'] + '\\n' + "
         "message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}{% if add_generation_prompt %}{{ "
         "'<|im_start|>assistant\\n' }}{% endif %}"),
+    # Without what it says about tools.
+    "Qwen3": (
+        "{%- if messages[0].role == 'system' %}\n    {{- '<|im_start|>system\\n' + messages[0].content + '<|im_end|>\\n' "
+        "}}\n{%- endif %}\n{%- for message in messages %}\n    {%- if (message.role == \"user\") or (message.role == "
+        "\"system\" and not loop.first) %}\n        {{- '<|im_start|>' + message.role + '\\n' + message.content + "
+        "'<|im_end|>' + '\\n' }}\n    {%- elif message.role == \"assistant\" %}\n        {%- set content = "
+        "message.content %}\n        {%- set reasoning_content = '' %}\n        {%- if '</think>' in message.content %}\n"
+        "            {%- set content = message.content.split('</think>')[-1].lstrip('\\n') %}\n            {%- set "
+        "reasoning_content = message.content.split('</think>')[0].rstrip('\\n').split('<think>')[-1].lstrip('\\n') %}\n"
+        "        {%- endif %}\n        {%- if loop.last %}\n            {{- raise_exception('a last answer') }}\n        "
+        "{%- else %}\n            {{- '<|im_start|>' + message.role + '\\n' + content }}\n        {%- endif %}\n        "
+        "{{- '<|im_end|>\\n' }}\n    {%- endif %}\n{%- endfor %}\n{%- if add_generation_prompt %}\n    {{- "
+        "'<|im_start|>assistant\\n' }}\n{%- endif %}"),
+    # The same.
+    "Llama-3.2": (
+        "{{- bos_token }}\n{%- if not date_string is defined %}\n    {%- if strftime_now is defined %}\n        {%- set "
+        "date_string = strftime_now(\"%d %b %Y\") %}\n    {%- else %}\n        {%- set date_string = \"26 Jul 2024\" %}\n"
+        "    {%- endif %}\n{%- endif %}\n{%- if messages[0]['role'] == 'system' %}\n    {%- set system_message = "
+        "messages[0]['content']|trim %}\n    {%- set messages = messages[1:] %}\n{%- else %}\n    {%- set system_message "
+        "= \"\" %}\n{%- endif %}\n\n{#- System message #}\n{{- \"<|start_header_id|>system<|end_header_id|>\\n\\n\" }}\n"
+        "{{- \"Cutting Knowledge Date: December 2023\\n\" }}\n{{- \"Today Date: \" + date_string + \"\\n\\n\" }}\n"
+        "{{- system_message }}\n{{- \"<|eot_id|>\" }}\n{%- for message in messages %}\n    {{- '<|start_header_id|>' + "
+        "message['role'] + '<|end_header_id|>\\n\\n'+ message['content'] | trim + '<|eot_id|>' }}\n{%- endfor %}\n{%- if "
+        "add_generation_prompt %}\n    {{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}\n{%- endif %}\n"),
     "ChatML": (
         "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + "
         "'\\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"),
@@ -107,7 +131,8 @@ TEMPLATES = {
 SYSTEM = ["system", " Be brief. "]
 TALK = [["user", "Hello"], ["assistant", "Hi there"], ["user", " \n Who are you?\n"], ["assistant", "  An assistant \n"],
         ["user", "Bye"]]
-CONVERSATIONS = [TALK[:1], TALK, TALK[:4], [SYSTEM] + TALK[2:3], [SYSTEM] + TALK, TALK[1:3]]
+THOUGHT = [["user", "2 + 2?"], ["assistant", "<think>\nhm\n</think>\n\n4"], ["user", "Thanks"]]
+CONVERSATIONS = [THOUGHT, TALK[:1], TALK, TALK[:4], [SYSTEM] + TALK[2:3], [SYSTEM] + TALK, TALK[1:3]]
 
 
 class Refused(Exception):
