@@ -33,6 +33,37 @@ TEST_F(Bert, GivesTheEmbeddingsOfTransformers) {
   }
 }
 
+// The first checkpoints call the weights of norms gamma and beta.
+TEST_F(Bert, TakesOldNamesOfNorms) {
+  class Renamed final : public TensorFile {
+   public:
+    explicit Renamed(const TensorFile& file) : file_(file), tensors_(file.tensors()) {
+      for (TensorInfo& t : tensors_) {
+        const size_t at = t.name.find("LayerNorm.");
+        if (at != std::string::npos) t.name.replace(at + 10, 6, t.name.substr(at + 10) == "bias" ? "beta" : "gamma");
+      }
+    }
+    std::string path() const override { return file_.path(); }
+    std::string format() const override { return file_.format(); }
+    const std::vector<TensorInfo>& tensors() const override { return tensors_; }
+    void read_f32(size_t i, uint64_t first, uint64_t count, float* out) const override {
+      file_.read_f32(i, first, count, out);
+    }
+    void read_raw(size_t i, uint64_t first, uint64_t count, void* out) const override {
+      file_.read_raw(i, first, count, out);
+    }
+    std::vector<SideFile> side_files() const override { return file_.side_files(); }
+    uint64_t file_bytes() const override { return file_.file_bytes(); }
+
+   private:
+    const TensorFile& file_;
+    std::vector<TensorInfo> tensors_;
+  };
+  const auto file = tiny_.open();
+  const Renamed renamed(*file);
+  EXPECT_LT(difference_for_test(load_encoder(renamed, kExact)->embed(texts_), tiny_.expected("embeddings")), 1e-5);
+}
+
 TEST_F(Bert, ManyTextsGoThroughInBatches) {
   const auto file = tiny_.open();
   const auto model = load_encoder(*file, kExact);

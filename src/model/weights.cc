@@ -97,9 +97,11 @@ Linear WeightLoader::embedding(const std::string& name, size_t rows, size_t cols
 }
 
 NormWeights WeightLoader::norm(const std::string& name, size_t size) {
+  const std::string base = prefix_ + name;
+  const bool old_names = has(base + ".gamma") && !has(base + ".weight");  // of BERT's first checkpoints
+  const std::string bias = base + (old_names ? ".beta" : ".bias");
   NormWeights norm;
-  norm.weight = vector(prefix_ + name + ".weight", {size});
-  const std::string bias = prefix_ + name + ".bias";
+  norm.weight = vector(base + (old_names ? ".gamma" : ".weight"), {size});
   if (config_.norm == Norm::kLayer || has(bias)) norm.bias = vector(bias, {size});
   return norm;
 }
