@@ -1,8 +1,10 @@
 #include "operators/packed_integers.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <bit>
+#include <cstdlib>
 
 #include "base/check.h"
 #include "base/parallel.h"
@@ -25,32 +27,90 @@ std::vector<uint8_t> state_bytes(const FiniteState& machine) {
   return bytes;
 }
 
-struct Window {
-  int32_t low = 0;
-  unsigned bits = 0;
+using Window = PackedIntegers::Window;
+
+// The codes of one cell: integers, or their halves j where a state holds the lowest bit.
+struct CellCodes {
+  Matrix<int32_t> codes = Matrix<int32_t>(kCellRows, kCellColumns);
+  size_t rows = 0, cols = 0;
+  bool halves = false;
+  int32_t least = 0, most = 0;
+
+  void load(MatrixView<const int32_t> integers, bool carried) {
+    rows = integers.rows();
+    cols = integers.cols();
+    halves = carried;
+    int32_t low = INT32_MAX, high = INT32_MIN;
+    const int shift = carried ? 1 : 0;
+    for (size_t r = 0; r < rows; ++r) {
+      const int32_t* __restrict from = integers.row(r);
+      int32_t* __restrict to = codes.row(r);
+      for (size_t c = 0; c < cols; ++c) {
+        const int32_t code = from[c] >> shift;
+        to[c] = code;
+        low = std::min(low, code);
+        high = std::max(high, code);
+      }
+    }
+    least = low;
+    most = high;
+  }
+  // Whether some of codes [c, end) of a row are outside; without branches, so that it vectorises.
+  uint32_t outside(const int32_t* row, size_t c, size_t end, const Window& window) const {
+    uint32_t any = 0;
+    for (; c < end; ++c) any += static_cast<uint32_t>(row[c] - window.low) >> window.bits != 0 ? 1 : 0;
+    return any;
+  }
+  size_t count_outside(const Window& window) const {
+    size_t count = 0;
+    for (size_t r = 0; r < rows; ++r) count += outside(codes.row(r), 0, cols, window);
+    return count;
+  }
 };
 
-// counts [2 * kReach]: of codes from -kReach on. The cheapest window; it starts at an even code if it must keep the
-// lowest bit of what it clamps. No bits at all only if `constant`.
-Window choose_window(const std::vector<uint32_t>& counts, size_t total, unsigned most_bits, bool even, bool constant) {
-  std::vector<uint32_t> below(counts.size() + 1);
+// The cheapest window by every `step`-th row. It starts at an even code if it must keep the lowest bit of what it
+// clamps; no bits at all only for a constant.
+Window choose_window(const CellCodes& cell, size_t step, size_t* outside) {
+  std::array<uint32_t, 2 * kReach> counts = {};
+  size_t total = 0;
+  for (size_t r = 0; r < cell.rows; r += step, total += cell.cols) {
+    const int32_t* row = cell.codes.row(r);
+    for (size_t c = 0; c < cell.cols; ++c) {  // what is beyond the reach counts as its end
+      ++counts[static_cast<size_t>(std::clamp(row[c], -kReach, kReach - 1) + kReach)];
+    }
+  }
+  std::array<uint32_t, 2 * kReach + 1> below = {};
   for (size_t i = 0; i < counts.size(); ++i) below[i + 1] = below[i] + counts[i];
+  if (cell.least == cell.most && std::abs(cell.least) < kReach && (!cell.halves || cell.least % 2 == 0)) {
+    *outside = 0;
+    return {cell.least, 0};
+  }
   Window best;
   size_t best_cost = SIZE_MAX;
-  for (unsigned bits = 0; bits <= most_bits; ++bits) {
+  for (unsigned bits = 1; bits <= (cell.halves ? kMostBits - 1 : kMostBits); ++bits) {
     const size_t width = size_t{1} << bits;
     size_t most = 0, at = kReach;
-    for (size_t i = 0; i + width <= counts.size(); i += even ? 2 : 1) {
-      const size_t inside = below[i + width] - below[i];
-      if (inside > most) most = inside, at = i;
+    for (size_t i = 0; i + width <= counts.size(); i += cell.halves ? 2 : 1) {
+      if (below[i + width] - below[i] > most) most = below[i + width] - below[i], at = i;
     }
-    const size_t outside = total - most;
-    if (bits == 0 && (outside != 0 || !constant)) continue;
-    const size_t cost = bits * total + outside * kEscapeCost;
-    if (cost < best_cost) best_cost = cost, best = {static_cast<int32_t>(at) - kReach, bits};
-    if (outside == 0) break;
+    const size_t cost = bits * total + (total - most) * kEscapeCost;
+    if (cost < best_cost) {
+      best_cost = cost;
+      best = {static_cast<int32_t>(at) - kReach, bits};
+      *outside = total - most;
+    }
+    if (most == total) break;
   }
   return best;
+}
+
+// Some rows tell, unless they turn out to be unlike the others.
+Window choose_window(const CellCodes& cell) {
+  constexpr size_t kStep = 3;
+  size_t outside = 0;
+  const Window window = choose_window(cell, kStep, &outside);
+  if (cell.count_outside(window) <= 2 * kStep * outside + cell.rows * cell.cols / 1024) return window;
+  return choose_window(cell, 1, &outside);
 }
 
 }  // namespace
@@ -90,67 +150,47 @@ void PackedIntegers::unpack(size_t panel, size_t cell, size_t first, size_t rows
   unpack_cell({data, rows, g, c.bits, carried() ? next_.data() : nullptr}, states, out);
 }
 
+// Codes [c, end) of a row that are outside become escapes, and what is nearest inside.
+void PackedIntegers::set_aside(const Window& window, size_t r, size_t c, size_t end, int32_t* code,
+                               std::vector<uint32_t>* escapes) const {
+  const int32_t low = window.low, high = low + (1 << window.bits) - 1;
+  for (; c < end; ++c) {
+    if (code[c] >= low && code[c] <= high) continue;
+    // The lowest bit of a half stays, as it is what moves the state.
+    const int32_t odd = code[c] & 1, nearest = code[c] < low ? low + odd : high - 1 + odd;
+    const int32_t inside = carried() ? nearest : std::clamp(code[c], low, high);
+    const int32_t delta = (code[c] - inside) * (carried() ? 2 : 1);
+    code[c] = inside;
+    escapes->push_back(static_cast<uint32_t>(r << 26 | c << 18) | (static_cast<uint32_t>(delta) & 0x3ffff));
+  }
+}
+
 PackedIntegers::Panel PackedIntegers::pack_panel(size_t row, MatrixView<const int32_t> integers, uint32_t alphabet,
                                                  Matrix<uint8_t>& states) const {
   Panel panel;
   panel.row = row;
   panel.rows = integers.rows();
   if (carried()) panel.states = states.clone();
-  const bool halves = carried();
-  const unsigned most_bits = halves ? kMostBits - 1 : kMostBits;
   std::vector<uint8_t> data;
-  Matrix<int32_t> codes(kCellRows, kCellColumns);
+  CellCodes codes;
   Matrix<uint8_t> packed(kCellRows, kCellColumns);  // codes, and then k' to learn the states behind them
-  std::vector<uint32_t> counts(2 * kReach);
   for (size_t cell = 0; cell < cells(); ++cell) {
     const size_t col = cell * kCellColumns, cols = std::min(kCellColumns, shape_.cols - col), g = groups(cell);
-    int32_t least = INT32_MAX, most = INT32_MIN;
-    for (size_t r = 0; r < panel.rows; ++r) {
-      const int32_t* from = integers.row(r) + col;
-      int32_t* to = codes.row(r);
-      for (size_t c = 0; c < cols; ++c) {
-        to[c] = halves ? from[c] >> 1 : from[c];
-        least = std::min(least, to[c]);
-        most = std::max(most, to[c]);
-      }
-    }
-    Window window;
-    if (alphabet != 0) {
-      window.bits = std::bit_width(static_cast<uint32_t>(most));
-    } else {
-      std::fill(counts.begin(), counts.end(), 0);
-      for (size_t r = 0; r < panel.rows; ++r) {
-        const int32_t* from = codes.row(r);
-        for (size_t c = 0; c < cols; ++c) {  // what is beyond the reach counts as its end
-          ++counts[static_cast<size_t>(std::clamp(from[c], -kReach, kReach - 1) + kReach)];
-        }
-      }
-      const bool constant = least == most && least >= -kReach && least < kReach;
-      window = choose_window(counts, panel.rows * cols, most_bits, halves, constant);
-    }
-    const int32_t low = window.low, high = low + (1 << window.bits) - 1;
+    codes.load(integers.sub({0, col, panel.rows, cols}), carried());
+    const Window window =
+        alphabet == 0 ? choose_window(codes) : Window{0, unsigned(std::bit_width(static_cast<uint32_t>(codes.most)))};
     panel.cells.push_back({static_cast<uint32_t>(data.size()), static_cast<uint32_t>(panel.escapes.size()),
-                           halves ? 2 * low : low, window.bits});
-    if (least < low || most > high) {
-      for (size_t r = 0; r < panel.rows; ++r) {
-        int32_t* code = codes.row(r);
-        for (size_t c = 0; c < cols; ++c) {
-          if (code[c] >= low && code[c] <= high) continue;
-          // The lowest bit stays, as it is what moves the state.
-          const int32_t odd = code[c] & 1, nearest = code[c] < low ? low + odd : high - 1 + odd;
-          const int32_t inside = halves ? nearest : std::clamp(code[c], low, high);
-          const int32_t delta = (code[c] - inside) * (halves ? 2 : 1);
-          code[c] = inside;
-          panel.escapes.push_back(static_cast<uint32_t>(r << 26 | c << 18) | (static_cast<uint32_t>(delta) & 0x3ffff));
-        }
-      }
-    }
+                           carried() ? 2 * window.low : window.low, window.bits});
     const size_t row_bytes = packed_row_bytes(window.bits, g), begin = data.size();
     data.resize(begin + panel.rows * row_bytes);
     for (size_t r = 0; r < panel.rows; ++r) {
-      const int32_t* code = codes.row(r);
+      int32_t* code = codes.codes.row(r);
+      for (size_t c = 0; c < cols; c += kGroupColumns) {
+        const size_t end = std::min(cols, c + kGroupColumns);
+        if (codes.outside(code, c, end, window) != 0) set_aside(window, r, c, end, code, &panel.escapes);
+      }
       uint8_t* to = packed.row(r);
-      for (size_t c = 0; c < cols; ++c) to[c] = static_cast<uint8_t>(code[c] - low);
+      for (size_t c = 0; c < cols; ++c) to[c] = static_cast<uint8_t>(code[c] - window.low);
       std::fill(to + cols, to + kCellColumns, uint8_t{0});
       pack_row(to, window.bits, g, data.data() + begin + r * row_bytes);
     }
@@ -188,23 +228,24 @@ std::unique_ptr<PackedIntegers> PackedIntegers::pack(const Source& source) {
   const size_t tiles = ceil_div(rows, source.tile_rows);
   const size_t last = rows - (tiles - 1) * source.tile_rows;
   out->panels_.resize((tiles - 1) * out->panels_per_tile_ + ceil_div(last, kCellRows));
-  std::atomic<bool> unfit = false;
+  const size_t most_escapes = std::max<size_t>(16, source.shape.size() / kEscapesOf);
+  std::atomic<size_t> escapes = 0;
   parallel_for(tiles, [&](size_t tile) {
-    if (unfit) return;
+    if (escapes > most_escapes) return;
     const Rect at{tile * source.tile_rows, 0, std::min(source.tile_rows, rows - tile * source.tile_rows), cols};
     Matrix<int32_t> integers = Matrix<int32_t>::uninitialized(at.rows, cols);
     source.read(at, integers.view());
     Matrix<uint8_t> states(out->carried() ? out->cells() : 0, kCellColumns);
     std::fill_n(states.data(), states.size(), first_state);
-    for (size_t r = 0; r < at.rows && !unfit; r += kCellRows) {
+    for (size_t r = 0; r < at.rows && escapes <= most_escapes; r += kCellRows) {
       const size_t count = std::min(kCellRows, at.rows - r);
       Panel panel = out->pack_panel(at.row + r, MatrixView<const int32_t>(integers.view()).row_range(r, count),
                                     source.alphabet, states);
-      if (panel.escapes.size() > std::max<size_t>(16, count * cols / kEscapesOf)) unfit = true;
+      escapes += panel.escapes.size();
       out->panels_[tile * out->panels_per_tile_ + r / kCellRows] = std::move(panel);
     }
   });
-  return unfit ? nullptr : std::move(out);
+  return escapes > most_escapes ? nullptr : std::move(out);
 }
 
 uint64_t PackedIntegers::resident_bytes() const {

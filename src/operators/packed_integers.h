@@ -41,6 +41,12 @@ class PackedIntegers {
   };
   static Escape unpack_escape(uint32_t e) { return {e >> 26, e >> 18 & 255, static_cast<int32_t>(e << 14) >> 14}; }
 
+  // Codes from low to low + 2^bits - 1.
+  struct Window {
+    int32_t low = 0;
+    unsigned bits = 0;
+  };
+
   Shape shape() const { return shape_; }
   size_t panels() const { return panels_.size(); }
   size_t cells() const { return (shape_.cols + kCellColumns - 1) / kCellColumns; }
@@ -73,6 +79,8 @@ class PackedIntegers {
     std::vector<uint32_t> escapes;
     Matrix<uint8_t> states;  // [cells, 256] before the first row, if carried
   };
+  void set_aside(const Window& window, size_t r, size_t c, size_t end, int32_t* code,
+                 std::vector<uint32_t>* escapes) const;
   Panel pack_panel(size_t row, MatrixView<const int32_t> integers, uint32_t alphabet, Matrix<uint8_t>& states) const;
 
   Shape shape_;

@@ -89,7 +89,8 @@ TEST(PackedIntegers, WalksComeBack) {
           for (const double outliers : {0.0, 0.004}) {
             const Matrix<int32_t> k = walks(shape, tile_rows, states, size, outliers, 1);
             const auto packed = PackedIntegers::pack(source_of(k, tile_rows, machine.get()));
-            ASSERT_NE(packed, nullptr);
+            ASSERT_NE(packed, nullptr) << states << " " << tile_rows << " " << shape.rows << " " << size << " "
+                                       << outliers;
             EXPECT_EQ(packed->carried(), states <= 8);
             expect_integers(*packed, k);
           }
