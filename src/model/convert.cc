@@ -395,7 +395,7 @@ std::unique_ptr<TensorFile> as_gguf(const TensorFile& file) {
     std::copy(factors.begin(), factors.end(), source.values.data());
     out->add(std::move(info), std::move(source));
   }
-  add_gguf_tokenizer(file.side_files(), file.path(), &metadata);
+  add_gguf_tokenizer(file.side_files(), file.path(), config.vocab_size, &metadata);
   out->add_side_file(side_file(kGgufSideFile, gguf_metadata_json(metadata)));
   check_same(file, config, read_config(*out), "GGUF");
   return out;

@@ -151,4 +151,16 @@ const GgufPattern& gguf_pattern(std::string_view name, const std::string& what) 
   throw_input("{}: tokenizer.ggml.pre: expected one of {}, found '{}'", what, fmt::join(known, " "), printable(name));
 }
 
+std::vector<std::string> gguf_pattern_names() {
+  std::vector<std::string> names = {"gpt-2", "llama-bpe", "qwen2", "smollm"};
+  std::vector<const std::string_view*> seen;
+  for (const std::string& name : names) seen.push_back(gguf_pattern(name, "").patterns.data());
+  for (const GgufPattern& p : kPatterns) {
+    if (std::find(seen.begin(), seen.end(), p.patterns.data()) != seen.end()) continue;
+    names.emplace_back(p.name);
+    seen.push_back(p.patterns.data());
+  }
+  return names;
+}
+
 }  // namespace occ

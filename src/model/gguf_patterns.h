@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace occ {
 
@@ -16,5 +17,8 @@ struct GgufPattern {
 
 // Input error that lists the known names for any other.
 const GgufPattern& gguf_pattern(std::string_view name, const std::string& what);
+
+// One name for every set of patterns, those most in use first.
+std::vector<std::string> gguf_pattern_names();
 
 }  // namespace occ
