@@ -105,14 +105,15 @@ void run_attention(const ModelConfig& c, const Layer& w, size_t layer, std::span
   }
   const QkvLayout at(c);
   const bool rotates = c.position == Position::kRotary;
-  for (const Segment& s : segments) {
-    for_row_panels(s.count, 4 * qkv.cols(), [&](size_t first, size_t count) {
-      for (size_t t = first; t < first + count; ++t) {
-        const float* rotation = rotates ? buffers.rotations.row(s.row + t) : nullptr;
-        finish_token(c, w, layer, at, rotation, *s.cache, s.position + t, qkv.row(s.row + t));
-      }
-    });
-  }
+  std::vector<const Segment*> of_row(x.rows());
+  for (const Segment& s : segments) std::fill_n(of_row.begin() + static_cast<ptrdiff_t>(s.row), s.count, &s);
+  for_row_panels(x.rows(), 4 * qkv.cols(), [&](size_t first, size_t count) {
+    for (size_t r = first; r < first + count; ++r) {
+      const Segment& s = *of_row[r];
+      const float* rotation = rotates ? buffers.rotations.row(r) : nullptr;
+      finish_token(c, w, layer, at, rotation, *s.cache, s.position + r - s.row, qkv.row(r));
+    }
+  });
   run_panels(c, layer, segments, qkv, mixed);
   w.attention_output.apply(mixed, y, options);
 }

@@ -28,8 +28,8 @@ struct ModelConfig {
   bool tied_embeddings = false;
   Activation activation = Activation::kSilu;
   bool parallel_residual = false;  // GPT-NeoX: x + attention(x) + mlp(x)
-  bool qkv_bias = false, attention_output_bias = false,
-       mlp_bias = false;     // must be in the file; others are used if they are
+  // Biases that must be in the file; others are used if they are there.
+  bool qkv_bias = false, attention_output_bias = false, mlp_bias = false;
   bool qkv_by_head = false;  // rows of a fused weight: q, k, v of head 0, of head 1, ...; else all q, all k, all v
   bool transposed_weights = false;   // linear layers are stored [in, out]
   Pooling pooling = Pooling::kMean;  // of encoders

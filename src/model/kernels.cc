@@ -19,8 +19,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 using DF = hn::ScalableTag<float>;
 using VF = hn::Vec<DF>;
 
-// f(vector at i) for all i; the last n % lanes elements in a padded buffer: g(d, in..., out) would be more general than
-// what is needed here, so kernels handle their tails with scalars that do the same operations.
+// Sum of x - shift, or of its squares.
 HWY_INLINE float Sum(const float* x, size_t n, bool squares, float shift) {
   const DF d;
   const size_t lanes = hn::Lanes(d);
