@@ -458,12 +458,37 @@ void unpack_cell(const PackedCell& cell, uint8_t* states, uint8_t* out) {
   HWY_DYNAMIC_DISPATCH(UnpackCell)(cell, states, out);
 }
 
-void quantize_activations(const float* x, const float* factors, size_t n, int8_t* q, float* scales, int32_t* sums) {
+// Moves what is far beyond the others from a block of `count` to the list.
+void take_outliers(float* block, size_t count, size_t col, std::vector<Outlier>* outliers) {
+  for (;;) {
+    float squares[8] = {}, most[8] = {};
+    for (size_t i = 0; i < kCellColumns; i += 8) {
+      for (size_t j = 0; j < 8; ++j) {
+        const float square = block[i + j] * block[i + j];
+        squares[j] += square;
+        most[j] = std::max(most[j], square);
+      }
+    }
+    float sum = 0, largest = 0;
+    for (size_t j = 0; j < 8; ++j) sum += squares[j], largest = std::max(largest, most[j]);
+    const float limit = kOutlier * kOutlier / static_cast<float>(count) * sum;
+    if (!(largest >= limit && limit > 0 && std::isfinite(limit))) return;
+    for (size_t i = 0; i < count; ++i) {
+      if (block[i] * block[i] < limit) continue;
+      outliers->push_back({static_cast<uint32_t>(col + i), block[i]});
+      block[i] = 0;
+    }
+  }
+}
+
+void quantize_activations(const float* x, const float* factors, size_t n, int8_t* q, float* scales, int32_t* sums,
+                          std::vector<Outlier>* outliers) {
   alignas(64) float block[kCellColumns];
   for (size_t i = 0; i * kCellColumns < n; ++i) {
     const size_t c = i * kCellColumns, count = std::min(kCellColumns, n - c);
     for (size_t j = 0; j < count; ++j) block[j] = factors == nullptr ? x[c + j] : x[c + j] * factors[c + j];
     std::fill(block + count, block + kCellColumns, 0.0f);
+    take_outliers(block, count, c, outliers);
     HWY_DYNAMIC_DISPATCH(QuantizeBlock)(block, q + c, scales + i, sums + i * (kCellColumns / kGroupColumns));
   }
 }

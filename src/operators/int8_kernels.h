@@ -19,6 +19,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <vector>
 
 namespace occ {
 
@@ -51,7 +52,15 @@ void unpack_cell(const PackedCell& cell, uint8_t* states, uint8_t* out);
 
 // x [n] times factors [n] (or null: ones) as int8 in blocks of 256 columns: x = scale * q with scale = max |x| / 127,
 // or NaN where a block holds NaN or Inf. q [blocks * 256] padded with zeros; sums: of every group of 32 columns of q.
-void quantize_activations(const float* x, const float* factors, size_t n, int8_t* q, float* scales, int32_t* sums);
+// What is kOutlier times the rms of its block or more would leave few levels to all others: it is listed by block,
+// exact, and not in q; then the same with the rms of the rest, and so on.
+constexpr float kOutlier = 5;
+struct Outlier {
+  uint32_t col = 0;
+  float value = 0;
+};
+void quantize_activations(const float* x, const float* factors, size_t n, int8_t* q, float* scales, int32_t* sums,
+                          std::vector<Outlier>* outliers);
 
 struct CellDots {
   const uint8_t* k = nullptr;  // k' as unpack_cell gives them, room for a multiple of 4 rows

@@ -154,29 +154,52 @@ INSTANTIATE_TEST_SUITE_P(Bits, DotTest, testing::ValuesIn(dot_cases()), [](const
 TEST(Int8Kernels, ActivationsAreRoundedByBlocks) {
   const size_t n = 600;
   Matrix<float> x = gaussian_for_test(1, n, 1), factors = gaussian_for_test(1, n, 2);
-  x(0, 300) = 1000;  // spoils its own block only
   for (const bool scaled : {false, true}) {
     for_each_simd_target([&] {
       Matrix<int8_t> q(1, 768);
       std::vector<float> scales(3);
       std::vector<int32_t> sums(24);
-      quantize_activations(x.data(), scaled ? factors.data() : nullptr, n, q.data(), scales.data(), sums.data());
+      std::vector<Outlier> outliers;
+      quantize_activations(x.data(), scaled ? factors.data() : nullptr, n, q.data(), scales.data(), sums.data(),
+                           &outliers);
+      EXPECT_EQ(outliers.empty(), !scaled);  // products of two normal numbers have longer tails
+      std::vector<double> values(768);
+      for (size_t c = 0; c < n; ++c) values[c] = double{x(0, c)} * (scaled ? double{factors(0, c)} : 1);
+      for (const Outlier& o : outliers) {
+        EXPECT_FLOAT_EQ(o.value, static_cast<float>(values[o.col]));
+        values[o.col] = 0;
+      }
       std::vector<int32_t> expected(24);
+      std::vector<double> largest(3);
       for (size_t c = 0; c < 768; ++c) {
-        const double v = c >= n ? 0 : double{x(0, c)} * (scaled ? double{factors(0, c)} : 1);
-        ASSERT_NEAR(scales[c / 256] * q(0, c), v, 0.5001 * scales[c / 256]);
+        ASSERT_NEAR(scales[c / 256] * q(0, c), values[c], 0.5001 * scales[c / 256]);
         expected[c / 32] += q(0, c);
+        largest[c / 256] = std::max(largest[c / 256], std::fabs(values[c]));
       }
       EXPECT_EQ(sums, expected);
-      for (size_t b = 0; b < 3; ++b) {
-        double largest = 0;
-        for (size_t c = 256 * b; c < std::min(n, 256 * (b + 1)); ++c) {
-          largest = std::max(largest, std::fabs(double{x(0, c)} * (scaled ? double{factors(0, c)} : 1)));
-        }
-        EXPECT_NEAR(scales[b], largest / 127, 1e-6 * largest);
-      }
+      for (size_t b = 0; b < 3; ++b) EXPECT_NEAR(scales[b], largest[b] / 127, 1e-6 * largest[b]);
     });
   }
+}
+
+TEST(Int8Kernels, OutliersAreSetAside) {
+  Matrix<float> x = gaussian_for_test(1, 600, 1);
+  x(0, 3) = 1000;
+  x(0, 255) = -20;  // one once the larger is gone
+  x(0, 590) = 1e6f;
+  Matrix<int8_t> q(1, 768);
+  std::vector<float> scales(3);
+  std::vector<int32_t> sums(24);
+  std::vector<Outlier> outliers;
+  quantize_activations(x.data(), nullptr, 600, q.data(), scales.data(), sums.data(), &outliers);
+  ASSERT_EQ(outliers.size(), 3u);
+  const uint32_t cols[] = {3, 255, 590};
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(outliers[i].col, cols[i]);
+    EXPECT_EQ(outliers[i].value, x(0, cols[i]));
+    EXPECT_EQ(q(0, cols[i]), 0);
+  }
+  for (const float scale : scales) EXPECT_LT(scale, 4.0 / 127);
 }
 
 TEST(Int8Kernels, ActivationsThatAreNotFiniteMarkTheirBlock) {
@@ -189,7 +212,8 @@ TEST(Int8Kernels, ActivationsThatAreNotFiniteMarkTheirBlock) {
       Matrix<int8_t> q(1, 512);
       std::vector<float> scales(2);
       std::vector<int32_t> sums(16);
-      quantize_activations(x.data(), nullptr, 512, q.data(), scales.data(), sums.data());
+      std::vector<Outlier> outliers;
+      quantize_activations(x.data(), nullptr, 512, q.data(), scales.data(), sums.data(), &outliers);
       EXPECT_TRUE(std::isnan(scales[0]));
       EXPECT_EQ(scales[1], 0);
       for (size_t c = 0; c < 512; ++c) EXPECT_EQ(q(0, c), 0);

@@ -96,7 +96,7 @@ class TransformOperator final : public Operator {
     for (size_t i = 0; i < ids.size(); ++i) std::copy_n(all.row(ids[i]), all.cols(), out.row(i));
   }
 
-  uint64_t resident_bytes() const override { return sum_of_bytes(planes_); }
+  uint64_t resident_bytes() const override { return sum_of_bytes(planes_) + transform_->resident_bytes(); }
   std::string kind() const override {
     const std::string kinds = joined_kinds(planes_, " | ");
     return kinds.ends_with(", rotated") ? kinds : kinds + ", rotated";

@@ -92,6 +92,33 @@ TEST(Tree, EveryTarget) {
   }
 }
 
+// One activation a hundred times as large as the others is as exact as they are, and costs them nothing.
+TEST(Tree, OutliersAmongTheActivations) {
+  Matrix<float> w = gaussian_for_test(200, 600, 1);
+  for (size_t i = 0; i < w.size(); i += 501) w.data()[i] *= 40;  // escapes in the columns of outliers
+  for (const char* text : {"trellis > rans", "trellis(states=16) > rans", "uniform(zero=asymmetric) > rans",
+                           "uniform(group=32) > rans", "uniform(group=64, zero=asymmetric) > rans"}) {
+    const CodedForTest coded(Recipe::parse(text), w.view());
+    const auto op = make_tree(coded.load(), nullptr, false);
+    Matrix<float> x = gaussian_for_test(3, 600, 2);
+    const Matrix<float> plain = x.clone();
+    for (size_t c = 0; c < 3; ++c) x(0, 250 * c) = x(2, 7 + c) = 100;
+    double error = 0, error_plain = 0;
+    for (const Matrix<float>* in : {static_cast<const Matrix<float>*>(&x), &plain}) {
+      Matrix<float> y(3, 200);
+      op->apply(in->view(), y.view());
+      for (size_t b = 0; b < 3; ++b) {
+        for (size_t r = 0; r < 200; ++r) {
+          double sum = 0;
+          for (size_t c = 0; c < 600; ++c) sum += double{coded.decoded(r, c)} * double{(*in)(b, c)};
+          (in == &x ? error : error_plain) += (y(b, r) - sum) * (y(b, r) - sum);
+        }
+      }
+    }
+    EXPECT_LT(error, 1.2 * error_plain) << text;
+  }
+}
+
 // Column factors of feedback differ by orders of magnitude; they go into the activations before these are rounded.
 TEST(Tree, ColumnFactorsOfFeedback) {
   const size_t n = 320;

@@ -96,6 +96,12 @@ class Pca final : public Transform {
       });
     });
   }
+  // Both directions, though one may never be made.
+  uint64_t resident_bytes() const override {
+    uint64_t bytes = 0;
+    for (const PackedMatrix<float>& d : decode_) bytes += 2 * sizeof(float) * d.k() * d.n();
+    return bytes;
+  }
   void save(ByteWriter& out) const override {
     for (const PackedMatrix<float>& d : decode_) {
       std::vector<uint16_t> row(d.n());

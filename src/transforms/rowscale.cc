@@ -42,6 +42,7 @@ class RowScale final : public Transform {
     const double scale = bf16_to_f32(scales_[row]);
     return scale * scale;
   }
+  uint64_t resident_bytes() const override { return scales_.size() * sizeof(uint16_t); }
   void save(ByteWriter& out) const override { out.put_array(scales_.data(), scales_.size()); }
 
  private:

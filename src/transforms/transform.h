@@ -53,6 +53,8 @@ class Transform {
   virtual void transform_hessian(MatrixView<double> h) const;
   // See there; not 1 where rows of x are scaled.
   virtual double error_gain(size_t /*row*/) const { return 1; }
+  // Memory that grows with the tensor.
+  virtual uint64_t resident_bytes() const { return 0; }
   // Side information, all that load() needs besides params and shape.
   virtual void save(ByteWriter& /*out*/) const {}
 };
