@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "base/check.h"
 
@@ -430,27 +429,6 @@ HWY_EXPORT(UnpackCell);
 HWY_EXPORT(AllDots);
 HWY_EXPORT(AllSegmentDots);
 HWY_EXPORT(QuantizeBlock);
-
-// Eight codes of a word at a time; what a shift moves between bytes the mask takes away.
-void pack_row(const uint8_t* codes, unsigned bits, size_t groups, uint8_t* out) {
-  constexpr size_t kWords = kGroupColumns / 8;
-  unsigned position = 0;
-  for (const unsigned w : {8u, 4u, 2u, 1u}) {
-    if ((bits & w) == 0) continue;
-    const size_t per_byte = 8 / w;
-    const uint64_t mask = 0x0101010101010101u * ((1u << w) - 1);
-    for (size_t g0 = 0; g0 < groups; g0 += per_byte, out += kGroupColumns) {
-      uint64_t words[kWords] = {};
-      for (size_t t = 0; t < std::min(per_byte, groups - g0); ++t) {
-        uint64_t from[kWords];
-        std::memcpy(from, codes + (g0 + t) * kGroupColumns, kGroupColumns);
-        for (size_t i = 0; i < kWords; ++i) words[i] |= (from[i] >> position & mask) << (t * w);
-      }
-      std::memcpy(out, words, kGroupColumns);
-    }
-    position += w;
-  }
-}
 
 void unpack_cell(const PackedCell& cell, uint8_t* states, uint8_t* out) {
   OCC_CHECK(cell.rows <= kCellRows && (cell.groups == 2 || cell.groups == 4 || cell.groups == 8));

@@ -36,8 +36,6 @@ constexpr size_t packed_row_bytes(unsigned bits, size_t groups) {
   }
   return bytes;
 }
-// codes [32 groups], each < 2^bits.
-void pack_row(const uint8_t* codes, unsigned bits, size_t groups, uint8_t* out);
 
 struct PackedCell {
   const uint8_t* data = nullptr;

@@ -9,6 +9,7 @@
 
 #include "occ/matrix.h"
 #include "operators/memory_file_for_test.h"
+#include "operators/packed_integers.h"
 #include "quantization/trellis_code.h"
 #include "simd/for_each_target_for_test.h"
 

@@ -19,6 +19,9 @@
 
 namespace occ {
 
+// A row of a cell: codes [32 groups], each < 2^bits.
+void pack_row(const uint8_t* codes, unsigned bits, size_t groups, uint8_t* out);
+
 class PackedIntegers {
  public:
   // Where the integers come from: read(rows, out) fills out with rows [rows.row, rows.row + rows.rows).
