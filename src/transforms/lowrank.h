@@ -14,7 +14,9 @@ std::span<const ParamSpec> lowrank_params();
 class LowRank : public Transform {
  public:
   LowRank(const Params& params, Shape shape);
-  TransformTraits traits() const override { return {.row_local = false, .refines = true, .exact = false, .product = true}; }
+  TransformTraits traits() const override {
+    return {.row_local = false, .refines = true, .exact = false, .product = true};
+  }
   Rect plane_rect(size_t plane, const Rect& at) const override;
   void forward(const Rect& at, MatrixView<const float> x, std::span<const MatrixView<float>> planes) const override;
   void inverse(const Rect& at, std::span<const MatrixView<const float>> planes, MatrixView<float> x) const override;

@@ -41,8 +41,9 @@ class Transform {
   virtual void forward(const Rect& at, MatrixView<const float> x, std::span<const MatrixView<float>> planes) const = 0;
   // Fixed order of operations, no libm: gives the same floats on every CPU. planes[0] may be x itself as above.
   virtual void inverse(const Rect& at, std::span<const MatrixView<const float>> planes, MatrixView<float> x) const = 0;
-  // The adjoint of inverse, <planes, adjoint(x)> = <inverse(planes), x>, if traits().maps_rows (`at` may have any number
-  // of rows) or maps_columns (any number of columns). Default: forward, which is its adjoint where it is isometric.
+  // The adjoint of inverse, <planes, adjoint(x)> = <inverse(planes), x>, if traits().maps_rows (`at` may have any
+  // number of rows) or maps_columns (any number of columns). Default: forward, which is its adjoint where it is
+  // isometric.
   virtual void adjoint(const Rect& at, MatrixView<const float> x, std::span<const MatrixView<float>> planes) const;
   // Called before plane i is coded, with planes 0 .. i-1 as they will be decoded: may change what plane i should hold.
   virtual void refine(const Rect& /*at*/, size_t /*plane*/, std::span<const MatrixView<const float>> /*decoded*/,
