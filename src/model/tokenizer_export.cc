@@ -14,33 +14,41 @@ namespace occ {
 namespace {
 
 using nlohmann::json;
-using nlohmann::ordered_json;
 
 constexpr int32_t kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6;
 constexpr const char* kMeta = "\u2581";
 
-// Words, contractions, digits, white space of all kinds, scripts, symbols.
-constexpr const char* kProbe =
-    "Hello World! I'll say: it's 3 times 1234567 = 3703701, isn't IT?\n\n\tCamelCase snake_case  two   three    four "
-    "\r\n"
-    "\u00dcber na\u00efve caf\u00e9 \u0395\u03bb\u03bb\u03b7\u03bd\u03b9\u03ba\u03ac "
-    "\u0440\u0443\u0441\u0441\u043a\u0438\u0439 "
-    "\u4e2d\u6587\u5b57\u7b26 \u65e5\u672c\u8a9e\u30c6\u30b9\u30c8 \ud55c\uad6d\uc5b4 "
-    "\U0001f600\U0001f468\u200d\U0001f469 "
-    "$%&/()[]{}<html>|~`^ ''\"\"...--- x=y+1;//z #!? \u00bd\u00b2 \u0660\u0661 end ";
+// All triples of what patterns tell apart (letters with and without case, digits, white space, marks, symbols), and
+// numbers, which are cut in many ways.
+const std::string& probe_text() {
+  static const std::string text = [] {
+    const std::string_view kinds[] = {
+        "ab", "Cd", "EF",  "\u00e9t", "1",  "2345",         " ",      "  ",         "\n",     "\r\n", "\t",
+        "'",  "'s", "'LL", "!",       "_=", "\u4e2d\u6587", "\uac00", "\U0001f600", "\u0661", ".",    "and"};
+    std::string out;
+    for (const auto a : kinds) {
+      for (const auto b : kinds) {
+        for (const auto c : kinds) out.append(a).append(b).append(c);
+      }
+    }
+    for (int n = 0; n < 20'000; n += 7) out += fmt::format(" {}", n);
+    return out;
+  }();
+  return text;
+}
 
 std::vector<TokenId> probe_ids(const Tokenizer& tokenizer) {
-  return tokenizer.encode(kProbe, {.add_special = true, .parse_special = false});
+  return tokenizer.encode(probe_text(), {.add_special = true, .parse_special = false});
 }
 
 Bytes bytes_of(const std::string& text) { return Bytes(text.begin(), text.end()); }
 
 // ---- GGUF to tokenizer.json
 
-ordered_json post_processor(const ordered_json& prefix, const ordered_json& suffix) {
+json post_processor(const json& prefix, const json& suffix) {
   // Each side: {"text": id}.
-  ordered_json single = ordered_json::array(), pair = ordered_json::array(), special = ordered_json::object();
-  const auto put = [&](const ordered_json& tokens, int type, ordered_json* to) {
+  json single = json::array(), pair = json::array(), special = json::object();
+  const auto put = [&](const json& tokens, int type, json* to) {
     for (const auto& [text, id] : tokens.items()) {
       to->push_back({{"SpecialToken", {{"id", text}, {"type_id", type}}}});
       special[text] = {{"id", text}, {"ids", {id}}, {"tokens", {text}}};
@@ -66,8 +74,8 @@ class JsonWriter {
     types_.resize(tokens_.size(), kNormal);
   }
 
-  ordered_json tokenizer() {
-    ordered_json j = {{"version", "1.0"}, {"truncation", nullptr}, {"padding", nullptr}};
+  json tokenizer() {
+    json j = {{"version", "1.0"}, {"truncation", nullptr}, {"padding", nullptr}};
     j["added_tokens"] = added_tokens();
     if (kind_ == "gpt2") write_byte_level(&j);
     if (kind_ == "llama") write_sentencepiece(&j);
@@ -75,9 +83,9 @@ class JsonWriter {
     return j;
   }
 
-  ordered_json config() const {
-    ordered_json j = {{"tokenizer_class", kind_ == "bert" ? "BertTokenizer" : "PreTrainedTokenizerFast"},
-                      {"clean_up_tokenization_spaces", kind_ == "bert"}};
+  json config() const {
+    json j = {{"tokenizer_class", kind_ == "bert" ? "BertTokenizer" : "PreTrainedTokenizerFast"},
+              {"clean_up_tokenization_spaces", kind_ == "bert"}};
     const auto name = [&](const char* key, const char* as) {
       if (const auto text = token_at(key)) j[as] = *text;
     };
@@ -105,8 +113,8 @@ class JsonWriter {
         kind_ == "llama" || (kind_ == "gpt2" && gguf_pattern(*m_.string("tokenizer.ggml.pre"), what_).add_bos);
     return m_.boolean("tokenizer.ggml.add_bos_token").value_or(otherwise);
   }
-  ordered_json added_tokens() const {
-    ordered_json list = ordered_json::array();
+  json added_tokens() const {
+    json list = json::array();
     for (size_t i = 0; i < tokens_.size(); ++i) {
       const bool special = types_[i] == kControl || types_[i] == kUnknown;
       if ((!special && types_[i] != kUserDefined) || tokens_[i].empty()) continue;
@@ -120,32 +128,32 @@ class JsonWriter {
     }
     return list;
   }
-  ordered_json vocabulary() const {
-    ordered_json vocab = ordered_json::object();
-    for (size_t i = 0; i < tokens_.size(); ++i) vocab.push_back({tokens_[i], i});
+  json vocabulary() const {
+    json vocab = json::object();
+    for (size_t i = 0; i < tokens_.size(); ++i) vocab[tokens_[i]] = i;
     return vocab;
   }
   // BOS and EOS around a text where the file asks for them.
-  ordered_json around(const char* flag, bool otherwise, const char* key) const {
+  json around(const char* flag, bool otherwise, const char* key) const {
     const auto text = token_at(key);
-    if (!text || !m_.boolean(flag).value_or(otherwise)) return ordered_json::object();
+    if (!text || !m_.boolean(flag).value_or(otherwise)) return json::object();
     return {{*text, *m_.uint(key)}};
   }
-  void write_post_processor(ordered_json* j) const {
-    const ordered_json prefix = around("tokenizer.ggml.add_bos_token", adds_bos(), "tokenizer.ggml.bos_token_id");
-    const ordered_json suffix = around("tokenizer.ggml.add_eos_token", false, "tokenizer.ggml.eos_token_id");
-    (*j)["post_processor"] = prefix.empty() && suffix.empty() ? ordered_json(nullptr) : post_processor(prefix, suffix);
+  void write_post_processor(json* j) const {
+    const json prefix = around("tokenizer.ggml.add_bos_token", adds_bos(), "tokenizer.ggml.bos_token_id");
+    const json suffix = around("tokenizer.ggml.add_eos_token", false, "tokenizer.ggml.eos_token_id");
+    (*j)["post_processor"] = prefix.empty() && suffix.empty() ? json(nullptr) : post_processor(prefix, suffix);
   }
 
-  void write_byte_level(ordered_json* j) const {
+  void write_byte_level(json* j) const {
     const GgufPattern& pattern = gguf_pattern(*m_.string("tokenizer.ggml.pre"), what_);
-    ordered_json steps = ordered_json::array();
+    json steps = json::array();
     for (const std::string_view p : pattern.patterns) {
       // tokenizers' regex engine writes code points without braces in classes as \x{...} as well.
       steps.push_back(
           {{"type", "Split"}, {"pattern", {{"Regex", std::string(p)}}}, {"behavior", "Isolated"}, {"invert", false}});
     }
-    const ordered_json bytes = {
+    const json bytes = {
         {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", false}};
     steps.push_back(bytes);
     (*j)["normalizer"] = nullptr;
@@ -194,12 +202,12 @@ class JsonWriter {
     return out;
   }
 
-  void write_sentencepiece(ordered_json* j) const {
+  void write_sentencepiece(json* j) const {
     const bool prefix = m_.boolean("tokenizer.ggml.add_space_prefix").value_or(true);
-    ordered_json normalizers = ordered_json::array();
-    ordered_json decoders = {{{"type", "Replace"}, {"pattern", {{"String", kMeta}}}, {"content", " "}},
-                             {{"type", "ByteFallback"}},
-                             {{"type", "Fuse"}}};
+    json normalizers = json::array();
+    json decoders = {{{"type", "Replace"}, {"pattern", {{"String", kMeta}}}, {"content", " "}},
+                     {{"type", "ByteFallback"}},
+                     {{"type", "Fuse"}}};
     if (prefix) {
       normalizers.push_back({{"type", "Prepend"}, {"prepend", kMeta}});
       decoders.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
@@ -212,7 +220,7 @@ class JsonWriter {
     const auto unknown = token_at("tokenizer.ggml.unknown_token_id");
     (*j)["model"] = {{"type", "BPE"},
                      {"dropout", nullptr},
-                     {"unk_token", unknown ? ordered_json(*unknown) : ordered_json(nullptr)},
+                     {"unk_token", unknown ? json(*unknown) : json(nullptr)},
                      {"continuing_subword_prefix", nullptr},
                      {"end_of_word_suffix", nullptr},
                      {"fuse_unk", true},
@@ -221,8 +229,8 @@ class JsonWriter {
                      {"merges", merges_by_score()}};
   }
 
-  void write_wordpiece(ordered_json* j) const {
-    ordered_json vocab = ordered_json::object();
+  void write_wordpiece(json* j) const {
+    json vocab = json::object();
     bool cased = false;
     for (size_t i = 0; i < tokens_.size(); ++i) {
       std::string text = tokens_[i];
@@ -233,7 +241,7 @@ class JsonWriter {
         text.insert(0, "##");
       }
       cased = cased || (plain && std::any_of(text.begin(), text.end(), [](char c) { return c >= 'A' && c <= 'Z'; }));
-      vocab.push_back({text, i});
+      vocab[text] = i;
     }
     const auto name = [&](const char* key, const char* other) { return token_at(key).value_or(other); };
     const std::string cls = name("tokenizer.ggml.cls_token_id", "[CLS]"),
