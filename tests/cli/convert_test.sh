@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Models change their form with the format: GGUF to a Hugging Face folder and back, also out of archives.
+. "$(dirname "$0")/lib.sh"
+M=$DATA/models/stories260k
+[ -d "$M" ] || skip "test data not found: $DATA"
+same_values() {
+  expect 0 "$OCC" compare "$1" "$2" --json
+  grep -q '"mse": 0.0,' out || fail "$1 and $2 differ"
+}
+speaks() { "$OCC" generate "$1" --prompt "Once upon a time" -n 30 --temperature 0 --arithmetic f32 --quiet; }
+
+expect 0 "$OCC" decompress "$M/model-f32.gguf" -o hf
+same_values "$M" hf
+for f in config.json tokenizer.json tokenizer_config.json; do [ -s hf/$f ] || fail "no $f"; done
+[ ! -e hf/gguf.json ] || fail "GGUF metadata in a Hugging Face folder"
+[ "$(speaks hf)" = "$(speaks "$M")" ] || fail "the folder made from the GGUF speaks differently"
+
+expect 0 "$OCC" decompress "$M" -o back.gguf
+same_values "$M/model-f32.gguf" back.gguf
+[ "$(speaks back.gguf)" = "$(speaks "$M")" ] || fail "the GGUF made from the folder speaks differently"
+printf 'Lily likes cats & dogs.\n  "Why?" <s> said 3 caf\303\251s' >text
+for model in "$M" hf back.gguf; do
+  expect 0 "$OCC" tokenize "$model" --text text
+  cp out ids-"$(basename "$model")"
+done
+cmp ids-stories260k ids-hf
+cmp ids-stories260k ids-back.gguf
+
+# Out of archives; f16 leaves norms in f32 in GGUF.
+expect 0 "$OCC" compress "$M" -o m.occ --bits 5 --quiet
+expect 0 "$OCC" compress "$M/model-f32.gguf" -o g.occ --bits 5 --quiet
+expect 0 "$OCC" decompress m.occ -o m.gguf --dtype f16
+expect 0 "$OCC" inspect m.gguf
+grep -q '^blk.0.attn_norm.weight .* F32 ' out || fail "norms of GGUF are not f32"
+grep -q '^blk.0.attn_q.weight .* F16 ' out || fail "--dtype f16 has no effect"
+expect 0 "$OCC" decompress g.occ -o g
+expect 0 "$OCC" evaluate g --text "$DATA/text/tinystories_a.txt" --max-tokens 2048 --context 256 --reference g.occ --json
+perl -0ne 'exit(/"kl_mean": ([-0-9.e]+)/ && $1 < 1e-7 ? 0 : 1)' out || fail "the folder made from the archive differs from it"
+# One tensor is what it is.
+expect 0 "$OCC" decompress g.occ -o one --tensor output_norm.weight
+expect 0 "$OCC" inspect one
+grep -q '^output_norm.weight ' out || fail "a single tensor was renamed"
+
+# What has no place in the other form is named.
+mkdir strange
+cp "$M"/* strange
+rm strange/model-f32.gguf
+sed -i 's/"silu"/"gelu"/' strange/config.json
+expect 3 "$OCC" decompress strange -o strange.gguf
+expect_error "cannot be expressed in GGUF"
+[ ! -e strange.gguf ] || fail "left a file behind"
