@@ -89,7 +89,6 @@ std::vector<AddedTokens::Part> AddedTokens::split(std::string_view text, bool pa
         if (!is_white_space(next_char(text, before))) break;
         begin = to;
       }
-      begin = std::max(begin, done);
     }
     if (token.rstrip) {
       while (end < text.size()) {

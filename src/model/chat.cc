@@ -252,12 +252,13 @@ std::string render_chat(const Tokenizer& tokenizer, std::span<const ChatMessage>
   bool user_is_next = true;
   for (size_t i = 0; i < messages.size(); ++i) {
     const std::string& role = messages[i].role;
-    std::string content = f.trim ? trimmed(messages[i].content) : messages[i].content;
+    const std::string text = replace_invalid_utf8(messages[i].content);
+    std::string content = f.trim ? trimmed(text) : text;
     if (role == "system") {
       if (f.system_place == SystemPlace::kRefused) throw_usage("the model's chat template has no system messages");
       if (f.system_place == SystemPlace::kFirstUser) {
         if (i > 0) throw_usage("the model's chat template takes one system message, the first, found number {}", i + 1);
-        system_in_user = f.system.before + messages[i].content + f.system.after;
+        system_in_user = f.system.before + text + f.system.after;
       } else {
         out += f.system.before + content + f.system.after;
       }
@@ -278,8 +279,7 @@ std::string render_chat(const Tokenizer& tokenizer, std::span<const ChatMessage>
     }
     user_is_next = !user;
     if (user && !system_in_user.empty()) {
-      out += f.user.before +
-             (f.trim_user_whole ? trimmed(system_in_user + messages[i].content) : system_in_user + content) +
+      out += f.user.before + (f.trim_user_whole ? trimmed(system_in_user + text) : system_in_user + content) +
              f.user.after;
       system_in_user.clear();
     } else {

@@ -55,6 +55,9 @@ TEST(Chat, Errors) {
   const auto chatml = tokenizer_with("<|im_start|><|im_end|>");
   const std::vector<ChatMessage> tool = {{"tool", "x"}};
   EXPECT_THROW(render_chat(*chatml, tool, true), Error);
+  const auto llama3 = tokenizer_with("<|start_header_id|><|eot_id|> | trim");
+  const std::vector<ChatMessage> broken = {{"user", " x\xE2\x82"}};
+  EXPECT_THAT(render_chat(*llama3, broken, true), ::testing::HasSubstr("x\uFFFD<|eot_id|>"));
   EXPECT_EQ(render_chat(*chatml, {}, true), "<|im_start|>assistant\n");
 }
 

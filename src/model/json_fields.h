@@ -11,7 +11,7 @@
 
 namespace occ {
 
-// A JSON value and where it stands ("model/tokenizer.json: model.vocab").
+// A JSON value and where it stands ("model/tokenizer.json: $.model.vocab").
 struct JsonField {
   const nlohmann::json* value = nullptr;  // null: not there
   std::string where;

@@ -47,7 +47,9 @@ std::unique_ptr<Tokenizer> make_pipeline(TokenizerParts parts);
 // Adds to `ids`, which begins with EOS, every special token that ends a turn in the models that are known.
 void add_end_of_turn_tokens(const std::vector<std::pair<TokenId, std::string>>& special, std::vector<TokenId>& ids);
 
-std::unique_ptr<Tokenizer> tokenizer_from_json(const std::vector<SideFile>& files, const std::string& what);
+// `json_name`: of tokenizer.json, for errors.
+std::unique_ptr<Tokenizer> tokenizer_from_json(const std::vector<SideFile>& files, const std::string& what,
+                                               const std::string& json_name);
 
 std::unique_ptr<Tokenizer> tokenizer_from_gguf(const GgufMetadata& metadata, const std::string& what);
 

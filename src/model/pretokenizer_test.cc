@@ -5,11 +5,13 @@
 #include <gmock/gmock.h>
 
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "base/hash.h"
 #include "base/rng.h"
 #include "io/json.h"
 #include "model/added_tokens.h"
+#include "model/gguf_patterns.h"
 #include "model/normalization.h"
 #include "model/unicode.h"
 #include "occ/error.h"
@@ -101,6 +103,41 @@ TEST(Regex, MeansWhatOnigurumaMeans) {
   for (const char* refused : {"(a", "[a&&b]", R"(\h)", "(?m)a", "(?x:a)", "[a[b]]", "a{2,1}", R"(\p{Nosuch})"}) {
     EXPECT_THROW(Regex(refused, "test"), Error) << refused;
   }
+}
+
+// The names that the error lists: every pattern compiles, and cuts a text without losing any of it.
+TEST(GgufPatterns, AllCut) {
+  std::string known;
+  try {
+    gguf_pattern("nosuch", "test");
+  } catch (const Error& e) {
+    known = e.what();
+  }
+  std::istringstream names(known.substr(known.find("one of") + 7));
+  size_t count = 0;
+  for (std::string name; std::getline(names, name, ' ') && !name.ends_with(','); ++count) {
+    const std::string text = "I'm  A9 HTML\u00e9s\r\n\n 12345,\u4e2d\u56fd!!/\n\t x";
+    std::string joined;
+    for (const std::string_view pattern : gguf_pattern(name, "test").patterns) {
+      size_t done = 0;
+      for (const auto& [begin, end] : Regex(pattern, name).matches(text)) {
+        EXPECT_LT(begin, end) << name;
+        EXPECT_LE(done, begin) << name;
+        done = end;
+      }
+      joined += pattern;
+    }
+    EXPECT_FALSE(joined.empty()) << name;
+  }
+  EXPECT_GT(count, 50u);
+  const std::string qwen2 =
+      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+  EXPECT_EQ(gguf_pattern("qwen2", "test").patterns[0], qwen2);
+  const std::string gpt4o =
+      R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?)"
+      R"(|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?)"
+      R"(|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+  EXPECT_EQ(gguf_pattern("gpt-4o", "test").patterns[0], gpt4o);
 }
 
 TEST(Regex, TooManyStepsAreAnError) {

@@ -19,7 +19,7 @@ std::unique_ptr<Tokenizer> make_tokenizer(const std::vector<SideFile>& files, co
   const auto find = [&](std::string_view name) {
     return std::find_if(files.begin(), files.end(), [&](const SideFile& f) { return f.name == name; });
   };
-  if (find("tokenizer.json") != files.end()) return tokenizer_from_json(files, what);
+  if (find("tokenizer.json") != files.end()) return tokenizer_from_json(files, what, what + "/tokenizer.json");
   const auto gguf = find(kGgufSideFile);
   if (gguf != files.end()) {
     const std::string_view text(reinterpret_cast<const char*>(gguf->bytes.data()), gguf->bytes.size());
@@ -46,7 +46,7 @@ std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path) {
       if (name == "tokenizer.json" || name == kGgufSideFile || !fs::is_regular_file(beside, ec)) continue;
       files.push_back({std::string(name), read_file(beside)});
     }
-    return make_tokenizer(files, file.parent_path().empty() ? "." : file.parent_path().string());
+    return tokenizer_from_json(files, file.parent_path().empty() ? "." : file.parent_path().string(), path);
   }
   const std::unique_ptr<TensorFile> model = open_any(file);
   if (const auto* gguf = dynamic_cast<const GgufFile*>(model.get())) {

@@ -23,10 +23,11 @@ struct EncodeOptions {
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
-  // Bytes that are no UTF-8 are replaced by U+FFFD where the scheme works on characters.
+  // Bytes that are no UTF-8 are replaced by U+FFFD.
   virtual std::vector<TokenId> encode(std::string_view text, const EncodeOptions& options = {}) const = 0;
   // The bytes that one token stands for within a text (a leading space included); special tokens give "" unless
-  // `special`. Streaming prints pieces one after the other; a character may be spread over several.
+  // `special`, and so do ids outside the vocabulary (models pad it). Streaming prints pieces one after the other; a
+  // character may be spread over several.
   virtual std::string piece(TokenId id, bool special = false) const = 0;
   // All of them, with what the scheme does at the start of a text (SentencePiece drops one space).
   virtual std::string decode(std::span<const TokenId> ids, bool special = false) const = 0;
@@ -34,7 +35,7 @@ class Tokenizer {
   virtual size_t vocab_size() const = 0;                                  // ids are below it
   virtual std::optional<TokenId> find(std::string_view token) const = 0;  // id of a token as the vocabulary writes it
   virtual std::optional<TokenId> bos() const = 0;
-  virtual std::vector<TokenId> end_of_generation() const = 0;  // EOS and end of turn
+  virtual std::vector<TokenId> end_of_generation() const = 0;  // EOS first, then what ends a turn
   virtual bool adds_bos() const = 0;                           // encode() starts a text with BOS
   // The model's own chat template (Jinja), empty if none; chat.h recognises its family.
   virtual const std::string& chat_template() const = 0;

@@ -2,6 +2,7 @@
 // and generation_config.json say about BOS, EOS and the chat template. Padding and truncation are not applied.
 #include <algorithm>
 
+#include "base/check.h"
 #include "model/bpe.h"
 #include "model/pipeline.h"
 #include "model/pipeline_json.h"
@@ -23,11 +24,14 @@ std::string_view text_of(const SideFile& file) {
 
 class JsonTokenizer {
  public:
-  JsonTokenizer(const std::vector<SideFile>& files, const std::string& what) : files_(files), what_(what) {}
+  JsonTokenizer(const std::vector<SideFile>& files, const std::string& what, const std::string& json_name)
+      : files_(files), what_(what), json_name_(json_name) {}
 
   std::unique_ptr<Tokenizer> read() {
-    const json root = parse("tokenizer.json");
-    const JsonField top{&root, what_ + "/tokenizer.json"};
+    const SideFile* file = find_file(files_, "tokenizer.json");
+    OCC_CHECK(file != nullptr);
+    const json root = parse_json(text_of(*file), json_name_);
+    const JsonField top{&root, json_name_ + ": $"};
     top.object();
     read_vocabulary(top.at("model").at("vocab"), top.at("added_tokens"));
     parse_normalizer(top.at("normalizer"), parts_.normalizers);
@@ -193,9 +197,9 @@ class JsonTokenizer {
 
   void read_configuration(bool post_processor_says) {
     const json config_json = parse("tokenizer_config.json");
-    const JsonField config{&config_json, what_ + "/tokenizer_config.json"};
+    const JsonField config{&config_json, what_ + "/tokenizer_config.json: $"};
     const json map_json = parse("special_tokens_map.json");
-    const JsonField map{&map_json, what_ + "/special_tokens_map.json"};
+    const JsonField map{&map_json, what_ + "/special_tokens_map.json: $"};
 
     std::optional<TokenId> eos = named_token(config, "eos_token");
     parts_.bos = named_token(config, "bos_token");
@@ -205,7 +209,7 @@ class JsonTokenizer {
     if (eos) ends.push_back(*eos);
     for (const char* name : {"generation_config.json", "config.json"}) {
       const json model_json = parse(name);
-      const JsonField model{&model_json, what_ + "/" + name};
+      const JsonField model{&model_json, what_ + "/" + name + ": $"};
       for (const TokenId id : listed_ids(model.at("eos_token_id"))) {
         if (std::find(ends.begin(), ends.end(), id) == ends.end()) ends.push_back(id);
       }
@@ -244,15 +248,16 @@ class JsonTokenizer {
   }
 
   const std::vector<SideFile>& files_;
-  const std::string& what_;
+  const std::string &what_, &json_name_;
   TokenizerParts parts_;
   size_t tokens_ = 0, limit_ = 0;
 };
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> tokenizer_from_json(const std::vector<SideFile>& files, const std::string& what) {
-  return JsonTokenizer(files, what).read();
+std::unique_ptr<Tokenizer> tokenizer_from_json(const std::vector<SideFile>& files, const std::string& what,
+                                               const std::string& json_name) {
+  return JsonTokenizer(files, what, json_name).read();
 }
 
 }  // namespace occ

@@ -193,6 +193,9 @@ TEST(Tokenizer, ConfigurationSaysWhatIsAdded) {
   EXPECT_EQ(plain->encode("ab<s>c"), (std::vector<TokenId>{13, 20, 2}));
   EXPECT_FALSE(plain->adds_bos());
   EXPECT_EQ(plain->vocab_size(), 21u);
+  EXPECT_EQ(plain->piece(13), "ab");
+  EXPECT_EQ(plain->piece(21), "");
+  EXPECT_EQ(plain->piece(-1), "");
 
   const SideFile config = side_file("tokenizer_config.json", R"({"bos_token": {"content": "<s>"}, "eos_token": "c",
       "add_bos_token": true, "add_eos_token": true,
