@@ -1,5 +1,6 @@
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 
@@ -37,6 +38,14 @@ void show_speed(const Generated& g, const Globals& globals) {
                rate(g.tokens, g.seconds).c_str(), ends[static_cast<size_t>(g.end)]);
 }
 
+void show_memory(const LanguageModel& model) {
+  uint64_t weights = 0;
+  for (const TensorInfo& info : model.file->tensors()) weights += info.shape.size() == 2 ? info.elements() : 0;
+  const auto bytes = static_cast<double>(model.transformer->weight_bytes());
+  std::fprintf(stderr, "weights: %.2f GB in memory, %.2f bits per weight\n", bytes / 1e9,
+               8 * bytes / static_cast<double>(std::max<uint64_t>(1, weights)));
+}
+
 void chat(const Arguments& a, const LanguageModel& model, Generator& generator, const Globals& globals) {
   std::vector<ChatMessage> messages;
   if (!a.system.empty()) messages.push_back({"system", a.system});
@@ -67,6 +76,7 @@ void run(Arguments& a, const Globals& globals) {
   const Sampler check(a.options.sampling);  // before a model is loaded for nothing
   const LanguageModel model = open_language_model(
       a.model, {.arithmetic = a.arithmetic == "f32" ? Arithmetic::kF32 : Arithmetic::kInt8, .observer = {}});
+  if (globals.verbose && !globals.quiet) show_memory(model);
   const size_t most = model.transformer->config().max_context;
   Generator generator(*model.transformer, *model.tokenizer, most == 0 ? a.context : std::min(a.context, most));
   if (a.chat) return chat(a, model, generator, globals);

@@ -1,6 +1,7 @@
 // CODE: symbol plane -> bytes, tile by tile. A bound coder has its tables fixed for one plane; tiles are independent.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -13,6 +14,9 @@
 
 namespace occ {
 
+// Rows of symbols and where they begin.
+using SymbolsBody = std::function<void(size_t row, MatrixView<const Symbol> symbols)>;
+
 class EntropyCoder {
  public:
   virtual ~EntropyCoder() = default;
@@ -21,6 +25,9 @@ class EntropyCoder {
   virtual Bytes encode(const Rect& at, MatrixView<const Symbol> symbols) const = 0;
   // Bytes may be hostile: input error, never a read or write out of bounds, never a symbol >= alphabet. Thread-safe.
   virtual void decode(const Rect& at, ByteSpan bytes, MatrixView<Symbol> symbols) const = 0;
+  // The same with body(row in the tile, symbols) for `rows` rows after the other, so that they need not all be in
+  // memory. What is wrong with a tile may show only after the last.
+  virtual void decode_by_rows(const Rect& at, ByteSpan bytes, size_t rows, const SymbolsBody& body) const;
   // Expected bits of encode(at, symbols), without the tables.
   virtual double estimate_bits(const Rect& at, MatrixView<const Symbol> symbols) const = 0;
   // Tables: all that load() needs besides params and the plane.

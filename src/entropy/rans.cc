@@ -15,6 +15,7 @@
 #include "entropy/coders.h"
 #include "entropy/rans_kernel.h"
 #include "entropy/rans_model.h"
+#include "entropy/rans_sparse.h"
 #include "entropy/tile.h"
 
 namespace occ {
@@ -51,6 +52,7 @@ class RansCoder final : public EntropyCoder {
   explicit RansCoder(RansModel model);
   Bytes encode(const Rect& at, MatrixView<const Symbol> symbols) const override;
   void decode(const Rect& at, ByteSpan bytes, MatrixView<Symbol> symbols) const override;
+  void decode_by_rows(const Rect& at, ByteSpan bytes, size_t rows, const SymbolsBody& body) const override;
   double estimate_bits(const Rect& at, MatrixView<const Symbol> symbols) const override;
   void save(ByteWriter& out) const override { save_rans_model(model_, out); }
 
@@ -69,8 +71,10 @@ class RansCoder final : public EntropyCoder {
   void walk(const Rect& at, MatrixView<const Symbol> symbols, const Visit& visit) const;
   Bytes encode_rans(const Rect& at, MatrixView<const Symbol> symbols) const;
   void decode_sparse(const Rect& at, ByteSpan body, MatrixView<Symbol> symbols) const;
-  void decode_rans(const Rect& at, ByteSpan bytes, MatrixView<Symbol> symbols) const;
-  bool decode_runs(const Rect& at, RansDecodeState& state, ByteSpan low, MatrixView<Symbol> symbols) const;
+  void decode_rans(const Rect& at, ByteSpan bytes, MatrixView<Symbol> symbols, const SymbolsBody& body) const;
+  bool decode_runs(const Rect& at, RansDecodeState& state, ByteSpan low, MatrixView<Symbol> symbols,
+                   const SymbolsBody& body) const;
+  void check_symbols(const Rect& at, Symbol greatest) const;
   Start start(const Rect& at, Shape walked) const;
   size_t symbol_bytes() const { return (width_ + 7) / 8; }
 
@@ -82,6 +86,7 @@ class RansCoder final : public EntropyCoder {
   std::vector<uint8_t> escaped_;                 // [cells][257]: 1 if coded as an escape
   std::vector<float> costs_;                     // [cells][257], bits
   std::vector<uint32_t> next_;                   // [states][classes]: next | its context << 16
+  std::vector<uint8_t> small_next_;              // as in RansDecodeState
   unsigned class_bits_ = 0;
 };
 
@@ -93,6 +98,10 @@ RansCoder::RansCoder(RansModel model) : model_(std::move(model)), width_(symbol_
     class_bits_ = symbol_width(m.classes);
     next_.resize(m.next.size());
     for (size_t i = 0; i < next_.size(); ++i) next_[i] = m.next[i] | uint32_t{m.context[m.next[i]]} << 16;
+    if (next_.size() <= 16 && m.num_contexts <= 16) {
+      small_next_.assign(16, 0);
+      for (size_t i = 0; i < next_.size(); ++i) small_next_[i] = static_cast<uint8_t>(next_[i] | next_[i] >> 12);
+    }
   } else if (model_.num_tables() > 1) {
     walk_ = by_columns ? Walk::kColumns : Walk::kRows;
   } else {
@@ -238,45 +247,6 @@ Bytes RansCoder::encode_rans(const Rect& at, MatrixView<const Symbol> symbols) c
   return out.take();
 }
 
-// The symbol that fills most of a nearly constant tile: a majority vote (Boyer and Moore) among up to 63 samples.
-Symbol likely_majority(MatrixView<const Symbol> symbols) {
-  const size_t samples = std::min<size_t>(symbols.size(), 63);
-  Symbol candidate = 0;
-  size_t votes = 0;
-  for (size_t i = 0; i < samples; ++i) {
-    const size_t at = symbols.size() / samples * i;
-    const Symbol s = symbols(at / symbols.cols(), at % symbols.cols());
-    if (votes == 0) candidate = s;
-    votes += s == candidate ? 1 : static_cast<size_t>(-1);
-  }
-  return candidate;
-}
-
-// One symbol and a list of the exceptions. Empty where that gets long.
-Bytes encode_sparse(MatrixView<const Symbol> symbols, size_t symbol_bytes) {
-  constexpr size_t kLong = 192;
-  ByteWriter out;
-  out.put<uint8_t>(kSparse);
-  const auto put_symbol = [&](Symbol s) { out.put_bytes({reinterpret_cast<const uint8_t*>(&s), symbol_bytes}); };
-  const Symbol common = likely_majority(symbols);
-  put_symbol(common);
-  uint64_t gap = 0;
-  for (size_t r = 0; r < symbols.rows(); ++r) {
-    const Symbol* row = symbols.row(r);
-    for (size_t c = 0; c < symbols.cols(); ++c) {
-      if (row[c] == common) {
-        ++gap;
-        continue;
-      }
-      out.put_varint(gap);
-      put_symbol(row[c]);
-      if (out.size() > kLong) return {};
-      gap = 0;
-    }
-  }
-  return out.take();
-}
-
 Bytes RansCoder::encode(const Rect& at, MatrixView<const Symbol> symbols) const {
   const SymbolPlane& plane = model_.plane;
   check_tile(plane, at, symbols.shape());
@@ -286,7 +256,7 @@ Bytes RansCoder::encode(const Rect& at, MatrixView<const Symbol> symbols) const 
   if (symbols.size() == 0 || plane.alphabet == 1) return {};
   const size_t packed_size = 1 + packed_bytes(symbols.size(), width_);
   // Exceptions take 2 to 5 bytes each and rANS at least 42 in all.
-  Bytes best = encode_sparse(symbols, symbol_bytes());
+  Bytes best = encode_sparse(symbols, kSparse, symbol_bytes());
   if (!best.empty() && best.size() <= std::min<size_t>(42, packed_size)) return best;
   Bytes coded;
   if (walk_ == Walk::kTransposed) {
@@ -309,7 +279,7 @@ double RansCoder::estimate_bits(const Rect& at, MatrixView<const Symbol> symbols
   check_tile(model_.plane, at, symbols.shape());
   if (symbols.size() == 0 || model_.plane.alphabet == 1) return 0;
   const uint64_t packed = 8 * (1 + packed_bytes(symbols.size(), width_));
-  const Bytes sparse = encode_sparse(symbols, symbol_bytes());
+  const Bytes sparse = encode_sparse(symbols, kSparse, symbol_bytes());
   // Mode and length; 16 states of 20 bits, of which 16 are those of the start, and 4 on average that carry nothing.
   double bits = 8 * 2.5 + kRansLanes * 20.5;
   const auto add = [&](MatrixView<const Symbol> s) {
@@ -342,26 +312,31 @@ void RansCoder::decode(const Rect& at, ByteSpan bytes, MatrixView<Symbol> symbol
   const ByteSpan body = bytes.subspan(1);
   if (mode == kSparse) return decode_sparse(at, body, symbols);
   if (mode != kPacked && mode != kRans) throw_input("{}: expected a tile mode of 0 to 2, found {}", in.what(), mode);
+  if (mode == kRans) return decode_rans(at, body, symbols, {});
+  const uint64_t expected = packed_bytes(symbols.size(), width_);
+  if (body.size() != expected) {
+    throw_input("{}: expected {} bytes of packed symbols, found {}", in.what(), expected, body.size());
+  }
   Symbol greatest = 0;
-  if (mode == kRans) {
-    decode_rans(at, body, symbols);
-    // Tokens are valid by construction; low bits may reach beyond the last symbol.
-    if (model_.split.shift == 0) return;
-    for (size_t r = 0; r < symbols.rows(); ++r) {
-      greatest = std::max(greatest, greatest_symbol(symbols.row(r), symbols.cols()));
-    }
-  } else {
-    const uint64_t expected = packed_bytes(symbols.size(), width_);
-    if (body.size() != expected) {
-      throw_input("{}: expected {} bytes of packed symbols, found {}", in.what(), expected, body.size());
-    }
-    for_each_run_write(symbols, [&](Symbol* run, size_t first, size_t count) {
-      greatest = std::max(greatest, unpack_symbols(body.data(), body.size(), width_, first, count, run));
-    });
+  for_each_run_write(symbols, [&](Symbol* run, size_t first, size_t count) {
+    greatest = std::max(greatest, unpack_symbols(body.data(), body.size(), width_, first, count, run));
+  });
+  check_symbols(at, greatest);
+}
+
+void RansCoder::decode_by_rows(const Rect& at, ByteSpan bytes, size_t rows, const SymbolsBody& body) const {
+  OCC_CHECK(rows > 0);
+  const bool streams = (walk_ == Walk::kRows || walk_ == Walk::kColumns) && !bytes.empty() && bytes[0] == kRans;
+  if (!streams || at.rows == 0 || at.cols == 0 || model_.plane.alphabet == 1) {
+    return EntropyCoder::decode_by_rows(at, bytes, rows, body);
   }
-  if (greatest >= model_.plane.alphabet) {
-    throw_input("{}: expected symbols below {}, found {}", in.what(), model_.plane.alphabet, greatest);
-  }
+  Matrix<Symbol> symbols = Matrix<Symbol>::uninitialized(std::min(rows, at.rows), at.cols);
+  decode_rans(at, bytes.subspan(1), symbols.view(), body);
+}
+
+void RansCoder::check_symbols(const Rect& at, Symbol greatest) const {
+  if (greatest < model_.plane.alphabet) return;
+  throw_input("{}: expected symbols below {}, found {}", tile_name(model_.plane, at), model_.plane.alphabet, greatest);
 }
 
 void RansCoder::decode_sparse(const Rect& at, ByteSpan body, MatrixView<Symbol> symbols) const {
@@ -386,11 +361,12 @@ void RansCoder::decode_sparse(const Rect& at, ByteSpan body, MatrixView<Symbol> 
   }
 }
 
-void RansCoder::decode_rans(const Rect& at, ByteSpan bytes, MatrixView<Symbol> symbols) const {
+// symbols: all of the tile; or, with a body that takes them, room for some rows.
+void RansCoder::decode_rans(const Rect& at, ByteSpan bytes, MatrixView<Symbol> symbols, const SymbolsBody& body) const {
   ByteReader in(bytes, tile_name(model_.plane, at));
   RansDecodeState state;
   const uint64_t escape_bytes = in.get_varint();
-  const ByteSpan low = in.get_bytes(packed_bytes(symbols.size(), model_.split.shift));
+  const ByteSpan low = in.get_bytes(packed_bytes(at.rows * at.cols, model_.split.shift));
   in.get_bytes(read_states(bytes.subspan(in.at()), in.what(), state.x));
   state.raw = BitReader(in.get_bytes(escape_bytes));
   const ByteSpan words = in.get_bytes(in.remaining());
@@ -401,14 +377,15 @@ void RansCoder::decode_rans(const Rect& at, ByteSpan bytes, MatrixView<Symbol> s
   state.offset = model_.split.offset;
   state.shift = model_.split.shift;
   state.next = next_.data();
+  state.small_next = small_next_.empty() ? nullptr : small_next_.data();
   state.class_bits = class_bits_;
   bool ok = false;
   if (walk_ == Walk::kTransposed) {
     Matrix<Symbol> t = Matrix<Symbol>::uninitialized(symbols.cols(), symbols.rows());
-    ok = decode_runs(at, state, low, t.view());
+    ok = decode_runs(at, state, low, t.view(), {});
     if (ok) transpose(t.view(), symbols);
   } else {
-    ok = decode_runs(at, state, low, symbols);
+    ok = decode_runs(at, state, low, symbols, body);
   }
   const auto at_start = [](uint32_t x) { return x == kRansStart; };
   if (!ok || !state.all_used() || !state.raw.used_up() || !std::all_of(state.x, state.x + kRansLanes, at_start)) {
@@ -417,8 +394,9 @@ void RansCoder::decode_rans(const Rect& at, ByteSpan bytes, MatrixView<Symbol> s
   }
 }
 
-// symbols: transposed where walk_ is kTransposed.
-bool RansCoder::decode_runs(const Rect& at, RansDecodeState& state, ByteSpan low, MatrixView<Symbol> symbols) const {
+// symbols: transposed where walk_ is kTransposed; body as in decode_rans.
+bool RansCoder::decode_runs(const Rect& at, RansDecodeState& state, ByteSpan low, MatrixView<Symbol> symbols,
+                            const SymbolsBody& body) const {
   const unsigned shift = model_.split.shift;
   constexpr size_t kChunk = 1024;
   std::array<Symbol, kChunk> buffer;
@@ -436,18 +414,19 @@ bool RansCoder::decode_runs(const Rect& at, RansDecodeState& state, ByteSpan low
       ok = ok && rans_decode_run(state, {.count = count, .out = out});
       if (ok) {
         add_low(out, first, count);
+        if (shift != 0) check_symbols(at, greatest_symbol(out, count));
       } else {
         std::fill_n(out, count, Symbol{0});
       }
     });
     return ok;
   }
-  const size_t cols = symbols.cols();
-  Start s = start(at, symbols.shape());
+  const size_t cols = symbols.cols(), rows = walk_ == Walk::kTransposed ? symbols.rows() : at.rows;
+  Start s = start(at, {rows, cols});
   std::vector<Symbol> low_row;
   if (!s.states.empty() && shift != 0) low_row.resize(cols);
-  for (size_t r = 0; r < symbols.rows(); ++r) {
-    Symbol* out = symbols.row(r);
+  for (size_t r = 0, first = 0; r < rows; ++r) {
+    Symbol* out = symbols.row(r - first);
     RansRun run{.count = cols, .out = out, .cell = s.rows[r]};
     if (!s.columns.empty()) run.line_cells = s.columns.data();
     if (!s.states.empty()) run.states = s.states.data();
@@ -457,6 +436,12 @@ bool RansCoder::decode_runs(const Rect& at, RansDecodeState& state, ByteSpan low
     }
     if (!rans_decode_run(state, run)) return false;
     if (s.states.empty()) add_low(out, r * cols, cols);
+    const size_t done = r + 1 - first;
+    if (done != symbols.rows() && r + 1 != rows) continue;
+    // Tokens are valid by construction; low bits may reach beyond the last symbol.
+    for (size_t i = 0; i < done && shift != 0; ++i) check_symbols(at, greatest_symbol(symbols.row(i), cols));
+    if (body) body(first, symbols.row_range(0, done));
+    first = r + 1;
   }
   return true;
 }

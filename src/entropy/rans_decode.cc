@@ -1,5 +1,6 @@
 // Decoder loop: 16 lanes in vectors of 4 or 8, one gather per vector for the table entry, words spread to the lanes
-// that need one by a byte shuffle. Partial steps, and targets without fixed-size vectors, go lane by lane.
+// that need one by a byte shuffle; so do small machines go on, others by a second gather. Partial steps, and targets
+// without fixed-size vectors, go lane by lane.
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -97,7 +98,9 @@ bool DecodeRun(RansDecodeState& s, const RansRun& run) {
 
 #else
 
-template <bool kPerLane, bool kMachine>
+enum class Machine { kNone, kAny, kSmall };
+
+template <bool kPerLane, Machine kMachine>
 bool DecodeSteps(RansDecodeState& s, const RansRun& run) {
   const hn::CappedTag<uint32_t, 8> d;
   using D = decltype(d);
@@ -115,6 +118,10 @@ bool DecodeSteps(RansDecodeState& s, const RansRun& run) {
   const V offset = hn::Set(d, s.offset);
   const V class_mask = hn::Set(d, (1u << s.class_bits) - 1);
   const V state_mask = hn::Set(d, 0xffffu);
+  const hn::Repartition<uint8_t, D> db;
+  auto small_next = hn::Zero(db);
+  if constexpr (kMachine == Machine::kSmall) small_next = hn::LoadDup128(db, s.small_next);
+  const V first_byte = hn::Set(d, 0x80808000u);  // zeros for the others
   const int class_bits = static_cast<int>(s.class_bits);
   const int shift = static_cast<int>(s.shift);
   const uint32_t* const HWY_RESTRICT entries = s.entries + run.cell * size_t{kRansOne};
@@ -136,7 +143,8 @@ bool DecodeSteps(RansDecodeState& s, const RansRun& run) {
       V index = hn::And(x[v], slot_mask);
       if constexpr (kPerLane) {
         V cell = hn::LoadU(d, run.line_cells + i + v * kN);
-        if constexpr (kMachine) cell = hn::Add(cell, hn::ShiftRight<16>(hn::LoadU(d, run.states + i + v * kN)));
+        if constexpr (kMachine != Machine::kNone)
+          cell = hn::Add(cell, hn::ShiftRight<16>(hn::LoadU(d, run.states + i + v * kN)));
         index = hn::Add(index, hn::ShiftLeft<kRansProbBits>(cell));
       }
       e[v] = hn::GatherIndex(d, entries, hn::BitCast(di, index));
@@ -170,7 +178,7 @@ bool DecodeSteps(RansDecodeState& s, const RansRun& run) {
     for (; HWY_UNLIKELY(escapes != 0); escapes &= escapes - 1) {
       if (!resolve_escape(s, run, i + static_cast<size_t>(std::countr_zero(escapes)))) return false;
     }
-    if constexpr (kMachine) {
+    if constexpr (kMachine != Machine::kNone) {
       for (size_t v = 0; v < kVectors; ++v) {
         const size_t j = i + v * kN;
         V symbol = hn::PromoteTo(d, hn::LoadU(d16, run.out + j));
@@ -180,7 +188,15 @@ bool DecodeSteps(RansDecodeState& s, const RansRun& run) {
         }
         const V state = hn::And(hn::LoadU(d, run.states + j), state_mask);
         const V index = hn::Add(hn::ShiftLeftSame(state, class_bits), hn::And(symbol, class_mask));
-        hn::StoreU(hn::GatherIndex(d, s.next, hn::BitCast(di, index)), d, run.states + j);
+        if constexpr (kMachine == Machine::kAny) {
+          hn::StoreU(hn::GatherIndex(d, s.next, hn::BitCast(di, index)), d, run.states + j);
+        } else {
+          const V next = hn::BitCast(
+              d, hn::TableLookupBytesOr0(small_next,
+                                         hn::BitCast(hn::RebindToSigned<decltype(db)>(), hn::Or(index, first_byte))));
+          const V low = hn::And(next, hn::Set(d, 15u));
+          hn::StoreU(hn::Or(low, hn::ShiftLeft<12>(hn::Xor(next, low))), d, run.states + j);
+        }
       }
     }
   }
@@ -190,9 +206,10 @@ bool DecodeSteps(RansDecodeState& s, const RansRun& run) {
 }
 
 bool DecodeRun(RansDecodeState& s, const RansRun& run) {
-  if (run.states != nullptr) return DecodeSteps<true, true>(s, run);
-  if (run.line_cells != nullptr) return DecodeSteps<true, false>(s, run);
-  return DecodeSteps<false, false>(s, run);
+  if (run.states != nullptr && s.small_next != nullptr) return DecodeSteps<true, Machine::kSmall>(s, run);
+  if (run.states != nullptr) return DecodeSteps<true, Machine::kAny>(s, run);
+  if (run.line_cells != nullptr) return DecodeSteps<true, Machine::kNone>(s, run);
+  return DecodeSteps<false, Machine::kNone>(s, run);
 }
 
 #endif

@@ -43,11 +43,12 @@ struct RansDecodeState {
   BitReader raw;                 // escapes
 
   // Tables of all cells, and what is common to the plane.
-  const uint32_t* entries = nullptr;  // [cells][4096]
-  const RansTable* tables = nullptr;  // [cells]
-  uint32_t offset = 0;                // of the window
-  unsigned shift = 0;                 // raw low bits, for the finite-state machine
-  const uint32_t* next = nullptr;     // [states << class_bits]: next state | its context << 16
+  const uint32_t* entries = nullptr;    // [cells][4096]
+  const RansTable* tables = nullptr;    // [cells]
+  uint32_t offset = 0;                  // of the window
+  unsigned shift = 0;                   // raw low bits, for the finite-state machine
+  const uint32_t* next = nullptr;       // [states << class_bits]: next state | its context << 16
+  const uint8_t* small_next = nullptr;  // [16]: the same as next state | its context << 4; null if it does not fit
   unsigned class_bits = 0;
 
   void set_words(const uint8_t* words, size_t bytes);

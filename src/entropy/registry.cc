@@ -1,9 +1,17 @@
 // Every entropy coder. The suite in registry_test.cc runs over this table.
+#include <algorithm>
 #include <array>
 
 #include "entropy/coders.h"
 
 namespace occ {
+
+void EntropyCoder::decode_by_rows(const Rect& at, ByteSpan bytes, size_t rows, const SymbolsBody& body) const {
+  Matrix<Symbol> symbols = Matrix<Symbol>::uninitialized(at.rows, at.cols);
+  decode(at, bytes, symbols.view());
+  const MatrixView<const Symbol> all = symbols.view();
+  for (size_t row = 0; row < at.rows; row += rows) body(row, all.row_range(row, std::min(rows, at.rows - row)));
+}
 
 std::span<const CoderEntry> coder_registry() {
   static const std::array<CoderEntry, 2> kCoders = {bitpack_coder(), rans_coder()};

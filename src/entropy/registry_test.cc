@@ -136,6 +136,16 @@ TEST_P(CoderTest, RoundTrip) {
           EXPECT_EQ(out(r, 0), 0xabcd);
           EXPECT_EQ(out(r, at.cols + 1), 0xabcd);
         }
+        size_t next = 0;
+        coder->decode_by_rows(at, bytes, 7, [&](size_t row, MatrixView<const Symbol> some) {
+          ASSERT_EQ(row, next);
+          ASSERT_EQ(some.shape(), (Shape{std::min<size_t>(7, at.rows - row), at.cols}));
+          for (size_t i = 0; i < some.size(); ++i) {
+            ASSERT_EQ(some(i / at.cols, i % at.cols), in(row + i / at.cols, i % at.cols));
+          }
+          next += some.rows();
+        });
+        EXPECT_EQ(next, at.rows);
         // From a strided view.
         EXPECT_EQ(coder->encode(at, out.view().sub({0, 1, at.rows, at.cols})), bytes);
       });
@@ -193,11 +203,22 @@ TEST_P(CoderTest, HostileBytes) {
     Matrix<Symbol> out(30, 37);
     size_t errors = 0;
     const auto try_decode = [&](const EntropyCoder& c, ByteSpan bytes) {
+      bool bad_by_rows = false;
+      try {
+        c.decode_by_rows(at, bytes, 8, [&](size_t, MatrixView<const Symbol> some) {
+          for (size_t i = 0; i < some.size(); ++i) ASSERT_LT(some(i / 37, i % 37), alphabet);
+        });
+      } catch (const Error& e) {
+        EXPECT_EQ(e.kind(), ErrorKind::kInput) << e.what();
+        bad_by_rows = true;
+      }
       try {
         c.decode(at, bytes, out.view());
         for (size_t i = 0; i < out.size(); ++i) ASSERT_LT(out.data()[i], alphabet);
+        EXPECT_FALSE(bad_by_rows);
       } catch (const Error& e) {
         EXPECT_EQ(e.kind(), ErrorKind::kInput) << e.what();
+        EXPECT_TRUE(bad_by_rows);
         ++errors;
       }
     };

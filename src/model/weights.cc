@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/parallel.h"
 #include "io/json.h"
 
 namespace occ {
@@ -82,9 +83,8 @@ Linear WeightLoader::linear(const std::string& name, size_t out, size_t in, bool
   const std::string base = prefix_ + name;
   linear.tensor = base + ".weight";
   const bool transposed = config_.transposed_weights;
-  const size_t index =
-      require(linear.tensor, transposed ? std::vector<uint64_t>{in, out} : std::vector<uint64_t>{out, in});
-  linear.weight = make_operator(file_, index, {arithmetic_, transposed});
+  linear.outputs = out;
+  require(linear.tensor, transposed ? std::vector<uint64_t>{in, out} : std::vector<uint64_t>{out, in});
   if (needs_bias || has(base + ".bias")) linear.bias = vector(base + ".bias", {out});
   return linear;
 }
@@ -92,6 +92,7 @@ Linear WeightLoader::linear(const std::string& name, size_t out, size_t in, bool
 Linear WeightLoader::embedding(const std::string& name, size_t rows, size_t cols) {
   Linear linear;
   linear.tensor = (name == names_.head ? "" : prefix_) + name + ".weight";
+  linear.outputs = rows;
   linear.weight = make_operator(file_, require(linear.tensor, {rows, cols}), {arithmetic_, false});
   return linear;
 }
@@ -115,7 +116,7 @@ Layer WeightLoader::layer(size_t i) {
     if (std::all_of(parts.begin(), parts.end(), [](const Linear* p) { return p->bias.empty(); })) return bias;
     for (const Linear* p : parts) {
       const size_t at = bias.size();
-      bias.resize(at + p->outputs());
+      bias.resize(at + p->outputs);
       std::copy(p->bias.begin(), p->bias.end(), bias.begin() + static_cast<ptrdiff_t>(at));
     }
     return bias;
@@ -157,6 +158,20 @@ std::vector<Layer> WeightLoader::layers() {
   std::vector<Layer> out;  // not reserved: the number is the file's word until its tensors are there
   for (size_t i = 0; i < config_.layers; ++i) out.push_back(layer(i));
   check_layers_used();
+  std::vector<Linear*> all;
+  for (Layer& l : out) {
+    for (Linear* linear : {&l.qkv, &l.q, &l.k, &l.v, &l.attention_output, &l.gate_up, &l.gate, &l.up, &l.down}) {
+      if (!linear->tensor.empty()) all.push_back(linear);
+    }
+  }
+  // Small matrices are decoded on one thread each. A thread that waits for others starts no further one, which would
+  // take memory.
+  parallel_for(all.size(), [&](size_t i) {
+    run_isolated([&] {
+      const size_t tensor = index_.at(all[i]->tensor);
+      all[i]->weight = make_operator(file_, tensor, {arithmetic_, config_.transposed_weights});
+    });
+  });
   return out;
 }
 

@@ -16,9 +16,9 @@ struct Linear {
   std::unique_ptr<Operator> weight;
   std::vector<float> bias;  // empty: none; callers add it where they touch the outputs anyway
   std::string tensor;       // name of the weight in the file
+  size_t outputs = 0;       // rows of the weight
 
   explicit operator bool() const { return weight != nullptr; }
-  size_t outputs() const { return weight->shape().rows; }
   const float* bias_data() const { return bias.empty() ? nullptr : bias.data(); }
   // y = x W^T, without the bias.
   void apply(MatrixView<const float> x, MatrixView<float> y, const TransformerOptions& options) const {
@@ -49,7 +49,6 @@ class WeightLoader {
   const TensorNames& names() const { return names_; }
   bool has(const std::string& tensor) const { return index_.count(tensor) != 0; }
   // `name` as in TensorNames. Input error unless the tensor is there and has this shape.
-  Linear linear(const std::string& name, size_t out, size_t in, bool needs_bias);
   Linear embedding(const std::string& name, size_t rows, size_t cols);
   NormWeights norm(const std::string& name, size_t size);
   std::vector<float> vector(const std::string& tensor, std::vector<uint64_t> shape);
@@ -61,6 +60,8 @@ class WeightLoader {
   std::string name_in_layer(const std::string& name, size_t layer) const;
 
  private:
+  // Without the weight itself: layers() loads those of all layers at once.
+  Linear linear(const std::string& name, size_t out, size_t in, bool needs_bias);
   size_t require(const std::string& tensor, const std::vector<uint64_t>& shape);
   Layer layer(size_t i);
 

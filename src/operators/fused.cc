@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <optional>
 #include <vector>
 
@@ -79,10 +80,10 @@ std::optional<Factors> factors_of(const IntegerView& view, Shape shape, bool tra
 
 // A batch of inputs in int8.
 struct Inputs {
-  size_t count, blocks;
+  size_t count, blocks;                        // of 256 columns
   Matrix<int8_t> q;                            // [count, blocks * 256]
   std::vector<float> scales;                   // [count, blocks]
-  std::vector<float> sums;                     // [count, blocks] of q
+  std::vector<float> sums;                     // [count, cells] of q
   Matrix<float> segments;                      // [count, per_row]: scale * sum of q by group of factors
   std::vector<std::vector<Outlier>> outliers;  // [count], by block: exact, not in q
 };
@@ -124,10 +125,10 @@ class FusedOperator final : public Operator {
   Inputs quantize(MatrixView<const float> x) const {
     Inputs in;
     in.count = x.rows();
-    in.blocks = integers_->cells();
+    in.blocks = ceil_div(x.cols(), kCellColumns);
     in.q = Matrix<int8_t>::uninitialized(in.count, in.blocks * kCellColumns);
     in.scales.resize(in.count * in.blocks);
-    in.sums.resize(in.count * in.blocks);
+    in.sums.resize(in.count * integers_->cells());
     in.segments = Matrix<float>(in.count, factors_.per_row);
     in.outliers.resize(in.count);
     parallel_for(in.count, [&](size_t b) {
@@ -135,10 +136,10 @@ class FusedOperator final : public Operator {
       float* scales = &in.scales[b * in.blocks];
       const float* factors = factors_.columns.empty() ? nullptr : factors_.columns.data();
       quantize_activations(x.row(b), factors, x.cols(), in.q.row(b), scales, sums.data(), &in.outliers[b]);
-      for (size_t i = 0; i < in.blocks; ++i) {
-        int32_t sum = 0;
-        for (size_t g = 0; g < kGroupsPerCell; ++g) sum += sums[i * kGroupsPerCell + g];
-        in.sums[b * in.blocks + i] = static_cast<float>(sum);
+      for (size_t i = 0; i < integers_->cells(); ++i) {
+        const auto first = sums.begin() + static_cast<ptrdiff_t>(integers_->first_column(i) / kGroupColumns);
+        const int32_t sum = std::accumulate(first, first + static_cast<ptrdiff_t>(integers_->groups(i)), 0);
+        in.sums[b * integers_->cells() + i] = static_cast<float>(sum);
       }
       const float sign = factors_.products.size() != 0 ? 1 : -factors_.common_zero;
       for (size_t g = 0; g * kGroupColumns < x.cols() && factors_.group != 0; ++g) {
@@ -154,32 +155,36 @@ class FusedOperator final : public Operator {
 
   void apply_panel(size_t panel, const Inputs& in, MatrixView<float> out) const {
     const size_t row = integers_->first_row(panel), rows = integers_->panel_rows(panel);
-    alignas(64) uint8_t k[kCellRows * kCellColumns] = {};  // rows are read by fours, segments whole
-    Matrix<float> y(in.count, kCellRows);
+    // Kept by the thread. Rows are read by fours, so beyond the last something must be there.
+    alignas(64) thread_local uint8_t k[kCellRows * kCellColumns];
+    thread_local std::vector<float> sums;
+    sums.assign(in.count * kCellRows, 0.0f);
+    const MatrixView<float> y(sums.data(), in.count, kCellRows);
     if (factors_.group != 0) {
       const bool own = factors_.products.size() != 0;
       const DenseView all((own ? factors_.products : factors_.groups).view());
-      dense_panel(all.row_range(row, rows), in.segments.view(), y.view().sub({0, 0, in.count, rows}));
+      dense_panel(all.row_range(row, rows), in.segments.view(), y.sub({0, 0, in.count, rows}));
     }
-    for (size_t cell = 0; cell < in.blocks; ++cell) {
-      integers_->unpack(panel, cell, 0, rows, k);
+    for (size_t cell = 0; cell < integers_->cells(); ++cell) {
+      const size_t col = integers_->first_column(cell), block = col / kCellColumns;
+      integers_->unpack(panel, cell, rows, k);
       CellDots dots;
       dots.k = k;
       dots.rows = rows;
       dots.groups = integers_->groups(cell);
       dots.most = integers_->most(panel, cell);
       dots.batch = in.count;
-      dots.x = in.q.data() + cell * kCellColumns;
+      dots.x = in.q.data() + col;
       dots.x_stride = in.q.cols();
-      dots.scales = &in.scales[cell];
+      dots.scales = &in.scales[block];
       dots.scale_stride = in.blocks;
       dots.y = y.data();
       if (factors_.group != 0) {
-        const float* factors = factors_.groups.row(row) + cell * kCellColumns / factors_.group;
-        const size_t groups = std::min(factors_.group, kCellColumns) / kGroupColumns;
+        const float* factors = factors_.groups.row(row) + col / factors_.group;
+        const size_t groups = std::min(factors_.group / kGroupColumns, dots.groups);
         cell_dots_by_segment(dots, groups, factors, factors_.per_row);
         for_outliers(in, cell, [&](size_t b, size_t c, float value) {
-          const float* factor = factors_.groups.row(row) + (cell * kCellColumns + c) / factors_.group;
+          const float* factor = factors_.groups.row(row) + (col + c) / factors_.group;
           for (size_t r = 0; r < rows; ++r) {
             y(b, r) += value * factor[r * factors_.per_row] * static_cast<float>(k[r * kCellColumns + c]);
           }
@@ -188,12 +193,12 @@ class FusedOperator final : public Operator {
       }
       float base[kCellRows];
       for (size_t r = 0; r < kCellRows; ++r) base[r] = base_of(panel, cell, std::min(r, rows - 1));
-      cell_dots(dots, base, &in.sums[cell], in.blocks);
+      cell_dots(dots, base, &in.sums[cell], integers_->cells());
       for (const uint32_t e : integers_->escapes(panel, cell)) {
         const auto escape = PackedIntegers::unpack_escape(e);
         for (size_t b = 0; b < in.count; ++b) {
-          const int32_t product = escape.delta * in.q(b, cell * kCellColumns + escape.col);
-          y(b, escape.row) += in.scales[b * in.blocks + cell] * static_cast<float>(product);
+          const int32_t product = escape.delta * in.q(b, col + escape.col);
+          y(b, escape.row) += in.scales[b * in.blocks + block] * static_cast<float>(product);
         }
       }
       for_outliers(in, cell, [&](size_t b, size_t c, float value) {
@@ -212,12 +217,16 @@ class FusedOperator final : public Operator {
 
   // body(input, column in the cell, value) for the outliers of a cell.
   template <typename Body>
-  static void for_outliers(const Inputs& in, size_t cell, const Body& body) {
+  void for_outliers(const Inputs& in, size_t cell, const Body& body) const {
+    const size_t col = integers_->first_column(cell), end = col + integers_->columns(cell);
     for (size_t b = 0; b < in.count; ++b) {
       const std::vector<Outlier>& list = in.outliers[b];
-      auto o = std::partition_point(list.begin(), list.end(),
-                                    [&](const Outlier& outlier) { return outlier.col < cell * kCellColumns; });
-      for (; o != list.end() && o->col < (cell + 1) * kCellColumns; ++o) body(b, o->col % kCellColumns, o->value);
+      auto o = std::partition_point(list.begin(), list.end(), [&](const Outlier& outlier) {
+        return outlier.col / kCellColumns < col / kCellColumns;
+      });
+      for (; o != list.end() && o->col / kCellColumns == col / kCellColumns; ++o) {
+        if (o->col >= col && o->col < end) body(b, o->col - col, o->value);
+      }
     }
   }
 
@@ -232,14 +241,8 @@ class FusedOperator final : public Operator {
     const size_t panel = integers_->panel_of(row), r = row - integers_->first_row(panel);
     alignas(64) uint8_t k[kCellRows * kCellColumns];
     for (size_t cell = 0; cell < integers_->cells(); ++cell) {
-      const size_t col = cell * kCellColumns, cols = std::min(kCellColumns, shape().cols - col);
-      const uint8_t* codes = k;
-      if (integers_->carried()) {
-        integers_->unpack(panel, cell, 0, r + 1, k);
-        codes = k + r * kCellColumns;
-      } else {
-        integers_->unpack(panel, cell, r, 1, k);
-      }
+      const size_t col = integers_->first_column(cell), cols = integers_->columns(cell);
+      const uint8_t* codes = integers_->unpack_row(panel, cell, r, k);
       if (factors_.group != 0) {
         for (size_t c = 0; c < cols; ++c) {
           const size_t g = (col + c) / factors_.group;
@@ -278,7 +281,9 @@ std::unique_ptr<Operator> make_fused(const BoundRecipe& recipe, bool transposed)
   source.shape = shape;
   source.tile_rows = recipe.tile_rows();
   source.alphabet = view->alphabet;
-  source.read = [&](const Rect& rows, MatrixView<int32_t> out) { recipe.integers(rows, out); };
+  const auto read_symbols = [&](const Rect& rows, const SymbolsBody& body) {
+    recipe.symbols_by_rows(rows, kCellRows, body);
+  };
   Matrix<int32_t> turned;
   if (transposed) {
     turned = Matrix<int32_t>::uninitialized(shape.cols, shape.rows);
@@ -298,6 +303,13 @@ std::unique_ptr<Operator> make_fused(const BoundRecipe& recipe, bool transposed)
   } else if (PackedIntegers::can_carry(view->machine)) {
     OCC_CHECK(view->restart_rows == source.tile_rows || source.tile_rows >= shape.rows);
     source.machine = view->machine;
+    source.bias = view->bias;
+    source.read_symbols = read_symbols;
+  } else if (view->machine == nullptr) {
+    source.bias = view->bias;
+    source.read_symbols = read_symbols;
+  } else {
+    source.read = [&](const Rect& rows, MatrixView<int32_t> out) { recipe.integers(rows, out); };
   }
   auto integers = PackedIntegers::pack(source);
   if (integers == nullptr) return nullptr;

@@ -33,8 +33,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 #define OCC_INT8_PLAIN 0
 #endif
 
-// The code of column 32 g + i of a row.
-HWY_INLINE unsigned CodeAt(const uint8_t* row, unsigned bits, size_t groups, size_t g, size_t i) {
+// The code of column i of packed group g.
+HWY_INLINE unsigned CodeAt(const uint8_t* row, unsigned bits, size_t g, size_t i) {
   unsigned code = 0, position = 0;
   for (const unsigned w : {8u, 4u, 2u, 1u}) {
     if ((bits & w) == 0) continue;
@@ -42,17 +42,17 @@ HWY_INLINE unsigned CodeAt(const uint8_t* row, unsigned bits, size_t groups, siz
     const unsigned byte = row[g / per_byte * kGroupColumns + i];
     code |= (byte >> (g % per_byte * w) & ((1u << w) - 1)) << position;
     position += w;
-    row += (groups * w + 7) / 8 * kGroupColumns;
+    row += w * kGroupColumns;
   }
   return code;
 }
 
 void UnpackPlain(const PackedCell& cell, uint8_t* states, uint8_t* out) {
-  const size_t row_bytes = packed_row_bytes(cell.bits, cell.groups);
-  for (size_t r = 0; r < cell.rows; ++r) {
+  const size_t together = rows_together(cell.groups), rows = (cell.rows + together - 1) / together * together;
+  for (size_t r = 0; r < rows; ++r) {
+    const uint8_t* data = cell.data + r / together * packed_bytes_of(cell.bits);
     for (size_t c = 0; c < cell.groups * kGroupColumns; ++c) {
-      const unsigned code =
-          CodeAt(cell.data + r * row_bytes, cell.bits, cell.groups, c / kGroupColumns, c % kGroupColumns);
+      const unsigned code = CodeAt(data, cell.bits, r % together * cell.groups + c / kGroupColumns, c % kGroupColumns);
       out[r * kCellColumns + c] = static_cast<uint8_t>(cell.next == nullptr ? code : 2 * code + (states[c] & 1));
       if (cell.next != nullptr) states[c] = cell.next[states[c] | (code & 1) << 1];
     }
@@ -98,12 +98,11 @@ HWY_INLINE VU8 Field(VU8 v) {
   return hn::And(v, hn::Set(d, static_cast<uint8_t>(((1 << kWidth) - 1) << kTo)));
 }
 
-// The codes of group g of a row, moved up by kUp bits. row: at the vector's place in the first 32 bytes.
-template <int kBits, int kGroups, int kUp, size_t g>
+// The codes of packed group g, moved up by kUp bits. row: at the vector's place in the first 32 bytes.
+template <int kBits, int kUp, size_t g>
 HWY_INLINE VU8 Codes(const uint8_t* HWY_RESTRICT row) {
   const DU8 d;
-  constexpr size_t k8 = kBits & 8 ? kGroups : 0, k4 = kBits & 4 ? kGroups / 2 : 0;
-  constexpr size_t k2 = kBits & 2 ? (kGroups + 3) / 4 : 0;
+  constexpr size_t k8 = kBits & 8, k4 = kBits & 4, k2 = kBits & 2;
   VU8 v = hn::Zero(d);
   if constexpr ((kBits & 8) != 0) v = Field<8, 0, kUp>(hn::Load(d, row + g * 32));
   if constexpr ((kBits & 4) != 0) {
@@ -118,30 +117,30 @@ HWY_INLINE VU8 Codes(const uint8_t* HWY_RESTRICT row) {
   return v;
 }
 
+// Group g of what is packed together belongs to row g / kGroups.
 template <int kBits, int kGroups, size_t g>
 HWY_INLINE void UnpackGroup(const uint8_t* HWY_RESTRICT row, uint8_t* HWY_RESTRICT out) {
-  if constexpr (g < kGroups) hn::Store(Codes<kBits, kGroups, 0, g>(row), DU8(), out + g * 32);
+  hn::Store(Codes<kBits, 0, g>(row), DU8(), out + g / kGroups * kCellColumns + g % kGroups * 32);
 }
 template <int kBits, int kGroups, size_t g>
 HWY_INLINE void UnpackCarriedGroup(const uint8_t* HWY_RESTRICT row, VU8 table, VU8& state, uint8_t* HWY_RESTRICT out) {
-  if constexpr (g < kGroups) {
-    const DU8 d;
-    const VU8 doubled = Codes<kBits, kGroups, 1, g>(row);
-    hn::Store(hn::Or(doubled, hn::And(state, hn::Set(d, uint8_t{1}))), d, out + g * 32);
-    state = hn::TableLookupBytes(table, hn::Or(state, hn::And(doubled, hn::Set(d, uint8_t{2}))));
-  }
+  const DU8 d;
+  const VU8 doubled = Codes<kBits, 1, g>(row);
+  hn::Store(hn::Or(doubled, hn::And(state, hn::Set(d, uint8_t{1}))), d,
+            out + g / kGroups * kCellColumns + g % kGroups * 32);
+  state = hn::TableLookupBytes(table, hn::Or(state, hn::And(doubled, hn::Set(d, uint8_t{2}))));
 }
 
 template <int kBits, int kGroups>
 void Unpack(const PackedCell& cell, uint8_t* states, uint8_t* HWY_RESTRICT out) {
-  constexpr size_t kRowBytes = packed_row_bytes(kBits, kGroups);
+  constexpr size_t kBytes = packed_bytes_of(kBits), kRows = rows_together(kGroups);
   const DU8 d;
   constexpr size_t kN = hn::MaxLanes(DU8());
   for (size_t at = 0; at < kGroupColumns; at += kN) {
     const uint8_t* HWY_RESTRICT row = cell.data + at;
     uint8_t* HWY_RESTRICT to = out + at;
     if (cell.next == nullptr) {
-      for (size_t r = 0; r < cell.rows; ++r, row += kRowBytes, to += kCellColumns) {
+      for (size_t r = 0; r < cell.rows; r += kRows, row += kBytes, to += kRows * kCellColumns) {
         UnpackGroup<kBits, kGroups, 0>(row, to);
         UnpackGroup<kBits, kGroups, 1>(row, to);
         UnpackGroup<kBits, kGroups, 2>(row, to);
@@ -162,15 +161,19 @@ void Unpack(const PackedCell& cell, uint8_t* states, uint8_t* HWY_RESTRICT out) 
         s4 = hn::Load(d, states + 128 + at), s5 = hn::Load(d, states + 160 + at);
         s6 = hn::Load(d, states + 192 + at), s7 = hn::Load(d, states + 224 + at);
       }
-      for (size_t r = 0; r < cell.rows; ++r, row += kRowBytes, to += kCellColumns) {
+      // The states of packed group i.
+      VU8 &t2 = kGroups == 2 ? s0 : s2, &t3 = kGroups == 2 ? s1 : s3;
+      VU8 &t4 = kGroups < 8 ? s0 : s4, &t5 = kGroups < 8 ? s1 : s5;
+      VU8 &t6 = kGroups < 8 ? t2 : s6, &t7 = kGroups < 8 ? t3 : s7;
+      for (size_t r = 0; r < cell.rows; r += kRows, row += kBytes, to += kRows * kCellColumns) {
         UnpackCarriedGroup<kBits, kGroups, 0>(row, table, s0, to);
         UnpackCarriedGroup<kBits, kGroups, 1>(row, table, s1, to);
-        UnpackCarriedGroup<kBits, kGroups, 2>(row, table, s2, to);
-        UnpackCarriedGroup<kBits, kGroups, 3>(row, table, s3, to);
-        UnpackCarriedGroup<kBits, kGroups, 4>(row, table, s4, to);
-        UnpackCarriedGroup<kBits, kGroups, 5>(row, table, s5, to);
-        UnpackCarriedGroup<kBits, kGroups, 6>(row, table, s6, to);
-        UnpackCarriedGroup<kBits, kGroups, 7>(row, table, s7, to);
+        UnpackCarriedGroup<kBits, kGroups, 2>(row, table, t2, to);
+        UnpackCarriedGroup<kBits, kGroups, 3>(row, table, t3, to);
+        UnpackCarriedGroup<kBits, kGroups, 4>(row, table, t4, to);
+        UnpackCarriedGroup<kBits, kGroups, 5>(row, table, t5, to);
+        UnpackCarriedGroup<kBits, kGroups, 6>(row, table, t6, to);
+        UnpackCarriedGroup<kBits, kGroups, 7>(row, table, t7, to);
       }
       hn::Store(s0, d, states + at), hn::Store(s1, d, states + 32 + at);
       if constexpr (kGroups >= 4) hn::Store(s2, d, states + 64 + at), hn::Store(s3, d, states + 96 + at);

@@ -3,10 +3,10 @@
 //   unpack   bit planes -> unsigned bytes k' [rows, 256], which stay in the first-level cache
 //   dot      sum_c k'[r][c] x[c] with int8 activations, for a batch of them, so that unpacking is shared
 //
-// Columns come in groups of 32. The `bits` of a code are cut into planes of 8, 4, 2 and 1 bits (13 = 8 + 4 + 1), lowest
-// bits in the widest plane. A row of a cell is its planes one after the other, 32 bytes at a time: in the plane of w
-// bits, byte i of the q-th 32 bytes holds column 32 (q 8/w + t) + i at bits t w, for t < 8 / w. Unpacking is a shift
-// and a mask per vector, without shuffles.
+// Columns come in groups of 32. Eight groups are packed together: those of a row, or of 2 or 4 rows where a cell has 4
+// or 2 groups. The `bits` of a code are cut into planes of 8, 4, 2 and 1 bits (13 = 8 + 4 + 1), lowest bits in the
+// widest plane, 32 bytes at a time: in the plane of w bits, byte i of the q-th 32 bytes holds column i of group
+// q 8/w + t at bits t w, for t < 8 / w. Unpacking is a shift and a mask per vector, without shuffles.
 //
 // Carried codes are those of a finite-state machine of up to 8 states that runs down the rows: k' = 2 code + u(state).
 // A state is a byte with u in bit 0 and a number of two bits in bits 2 and 3, so that with the lowest bit of the code
@@ -18,7 +18,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <initializer_list>
 #include <vector>
 
 namespace occ {
@@ -28,14 +27,11 @@ constexpr size_t kCellColumns = 256;
 constexpr size_t kGroupColumns = 32;
 constexpr unsigned kMostBits = 8;  // of k'
 
-// Bytes of a row of a cell of 2, 4 or 8 groups.
-constexpr size_t packed_row_bytes(unsigned bits, size_t groups) {
-  size_t bytes = 0;
-  for (const unsigned w : {8u, 4u, 2u, 1u}) {
-    if ((bits & w) != 0) bytes += (groups * w + 7) / 8 * kGroupColumns;
-  }
-  return bytes;
-}
+constexpr size_t kPackedGroups = 8;
+// Rows of a cell of 2, 4 or 8 groups that are packed together.
+constexpr size_t rows_together(size_t groups) { return kPackedGroups / groups; }
+// Bytes of eight groups.
+constexpr size_t packed_bytes_of(unsigned bits) { return bits * kGroupColumns; }
 
 struct PackedCell {
   const uint8_t* data = nullptr;
@@ -44,8 +40,9 @@ struct PackedCell {
   unsigned bits = 0;              // of a code: up to 8, or 7 if carried
   const uint8_t* next = nullptr;  // [16] table of a carried code, or null
 };
-// out: k' with 256 bytes per row, of which 32 groups are written. states [32 groups]: before the first row, and then
-// those after the last; only for carried codes. Buffers are aligned to 64 bytes.
+// out: k' with 256 bytes per row, of which 32 groups are written; rows that are packed together are all written.
+// states [32 groups]: before the first row, and then those after the last written; only for carried codes. Buffers are
+// aligned to 64 bytes.
 void unpack_cell(const PackedCell& cell, uint8_t* states, uint8_t* out);
 
 // x [n] times factors [n] (or null: ones) as int8 in blocks of 256 columns: x = scale * q with scale = max |x| / 127,

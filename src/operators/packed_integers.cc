@@ -19,6 +19,7 @@ constexpr size_t kEscapeCost = 48;
 constexpr size_t kEscapesOf = 32;
 // Integers beyond are escapes: their deltas still have 18 bits.
 constexpr int32_t kReach = 512;
+constexpr size_t kSampledRows = 7;  // one of them is looked at
 
 // States in the form that int8_kernels.h describes.
 std::vector<uint8_t> state_bytes(const FiniteState& machine) {
@@ -30,70 +31,43 @@ std::vector<uint8_t> state_bytes(const FiniteState& machine) {
 
 using Window = PackedIntegers::Window;
 
-// The codes of one cell: integers, or their halves j where a state holds the lowest bit.
-struct CellCodes {
-  Matrix<int32_t> codes = Matrix<int32_t>(kCellRows, kCellColumns);
-  size_t rows = 0, cols = 0;
-  bool halves = false;
-  int32_t least = 0, most = 0;
-
-  void load(MatrixView<const int32_t> integers, bool carried) {
-    rows = integers.rows();
-    cols = integers.cols();
-    halves = carried;
-    int32_t low = INT32_MAX, high = INT32_MIN;
-    const int shift = carried ? 1 : 0;
-    for (size_t r = 0; r < rows; ++r) {
-      const int32_t* __restrict from = integers.row(r);
-      int32_t* __restrict to = codes.row(r);
-      for (size_t c = 0; c < cols; ++c) {
-        const int32_t code = from[c] >> shift;
-        to[c] = code;
-        low = std::min(low, code);
-        high = std::max(high, code);
-      }
-    }
-    least = low;
-    most = high;
-  }
-  // Whether some of codes [c, end) of a row are outside; without branches, so that it vectorises.
-  uint32_t outside(const int32_t* row, size_t c, size_t end, const Window& window) const {
-    uint32_t any = 0;
-    for (; c < end; ++c) any += static_cast<uint32_t>(row[c] - window.low) >> window.bits != 0 ? 1 : 0;
-    return any;
-  }
-  size_t count_outside(const Window& window) const {
-    size_t count = 0;
-    for (size_t r = 0; r < rows; ++r) count += outside(codes.row(r), 0, cols, window);
-    return count;
-  }
-};
-
-// The cheapest window by every `step`-th row. It starts at an even code if it must keep the lowest bit of what it
-// clamps; no bits at all only for a constant.
-Window choose_window(const CellCodes& cell, size_t step, size_t* outside) {
+// The cheapest window by every `step`-th row of a cell of codes + bias. It starts at an even code if it must keep the
+// lowest bit of what it clamps; no bits at all only for a constant. *outside: how many codes of these rows are.
+template <typename T>
+Window choose_window(MatrixView<const T> cell, int32_t bias, bool halves, size_t step, size_t* outside) {
   std::array<uint32_t, 2 * kReach> counts = {};
+  int32_t least = INT32_MAX, most_code = INT32_MIN;
   size_t total = 0;
-  for (size_t r = 0; r < cell.rows; r += step, total += cell.cols) {
-    const int32_t* row = cell.codes.row(r);
-    for (size_t c = 0; c < cell.cols; ++c) {  // what is beyond the reach counts as its end
-      ++counts[static_cast<size_t>(std::clamp(row[c], -kReach, kReach - 1) + kReach)];
+  for (size_t r = 0; r < cell.rows(); r += step, total += cell.cols()) {
+    const T* row = cell.row(r);
+    for (size_t c = 0; c < cell.cols(); ++c) {  // what is beyond the reach counts as its end
+      const int32_t code = static_cast<int32_t>(row[c]) - bias;
+      ++counts[static_cast<size_t>(std::clamp(code, -kReach, kReach - 1) + kReach)];
+      least = std::min(least, code);
+      most_code = std::max(most_code, code);
     }
   }
-  std::array<uint32_t, 2 * kReach + 1> below = {};
-  for (size_t i = 0; i < counts.size(); ++i) below[i + 1] = below[i] + counts[i];
-  if (cell.least == cell.most && std::abs(cell.least) < kReach && (!cell.halves || cell.least % 2 == 0)) {
+  if (least == most_code && std::abs(least) < kReach && (!halves || least % 2 == 0)) {
     *outside = 0;
-    return {cell.least, 0};
+    return {least, 0};
   }
+  // Sums of the counts below, from an even code on.
+  const auto clamped = [](int32_t code) { return std::clamp(code, -kReach, kReach - 1) + kReach; };
+  const size_t first = static_cast<size_t>(clamped(least)) & ~size_t{1};
+  const size_t end = static_cast<size_t>(clamped(most_code)) + 1;
+  std::array<uint32_t, 2 * kReach + 1> below;
+  below[first] = 0;
+  for (size_t i = first; i < end; ++i) below[i + 1] = below[i] + counts[i];
   Window best;
   size_t best_cost = SIZE_MAX;
-  for (unsigned bits = 1; bits <= (cell.halves ? kMostBits - 1 : kMostBits); ++bits) {
+  for (unsigned bits = 1; bits <= (halves ? kMostBits - 1 : kMostBits); ++bits) {
     const size_t width = size_t{1} << bits;
-    size_t most = 0, at = kReach;
-    for (size_t i = 0; i + width <= counts.size(); i += cell.halves ? 2 : 1) {
-      if (below[i + width] - below[i] > most) most = below[i + width] - below[i], at = i;
+    size_t most = 0, at = first;
+    for (size_t i = first; i < end && i + width <= counts.size(); i += halves ? 2 : 1) {
+      const size_t inside = below[std::min(i + width, end)] - below[i];
+      if (inside > most) most = inside, at = i;
     }
+    if (most == 0) continue;  // too wide to start there
     const size_t cost = bits * total + (total - most) * kEscapeCost;
     if (cost < best_cost) {
       best_cost = cost;
@@ -105,28 +79,19 @@ Window choose_window(const CellCodes& cell, size_t step, size_t* outside) {
   return best;
 }
 
-// Some rows tell, unless they turn out to be unlike the others.
-Window choose_window(const CellCodes& cell) {
-  constexpr size_t kStep = 3;
-  size_t outside = 0;
-  const Window window = choose_window(cell, kStep, &outside);
-  if (cell.count_outside(window) <= 2 * kStep * outside + cell.rows * cell.cols / 1024) return window;
-  return choose_window(cell, 1, &outside);
-}
-
 }  // namespace
 
 // Eight codes of a word at a time; what a shift moves between bytes the mask takes away.
-void pack_row(const uint8_t* codes, unsigned bits, size_t groups, uint8_t* out) {
+void pack_codes(const uint8_t* codes, unsigned bits, uint8_t* out) {
   constexpr size_t kWords = kGroupColumns / 8;
   unsigned position = 0;
   for (const unsigned w : {8u, 4u, 2u, 1u}) {
     if ((bits & w) == 0) continue;
     const size_t per_byte = 8 / w;
     const uint64_t mask = 0x0101010101010101u * ((1u << w) - 1);
-    for (size_t g0 = 0; g0 < groups; g0 += per_byte, out += kGroupColumns) {
+    for (size_t g0 = 0; g0 < kPackedGroups; g0 += per_byte, out += kGroupColumns) {
       uint64_t words[kWords] = {};
-      for (size_t t = 0; t < std::min(per_byte, groups - g0); ++t) {
+      for (size_t t = 0; t < per_byte; ++t) {
         uint64_t from[kWords];
         std::memcpy(from, codes + (g0 + t) * kGroupColumns, kGroupColumns);
         for (size_t i = 0; i < kWords; ++i) words[i] |= (from[i] >> position & mask) << (t * w);
@@ -146,11 +111,6 @@ bool PackedIntegers::can_carry(const FiniteState* machine) {
   return true;
 }
 
-size_t PackedIntegers::groups(size_t cell) const {
-  const size_t columns = std::min(kCellColumns, shape_.cols - cell * kCellColumns);
-  return std::max<size_t>(2, std::bit_ceil((columns + kGroupColumns - 1) / kGroupColumns));
-}
-
 unsigned PackedIntegers::most(size_t panel, size_t cell) const {
   return (1u << (panels_[panel].cells[cell].bits + (carried() ? 1 : 0))) - 1;
 }
@@ -161,72 +121,129 @@ std::span<const uint32_t> PackedIntegers::escapes(size_t panel, size_t cell) con
                                       p.cells[cell + 1].first_escape - p.cells[cell].first_escape);
 }
 
-void PackedIntegers::unpack(size_t panel, size_t cell, size_t first, size_t rows, uint8_t* out) const {
+void PackedIntegers::unpack(size_t panel, size_t cell, size_t rows, uint8_t* out) const {
   const Panel& p = panels_[panel];
   const Cell& c = p.cells[cell];
-  OCC_CHECK(first + rows <= p.rows && (first == 0 || !carried()));
-  const size_t g = groups(cell);
-  const uint8_t* data = p.data.data() + c.offset + first * packed_row_bytes(c.bits, g);
+  OCC_CHECK(rows <= p.rows);
   alignas(64) uint8_t states[kCellColumns];
-  if (carried()) std::copy_n(p.states.row(cell), kCellColumns, states);
-  unpack_cell({data, rows, g, c.bits, carried() ? next_.data() : nullptr}, states, out);
+  if (carried()) std::copy_n(p.states.data() + first_column(cell), groups(cell) * kGroupColumns, states);
+  unpack_cell({p.data.data() + c.offset, rows, groups(cell), c.bits, carried() ? next_.data() : nullptr}, states, out);
 }
 
-// Codes [c, end) of a row that are outside become escapes, and what is nearest inside.
-void PackedIntegers::set_aside(const Window& window, size_t r, size_t c, size_t end, int32_t* code,
-                               std::vector<uint32_t>* escapes) const {
-  const int32_t low = window.low, high = low + (1 << window.bits) - 1;
-  for (; c < end; ++c) {
-    if (code[c] >= low && code[c] <= high) continue;
-    // The lowest bit of a half stays, as it is what moves the state.
-    const int32_t odd = code[c] & 1, nearest = code[c] < low ? low + odd : high - 1 + odd;
-    const int32_t inside = carried() ? nearest : std::clamp(code[c], low, high);
-    const int32_t delta = (code[c] - inside) * (carried() ? 2 : 1);
-    code[c] = inside;
-    escapes->push_back(static_cast<uint32_t>(r << 26 | c << 18) | (static_cast<uint32_t>(delta) & 0x3ffff));
+const uint8_t* PackedIntegers::unpack_row(size_t panel, size_t cell, size_t row, uint8_t* buffer) const {
+  const Panel& p = panels_[panel];
+  OCC_CHECK(row < p.rows);
+  if (carried()) {
+    unpack(panel, cell, row + 1, buffer);
+    return buffer + row * kCellColumns;
   }
+  const Cell& c = p.cells[cell];
+  const size_t together = rows_together(groups(cell));
+  const uint8_t* data = p.data.data() + c.offset + row / together * packed_bytes_of(c.bits);
+  unpack_cell({data, together, groups(cell), c.bits, nullptr}, nullptr, buffer);
+  return buffer + row % together * kCellColumns;
 }
 
-PackedIntegers::Panel PackedIntegers::pack_panel(size_t row, MatrixView<const int32_t> integers, uint32_t alphabet,
-                                                 Matrix<uint8_t>& states) const {
-  Panel panel;
-  panel.row = row;
-  panel.rows = integers.rows();
-  if (carried()) panel.states = states.clone();
-  std::vector<uint8_t> data;
-  CellCodes codes;
-  Matrix<uint8_t> packed(kCellRows, kCellColumns);  // codes, and then k' to learn the states behind them
-  for (size_t cell = 0; cell < cells(); ++cell) {
-    const size_t col = cell * kCellColumns, cols = std::min(kCellColumns, shape_.cols - col), g = groups(cell);
-    codes.load(integers.sub({0, col, panel.rows, cols}), carried());
-    const Window window =
-        alphabet == 0 ? choose_window(codes) : Window{0, unsigned(std::bit_width(static_cast<uint32_t>(codes.most)))};
-    panel.cells.push_back({static_cast<uint32_t>(data.size()), static_cast<uint32_t>(panel.escapes.size()),
-                           carried() ? 2 * window.low : window.low, window.bits});
-    const size_t row_bytes = packed_row_bytes(window.bits, g), begin = data.size();
-    data.resize(begin + panel.rows * row_bytes);
-    for (size_t r = 0; r < panel.rows; ++r) {
-      int32_t* code = codes.codes.row(r);
+// Packs the panels of one tile, from its first row on. Codes are integers, or their halves j where a state holds the
+// lowest bit; what is given are codes + bias.
+struct PackedIntegers::Packer {
+  const PackedIntegers& all;
+  Matrix<uint8_t> states;  // before the next panel
+  Matrix<uint8_t> packed;  // of all cells of a panel
+  Matrix<uint8_t> bytes = Matrix<uint8_t>(kCellRows, kCellColumns);
+
+  // Packs codes - window.low. What is outside of the window becomes an escape, and what is nearest inside.
+  template <typename T>
+  void pack_cell(MatrixView<const T> cell, int32_t bias, const Window& window, size_t groups, uint8_t* out,
+                 std::vector<uint32_t>* escapes) {
+    using Bits = std::make_unsigned_t<T>;
+    const auto low = static_cast<Bits>(window.low + bias);
+    const size_t together = rows_together(groups), cols = cell.cols();
+    for (size_t r = 0; r < cell.rows(); ++r) {
+      const T* __restrict row = cell.row(r);
+      uint8_t* __restrict to = bytes.data() + r % together * groups * kGroupColumns;
       for (size_t c = 0; c < cols; c += kGroupColumns) {
         const size_t end = std::min(cols, c + kGroupColumns);
-        if (codes.outside(code, c, end, window) != 0) set_aside(window, r, c, end, code, &panel.escapes);
+        Bits any = 0;
+        for (size_t i = c; i < end; ++i) {  // without branches, so that it vectorises
+          const auto code = static_cast<Bits>(static_cast<Bits>(row[i]) - low);
+          any = static_cast<Bits>(any | code);
+          to[i] = static_cast<uint8_t>(code);
+        }
+        if (any >> window.bits != 0) set_aside(row, bias, window, r, c, end, to, escapes);
       }
-      uint8_t* to = packed.row(r);
-      for (size_t c = 0; c < cols; ++c) to[c] = static_cast<uint8_t>(code[c] - window.low);
-      std::fill(to + cols, to + kCellColumns, uint8_t{0});
-      pack_row(to, window.bits, g, data.data() + begin + r * row_bytes);
+      std::fill(to + cols, to + groups * kGroupColumns, uint8_t{0});
+      if ((r + 1) % together != 0 && r + 1 != cell.rows()) continue;
+      std::fill(to + groups * kGroupColumns, bytes.data() + kCellColumns, uint8_t{0});
+      pack_codes(bytes.data(), window.bits, out + r / together * packed_bytes_of(window.bits));
     }
   }
-  panel.cells.push_back({static_cast<uint32_t>(data.size()), static_cast<uint32_t>(panel.escapes.size()), 0, 0});
-  panel.escapes.shrink_to_fit();
-  panel.data = Matrix<uint8_t>::uninitialized(1, data.size());
-  std::copy(data.begin(), data.end(), panel.data.data());
-  for (size_t cell = 0; cell < cells() && carried(); ++cell) {
-    const Cell& c = panel.cells[cell];
-    unpack_cell({panel.data.data() + c.offset, panel.rows, groups(cell), c.bits, next_.data()}, states.row(cell),
-                packed.data());
+
+  template <typename T>
+  void set_aside(const T* row, int32_t bias, const Window& window, size_t r, size_t c, size_t end, uint8_t* to,
+                 std::vector<uint32_t>* escapes) const {
+    const int32_t low = window.low, high = low + (1 << window.bits) - 1;
+    for (; c < end; ++c) {
+      const int32_t code = static_cast<int32_t>(row[c]) - bias;
+      if (code >= low && code <= high) continue;
+      // The lowest bit of a half stays, as it is what moves the state.
+      const int32_t odd = code & 1, nearest = code < low ? low + odd : high - 1 + odd;
+      const int32_t inside = all.carried() ? nearest : std::clamp(code, low, high);
+      const int32_t delta = (code - inside) * (all.carried() ? 2 : 1);
+      to[c] = static_cast<uint8_t>(inside - low);
+      escapes->push_back(static_cast<uint32_t>(r << 26 | c << 18) | (static_cast<uint32_t>(delta) & 0x3ffff));
+    }
   }
-  return panel;
+
+  template <typename T>
+  static unsigned bits_of(MatrixView<const T> cell) {
+    T most = 0;
+    for (size_t r = 0; r < cell.rows(); ++r)
+      most = std::max(most, *std::max_element(cell.row(r), cell.row(r) + cell.cols()));
+    return static_cast<unsigned>(std::bit_width(static_cast<std::make_unsigned_t<T>>(most)));
+  }
+
+  template <typename T>
+  Panel pack(size_t row, MatrixView<const T> codes, int32_t bias, uint32_t alphabet) {
+    Panel panel;
+    panel.row = row;
+    panel.rows = codes.rows();
+    if (all.carried()) panel.states = states.clone();
+    size_t size = 0;
+    for (const Place& place : all.places_) {
+      const MatrixView<const T> cell = codes.sub({0, place.col, panel.rows, place.cols});
+      const size_t escapes = panel.escapes.size();
+      Window window;
+      // Some rows tell, unless they turn out to be unlike the others.
+      for (const size_t step : {kSampledRows, size_t{1}}) {
+        size_t outside = 0;
+        window = alphabet != 0 ? Window{0, bits_of(cell)} : choose_window(cell, bias, all.carried(), step, &outside);
+        panel.escapes.resize(escapes);
+        pack_cell(cell, bias, window, place.groups, packed.data() + size, &panel.escapes);
+        const size_t likely = window.bits == 0 ? 0 : 2 * step * outside + cell.size() / 1024;
+        if (panel.escapes.size() - escapes <= likely) break;
+      }
+      panel.cells.push_back({static_cast<uint32_t>(size), static_cast<uint32_t>(escapes),
+                             all.carried() ? 2 * window.low : window.low, window.bits});
+      size += ceil_div(panel.rows, rows_together(place.groups)) * packed_bytes_of(window.bits);
+    }
+    panel.cells.push_back({static_cast<uint32_t>(size), static_cast<uint32_t>(panel.escapes.size()), 0, 0});
+    panel.cells.shrink_to_fit();
+    panel.escapes.shrink_to_fit();
+    panel.data = Matrix<uint8_t>::uninitialized(1, size);
+    std::copy_n(packed.data(), size, panel.data.data());
+    for (size_t i = 0; i < all.places_.size() && all.carried(); ++i) {
+      const Cell& c = panel.cells[i];
+      unpack_cell({panel.data.data() + c.offset, panel.rows, all.groups(i), c.bits, all.next_.data()},
+                  states.data() + all.first_column(i), bytes.data());
+    }
+    return panel;
+  }
+};
+
+PackedIntegers::Packer PackedIntegers::packer() const {
+  const size_t width = places_.back().col + places_.back().groups * kGroupColumns;
+  return {*this, Matrix<uint8_t>(carried() ? 1 : 0, width), Matrix<uint8_t>::uninitialized(kCellRows, width)};
 }
 
 std::unique_ptr<PackedIntegers> PackedIntegers::pack(const Source& source) {
@@ -235,7 +252,8 @@ std::unique_ptr<PackedIntegers> PackedIntegers::pack(const Source& source) {
   out->tile_rows_ = source.tile_rows;
   out->panels_per_tile_ = ceil_div(source.tile_rows, kCellRows);
   uint8_t first_state = 0;
-  if (can_carry(source.machine)) {
+  if (source.machine != nullptr) {
+    OCC_CHECK(can_carry(source.machine));
     const FiniteState& machine = *source.machine;
     const std::vector<uint8_t> bytes = state_bytes(machine);
     first_state = bytes[0];
@@ -247,6 +265,11 @@ std::unique_ptr<PackedIntegers> PackedIntegers::pack(const Source& source) {
   const size_t rows = source.shape.rows, cols = source.shape.cols;
   if (rows == 0 || cols == 0) return out;
   if (source.alphabet > 1u << kMostBits) return nullptr;
+  for (size_t col = 0; col < cols; col += out->places_.back().groups * kGroupColumns) {
+    const size_t left = ceil_div(std::min(kCellColumns, cols - col), kGroupColumns);
+    const size_t groups = left > 6 ? 8 : left > 2 ? 4 : 2;
+    out->places_.push_back({col, std::min(groups * kGroupColumns, cols - col), groups});
+  }
   const size_t tiles = ceil_div(rows, source.tile_rows);
   const size_t last = rows - (tiles - 1) * source.tile_rows;
   out->panels_.resize((tiles - 1) * out->panels_per_tile_ + ceil_div(last, kCellRows));
@@ -255,16 +278,24 @@ std::unique_ptr<PackedIntegers> PackedIntegers::pack(const Source& source) {
   parallel_for(tiles, [&](size_t tile) {
     if (escapes > most_escapes) return;
     const Rect at{tile * source.tile_rows, 0, std::min(source.tile_rows, rows - tile * source.tile_rows), cols};
+    Packer packer = out->packer();
+    std::fill_n(packer.states.data(), packer.states.size(), first_state);
+    const auto pack = [&](size_t row, auto codes, int32_t bias) {
+      if (escapes > most_escapes) return;
+      Panel panel = packer.pack(row, codes, bias, source.alphabet);
+      escapes += panel.escapes.size();
+      out->panels_[out->panel_of(row)] = std::move(panel);
+    };
+    if (source.read_symbols) {
+      source.read_symbols(at, [&](size_t row, MatrixView<const Symbol> s) { pack(row, s, source.bias); });
+      return;
+    }
+    OCC_CHECK(!out->carried());
     Matrix<int32_t> integers = Matrix<int32_t>::uninitialized(at.rows, cols);
     source.read(at, integers.view());
-    Matrix<uint8_t> states(out->carried() ? out->cells() : 0, kCellColumns);
-    std::fill_n(states.data(), states.size(), first_state);
-    for (size_t r = 0; r < at.rows && escapes <= most_escapes; r += kCellRows) {
-      const size_t count = std::min(kCellRows, at.rows - r);
-      Panel panel = out->pack_panel(at.row + r, MatrixView<const int32_t>(integers.view()).row_range(r, count),
-                                    source.alphabet, states);
-      escapes += panel.escapes.size();
-      out->panels_[tile * out->panels_per_tile_ + r / kCellRows] = std::move(panel);
+    const MatrixView<const int32_t> all = integers.view();
+    for (size_t r = 0; r < at.rows; r += kCellRows) {
+      pack(at.row + r, all.row_range(r, std::min(kCellRows, at.rows - r)), 0);
     }
   });
   return escapes > most_escapes ? nullptr : std::move(out);
@@ -282,7 +313,7 @@ double PackedIntegers::mean_bits() const {
   double bits = 0;
   for (const Panel& p : panels_) {
     for (size_t c = 0; c + 1 < p.cells.size(); ++c) {
-      bits += static_cast<double>(p.cells[c].bits * p.rows * std::min(kCellColumns, shape_.cols - c * kCellColumns));
+      bits += static_cast<double>(p.cells[c].bits * p.rows * places_[c].cols);
     }
   }
   return shape_.size() == 0 ? 0 : bits / static_cast<double>(shape_.size());

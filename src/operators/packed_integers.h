@@ -3,9 +3,10 @@
 //
 //   integer(r, c) = k'(r, c) + base(cell) + delta of an escape, if there is one
 //
-// Panels of up to 64 rows (they begin anew where a state machine restarts) are cut into cells of 256 columns. Every
-// cell has the number of bits that takes least memory with its outliers aside: those are listed as escapes, 32 bits
-// each. A panel holds the states of its first row, so that it can be read without what is above it.
+// Panels of up to 64 rows (they begin anew where a state machine restarts) are cut into cells of 256 columns; what is
+// left of the columns into cells of 256, 128 or 64. Every cell has the number of bits that takes least memory with its
+// outliers aside: those are listed as escapes, 32 bits each. A panel holds the states of its first row, so that it can
+// be read without what is above it.
 #pragma once
 
 #include <cstdint>
@@ -13,23 +14,29 @@
 #include <memory>
 #include <vector>
 
+#include "entropy/coder.h"
 #include "occ/matrix.h"
 #include "operators/int8_kernels.h"
 #include "quantization/quantizer.h"
 
 namespace occ {
 
-// A row of a cell: codes [32 groups], each < 2^bits.
-void pack_row(const uint8_t* codes, unsigned bits, size_t groups, uint8_t* out);
+// What is packed together: codes [256], each < 2^bits.
+void pack_codes(const uint8_t* codes, unsigned bits, uint8_t* out);
 
 class PackedIntegers {
  public:
-  // Where the integers come from: read(rows, out) fills out with rows [rows.row, rows.row + rows.rows).
+  // Where the integers come from.
   struct Source {
     Shape shape;
     size_t tile_rows = 1;                  // read at once, from multiples of it on
     uint32_t alphabet = 0;                 // as in IntegerView
-    const FiniteState* machine = nullptr;  // as in IntegerView; walks restart with tiles
+    const FiniteState* machine = nullptr;  // as in IntegerView, if can_carry; walks restart with tiles
+    // Symbols as in IntegerView: body(row, symbols) for 64 rows of `rows` after the other, the row counted from the
+    // first of all.
+    int32_t bias = 0;
+    std::function<void(const Rect& rows, const SymbolsBody& body)> read_symbols;
+    // Or, without a machine, integers: fills out with `rows`.
     std::function<void(const Rect& rows, MatrixView<int32_t> out)> read;
   };
   // Null if too many integers do not fit into 8 bits.
@@ -52,23 +59,29 @@ class PackedIntegers {
 
   Shape shape() const { return shape_; }
   size_t panels() const { return panels_.size(); }
-  size_t cells() const { return (shape_.cols + kCellColumns - 1) / kCellColumns; }
+  size_t cells() const { return places_.size(); }
+  size_t first_column(size_t cell) const { return places_[cell].col; }  // a multiple of 64
+  size_t columns(size_t cell) const { return places_[cell].cols; }
+  size_t groups(size_t cell) const { return places_[cell].groups; }
   size_t first_row(size_t panel) const { return panels_[panel].row; }
   size_t panel_rows(size_t panel) const { return panels_[panel].rows; }
   size_t panel_of(size_t row) const { return row / tile_rows_ * panels_per_tile_ + row % tile_rows_ / kCellRows; }
-  // The first `rows` rows of a cell, or, where nothing is carried, rows [first, first + rows): k' as unpack_cell gives
-  // them.
-  void unpack(size_t panel, size_t cell, size_t first, size_t rows, uint8_t* out) const;
+  // k' of the first `rows` rows of a cell, as unpack_cell gives them; out [64, 256].
+  void unpack(size_t panel, size_t cell, size_t rows, uint8_t* out) const;
+  // k' of one row, which lie in `buffer` [64, 256].
+  const uint8_t* unpack_row(size_t panel, size_t cell, size_t row, uint8_t* buffer) const;
   bool carried() const { return !next_.empty(); }
   int32_t base(size_t panel, size_t cell) const { return panels_[panel].cells[cell].base; }
   unsigned most(size_t panel, size_t cell) const;  // no k' is larger
-  size_t groups(size_t cell) const;
   std::span<const uint32_t> escapes(size_t panel, size_t cell) const;
 
   uint64_t resident_bytes() const;
   double mean_bits() const;  // of a code
 
  private:
+  struct Place {
+    size_t col, cols, groups;
+  };
   struct Cell {
     uint32_t offset = 0;  // in the panel's data
     uint32_t first_escape = 0;
@@ -80,13 +93,13 @@ class PackedIntegers {
     Matrix<uint8_t> data;
     std::vector<Cell> cells;  // and one past the last
     std::vector<uint32_t> escapes;
-    Matrix<uint8_t> states;  // [cells, 256] before the first row, if carried
+    Matrix<uint8_t> states;  // [1, 32 groups of all cells] before the first row, if carried
   };
-  void set_aside(const Window& window, size_t r, size_t c, size_t end, int32_t* code,
-                 std::vector<uint32_t>* escapes) const;
-  Panel pack_panel(size_t row, MatrixView<const int32_t> integers, uint32_t alphabet, Matrix<uint8_t>& states) const;
+  struct Packer;
+  Packer packer() const;
 
   Shape shape_;
+  std::vector<Place> places_;  // of cells
   size_t tile_rows_ = 1, panels_per_tile_ = 1;
   std::vector<Panel> panels_;
   std::vector<uint8_t> next_;  // [16] if carried

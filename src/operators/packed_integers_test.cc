@@ -37,9 +37,22 @@ PackedIntegers::Source source_of(const Matrix<int32_t>& k, size_t tile_rows, con
   PackedIntegers::Source source;
   source.shape = k.shape();
   source.tile_rows = tile_rows;
+  if (!PackedIntegers::can_carry(machine)) {
+    source.read = [&k](const Rect& rows, MatrixView<int32_t> out) {
+      std::copy_n(k.row(rows.row), out.size(), out.data());
+    };
+    return source;
+  }
   source.machine = machine;
-  source.read = [&k](const Rect& rows, MatrixView<int32_t> out) {
-    std::copy_n(k.row(rows.row), out.size(), out.data());
+  source.bias = kTrellisBias;
+  source.read_symbols = [&k](const Rect& rows, const SymbolsBody& body) {
+    for (size_t row = 0; row < rows.rows; row += kCellRows) {
+      Matrix<Symbol> s(std::min(kCellRows, rows.rows - row), k.cols());
+      for (size_t i = 0; i < s.size(); ++i) {
+        s.data()[i] = static_cast<Symbol>((k.row(rows.row + row)[i] >> 1) + static_cast<int32_t>(kTrellisBias));
+      }
+      body(rows.row + row, s.view());
+    }
   };
   return source;
 }
@@ -55,8 +68,8 @@ void expect_integers(const PackedIntegers& packed, const Matrix<int32_t>& k) {
     for (size_t cell = 0; cell < packed.cells(); ++cell) {
       for (const size_t count : {packed.panel_rows(p), ceil_div(packed.panel_rows(p), 2)}) {
         Matrix<uint8_t> bytes(kCellRows, kCellColumns);
-        packed.unpack(p, cell, 0, count, bytes.data());
-        const size_t col = cell * kCellColumns, cols = std::min(kCellColumns, k.cols() - col);
+        packed.unpack(p, cell, count, bytes.data());
+        const size_t col = packed.first_column(cell), cols = packed.columns(cell);
         Matrix<int32_t> found(count, cols);
         for (size_t r = 0; r < count; ++r) {
           for (size_t c = 0; c < cols; ++c) {
@@ -110,6 +123,26 @@ TEST(PackedIntegers, OutliersTakeNoBitsOfOthers) {
   EXPECT_NEAR(extra, 0.032, 0.02);  // 32 bits for one in a thousand
 }
 
+TEST(PackedIntegers, FewColumnsArePadded) {  // cells cover the columns once, up to a multiple of 64
+  const auto machine = trellis_machine(trellis_code(8));
+  for (const size_t cols : {1u, 64u, 65u, 128u, 192u, 200u, 256u, 320u, 448u, 449u, 576u, 960u}) {
+    const Matrix<int32_t> k = walks({128, cols}, 1024, 8, 1, 0, 1);
+    const auto packed = PackedIntegers::pack(source_of(k, 1024, machine.get()));
+    expect_integers(*packed, k);
+    size_t column = 0;
+    for (size_t cell = 0; cell < packed->cells(); ++cell) {
+      EXPECT_EQ(packed->first_column(cell), column);
+      EXPECT_EQ(packed->columns(cell), std::min(cols - column, packed->groups(cell) * kGroupColumns));
+      column += packed->groups(cell) * kGroupColumns;
+    }
+    EXPECT_EQ(column, ceil_div(cols, size_t{64}) * 64);
+    if (cols == 576 || cols == 960) {  // states take 8 / 64, escapes and the like the rest
+      EXPECT_LT(8 * static_cast<double>(packed->resident_bytes()) / static_cast<double>(k.size()),
+                packed->mean_bits() + 0.3);
+    }
+  }
+}
+
 TEST(PackedIntegers, BitsFollowTheRows) {  // every panel has its own
   const auto machine = trellis_machine(trellis_code(8));
   Matrix<int32_t> k = walks({128, 512}, 64, 8, 1, 0, 1);
@@ -161,9 +194,11 @@ TEST(PackedIntegers, AnAlphabet) {
       EXPECT_EQ(packed->base(p, 0), 0);
       EXPECT_TRUE(packed->escapes(p, 0).empty());
     }
-    Matrix<uint8_t> row(1, kCellColumns);  // any row alone
-    packed->unpack(1, 1, 7, 1, row.data());
-    for (size_t c = 256; c < 333; ++c) EXPECT_EQ(row(0, c - 256), k(71, c));
+    Matrix<uint8_t> buffer(kCellRows, kCellColumns);  // any row alone
+    for (const size_t r : {0, 7, 35}) {
+      const uint8_t* row = packed->unpack_row(1, 1, r, buffer.data());
+      for (size_t c = 256; c < 333; ++c) EXPECT_EQ(row[c - 256], k(64 + r, c));
+    }
   }
   Matrix<int32_t> k(3, 3);
   PackedIntegers::Source wide = source_of(k, 100, nullptr);

@@ -24,6 +24,8 @@ struct IntegerView {
   size_t row_step = 0, group = 1;
   float common_zero = 0;
   uint32_t alphabet = 0;  // integers are >= 0 and below it; 0: of any sign
+  // The symbols of the only plane are integer + bias; with a machine j + bias (an even number).
+  int32_t bias = 0;
   // If not null: integer = 2 j + context[state], contexts 0 and 1, states as in FiniteState with j in place of the
   // symbol, down every column from state 0 on; again from state 0 at every multiple of restart_rows.
   const FiniteState* machine = nullptr;

@@ -135,6 +135,7 @@ class TrellisQuantizer final : public Quantizer {
   std::optional<IntegerView> integer_view() const override {
     IntegerView view;
     view.column_factors = factors_;
+    view.bias = kTrellisBias;
     view.machine = machine_.get();
     view.restart_rows = tile_rows_;
     return view;

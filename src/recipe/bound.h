@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "entropy/coder.h"
 #include "occ/matrix.h"
 #include "quantization/quantizer.h"
 #include "recipe/recipe.h"
@@ -44,6 +45,9 @@ class BoundRecipe {
   // dequantize takes them. Only on a loaded recipe.
   virtual std::optional<IntegerView> integer_view() const { return std::nullopt; }
   virtual void integers(const Rect& at, MatrixView<int32_t> out) const;
+  // The symbols that stand for them: body(row, symbols) for `rows` rows after the other of whole rows that begin with a
+  // tile; the last of a tile may be fewer. The row counts from the first of the matrix.
+  virtual void symbols_by_rows(const Rect& at, size_t rows, const SymbolsBody& body) const;
 
   // Rows that quantize together without waste: rectangles with fewer work, but more slowly.
   virtual size_t panel_rows() const { return 1; }

@@ -210,6 +210,15 @@ TEST(BoundRecipe, TrellisCodesAreReadAsIntegers) {
       ASSERT_EQ(static_cast<float>(k(r, c)) * view->column_factors[c], coded.reconstruction(1024 + r, c));
     }
   }
+  size_t next = 1024;
+  bound->symbols_by_rows({1024, 0, 276, 300}, 100, [&](size_t row, MatrixView<const Symbol> symbols) {
+    ASSERT_EQ(row, next);
+    next += symbols.rows();
+    for (size_t r = 0; r < symbols.rows(); ++r) {
+      for (size_t c = 0; c < 300; ++c) ASSERT_EQ(symbols(r, c) - view->bias, k(row - 1024 + r, c) >> 1);
+    }
+  });
+  EXPECT_EQ(next, 1300u);
   EXPECT_FALSE(
       load(Recipe::parse("lloyd > rans"), x.shape(), encode(Recipe::parse("lloyd > rans"), x))->integer_view());
 }

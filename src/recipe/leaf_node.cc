@@ -117,6 +117,17 @@ void LeafNode::integers(const Rect& at, MatrixView<int32_t> out) const {
   with_symbols(at, [&](std::span<const MatrixView<const Symbol>> symbols) { quantizer_->integers(at, symbols, out); });
 }
 
+void LeafNode::symbols_by_rows(const Rect& at, size_t rows, const SymbolsBody& body) const {
+  const PlaneCode& c = codes_[0];
+  OCC_CHECK(codes_.size() == 1 && c.plane.shape() == shape_ && at.row % c.tile_rows == 0 && at.cols == shape_.cols);
+  for (size_t row = at.row; row < at.row + at.rows; row += c.tile_rows) {
+    const Rect tile = tile_rect(c.plane, c.tile_rows, row / c.tile_rows);
+    OCC_CHECK(tile.row + tile.rows <= at.row + at.rows);
+    c.coder->decode_by_rows(tile, c.tiles[row / c.tile_rows], rows,
+                            [&](size_t first, MatrixView<const Symbol> symbols) { body(row + first, symbols); });
+  }
+}
+
 void LeafNode::with_symbols(const Rect& at,
                             const std::function<void(std::span<const MatrixView<const Symbol>>)>& body) const {
   std::vector<Matrix<Symbol>> buffers;

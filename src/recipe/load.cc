@@ -69,7 +69,9 @@ void PlaneReader::expect_done() const {
   if (at_ != planes_.size()) throw_input("{}: expected {} planes, found {}", what_, at_, planes_.size());
 }
 
-void BoundRecipe::integers(const Rect&, MatrixView<int32_t>) const { OCC_CHECK(false); }  // integer_view() gave nothing
+// integer_view() gave nothing.
+void BoundRecipe::integers(const Rect&, MatrixView<int32_t>) const { OCC_CHECK(false); }
+void BoundRecipe::symbols_by_rows(const Rect&, size_t, const SymbolsBody&) const { OCC_CHECK(false); }
 
 size_t num_transforms(const Chain& chain) {
   size_t n = 0;

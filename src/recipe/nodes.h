@@ -41,6 +41,7 @@ class LeafNode final : public BoundRecipe {
 
   std::optional<IntegerView> integer_view() const override { return quantizer_->integer_view(); }
   void integers(const Rect& at, MatrixView<int32_t> out) const override;
+  void symbols_by_rows(const Rect& at, size_t rows, const SymbolsBody& body) const override;
 
   Quantizer& quantizer() { return *quantizer_; }
 
