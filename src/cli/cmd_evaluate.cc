@@ -1,4 +1,4 @@
-#include <chrono>
+#include <algorithm>
 #include <cstdio>
 #include <optional>
 
@@ -20,7 +20,7 @@ using nlohmann::ordered_json;
 struct Arguments {
   std::string model, reference, text, pairs, arithmetic = "f32";
   std::vector<std::string> tasks, probe;
-  size_t context = 512, max_tokens = 0, limit = 0;
+  size_t context = 0, max_tokens = 0, limit = 0;
   bool json = false;
 };
 
@@ -78,6 +78,21 @@ void report_perplexity(const PerplexityResult& r, ordered_json* json, bool print
   print_row("top-1 agreement", plus_minus(d.top1_agreement, d.top1_stderr));
 }
 
+// A reference with a tokenizer of its own must cut the text alike, or its logits are about other tokens.
+void require_same_tokens(const Arguments& a, const LanguageModel& model, const TensorFile& reference,
+                         const std::string& text) {
+  const std::vector<SideFile> files = reference.side_files();
+  const bool has_tokenizer = std::any_of(files.begin(), files.end(), [](const SideFile& f) {
+    return f.name == "tokenizer.json" || f.name == "gguf.json";
+  });
+  if (!has_tokenizer) return;
+  const std::string_view head = std::string_view(text).substr(0, 100'000);
+  const EncodeOptions plain{.add_special = true, .parse_special = false};
+  if (make_tokenizer(files, a.reference)->encode(head, plain) != model.tokenizer->encode(head, plain)) {
+    throw_usage("--reference: {} cuts the text into other tokens than {}", a.reference, a.model);
+  }
+}
+
 void evaluate_causal(const Arguments& a, const Globals& globals, const TransformerOptions& options) {
   std::optional<std::string> text;
   if (!a.text.empty()) text = read_text(a.text);
@@ -92,13 +107,16 @@ void evaluate_causal(const Arguments& a, const Globals& globals, const Transform
   if (!a.reference.empty()) {
     reference.file = open_any(a.reference);
     if (is_encoder(*reference.file)) throw_usage("--reference: expected a causal model like {}", a.model);
-    reference.transformer = load_transformer(*reference.file, options);
+    // What is measured from is the model as it is, whatever arithmetic the other one runs in.
+    reference.transformer = load_transformer(*reference.file, {.arithmetic = Arithmetic::kF32, .observer = {}});
+    require_same_tokens(a, model, *reference.file, *text);
   }
   ordered_json json;
   const bool print = !a.json;
   if (text) {
     PerplexityOptions how;
-    how.context = a.context;
+    const size_t most = model.transformer->config().max_context;
+    how.context = a.context != 0 ? a.context : most != 0 ? std::min<size_t>(512, most) : 512;
     how.max_tokens = a.max_tokens;
     how.progress = [&](uint64_t done, uint64_t total) {
       if (bar) bar("text", done, total);
@@ -152,7 +170,7 @@ void evaluate_encoder(const Arguments& a, const Globals& globals, const Transfor
   const ProgressFn bar = progress_bar(globals, "texts");
   const EncoderModel model = open_encoder(a.model, options);
   std::optional<EncoderModel> reference;
-  if (!a.reference.empty()) reference = open_encoder(a.reference, options);
+  if (!a.reference.empty()) reference = open_encoder(a.reference, {.arithmetic = Arithmetic::kF32, .observer = {}});
   ordered_json json;
   if (!a.pairs.empty()) {
     std::vector<std::string> left, right;
@@ -169,8 +187,10 @@ void evaluate_encoder(const Arguments& a, const Globals& globals, const Transfor
     const std::vector<double> now = row_cosines(l.view(), r.view()), then = row_cosines(rl.view(), rr.view());
     const double rho = spearman(now, then);
     const Mean kept = mean_of(row_cosines(l.view(), rl.view()));
-    json["pairs"] = {
-        {"spearman", rho}, {"cosine", kept.mean}, {"cosine_stderr", kept.standard_error}, {"n", left.size()}};
+    json["pairs"] = {{"spearman", finite_or_null(rho)},
+                     {"cosine", kept.mean},
+                     {"cosine_stderr", kept.standard_error},
+                     {"n", left.size()}};
     if (!a.json) {
       print_row("pairs", fmt::format("spearman {:.5f}  ({} pairs)", rho, left.size()));
       print_row("cosine to reference", plus_minus(kept.mean, kept.standard_error, "{:.5f}"));
@@ -217,8 +237,11 @@ void add_evaluate(CLI::App& app, const Globals& globals) {
   auto a = std::make_shared<Arguments>();
   cmd->add_option("model", a->model, "Hugging Face folder, .gguf or archive")->required();
   cmd->add_option("--text", a->text, "Perplexity on this text");
-  cmd->add_option("--context", a->context, "Tokens of a chunk; the second half is scored");
-  cmd->add_option("--max-tokens", a->max_tokens, "Only the first so many tokens of the text");
+  cmd->add_option("--context", a->context,
+                  "Tokens of a chunk; the second half is scored (512, or what the model takes)")
+      ->check(CLI::Range(4, 1 << 30));
+  cmd->add_option("--max-tokens", a->max_tokens, "Only the first so many tokens of the text")
+      ->check(CLI::Range(0, 1 << 30));
   cmd->add_option("--reference", a->reference,
                   "Model to measure from: KL divergence and top-1 agreement, similarities");
   cmd->add_option("--task", a->tasks, "Multiple choice or last word, one JSON object a line; may be repeated")
@@ -227,9 +250,11 @@ void add_evaluate(CLI::App& app, const Globals& globals) {
   cmd->add_option("--probe", a->probe, "Encoders: TRAIN,TEST, files with a label and a text a line")
       ->delimiter(',')
       ->expected(2);
-  cmd->add_option("--limit", a->limit, "Only the first so many items of tasks, pairs and texts");
+  cmd->add_option("--limit", a->limit, "Only the first so many items of tasks, pairs and texts")
+      ->check(CLI::Range(0, 1 << 30));
   cmd->add_option("--arithmetic", a->arithmetic,
-                  "f32: weights as decoded, in RAM; int8: as `generate` runs, codes in RAM, activations in int8")
+                  "f32: weights as decoded, in RAM; int8: as `generate` runs, codes in RAM, activations in int8 (the "
+                  "reference is always f32)")
       ->check(CLI::IsMember({"f32", "int8"}));
   cmd->add_flag("--json", a->json, "One JSON document on stdout");
   cmd->callback([a, &globals] { run(*a, globals); });

@@ -34,8 +34,9 @@ std::string rate(size_t tokens, double seconds) {
 void show_speed(const Generated& g, const Globals& globals) {
   if (globals.quiet) return;
   const char* ends[] = {"", ", end of text", ", stop text", ", context is full"};
-  std::fprintf(stderr, "prompt: %s; generated: %s%s\n", rate(g.prompt_tokens, g.prompt_seconds).c_str(),
-               rate(g.tokens, g.seconds).c_str(), ends[static_cast<size_t>(g.end)]);
+  std::fprintf(stderr, "prompt: %s; generated: %zu tokens", rate(g.prompt_tokens, g.prompt_seconds).c_str(), g.tokens);
+  if (g.tokens > 1) std::fprintf(stderr, ", %.1f tokens/s", static_cast<double>(g.tokens - 1) / g.seconds);
+  std::fprintf(stderr, "%s\n", ends[static_cast<size_t>(g.end)]);
 }
 
 void show_memory(const LanguageModel& model) {
@@ -44,6 +45,19 @@ void show_memory(const LanguageModel& model) {
   const auto bytes = static_cast<double>(model.transformer->weight_bytes());
   std::fprintf(stderr, "weights: %.2f GB in memory, %.2f bits per weight\n", bytes / 1e9,
                8 * bytes / static_cast<double>(std::max<uint64_t>(1, weights)));
+}
+
+// The conversation as tokens; its oldest turns are dropped while it leaves no room for an answer.
+std::vector<TokenId> chat_tokens(const Arguments& a, const LanguageModel& model, size_t capacity,
+                                 std::vector<ChatMessage>* messages) {
+  const auto first = a.system.empty() ? 0 : 1;
+  while (true) {
+    std::vector<TokenId> tokens = model.tokenizer->encode(render_chat(*model.tokenizer, *messages, true),
+                                                          {.add_special = false, .parse_special = true});
+    const size_t room = std::min(a.options.max_tokens, capacity / 4);
+    if (tokens.size() + room <= capacity || messages->size() < static_cast<size_t>(first) + 3) return tokens;
+    messages->erase(messages->begin() + first, messages->begin() + first + 2);
+  }
 }
 
 void chat(const Arguments& a, const LanguageModel& model, Generator& generator, const Globals& globals) {
@@ -60,8 +74,7 @@ void chat(const Arguments& a, const LanguageModel& model, Generator& generator, 
       if (line.empty()) continue;
     }
     messages.push_back({"user", line});
-    const std::vector<TokenId> tokens = model.tokenizer->encode(render_chat(*model.tokenizer, messages, true),
-                                                                {.add_special = false, .parse_special = true});
+    const std::vector<TokenId> tokens = chat_tokens(a, model, generator.capacity(), &messages);
     const Generated answer = generator.run(tokens, a.options, show);
     show("\n");
     show_speed(answer, globals);
@@ -96,15 +109,17 @@ void add_generate(CLI::App& app, const Globals& globals) {
   CLI::Option* prompt = cmd->add_option("--prompt", a->prompt, "Text to continue; with --chat the one question");
   cmd->add_flag("--chat", a->chat, "In the model's chat format; without --prompt questions are read from stdin");
   cmd->add_option("--system", a->system, "System message of a chat");
-  cmd->add_option("-n", a->options.max_tokens, "Most tokens to generate")->check(CLI::PositiveNumber);
+  cmd->add_option("-n", a->options.max_tokens, "Most tokens to generate")->check(CLI::Range(1, 1 << 30));
   cmd->add_option("--temperature", a->options.sampling.temperature, "0: always the likeliest token");
   cmd->add_option("--top-p", a->options.sampling.top_p,
                   "Only the likeliest tokens that together have this probability");
-  cmd->add_option("--top-k", a->options.sampling.top_k, "Only the K likeliest tokens (0: all)");
+  cmd->add_option("--top-k", a->options.sampling.top_k, "Only the K likeliest tokens (0: all)")
+      ->check(CLI::Range(0, 1 << 30));
   cmd->add_option("--stop", a->options.stop, "Text that ends the output; may be repeated")->allow_extra_args(false);
-  cmd->add_option("--seed", a->options.sampling.seed, "Of the random choices: the same seed gives the same text");
+  cmd->add_option("--seed", a->options.sampling.seed, "Of the random choices: the same seed gives the same text")
+      ->check(CLI::NonNegativeNumber);
   cmd->add_option("--context", a->context, "Tokens of prompt and answers that are kept (at most what the model takes)")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1, 1 << 30));
   cmd->add_option("--arithmetic", a->arithmetic, "int8: codes in RAM, activations in int8; f32: weights as floats")
       ->check(CLI::IsMember({"f32", "int8"}));
   cmd->add_flag("--ignore-end", a->options.ignore_end, "Go on after the end of the text, to measure speed");

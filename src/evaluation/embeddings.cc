@@ -203,7 +203,7 @@ double spearman(std::span<const double> a, std::span<const double> b) {
     xx += (x[i] - middle) * (x[i] - middle);
     yy += (y[i] - middle) * (y[i] - middle);
   }
-  return xx > 0 && yy > 0 ? product / std::sqrt(xx * yy) : 0;
+  return xx > 0 && yy > 0 ? product / std::sqrt(xx * yy) : NAN;
 }
 
 LabelledTexts read_labelled(const std::filesystem::path& path) {

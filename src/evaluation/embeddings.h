@@ -30,7 +30,7 @@ std::vector<std::pair<std::string, std::string>> read_pairs(const std::filesyste
 // Cosine of rows i of a and b, each [n, dim]; 0 where a row is zero.
 std::vector<double> row_cosines(MatrixView<const float> a, MatrixView<const float> b);
 
-// Spearman's rank correlation: the linear correlation of ranks, equal values share their mean rank. 0 if either is
+// Spearman's rank correlation: the linear correlation of ranks, equal values share their mean rank. NaN if either is
 // constant.
 double spearman(std::span<const double> a, std::span<const double> b);
 

@@ -27,12 +27,12 @@ void score(const Matrix<float>& logits, const Matrix<float>* reference, std::spa
            std::span<ScoredPosition> out) {
   parallel_for(next.size(), [&](size_t i) {
     const std::span<const float> row(logits.row(i), logits.cols());
-    const double partition = log_partition(row);
+    const double partition = finite_log_partition(row);
     const auto token = static_cast<size_t>(next[i]);
     out[i] = {partition - static_cast<double>(row[token]), 0, 0, false};
     if (reference == nullptr) return;
     const std::span<const float> truth(reference->row(i), reference->cols());
-    const double truth_partition = log_partition(truth);
+    const double truth_partition = finite_log_partition(truth);
     double kl = 0;
     for (size_t v = 0; v < row.size(); ++v) {
       const double log_p = static_cast<double>(truth[v]) - truth_partition;
@@ -118,6 +118,12 @@ double log_partition(std::span<const float> logits) {
   double sum = 0;
   for (const float v : logits) sum += static_cast<double>(std::exp(v - top));
   return static_cast<double>(top) + std::log(sum);
+}
+
+double finite_log_partition(std::span<const float> logits) {
+  const double partition = log_partition(logits);
+  if (!std::isfinite(partition)) throw_input("the model's logits are not finite: are there NaN or Inf in its weights?");
+  return partition;
 }
 
 Mean mean_of(std::span<const double> values) {

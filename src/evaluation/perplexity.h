@@ -47,6 +47,9 @@ PerplexityResult measure_perplexity(const Transformer& model, const Tokenizer& t
 // log sum exp of a row of logits.
 double log_partition(std::span<const float> logits);
 
+// The same; input error if it is not a number: a model with NaN in its weights.
+double finite_log_partition(std::span<const float> logits);
+
 // Mean of values and its standard error.
 struct Mean {
   double mean = 0, standard_error = 0;

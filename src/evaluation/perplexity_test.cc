@@ -99,6 +99,11 @@ TEST(Perplexity, RefusesWhatMakesNoSense) {
   EXPECT_THROW(measure(model, std::string(1000, 'x'), 64, nullptr, 3), Error);
 }
 
+TEST(Perplexity, NaNIsAnError) {
+  const BigramModel model([](TokenId, TokenId next) { return next == 7 ? NAN : 0.0f; });
+  EXPECT_THROW(measure(model, std::string(1000, 'x'), 64), Error);
+}
+
 TEST(Perplexity, LogPartitionHasNoOverflow) {
   const std::vector<float> big = {1000.0f, 1000.0f}, mixed = {0.0f, 1.0f, -2.0f};
   EXPECT_NEAR(log_partition(big), 1000 + std::log(2.0), 1e-9);

@@ -74,6 +74,9 @@ Encoded encode_choice(const Tokenizer& tokenizer, const TaskChoice& choice, size
   const EncodeOptions plain{.add_special = true, .parse_special = false};
   Encoded out;
   out.tokens = tokenizer.encode(choice.context + choice.continuation, plain);
+  if (out.tokens.size() < 2) {
+    throw_input("a task item has no two tokens to score: '{:.60}'", printable(choice.context + choice.continuation));
+  }
   out.scored = std::min(tokenizer.encode(choice.context, plain).size(), out.tokens.size() - 1);
   out.scored = std::max<size_t>(out.scored, 1);
   if (max_context != 0 && out.tokens.size() > max_context) {
@@ -162,7 +165,7 @@ class Batch {
       parallel_for(count, [&](size_t t) {
         const std::span<const float> values(logits.row(t), logits.cols());
         const auto token = static_cast<size_t>(c.tokens[c.scored + t]);
-        terms[t] = static_cast<double>(values[token]) - log_partition(values);
+        terms[t] = static_cast<double>(values[token]) - finite_log_partition(values);
         greedy[t] = std::max_element(values.begin(), values.end()) - values.begin() == static_cast<ptrdiff_t>(token);
       });
       Score score;

@@ -88,6 +88,12 @@ TEST(Tasks, CutsFromTheLeftWhatTheModelCannotTake) {
   EXPECT_EQ(model.tokens_seen().size(), 16u);
 }
 
+TEST(Tasks, NothingToScoreAndNaNAreErrors) {
+  const BigramModel nan([](TokenId, TokenId) { return NAN; });
+  const Task task = task_of(R"({"context": "then", "continuation": "ab"})");
+  EXPECT_THROW(measure_task(nan, ByteTokenizer(), task), Error);
+}
+
 TEST(Tasks, BadFilesNameTheLine) {
   expect_refused("", "expected one JSON object a line");
   expect_refused("{\"query\": \"a\"}", "line 1: expected the keys");

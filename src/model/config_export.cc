@@ -108,6 +108,26 @@ std::string hf_config_json(const ModelConfig& c, const ExportFacts& facts, const
   return j.dump(2) + "\n";
 }
 
+std::string sentence_modules_json() {
+  const auto module = [](int i, const char* path, const char* type) {
+    return ordered_json{{"idx", i},
+                        {"name", std::to_string(i)},
+                        {"path", path},
+                        {"type", std::string("sentence_transformers.models.") + type}};
+  };
+  return ordered_json::array({module(0, "", "Transformer"), module(1, "1_Pooling", "Pooling")}).dump(2) + "\n";
+}
+
+std::string pooling_json(const ModelConfig& c) {
+  return ordered_json{{"word_embedding_dimension", c.dim},
+                      {"pooling_mode_cls_token", c.pooling == Pooling::kFirst},
+                      {"pooling_mode_mean_tokens", c.pooling == Pooling::kMean},
+                      {"pooling_mode_max_tokens", false},
+                      {"pooling_mode_mean_sqrt_len_tokens", false}}
+             .dump(2) +
+         "\n";
+}
+
 GgufMetadata gguf_config(const ModelConfig& c, const std::string& name, const std::string& what) {
   const Architecture& a = find_architecture(c.architecture);
   // Models that differ in the form of their configuration only share the GGUF architecture of their kind.
@@ -149,6 +169,11 @@ GgufMetadata gguf_config(const ModelConfig& c, const std::string& name, const st
       m.append(arch + ".rope.scaling.factor", c.rope_factor);
       break;
     case RopeScaling::kYarn:
+      // The parameters that readers of GGUF take for granted.
+      if (c.rope_beta_fast != 32 || c.rope_beta_slow != 1 || !c.rope_truncate ||
+          std::abs(c.rope_attention_factor - (0.1f * std::log(c.rope_factor) + 1)) > 1e-5f) {
+        throw_input("{}: its YaRN parameters cannot be written to the other format", what);
+      }
       m.append(arch + ".rope.scaling.type", std::string("yarn"));
       m.append(arch + ".rope.scaling.factor", c.rope_factor);
       size("rope.scaling.original_context_length", c.rope_original_context);

@@ -18,6 +18,10 @@ struct ExportFacts {
 // config.json. Input error naming `what` for what it cannot express.
 std::string hf_config_json(const ModelConfig& config, const ExportFacts& facts, const std::string& what);
 
+// The files by which sentence-transformers finds an encoder's pooling.
+std::string sentence_modules_json();
+std::string pooling_json(const ModelConfig& config);
+
 // general.* and the architecture's keys, without the tokenizer.
 GgufMetadata gguf_config(const ModelConfig& config, const std::string& name, const std::string& what);
 

@@ -243,8 +243,8 @@ std::string hf_prefix(const TensorFile& file, const Architecture& a) {
   return a.hf_prefixes[0];
 }
 
-// Renames and rearranges all tensors. to_f32_vectors: norms and biases become f32, as llama.cpp wants them. `unknown`
-// decides what to do with one that has no name in the other form.
+// Renames and rearranges all tensors. to_f32_vectors: norms, biases and what encoders add to their embeddings become
+// f32, as llama.cpp wants them. `unknown` decides what to do with one that has no name in the other form.
 void convert_tensors(const TensorFile& file, const ModelConfig& from, const ModelConfig& to, const TensorNames& names,
                      const std::string& prefix, const TensorNames& new_names, const std::string& new_prefix,
                      bool to_f32_vectors, const std::function<void(const TensorInfo&)>& unknown, ConvertedFile* out) {
@@ -256,7 +256,9 @@ void convert_tensors(const TensorFile& file, const ModelConfig& from, const Mode
       continue;
     }
     info.name = make_name(*parsed, new_names, new_prefix);
-    if (to_f32_vectors && info.shape.size() == 1) info.dtype = DType::kF32;
+    const bool added =
+        parsed->part == &TensorNames::position_embedding || parsed->part == &TensorNames::token_type_embedding;
+    if (to_f32_vectors && (info.shape.size() == 1 || (from.encoder && added))) info.dtype = DType::kF32;
     ConvertedFile::Source source;
     source.index = i;
     source.change = change_of(*parsed, from, to);
@@ -306,7 +308,8 @@ void check_same(const TensorFile& file, const ModelConfig& from, const ModelConf
                     from.kv_heads == to.kv_heads && from.head_dim == to.head_dim && from.rotary_dim == to.rotary_dim &&
                     from.parallel_residual == to.parallel_residual && from.sliding_window == to.sliding_window;
   if (!same)
-    throw_input("{}: its configuration (activation, sizes of heads) cannot be expressed in {}", file.path(), where);
+    throw_input("{}: its configuration (activation, sizes of heads, sliding window) cannot be expressed in {}",
+                file.path(), where);
 }
 
 bool is_dropped(const std::string& name) {
@@ -367,6 +370,10 @@ std::unique_ptr<TensorFile> as_hugging_face(const TensorFile& file) {
       },
       out.get());
   out->add_side_file(side_file("config.json", json));
+  if (config.encoder) {
+    out->add_side_file(side_file("modules.json", sentence_modules_json()));
+    out->add_side_file(side_file("1_Pooling/config.json", pooling_json(config)));
+  }
   for (SideFile& f : hf_tokenizer_files(metadata, file.path())) out->add_side_file(std::move(f));
   return out;
 }
@@ -394,6 +401,10 @@ std::unique_ptr<TensorFile> as_gguf(const TensorFile& file) {
     source.values = Matrix<float>(1, factors.size());
     std::copy(factors.begin(), factors.end(), source.values.data());
     out->add(std::move(info), std::move(source));
+  }
+  if (const size_t i = file.find(hf_prefix(file, a) + a.hf_names.token_type_embedding + ".weight");
+      config.encoder && i != file.tensors().size()) {
+    metadata.append("tokenizer.ggml.token_type_count", static_cast<uint32_t>(file.tensors()[i].shape[0]));
   }
   add_gguf_tokenizer(file.side_files(), file.path(), config.vocab_size, &metadata);
   out->add_side_file(side_file(kGgufSideFile, gguf_metadata_json(metadata)));

@@ -109,12 +109,33 @@ TEST(Convert, EncodersKeepTheirEmbeddings) {
   const Matrix<float> expected = load_encoder(*file, kExact)->embed(texts);
   EXPECT_LT(difference_for_test(load_encoder(*gguf, kExact)->embed(texts), expected), 1e-6);
   EXPECT_LT(difference_for_test(load_encoder(*back, kExact)->embed(texts), expected), 1e-6);
+  // llama.cpp needs the number of token types, and what is added to embeddings in f32.
+  const size_t types = gguf->find("token_types.weight");
+  ASSERT_NE(types, gguf->tensors().size());
+  EXPECT_EQ(gguf->tensors()[types].dtype, DType::kF32);
+  const std::vector<SideFile> files = gguf->side_files();
+  const std::string metadata(files.at(0).bytes.begin(), files.at(0).bytes.end());
+  EXPECT_NE(metadata.find("token_type_count"), std::string::npos);
+}
+
+// Pooling of the first token is not the default: it must travel with the folder.
+TEST(Convert, PoolingTravels) {
+  const TinyModel tiny("bert", "plain");
+  tiny.put("1_Pooling/config.json", R"({"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false})");
+  const auto file = tiny.open();
+  ASSERT_EQ(read_config(*file).pooling, Pooling::kFirst);
+  const auto gguf = as_gguf(*file);
+  EXPECT_EQ(read_config(*gguf).pooling, Pooling::kFirst);
+  EXPECT_EQ(read_config(*as_hugging_face(*gguf)).pooling, Pooling::kFirst);
 }
 
 TEST(Convert, WhatHasNoPlaceIsNamed) {
   const TinyModel tiny("phi3", "long");
   const auto file = tiny.open();
   EXPECT_INPUT_ERROR(as_gguf(*file), "rotary scaling");
+  const TinyModel yarn("llama", "yarn");
+  const auto yarn_file = yarn.open();
+  EXPECT_INPUT_ERROR(as_gguf(*yarn_file), "YaRN");
   // Llamas of GGUF have silu.
   const TinyModel gelu("llama-bias", "plain");
   const auto gelu_file = gelu.open();

@@ -56,7 +56,8 @@ Generated Generator::run(std::span<const TokenId> prompt, const GenerateOptions&
                          const std::function<void(std::string_view)>& on_text) {
   if (prompt.empty()) throw_usage("the prompt has no tokens, expected at least one");
   if (prompt.size() > cache_->capacity()) {
-    throw_usage("the prompt has {} tokens, expected at most {} (--context)", prompt.size(), cache_->capacity());
+    throw_usage("the prompt has {} tokens, expected at most {} (--context, and what the model takes)", prompt.size(),
+                cache_->capacity());
   }
   // At least the last token goes through the model: its logits are needed.
   size_t known = 0;

@@ -34,6 +34,7 @@ class Generator {
  public:
   // capacity: tokens of prompt and answers that fit.
   Generator(const Transformer& model, const Tokenizer& tokenizer, size_t capacity);
+  size_t capacity() const { return cache_->capacity(); }
   // on_text gets whole UTF-8 characters as soon as no stop text can begin in them. Usage error if the prompt is empty
   // or does not fit.
   Generated run(std::span<const TokenId> prompt, const GenerateOptions& options,

@@ -147,6 +147,8 @@ TEST(Sampler, TheSeedDecides) {
   EXPECT_NE(run(1), run(2));
 }
 
+TEST(Sampler, NaNIsAnError) { EXPECT_THROW(Sampler({}).next(std::vector<float>{0, NAN, 1}), Error); }
+
 TEST(Sampler, RefusesWhatMakesNoSense) {
   EXPECT_THROW(Sampler({.temperature = -1}), Error);
   EXPECT_THROW(Sampler({.temperature = NAN}), Error);

@@ -19,6 +19,9 @@ Sampler::Sampler(const SamplingOptions& options) : options_(options), rng_(optio
 
 TokenId Sampler::next(std::span<const float> logits) {
   OCC_CHECK(!logits.empty());
+  for (const float v : logits) {
+    if (std::isnan(v)) throw_input("the model's logits are not numbers: are there NaN or Inf in its weights?");
+  }
   if (options_.temperature == 0) {
     return static_cast<TokenId>(std::max_element(logits.begin(), logits.end()) - logits.begin());
   }
