@@ -78,14 +78,19 @@ std::optional<Factors> factors_of(const IntegerView& view, Shape shape, bool tra
   return f;
 }
 
+struct CellOutlier {
+  uint32_t col, input;  // the column in the cell
+  float value;
+};
+
 // A batch of inputs in int8.
 struct Inputs {
-  size_t count, blocks;                        // of 256 columns
-  Matrix<int8_t> q;                            // [count, blocks * 256]
-  std::vector<float> scales;                   // [count, blocks]
-  std::vector<float> sums;                     // [count, cells] of q
-  Matrix<float> segments;                      // [count, per_row]: scale * sum of q by group of factors
-  std::vector<std::vector<Outlier>> outliers;  // [count], by block: exact, not in q
+  size_t count, blocks;                            // of 256 columns
+  Matrix<int8_t> q;                                // [count, blocks * 256]
+  std::vector<float> scales;                       // [count, blocks]
+  std::vector<float> sums;                         // [count, cells] of q
+  Matrix<float> segments;                          // [count, per_row]: scale * sum of q by group of factors
+  std::vector<std::vector<CellOutlier>> outliers;  // [cells], by column: exact, not in q
 };
 
 class FusedOperator final : public Operator {
@@ -130,12 +135,12 @@ class FusedOperator final : public Operator {
     in.scales.resize(in.count * in.blocks);
     in.sums.resize(in.count * integers_->cells());
     in.segments = Matrix<float>(in.count, factors_.per_row);
-    in.outliers.resize(in.count);
+    std::vector<std::vector<Outlier>> outliers(in.count);
     parallel_for(in.count, [&](size_t b) {
       std::vector<int32_t> sums(in.blocks * kGroupsPerCell);
       float* scales = &in.scales[b * in.blocks];
       const float* factors = factors_.columns.empty() ? nullptr : factors_.columns.data();
-      quantize_activations(x.row(b), factors, x.cols(), in.q.row(b), scales, sums.data(), &in.outliers[b]);
+      quantize_activations(x.row(b), factors, x.cols(), in.q.row(b), scales, sums.data(), &outliers[b]);
       for (size_t i = 0; i < integers_->cells(); ++i) {
         const auto first = sums.begin() + static_cast<ptrdiff_t>(integers_->first_column(i) / kGroupColumns);
         const int32_t sum = std::accumulate(first, first + static_cast<ptrdiff_t>(integers_->groups(i)), 0);
@@ -146,10 +151,24 @@ class FusedOperator final : public Operator {
         in.segments(b, g * kGroupColumns / factors_.group) +=
             sign * scales[g / kGroupsPerCell] * static_cast<float>(sums[g]);
       }
-      for (const Outlier& o : in.outliers[b]) {
+      for (const Outlier& o : outliers[b]) {
         if (factors_.group != 0) in.segments(b, o.col / factors_.group) += sign * o.value;
       }
     });
+    in.outliers.resize(integers_->cells());
+    for (size_t b = 0; b < in.count; ++b) {
+      for (const Outlier& o : outliers[b]) {
+        size_t cell = o.col / kCellColumns;
+        while (o.col >= integers_->first_column(cell) + integers_->columns(cell)) ++cell;
+        const size_t col = o.col - integers_->first_column(cell);
+        in.outliers[cell].push_back({static_cast<uint32_t>(col), static_cast<uint32_t>(b), o.value});
+      }
+    }
+    for (auto& list : in.outliers) {
+      std::sort(list.begin(), list.end(), [](const CellOutlier& i, const CellOutlier& j) {
+        return i.col != j.col ? i.col < j.col : i.input < j.input;
+      });
+    }
     return in;
   }
 
@@ -183,31 +202,34 @@ class FusedOperator final : public Operator {
         const float* factors = factors_.groups.row(row) + col / factors_.group;
         const size_t groups = std::min(factors_.group / kGroupColumns, dots.groups);
         cell_dots_by_segment(dots, groups, factors, factors_.per_row);
-        for_outliers(in, cell, [&](size_t b, size_t c, float value) {
+        const auto fill = [&](size_t c, float* column) {
           const float* factor = factors_.groups.row(row) + (col + c) / factors_.group;
           for (size_t r = 0; r < rows; ++r) {
-            y(b, r) += value * factor[r * factors_.per_row] * static_cast<float>(k[r * kCellColumns + c]);
+            column[r] = factor[r * factors_.per_row] * static_cast<float>(k[r * kCellColumns + c]);
           }
-        });
+        };
+        add_outliers(in.outliers[cell], fill, y);
         continue;
       }
       float base[kCellRows];
       for (size_t r = 0; r < kCellRows; ++r) base[r] = base_of(panel, cell, std::min(r, rows - 1));
       cell_dots(dots, base, &in.sums[cell], integers_->cells());
-      for (const uint32_t e : integers_->escapes(panel, cell)) {
-        const auto escape = PackedIntegers::unpack_escape(e);
-        for (size_t b = 0; b < in.count; ++b) {
-          const int32_t product = escape.delta * in.q(b, col + escape.col);
-          y(b, escape.row) += in.scales[b * in.blocks + block] * static_cast<float>(product);
+      const std::span<const uint32_t> escapes = integers_->escapes(panel, cell);
+      for (size_t b = 0; b < in.count; ++b) {
+        const int8_t* q = in.q.row(b) + col;
+        for (const uint32_t e : escapes) {
+          const auto escape = PackedIntegers::unpack_escape(e);
+          y(b, escape.row) += in.scales[b * in.blocks + block] * static_cast<float>(escape.delta * q[escape.col]);
         }
       }
-      for_outliers(in, cell, [&](size_t b, size_t c, float value) {
-        for (size_t r = 0; r < rows; ++r) y(b, r) += value * (static_cast<float>(k[r * kCellColumns + c]) + base[r]);
-        for (const uint32_t e : integers_->escapes(panel, cell)) {
+      const auto fill = [&](size_t c, float* column) {
+        for (size_t r = 0; r < rows; ++r) column[r] = static_cast<float>(k[r * kCellColumns + c]) + base[r];
+        for (const uint32_t e : escapes) {
           const auto escape = PackedIntegers::unpack_escape(e);
-          if (escape.col == c) y(b, escape.row) += value * static_cast<float>(escape.delta);
+          if (escape.col == c) column[escape.row] += static_cast<float>(escape.delta);
         }
-      });
+      };
+      add_outliers(in.outliers[cell], fill, y);
     }
     for (size_t b = 0; b < in.count; ++b) {
       float* to = out.row(b) + row;
@@ -215,18 +237,16 @@ class FusedOperator final : public Operator {
     }
   }
 
-  // body(input, column in the cell, value) for the outliers of a cell.
-  template <typename Body>
-  void for_outliers(const Inputs& in, size_t cell, const Body& body) const {
-    const size_t col = integers_->first_column(cell), end = col + integers_->columns(cell);
-    for (size_t b = 0; b < in.count; ++b) {
-      const std::vector<Outlier>& list = in.outliers[b];
-      auto o = std::partition_point(list.begin(), list.end(), [&](const Outlier& outlier) {
-        return outlier.col / kCellColumns < col / kCellColumns;
-      });
-      for (; o != list.end() && o->col / kCellColumns == col / kCellColumns; ++o) {
-        if (o->col >= col && o->col < end) body(b, o->col - col, o->value);
-      }
+  // The outliers of a cell: fill(column in the cell, W of its rows) once per column.
+  template <typename Fill>
+  static void add_outliers(const std::vector<CellOutlier>& outliers, const Fill& fill, MatrixView<float> y) {
+    float column[kCellRows] = {};
+    uint32_t filled = UINT32_MAX;
+    for (const CellOutlier& o : outliers) {
+      if (o.col != filled) fill(o.col, column);
+      filled = o.col;
+      float* __restrict to = y.row(o.input);
+      for (size_t r = 0; r < kCellRows; ++r) to[r] += o.value * column[r];
     }
   }
 
