@@ -118,7 +118,8 @@ run() {
 }
 
 speak input "$model"
-rows+=("input $(stat -c %s "$model" 2>/dev/null || echo -) - 0 $said_figures")
+"$occ" inspect "$model" --json >"$work/inspect.json"
+rows+=("input $(figure file_bytes "$work/inspect.json") - 0 $said_figures")
 for bits in 4 3 2; do
   run "auto-$bits" --bits "$bits"
   run "rtn-as-large-as-auto-$bits" --method rtn --size "$bytes"
