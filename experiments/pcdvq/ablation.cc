@@ -201,7 +201,7 @@ int run(int argc, char** argv) {
   const std::unique_ptr<TensorFile> file = open_any(argv[1]);
   std::vector<Task> tasks;
   for (int i = 4; i < argc; ++i) tasks.push_back(read_task(argv[i], static_cast<size_t>(std::atol(argv[3]))));
-  const std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(file->side_files(), argv[1]);
+  const std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(*file);
   std::FILE* csv = std::fopen(argv[2], "w");
   if (csv == nullptr) throw_failed("{}: cannot be written", argv[2]);
   std::fprintf(csv, "direction_bits,magnitude_bits,nmse,task,acc_norm,stderr,items\n");

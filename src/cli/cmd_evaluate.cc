@@ -88,7 +88,7 @@ void require_same_tokens(const Arguments& a, const LanguageModel& model, const T
   if (!has_tokenizer) return;
   const std::string_view head = std::string_view(text).substr(0, 100'000);
   const EncodeOptions plain{.add_special = true, .parse_special = false};
-  if (make_tokenizer(files, a.reference)->encode(head, plain) != model.tokenizer->encode(head, plain)) {
+  if (make_tokenizer(reference)->encode(head, plain) != model.tokenizer->encode(head, plain)) {
     throw_usage("--reference: {} cuts the text into other tokens than {}", a.reference, a.model);
   }
 }
@@ -150,7 +150,7 @@ EncoderModel open_encoder(const std::string& path, const TransformerOptions& opt
   EncoderModel m;
   m.file = open_any(path);
   m.encoder = load_encoder(*m.file, options);
-  m.tokenizer = make_tokenizer(m.file->side_files(), path);
+  m.tokenizer = make_tokenizer(*m.file);
   return m;
 }
 

@@ -28,6 +28,18 @@ const Architecture& find_architecture(const std::string& name) {
   return architectures()[0];
 }
 
+std::string hf_prefix(const TensorFile& file, const Architecture& a) {
+  for (const std::string& prefix : a.hf_prefixes) {
+    if (file.find(prefix + a.hf_names.token_embedding + ".weight") != file.tensors().size()) return prefix;
+  }
+  return a.hf_prefixes[0];
+}
+
+std::string name_in_layer(std::string pattern, const std::string& layer) {
+  if (const size_t at = pattern.find('#'); at != std::string::npos) pattern.replace(at, 1, layer);
+  return pattern;
+}
+
 std::string architecture_list() {
   std::string out;
   for (const Architecture& a : architectures()) {

@@ -41,7 +41,11 @@ struct Architecture {
 
 std::span<const Architecture> architectures();
 const Architecture& find_architecture(const std::string& name);  // of ModelConfig; must exist
-std::string architecture_list();                                 // for error messages
+// The first of hf_prefixes that the file's names have.
+std::string hf_prefix(const TensorFile& file, const Architecture& a);
+// A pattern of TensorNames with the layer's number for its '#'.
+std::string name_in_layer(std::string pattern, const std::string& layer);
+std::string architecture_list();  // for error messages
 
 // What several descriptions share.
 TensorNames llama_hf_names();

@@ -7,6 +7,7 @@
 #include "io/gguf_json.h"
 #include "io/json.h"
 #include "model/architectures.h"
+#include "model/side_files.h"
 
 namespace occ {
 namespace {
@@ -105,17 +106,14 @@ ModelConfig read_gguf(const TensorFile& file, const GgufMetadata& metadata) {
 ModelConfig read_config(const TensorFile& file) {
   if (const auto* gguf = dynamic_cast<const GgufFile*>(&file)) return read_gguf(file, gguf->metadata());
   const std::vector<SideFile> side_files = file.side_files();
-  const auto find = [&](const char* name) {
-    return std::find_if(side_files.begin(), side_files.end(), [&](const SideFile& f) { return f.name == name; });
-  };
   // A folder made from a GGUF keeps its names and metadata; a config.json may have been put beside them.
-  const auto hf = find(kHfSideFile), gguf = find(kGgufSideFile);
+  const SideFile* hf = find_side_file(side_files, kHfSideFile);
+  const SideFile* gguf = find_side_file(side_files, kGgufSideFile);
   const bool gguf_names = file.find("token_embd.weight") != file.tensors().size();
-  if (gguf != side_files.end() && (gguf_names || hf == side_files.end())) {
-    const std::string_view text(reinterpret_cast<const char*>(gguf->bytes.data()), gguf->bytes.size());
-    return read_gguf(file, parse_gguf_metadata_json(text, file.path() + ": " + kGgufSideFile));
+  if (gguf != nullptr && (gguf_names || hf == nullptr)) {
+    return read_gguf(file, parse_gguf_metadata_json(text_of(*gguf), file.path() + ": " + kGgufSideFile));
   }
-  if (hf == side_files.end()) {
+  if (hf == nullptr) {
     throw_input("{}: expected a model with {} or GGUF metadata, found neither", file.path(), kHfSideFile);
   }
   return read_hf(file, hf->bytes, side_files);

@@ -16,7 +16,10 @@
 #include "model/architectures.h"
 #include "model/config_export.h"
 #include "model/rope.h"
+#include "model/side_files.h"
 #include "model/tokenizer_export.h"
+#include "model/weights.h"
+#include "simd/panel.h"
 
 namespace occ {
 namespace {
@@ -70,10 +73,9 @@ std::optional<ParsedName> parse_name(const std::string& name, const TensorNames&
 }
 
 std::string make_name(const ParsedName& parsed, const TensorNames& names, const std::string& prefix) {
-  std::string name = names.*parsed.part;
+  const std::string& name = names.*parsed.part;
   OCC_CHECK(!name.empty());
-  if (const size_t mark = name.find('#'); mark != std::string::npos) name.replace(mark, 1, parsed.layer);
-  return (parsed.part == &TensorNames::head ? "" : prefix) + name + parsed.suffix;
+  return (parsed.part == &TensorNames::head ? "" : prefix) + name_in_layer(name, parsed.layer) + parsed.suffix;
 }
 
 bool is_linear(Part part) {
@@ -123,11 +125,9 @@ std::vector<size_t> fused_rows(size_t heads, size_t head_dim, bool to_by_head) {
   return from;
 }
 
-Matrix<float> transpose(const Matrix<float>& w) {
+Matrix<float> transposed(const Matrix<float>& w) {
   Matrix<float> out = Matrix<float>::uninitialized(w.cols(), w.rows());
-  for (size_t r = 0; r < w.rows(); ++r) {
-    for (size_t c = 0; c < w.cols(); ++c) out(c, r) = w(r, c);
-  }
+  transpose(w.view(), out.view());
   return out;
 }
 
@@ -219,28 +219,12 @@ ConvertedFile::Change change_of(const ParsedName& name, const ModelConfig& from,
       regroup ? fused_rows(from.heads, from.head_dim, to.qkv_by_head) : std::vector<size_t>{};
   return [=](Matrix<float> w) {
     if (regroup) w = gather_rows(w, rows);
-    return turn ? transpose(w) : std::move(w);
+    return turn ? transposed(w) : std::move(w);
   };
-}
-
-const SideFile* find_file(const std::vector<SideFile>& files, std::string_view name) {
-  const auto at = std::find_if(files.begin(), files.end(), [&](const SideFile& f) { return f.name == name; });
-  return at == files.end() ? nullptr : &*at;
-}
-
-std::string_view text_of(const SideFile& file) {
-  return {reinterpret_cast<const char*>(file.bytes.data()), file.bytes.size()};
 }
 
 SideFile side_file(std::string name, const std::string& text) {
   return {std::move(name), Bytes(text.begin(), text.end())};
-}
-
-std::string hf_prefix(const TensorFile& file, const Architecture& a) {
-  for (const std::string& prefix : a.hf_prefixes) {
-    if (file.find(prefix + a.hf_names.token_embedding + ".weight") != file.tensors().size()) return prefix;
-  }
-  return a.hf_prefixes[0];
 }
 
 // Renames and rearranges all tensors. to_f32_vectors: norms, biases and what encoders add to their embeddings become
@@ -313,10 +297,7 @@ void check_same(const TensorFile& file, const ModelConfig& from, const ModelConf
 }
 
 bool is_dropped(const std::string& name) {
-  for (const std::string_view end : {".attn.bias", ".masked_bias", ".attention.bias", ".inv_freq", "position_ids"}) {
-    if (name.ends_with(end)) return true;
-  }
-  return name.find("pooler.") != std::string::npos;
+  return is_buffer(name) || name.ends_with("position_ids") || name.find("pooler.") != std::string::npos;
 }
 
 [[noreturn]] void fail_unknown(const TensorFile& file, const TensorInfo& info, const char* where) {
@@ -327,11 +308,12 @@ bool is_dropped(const std::string& name) {
 
 bool is_gguf_model(const TensorFile& file) {
   return file.find("token_embd.weight") != file.tensors().size() &&
-         (dynamic_cast<const GgufFile*>(&file) != nullptr || find_file(file.side_files(), kGgufSideFile) != nullptr);
+         (dynamic_cast<const GgufFile*>(&file) != nullptr ||
+          find_side_file(file.side_files(), kGgufSideFile) != nullptr);
 }
 
 bool is_hf_model(const TensorFile& file) {
-  return !is_gguf_model(file) && find_file(file.side_files(), "config.json") != nullptr;
+  return !is_gguf_model(file) && find_side_file(file.side_files(), "config.json") != nullptr;
 }
 
 std::unique_ptr<TensorFile> as_hugging_face(const TensorFile& file) {
@@ -339,7 +321,7 @@ std::unique_ptr<TensorFile> as_hugging_face(const TensorFile& file) {
   OCC_CHECK(config.gguf_names);
   const Architecture& a = find_architecture(config.architecture);
   const std::vector<SideFile> files = file.side_files();
-  const SideFile* metadata_file = find_file(files, kGgufSideFile);
+  const SideFile* metadata_file = find_side_file(files, kGgufSideFile);
   OCC_CHECK(metadata_file != nullptr);
   const GgufMetadata metadata = parse_gguf_metadata_json(text_of(*metadata_file), file.path() + ": " + kGgufSideFile);
   if (const size_t i = file.find("rope_freqs.weight"); i != file.tensors().size())
@@ -384,9 +366,10 @@ std::unique_ptr<TensorFile> as_gguf(const TensorFile& file) {
   const Architecture& a = find_architecture(config.architecture);
   const std::string name = std::filesystem::path(file.path()).stem().string();
   GgufMetadata metadata = gguf_config(config, name, file.path());
-  ModelConfig to = config;
-  to.transposed_weights = to.qkv_by_head = false;
-  if (*metadata.string("general.architecture") == "llama") to.rope_pairs = RopePairs::kAdjacent;
+  // As above: GGUF's own description says how its rows stand.
+  const std::string& gguf_name = *metadata.string("general.architecture");
+  ModelConfig to;
+  find_architecture(gguf_name).read_gguf(gguf_config_keys(metadata, file.path(), gguf_name + "."), to);
   auto out = std::make_unique<ConvertedFile>(file, "gguf");
   convert_tensors(
       file, config, to, a.hf_names, hf_prefix(file, a), a.gguf_names, "", true,

@@ -8,7 +8,7 @@ LanguageModel open_language_model(const std::string& path, const TransformerOpti
   LanguageModel model;
   model.file = open_any(path);
   model.transformer = load_transformer(*model.file, options);
-  model.tokenizer = make_tokenizer(model.file->side_files(), path);
+  model.tokenizer = make_tokenizer(*model.file);
   return model;
 }
 

@@ -1,6 +1,5 @@
 #include "model/tokenizer.h"
 
-#include <algorithm>
 #include <filesystem>
 
 #include "base/error.h"
@@ -10,29 +9,34 @@
 #include "io/gguf_json.h"
 #include "io/hf.h"
 #include "model/pipeline.h"
+#include "model/side_files.h"
 
 namespace occ {
 
 namespace fs = std::filesystem;
 
 std::unique_ptr<Tokenizer> make_tokenizer(const std::vector<SideFile>& files, const std::string& what) {
-  const auto find = [&](std::string_view name) {
-    return std::find_if(files.begin(), files.end(), [&](const SideFile& f) { return f.name == name; });
-  };
-  if (find("tokenizer.json") != files.end()) return tokenizer_from_json(files, what, what + "/tokenizer.json");
-  const auto gguf = find(kGgufSideFile);
-  if (gguf != files.end()) {
-    const std::string_view text(reinterpret_cast<const char*>(gguf->bytes.data()), gguf->bytes.size());
-    return tokenizer_from_gguf(parse_gguf_metadata_json(text, what + "/" + kGgufSideFile), what);
+  if (find_side_file(files, "tokenizer.json") != nullptr)
+    return tokenizer_from_json(files, what, what + "/tokenizer.json");
+  if (const SideFile* gguf = find_side_file(files, kGgufSideFile)) {
+    return tokenizer_from_gguf(parse_gguf_metadata_json(text_of(*gguf), what + "/" + kGgufSideFile), what);
   }
   for (const char* other : {"tokenizer.model", "vocab.json", "vocab.txt"}) {
-    if (find(other) == files.end()) continue;
+    if (find_side_file(files, other) == nullptr) continue;
     throw_input(
         "{}: expected tokenizer.json, found only {}; convert with Python: "
         "transformers.AutoTokenizer.from_pretrained(folder).save_pretrained(folder)",
         what, other);
   }
   throw_input("{}: expected a tokenizer (tokenizer.json, or GGUF with a vocabulary), found none", what);
+}
+
+std::unique_ptr<Tokenizer> make_tokenizer(const TensorFile& model) {
+  // A GGUF's metadata as it is, without the detour through its side file.
+  if (const auto* gguf = dynamic_cast<const GgufFile*>(&model)) {
+    return tokenizer_from_gguf(gguf->metadata(), model.path());
+  }
+  return make_tokenizer(model.side_files(), model.path());
 }
 
 std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path) {
@@ -48,11 +52,7 @@ std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path) {
     }
     return tokenizer_from_json(files, file.parent_path().empty() ? "." : file.parent_path().string(), path);
   }
-  const std::unique_ptr<TensorFile> model = open_any(file);
-  if (const auto* gguf = dynamic_cast<const GgufFile*>(model.get())) {
-    return tokenizer_from_gguf(gguf->metadata(), path);
-  }
-  return make_tokenizer(model->side_files(), path);
+  return make_tokenizer(*open_any(file));
 }
 
 }  // namespace occ

@@ -45,6 +45,9 @@ class Tokenizer {
 // if there is none or it cannot be used.
 std::unique_ptr<Tokenizer> make_tokenizer(const std::vector<SideFile>& files, const std::string& what);
 
+// The same of a model of any format.
+std::unique_ptr<Tokenizer> make_tokenizer(const TensorFile& model);
+
 // A model of any format, a tokenizer.json, or a GGUF that holds a vocabulary only.
 std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path);
 

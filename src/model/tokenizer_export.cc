@@ -9,6 +9,7 @@
 #include "io/json.h"
 #include "model/gguf_patterns.h"
 #include "model/pipeline.h"
+#include "model/side_files.h"
 
 namespace occ {
 namespace {
@@ -274,14 +275,7 @@ class JsonWriter {
 
 // ---- tokenizer.json to GGUF
 
-const SideFile* find_file(const std::vector<SideFile>& files, std::string_view name) {
-  const auto at = std::find_if(files.begin(), files.end(), [&](const SideFile& f) { return f.name == name; });
-  return at == files.end() ? nullptr : &*at;
-}
-
-json parse(const SideFile& file, const std::string& what) {
-  return parse_json({reinterpret_cast<const char*>(file.bytes.data()), file.bytes.size()}, what + ": " + file.name);
-}
+json parse(const SideFile& file, const std::string& what) { return parse_json(text_of(file), what + ": " + file.name); }
 
 struct VocabularyList {
   std::vector<std::string> tokens;
@@ -363,7 +357,7 @@ std::vector<SideFile> hf_tokenizer_files(const GgufMetadata& metadata, const std
 
 void add_gguf_tokenizer(const std::vector<SideFile>& files, const std::string& what, size_t vocab_size,
                         GgufMetadata* metadata) {
-  const SideFile* file = find_file(files, "tokenizer.json");
+  const SideFile* file = find_side_file(files, "tokenizer.json");
   if (file == nullptr) return;
   const std::unique_ptr<Tokenizer> source = make_tokenizer(files, what);
   const json tokenizer = parse(*file, what);

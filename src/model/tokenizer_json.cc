@@ -6,6 +6,7 @@
 #include "model/bpe.h"
 #include "model/pipeline.h"
 #include "model/pipeline_json.h"
+#include "model/side_files.h"
 #include "model/wordpiece.h"
 
 namespace occ {
@@ -13,22 +14,13 @@ namespace {
 
 using nlohmann::json;
 
-const SideFile* find_file(const std::vector<SideFile>& files, std::string_view name) {
-  const auto it = std::find_if(files.begin(), files.end(), [&](const SideFile& f) { return f.name == name; });
-  return it == files.end() ? nullptr : &*it;
-}
-
-std::string_view text_of(const SideFile& file) {
-  return {reinterpret_cast<const char*>(file.bytes.data()), file.bytes.size()};
-}
-
 class JsonTokenizer {
  public:
   JsonTokenizer(const std::vector<SideFile>& files, const std::string& what, const std::string& json_name)
       : files_(files), what_(what), json_name_(json_name) {}
 
   std::unique_ptr<Tokenizer> read() {
-    const SideFile* file = find_file(files_, "tokenizer.json");
+    const SideFile* file = find_side_file(files_, "tokenizer.json");
     OCC_CHECK(file != nullptr);
     const json root = parse_json(text_of(*file), json_name_);
     const JsonField top{&root, json_name_ + ": $"};
@@ -51,7 +43,7 @@ class JsonTokenizer {
  private:
   // The file as JSON; null if there is none.
   json parse(const std::string& name) const {
-    const SideFile* file = find_file(files_, name);
+    const SideFile* file = find_side_file(files_, name);
     return file == nullptr ? json() : parse_json(text_of(*file), what_ + "/" + name);
   }
 
@@ -235,7 +227,7 @@ class JsonTokenizer {
 
   // A string, or a list of named ones of which "default" counts; a file of its own goes before.
   void read_chat_template(const JsonField& field) {
-    if (const SideFile* file = find_file(files_, "chat_template.jinja")) {
+    if (const SideFile* file = find_side_file(files_, "chat_template.jinja")) {
       parts_.chat_template = text_of(*file);
     } else if (field.present() && field.value->is_array()) {
       for (size_t i = 0; i < field.value->size(); ++i) {

@@ -11,7 +11,8 @@ namespace {
 
 std::string shape_text(const std::vector<uint64_t>& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
 
-// Buffers that old checkpoints carry in their layers: causal masks and rotary frequencies.
+}  // namespace
+
 bool is_buffer(const std::string& name) {
   for (const std::string_view end : {".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias",
                                      ".rotary_emb.inv_freq", ".attn_rot_embd"}) {
@@ -20,27 +21,12 @@ bool is_buffer(const std::string& name) {
   return false;
 }
 
-}  // namespace
-
 WeightLoader::WeightLoader(const TensorFile& file, const ModelConfig& config, Arithmetic arithmetic)
     : file_(file), config_(config), arithmetic_(arithmetic) {
   for (size_t i = 0; i < file.tensors().size(); ++i) index_.emplace(file.tensors()[i].name, i);
   const Architecture& a = find_architecture(config.architecture);
   names_ = config.gguf_names ? a.gguf_names : a.hf_names;
-  if (config.gguf_names) return;
-  prefix_ = a.hf_prefixes[0];
-  for (const std::string& prefix : a.hf_prefixes) {
-    if (!has(prefix + names_.token_embedding + ".weight")) continue;
-    prefix_ = prefix;
-    break;
-  }
-}
-
-std::string WeightLoader::name_in_layer(const std::string& name, size_t layer) const {
-  std::string out = name;
-  const size_t at = out.find('#');
-  if (at != std::string::npos) out.replace(at, 1, std::to_string(layer));
-  return out;
+  if (!config.gguf_names) prefix_ = hf_prefix(file, a);
 }
 
 size_t WeightLoader::require(const std::string& tensor, const std::vector<uint64_t>& shape) {
@@ -110,7 +96,7 @@ NormWeights WeightLoader::norm(const std::string& name, size_t size) {
 Layer WeightLoader::layer(size_t i) {
   const ModelConfig& c = config_;
   const size_t q_dim = c.heads * c.head_dim, kv_dim = c.kv_heads * c.head_dim;
-  const auto name = [&](const std::string& n) { return name_in_layer(n, i); };
+  const auto name = [&](const std::string& n) { return name_in_layer(n, std::to_string(i)); };
   const auto join = [](std::initializer_list<const Linear*> parts) {
     std::vector<float> bias;
     if (std::all_of(parts.begin(), parts.end(), [](const Linear* p) { return p->bias.empty(); })) return bias;

@@ -57,8 +57,6 @@ class WeightLoader {
   // Input error for tensors of layers that nothing asked for: the model is not what its configuration says.
   void check_layers_used() const;
 
-  std::string name_in_layer(const std::string& name, size_t layer) const;
-
  private:
   // Without the weight itself: layers() loads those of all layers at once.
   Linear linear(const std::string& name, size_t out, size_t in, bool needs_bias);
@@ -73,6 +71,9 @@ class WeightLoader {
   std::unordered_map<std::string, size_t> index_;
   std::unordered_set<size_t> used_;
 };
+
+// Buffers that old checkpoints carry in their layers: causal masks and rotary frequencies.
+bool is_buffer(const std::string& name);
 
 // resident_bytes of all operators of a layer.
 uint64_t layer_bytes(const Layer& layer);
