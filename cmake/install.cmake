@@ -1,8 +1,8 @@
-# find_package(occ) gives occ::core, occ::decode, occ::model (both without BLAS) and occ::encode.
+# find_package(occ) gives occ::core, occ::decode, occ::model (both without BLAS), occ::encode and occ::calibration (both together).
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
-install(TARGETS occ_core occ_decode occ_model occ_encode EXPORT occ-targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(TARGETS occ_core occ_decode occ_model occ_encode occ_calibration EXPORT occ-targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS occ RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/occ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(EXPORT occ-targets NAMESPACE occ:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/occ)

@@ -1,8 +1,9 @@
-# Four libraries and the binary. What belongs where follows from the folders, so that a new stage needs no line here:
+# Five libraries and the binary. What belongs where follows from the folders, so that a new stage needs no line here:
 #   occ_core    base simd tensor io metrics
 #   occ_decode  transforms quantization entropy recipe container operators, without *_fit.cc and fit_registry.cc
 #   occ_model   model evaluation: language models on top of operators
 #   occ_encode  linalg compress, and *_fit.cc and fit_registry.cc of the stages: the only one that links BLAS and LAPACK
+#   occ_calibration  calibration: models and compression together
 function(occ_sources out)
   set(all)
   foreach(folder IN LISTS ARGN)
@@ -21,6 +22,7 @@ set(decode_sources ${stage_sources})
 list(FILTER decode_sources EXCLUDE REGEX "(_fit|/fit_registry)\\.cc$")
 occ_sources(encode_sources linalg compress)
 occ_sources(model_sources model evaluation)
+occ_sources(calibration_sources calibration)
 occ_sources(cli_sources cli)
 
 add_library(occ_core STATIC ${core_sources})
@@ -44,7 +46,11 @@ target_link_libraries(occ_encode PUBLIC occ_decode
                       PRIVATE PkgConfig::OPENBLAS PkgConfig::LAPACKE PkgConfig::ZSTD nlohmann_json::nlohmann_json
                               $<BUILD_INTERFACE:occ_flags>)
 
-foreach(name core decode encode model)
+add_library(occ_calibration STATIC ${calibration_sources})
+target_link_libraries(occ_calibration PUBLIC occ_encode occ_model
+                      PRIVATE nlohmann_json::nlohmann_json $<BUILD_INTERFACE:occ_flags>)
+
+foreach(name core decode encode model calibration)
   target_include_directories(occ_${name} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
                                                 $<INSTALL_INTERFACE:include>)
   set_target_properties(occ_${name} PROPERTIES EXPORT_NAME ${name})
@@ -52,4 +58,4 @@ foreach(name core decode encode model)
 endforeach()
 
 add_executable(occ ${cli_sources})
-target_link_libraries(occ PRIVATE occ_encode occ_model occ_flags CLI11::CLI11 nlohmann_json::nlohmann_json)
+target_link_libraries(occ PRIVATE occ_calibration occ_flags CLI11::CLI11 nlohmann_json::nlohmann_json)

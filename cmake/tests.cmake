@@ -21,7 +21,7 @@ foreach(folder IN LISTS folders)
     target_include_directories(${folder}_test PRIVATE ${PROJECT_SOURCE_DIR}/tests)
     target_compile_definitions(${folder}_test PRIVATE OCC_DEFAULT_TEST_DATA="${OCC_DEFAULT_TEST_DATA}"
                                OCC_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
-    target_link_libraries(${folder}_test PRIVATE occ_encode occ_model occ_flags nlohmann_json::nlohmann_json PkgConfig::OPENBLAS
+    target_link_libraries(${folder}_test PRIVATE occ_calibration occ_flags nlohmann_json::nlohmann_json PkgConfig::OPENBLAS
                           PkgConfig::LAPACKE GTest::gtest GTest::gmock GTest::gtest_main)
     gtest_discover_tests(${folder}_test NO_PRETTY_VALUES TEST_PREFIX ${folder}. DISCOVERY_TIMEOUT 120 PROPERTIES TIMEOUT 600
                          ENVIRONMENT "OCC_PYTHON=${OCC_PYTHON}")
@@ -33,7 +33,7 @@ foreach(source IN LISTS fuzzers)
   get_filename_component(target ${source} NAME_WE)
   string(REGEX REPLACE "_fuzz$" "" name ${target})
   add_executable(${target} ${source})
-  target_link_libraries(${target} PRIVATE occ_encode occ_model occ_flags)
+  target_link_libraries(${target} PRIVATE occ_calibration occ_flags)
   if(OCC_FUZZ)
     target_link_options(${target} PRIVATE -fsanitize=fuzzer)
     add_test(NAME fuzz.${name} COMMAND ${target} -runs=0 ${PROJECT_SOURCE_DIR}/fuzz/corpus/${name})
