@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "cli/cli.h"
+#include "occ/calibrate.h"
 
 namespace occ {
 namespace {
@@ -15,6 +16,7 @@ struct Arguments {
   std::vector<std::string> tensors;
   bool no_verify = false, no_sync = false, json = false;
   CompressOptions options;
+  CalibrationOptions calibration;
 };
 
 void print_report_json(const Arguments& a, const CompressReport& r) {
@@ -93,7 +95,11 @@ void run(Arguments& a, const Globals& globals) {
     o.tensors.emplace_back(t.substr(0, eq), t.substr(eq + 1));
   }
   o.progress = progress_bar(globals);
-  const CompressReport r = compress_file(a.input, a.output, o);
+  if (a.calibration.text.empty() && (a.calibration.tokens != 0 || a.calibration.context != 0)) {
+    throw_usage("--calibration-tokens and --context: expected with --calibrate TEXT");
+  }
+  const CompressReport r = a.calibration.text.empty() ? compress_file(a.input, a.output, o)
+                                                      : compress_model(a.input, a.output, o, a.calibration);
   end_progress();
   if (a.json) {
     print_report_json(a, r);
@@ -128,6 +134,10 @@ void add_compress(CLI::App& app, const Globals& globals) {
       ->allow_extra_args(false);
   cmd->add_option("--keep", a->options.keep, "GLOB of tensors to keep as they are (repeatable)")
       ->allow_extra_args(false);
+  cmd->add_option("--calibrate", a->calibration.text,
+                  "Text like what the model will see: least loss of the model's predictions at the size asked for");
+  cmd->add_option("--calibration-tokens", a->calibration.tokens, "Tokens of it to use (default 128 sequences)");
+  cmd->add_option("--context", a->calibration.context, "Tokens of a sequence (default 512)");
   cmd->add_option("--activations", a->options.activations,
                   "Tensor file of input vectors (rows): least error of the outputs, for tensors of that width");
   cmd->add_option("--hessian", a->options.hessian,

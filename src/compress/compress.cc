@@ -11,6 +11,7 @@
 #include <future>
 #include <map>
 #include <mutex>
+#include <numeric>
 #include <unordered_map>
 
 #include "base/check.h"
@@ -19,14 +20,20 @@
 #include "base/hash.h"
 #include "base/interrupt.h"
 #include "base/parallel.h"
+#include "compress/calibration_source.h"
+#include "compress/coded_view.h"
 #include "compress/encode.h"
+#include "compress/matrix_file.h"
 #include "compress/moments.h"
 #include "compress/part_store.h"
 #include "compress/plan.h"
 #include "compress/rate_control.h"
 #include "container/archive_file.h"
+#include "container/blob.h"
 #include "io/safetensors.h"
+#include "linalg/linalg.h"
 #include "metrics/limits.h"
+#include "recipe/bound.h"
 
 namespace occ {
 namespace {
@@ -76,40 +83,14 @@ void check_options(const CompressOptions& o) {
   if (o.ratio && !(*o.ratio > 0 && std::isfinite(*o.ratio))) throw_usage("--ratio: expected a positive number");
 }
 
-// One matrix in memory as a file with one tensor.
-class MatrixFile final : public TensorFile {
- public:
-  MatrixFile(MatrixView<const float> matrix, const std::string& name) : matrix_(matrix) {
-    infos_.push_back({name, {matrix.rows(), matrix.cols()}, DType::kF32, "", matrix.size() * sizeof(float)});
-  }
-  std::string path() const override { return "matrix '" + infos_[0].name + "'"; }
-  std::string format() const override { return "matrix"; }
-  const std::vector<TensorInfo>& tensors() const override { return infos_; }
-  void read_f32(size_t, uint64_t first, uint64_t count, float* out) const override {
-    for (uint64_t done = 0; done < count;) {
-      const uint64_t row = (first + done) / matrix_.cols(), col = (first + done) % matrix_.cols();
-      const uint64_t n = std::min<uint64_t>(count - done, matrix_.cols() - col);
-      std::copy_n(matrix_.row(row) + col, n, out + done);
-      done += n;
-    }
-  }
-  void read_raw(size_t i, uint64_t first, uint64_t count, void* out) const override {
-    read_f32(i, first, count, static_cast<float*>(out));
-  }
-  uint64_t file_bytes() const override { return infos_[0].stored_bytes; }
-
- private:
-  MatrixView<const float> matrix_;
-  std::vector<TensorInfo> infos_;
-};
-
 class CompressJob {
  public:
   CompressJob(const TensorFile& source, const std::filesystem::path& output, const CompressOptions& options,
-              MatrixView<const double> hessian = {})
+              MatrixView<const double> hessian = {}, CalibrationSource* calibration = nullptr)
       : source_(source),
         output_(output),
         options_(options),
+        calibration_(calibration),
         moments_(options.activations, options.hessian, hessian),
         meter_(options.progress) {
     check_options(options);
@@ -121,6 +102,7 @@ class CompressJob {
     }
     plan_ = plan_tensors(source, options);
     if (moments_.any()) match_moments(moments_, source, plan_, &notes_);
+    if (calibration_ != nullptr) use_calibration();
     parts_.resize(plan_.size());
     rates_.emplace(
         source, options, plan_, [this](const auto& plan) { return file_size(plan); },
@@ -168,10 +150,47 @@ class CompressJob {
     FitContext ctx;
     ctx.seed = options_.seed;
     ctx.effort = options_.effort;
+    if (const auto known = calibration(t)) {
+      if (known->moments) ctx.hessian = known->moments->h.view();
+      if (known->moments && t.method) ctx.damping = damping_at(rates_->target_bits(), known->moments->profile);
+      ctx.row_weights = known->row_weights;
+      return {ctx, std::shared_ptr<const Moments>(known, known->moments.get())};
+    }
     std::shared_ptr<const Moments> moments = moments_.find(info(t.index).name, t.shape.cols);
     if (moments) ctx.hessian = moments->h.view();
     if (moments && t.method) ctx.damping = damping_at(rates_->target_bits(), moments->profile);
     return {ctx, std::move(moments)};
+  }
+
+  std::shared_ptr<const TensorCalibration> calibration(const PlannedTensor& t) const {
+    return calibration_ != nullptr ? calibration_->find(info(t.index).name) : nullptr;
+  }
+
+  bool has_moments(const PlannedTensor& t) const {
+    if (moments_.has(info(t.index).name, t.shape.cols)) return true;
+    const auto known = calibration(t);
+    return known && known->moments;
+  }
+
+  // Steps from what errors cost the model; tensors of which nothing is known share the mean of the others.
+  void use_calibration() {
+    double sum = 0, weights = 0;
+    std::vector<double> costs(plan_.size());
+    for (size_t k = 0; k < plan_.size(); ++k) {
+      PlannedTensor& t = plan_[k];
+      const auto known = t.continuous() ? calibration(t) : nullptr;
+      if (!known || !(known->loss > 0)) continue;
+      const auto elements = static_cast<double>(t.shape.size());
+      costs[k] = known->loss * energy_of(TensorRows(source_, t.index), where(t.index), known->row_weights) / elements;
+      sum += elements * std::log2(costs[k]);
+      weights += elements;
+      t.calibrated = true;
+      t.coordinates = "rowscale(by=weight) > ";
+      t.choice = "weights of the rows";
+    }
+    for (size_t k = 0; k < plan_.size(); ++k) {
+      if (costs[k] > 0) plan_[k].sensitivity = costs[k] / std::exp2(sum / weights);
+    }
   }
 
   // Everything that decides the bytes of the parts.
@@ -195,6 +214,7 @@ class CompressJob {
     out += fmt::format("rate {} {} {} {}\n", options_.bits.value_or(0), options_.ratio.value_or(0),
                        options_.size.value_or(0), options_.nmse.value_or(0));
     out += fmt::format("seed {} effort {}\n", options_.seed, options_.effort);
+    if (calibration_ != nullptr) out += calibration_->describe();
     for (const PlannedTensor& t : plan_) {
       if (t.sensitivity != 1) out += fmt::format("sensitivity {} {}\n", info(t.index).name, t.sensitivity);
     }
@@ -245,7 +265,7 @@ class CompressJob {
       } else {
         r.name = t.name, r.shape = t.shape, r.dtype = t.dtype;
         r.nmse = 0.0123456;  // as long as most
-        if (!plan[k].recipe.empty() && moments_.has(t.name, plan[k].shape.cols)) {
+        if (!plan[k].recipe.empty() && has_moments(plan[k])) {
           r.weighted_error = r.nmse;
           r.eigenvalues.resize(std::min(plan[k].shape.cols, kProfileSize));
         }
@@ -317,15 +337,47 @@ class CompressJob {
     for (PlannedTensor& t : plan_) {  // fixed recipes first: their sizes decide what is left for the others
       if (!t.method && !t.kept()) encode(t);
     }
+    const std::vector<size_t> order = coding_order();
     do {
       rates_->plan();
-      for (size_t k = 0; k < plan_.size(); ++k) {
+      for (const size_t k : order) {
         if (!plan_[k].method) continue;
+        if (calibration_ != nullptr) calibration_->reach(info(plan_[k].index).name, coded_);
         encode(plan_[k]);
         if (plan_[k].method) rates_->learn(k, parts_[plan_[k].index]->blob_bytes);
       }
     } while (!rates_->accept(file_size(plan_), total_nmse()));
     notes_.insert(notes_.end(), rates_->notes().begin(), rates_->notes().end());
+  }
+
+  // Places in the plan, those of the calibrated model in the order of its layers and behind all others.
+  std::vector<size_t> coding_order() const {
+    std::unordered_map<std::string, size_t> place;
+    if (calibration_ != nullptr) {
+      for (const std::string& name : calibration_->order()) place.emplace(name, place.size() + 1);
+    }
+    std::vector<size_t> order(plan_.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    const auto key = [&](size_t k) {
+      const auto at = place.find(info(plan_[k].index).name);
+      return at == place.end() ? 0 : at->second;
+    };
+    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return key(a) < key(b); });
+    return order;
+  }
+
+  // What tensor i is decoded to, if it is coded.
+  Matrix<float> decode(size_t i) {
+    const std::optional<Part>& part = parts_[i];
+    if (!part || !part->record.coded()) return {};
+    finish_saving();
+    const Bytes blob = store_->read_blob(i);
+    PlaneReader planes(unpack_blob(blob, where(i)), where(i));
+    const Shape shape = matrix_shape(part->record.shape);
+    const std::unique_ptr<BoundRecipe> recipe = load_recipe(Recipe::parse(part->record.recipe), shape, planes);
+    Matrix<float> out = Matrix<float>::uninitialized(shape.rows, shape.cols);
+    recipe->dequantize({0, 0, shape.rows, shape.cols}, out.view());
+    return out;
   }
 
   double total_nmse() const {
@@ -357,8 +409,13 @@ class CompressJob {
     part.emplace();
     auto [ctx, moments] = context(t);
     ctx.fallbacks = &part->notes;
-    EncodedMatrix m = encode_matrix(Recipe::parse(t.recipe), TensorRows(source_, t.index), ctx, where(t.index),
-                                    [this](uint64_t bytes) { meter_.add(bytes); });
+    const TensorRows original(source_, t.index);
+    const Matrix<float> corrected = corrected_values(t, original);
+    const MatrixSource corrected_source(corrected.view());
+    const bool as_it_is = corrected.size() == 0;
+    EncodedMatrix m = encode_matrix(
+        Recipe::parse(t.recipe), as_it_is ? static_cast<const RowSource&>(original) : corrected_source, ctx,
+        where(t.index), [this](uint64_t bytes) { meter_.add(bytes); }, as_it_is ? nullptr : &original);
     const uint64_t raw_bytes = info(t.index).elements() * dtype_size(info(t.index).dtype);
     if (m.blob.size() >= raw_bytes)
       return keep(t, fmt::format("coded it would not be smaller ({} bytes)", m.blob.size()));
@@ -385,6 +442,22 @@ class CompressJob {
     finish_saving();
     saving_ = std::async(std::launch::async,
                          [this, i = t.index, copy = *part, blob = std::move(m.blob)] { store_->save(i, copy, blob); });
+  }
+
+  // W + W K where the calibration has a correction K, else nothing.
+  Matrix<float> corrected_values(const PlannedTensor& t, const RowSource& original) const {
+    const auto known = calibration(t);
+    if (!known || known->correction.size() == 0) return {};
+    Matrix<float> w = Matrix<float>::uninitialized(t.shape.rows, t.shape.cols);
+    original.read_rows(0, w.view());
+    Matrix<float> out = w.clone();
+    constexpr size_t kRows = 256;
+    parallel_for(ceil_div(t.shape.rows, kRows), [&](size_t i) {
+      const size_t row = i * kRows, rows = std::min(kRows, t.shape.rows - row);
+      gemm(Op::kNone, Op::kNone, 1.0f, w.view().row_range(row, rows), known->correction.view(), 1.0f,
+           out.view().row_range(row, rows));
+    });
+    return out;
   }
 
   void finish_saving() {
@@ -492,6 +565,7 @@ class CompressJob {
   const TensorFile& source_;
   const std::filesystem::path output_;
   const CompressOptions& options_;
+  CalibrationSource* const calibration_;  // or null
   const MomentSource moments_;
   Meter meter_;
   std::vector<PlannedTensor> plan_;
@@ -502,6 +576,7 @@ class CompressJob {
   std::optional<PartStore> store_;
   std::future<void> saving_;  // of the part before; waits when it goes out of scope
   std::optional<RateControl> rates_;
+  const CodedView coded_{source_, [this](size_t i) { return decode(i); }};
 };
 
 }  // namespace
@@ -510,7 +585,13 @@ CompressReport compress_file(const std::filesystem::path& input, const std::file
                              const CompressOptions& options) {
   const ThreadLimit limit(options.threads);
   const std::unique_ptr<TensorFile> source = open_any(input);
-  return CompressJob(*source, output, options).run();
+  return compress_source(*source, output, options, nullptr);
+}
+
+CompressReport compress_source(const TensorFile& source, const std::filesystem::path& output,
+                               const CompressOptions& options, CalibrationSource* calibration) {
+  const ThreadLimit limit(options.threads);
+  return CompressJob(source, output, options, {}, calibration).run();
 }
 
 CompressReport compress_matrix(MatrixView<const float> matrix, const std::string& name,

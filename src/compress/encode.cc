@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <numeric>
 
 #include "base/error.h"
@@ -81,7 +82,7 @@ class WeightedError {
 
 }  // namespace
 
-double energy_of(const RowSource& source, const std::string& what) {
+double energy_of(const RowSource& source, const std::string& what, std::span<const double> row_weights) {
   const Shape shape = source.shape();
   const FiniteSource finite(source, what);
   const size_t chunk = 4 * chunk_rows(shape.cols);
@@ -89,6 +90,10 @@ double energy_of(const RowSource& source, const std::string& what) {
   parallel_for(sums.size(), [&](size_t i) {
     Matrix<float> x = Matrix<float>::uninitialized(std::min(chunk, shape.rows - i * chunk), shape.cols);
     finite.read_rows(i * chunk, x.view());
+    for (size_t r = 0; r < x.rows() && !row_weights.empty(); ++r) {
+      const auto factor = static_cast<float>(std::sqrt(row_weights[i * chunk + r]));
+      for (size_t c = 0; c < x.cols(); ++c) x(r, c) *= factor;
+    }
     double partial[8] = {};
     size_t k = 0;
     for (; k + 8 <= x.size(); k += 8) {
@@ -103,7 +108,8 @@ double energy_of(const RowSource& source, const std::string& what) {
 }
 
 EncodedMatrix encode_matrix(const Recipe& recipe, const RowSource& source, const FitContext& ctx,
-                            const std::string& what, const std::function<void(uint64_t)>& progress) {
+                            const std::string& what, const std::function<void(uint64_t)>& progress,
+                            const RowSource* original) {
   const Shape shape = source.shape();
   Matrix<float> values_read;
   const std::unique_ptr<BoundRecipe> bound = fit_recipe(recipe, FiniteSource(source, what), ctx, &values_read);
@@ -130,7 +136,7 @@ EncodedMatrix encode_matrix(const Recipe& recipe, const RowSource& source, const
     for (size_t row = 0; row < at.rows; row += chunk) {
       const size_t rows = std::min(chunk, at.rows - row);
       Matrix<float> reference = Matrix<float>::uninitialized(rows, at.cols);
-      again.read_rows(at.row + row, reference.view());
+      (original != nullptr ? *original : again).read_rows(at.row + row, reference.view());
       const size_t c = (at.row + row) / chunk;
       source_hashes[c] = hash64(reference.data(), reference.size() * sizeof(float));
       decoded_hashes[c] = hash64(values.row(row), reference.size() * sizeof(float));

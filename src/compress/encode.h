@@ -24,13 +24,15 @@ struct EncodedMatrix {
   std::optional<double> weighted_error;
 };
 
+// `original`: what hashes and distortion are about, if the values to code are not those of the tensor itself.
 // Memory: one f32 matrix while fitting (one more per residual term), then the symbols (2 bytes each) and the coded
 // bytes. Input error naming `what` and the first place if a value is NaN or infinite. `progress` gets bytes of f32.
 EncodedMatrix encode_matrix(const Recipe& recipe, const RowSource& source, const FitContext& ctx,
-                            const std::string& what, const std::function<void(uint64_t)>& progress = {});
+                            const std::string& what, const std::function<void(uint64_t)>& progress = {},
+                            const RowSource* original = nullptr);
 
-// Sum of squares. Input error as above.
-double energy_of(const RowSource& source, const std::string& what);
+// Sum of squares, those of row r times row_weights[r] (empty: 1). Input error as above.
+double energy_of(const RowSource& source, const std::string& what, std::span<const double> row_weights = {});
 
 // Bytes of the blob that encode_matrix will make, where that follows from the shape alone (coders of fixed length;
 // side information that grows with the rows); 0 otherwise.

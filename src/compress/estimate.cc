@@ -43,6 +43,13 @@ Estimate estimate_blob(const Recipe& recipe, MatrixView<const float> sample, siz
                        const std::string& what) {
   FitContext quiet = ctx;
   quiet.fallbacks = nullptr;
+  std::vector<double> weights;
+  if (!ctx.row_weights.empty() && sample.rows() != rows) {
+    for (size_t r = 0; r < sample.rows(); ++r) {
+      weights.push_back(ctx.row_weights[sampled_row(r, sample.rows(), rows)]);
+    }
+    quiet.row_weights = weights;
+  }
   const EncodedMatrix m = encode_matrix(recipe, MatrixSource(sample), quiet, what);
   const double nmse = m.distortion.nmse();
   const double share = static_cast<double>(rows) / static_cast<double>(std::max<size_t>(1, sample.rows()));

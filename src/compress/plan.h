@@ -21,6 +21,7 @@ struct PlannedTensor {
   std::string note;              // why it is kept
   double sensitivity = 1;        // loss per weight and unit of nmse
   std::string coordinates;       // chosen transforms: the beginning of the recipe
+  bool calibrated = false;       // moments and weights of its rows are known: `coordinates` are given
   double step_factor = 1;        // of the step behind them
   double step = 0;               // chosen, in units of the rms
   std::string choice;            // why

@@ -144,17 +144,21 @@ size_t RateControl::sample_elements(const PlannedTensor& t) const {
 
 // Steps are in units of the rms, and a sample may lack the row that has most of it: rms of all values over that of the
 // sample. The first call reads all values, so NaN and infinities are found here.
-double RateControl::sample_scale(size_t k, MatrixView<const float> sample) {
+double RateControl::sample_scale(size_t k, MatrixView<const float> sample, std::span<const double> row_weights) {
   const PlannedTensor& t = plan_[k];
-  if (energies_[k] < 0) energies_[k] = energy_of(TensorRows(source_, t.index), where_(t.index));
+  if (energies_[k] < 0) energies_[k] = energy_of(TensorRows(source_, t.index), where_(t.index), row_weights);
   if (sample.rows() == t.shape.rows) return 1;
   const double share = static_cast<double>(sample.rows()) / static_cast<double>(t.shape.rows);
-  const double sampled = energy_of(MatrixSource(sample), where_(t.index));
+  std::vector<double> sampled_weights;
+  for (size_t r = 0; r < sample.rows() && !row_weights.empty(); ++r) {
+    sampled_weights.push_back(row_weights[sampled_row(r, sample.rows(), t.shape.rows)]);
+  }
+  const double sampled = energy_of(MatrixSource(sample), where_(t.index), sampled_weights);
   return sampled > 0 && energies_[k] > 0 ? std::sqrt(energies_[k] * share / sampled) : 1;
 }
 
 std::string RateControl::recipe_at(const PlannedTensor& t, double scale) const {
-  const double rms_free = t.coordinates.starts_with("rowscale") ? 1 : scale;
+  const double rms_free = t.coordinates.starts_with("rowscale > ") ? 1 : scale;
   return Recipe::parse(t.coordinates + t.method->recipe_at(t.step * rms_free, options_.effort).print()).print();
 }
 
@@ -166,8 +170,8 @@ uint64_t RateControl::predict(size_t k) {
     it->second.bytes = static_cast<double>(predict_blob_bytes(recipe, t.shape));
     if (it->second.bytes == 0) {
       const Matrix<float> sample = sample_rows(TensorRows(source_, t.index), sample_elements(t));
-      const double scale = sample_scale(k, sample.view());
       const auto context = context_(t);
+      const double scale = sample_scale(k, sample.view(), context.first.row_weights);
       it->second = estimate_blob(t.continuous() ? Recipe::parse(recipe_at(t, scale)) : recipe, sample.view(),
                                  t.shape.rows, context.first, where_(t.index));
       if (energies_[k] > 0) {  // what the sample lacks is coded like the rest of it
@@ -188,13 +192,13 @@ void RateControl::learn(size_t k, uint64_t bytes) {
 void RateControl::choose_all_coordinates() {
   std::vector<size_t> open;
   for (size_t k = 0; k < plan_.size(); ++k) {
-    if (plan_[k].continuous() && plan_[k].method->entry->chooses_coordinates) open.push_back(k);
+    if (plan_[k].continuous() && plan_[k].method->entry->chooses_coordinates && !plan_[k].calibrated) open.push_back(k);
   }
   parallel_for(open.size(), [&](size_t i) {
     PlannedTensor& t = plan_[open[i]];
     const Matrix<float> sample = sample_rows(TensorRows(source_, t.index), sample_elements(t) / 2);
-    const double scale = sample_scale(open[i], sample.view());
     const auto context = context_(t);
+    const double scale = sample_scale(open[i], sample.view(), context.first.row_weights);
     const CoordinateChoice choice =
         choose_coordinates(*t.method, TensorRows(source_, t.index), sample.view(),
                            scale * step_ / std::sqrt(t.sensitivity), context.first, where_(t.index));

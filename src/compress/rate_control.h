@@ -60,7 +60,7 @@ class RateControl {
   bool accept_bytes(double size);
   bool give_up(const std::string& why_not);
   void remember(double measure);
-  double sample_scale(size_t k, MatrixView<const float> sample);
+  double sample_scale(size_t k, MatrixView<const float> sample, std::span<const double> row_weights);
   std::string recipe_at(const PlannedTensor& t, double scale) const;
   void set_ceiling();
   void read_sensitivities();

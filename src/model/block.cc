@@ -91,10 +91,10 @@ BlockBuffers::BlockBuffers(const ModelConfig& c, size_t rows)
       mixed_(Matrix<float>::uninitialized(rows, c.heads * c.head_dim)),
       wide_(Matrix<float>::uninitialized(rows, 2 * c.ff_dim)) {}
 
-void run_attention(const ModelConfig& c, const Layer& w, size_t layer, std::span<const Segment> segments,
-                   MatrixView<const float> x, MatrixView<float> y, BlockBuffers& buffers,
-                   const TransformerOptions& options) {
-  const MatrixView<float> qkv = buffers.qkv(x.rows()), mixed = buffers.mixed(x.rows());
+void mix_tokens(const ModelConfig& c, const Layer& w, size_t layer, std::span<const Segment> segments,
+                MatrixView<const float> x, MatrixView<float> mixed, BlockBuffers& buffers,
+                const TransformerOptions& options) {
+  const MatrixView<float> qkv = buffers.qkv(x.rows());
   if (w.qkv) {
     w.qkv.apply(x, qkv, options);
   } else {
@@ -115,11 +115,18 @@ void run_attention(const ModelConfig& c, const Layer& w, size_t layer, std::span
     }
   });
   run_panels(c, layer, segments, qkv, mixed);
+}
+
+void run_attention(const ModelConfig& c, const Layer& w, size_t layer, std::span<const Segment> segments,
+                   MatrixView<const float> x, MatrixView<float> y, BlockBuffers& buffers,
+                   const TransformerOptions& options) {
+  const MatrixView<float> mixed = buffers.mixed(x.rows());
+  mix_tokens(c, w, layer, segments, x, mixed, buffers, options);
   w.attention_output.apply(mixed, y, options);
 }
 
-void run_mlp(const ModelConfig& c, const Layer& w, MatrixView<const float> x, MatrixView<float> y,
-             BlockBuffers& buffers, const TransformerOptions& options) {
+MatrixView<float> activated(const ModelConfig& c, const Layer& w, MatrixView<const float> x, BlockBuffers& buffers,
+                            const TransformerOptions& options) {
   const MatrixView<float> both = buffers.wide(x.rows());
   const MatrixView<float> left = both.sub({0, 0, x.rows(), c.ff_dim});
   const bool gated = w.gate || w.gate_up;
@@ -132,7 +139,12 @@ void run_mlp(const ModelConfig& c, const Layer& w, MatrixView<const float> x, Ma
     w.up.apply(x, left, options);
   }
   activate(c.activation, gated, w.gate_up_bias.empty() ? nullptr : w.gate_up_bias.data(), gated ? both : left);
-  w.down.apply(left, y, options);
+  return left;
+}
+
+void run_mlp(const ModelConfig& c, const Layer& w, MatrixView<const float> x, MatrixView<float> y,
+             BlockBuffers& buffers, const TransformerOptions& options) {
+  w.down.apply(activated(c, w, x, buffers, options), y, options);
 }
 
 }  // namespace occ

@@ -31,11 +31,20 @@ class BlockBuffers {
   Matrix<float> qkv_, mixed_, wide_;
 };
 
-// y [rows, dim] = o(attention(x)), without the bias of o. Adds keys and values to the caches; their lengths are the
-// caller's. `layer` is the number that the caches know it by.
+// mixed [rows, heads * head_dim] = attention(x), the input of the output projection. Adds keys and values to the caches;
+// their lengths are the caller's. `layer` is the number that the caches know it by.
+void mix_tokens(const ModelConfig& config, const Layer& weights, size_t layer, std::span<const Segment> segments,
+                MatrixView<const float> x, MatrixView<float> mixed, BlockBuffers& buffers,
+                const TransformerOptions& options);
+
+// y [rows, dim] = o(attention(x)), without the bias of o.
 void run_attention(const ModelConfig& config, const Layer& weights, size_t layer, std::span<const Segment> segments,
                    MatrixView<const float> x, MatrixView<float> y, BlockBuffers& buffers,
                    const TransformerOptions& options);
+
+// The input of `down` [rows, ff_dim], in `buffers`.
+MatrixView<float> activated(const ModelConfig& config, const Layer& weights, MatrixView<const float> x,
+                            BlockBuffers& buffers, const TransformerOptions& options);
 
 // y [rows, dim] = down(activation(...)), without the bias of down.
 void run_mlp(const ModelConfig& config, const Layer& weights, MatrixView<const float> x, MatrixView<float> y,

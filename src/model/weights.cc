@@ -75,9 +75,13 @@ Linear WeightLoader::linear(const std::string& name, size_t out, size_t in, bool
   return linear;
 }
 
+std::string WeightLoader::embedding_tensor(const std::string& name) const {
+  return (name == names_.head ? "" : prefix_) + name + ".weight";
+}
+
 Linear WeightLoader::embedding(const std::string& name, size_t rows, size_t cols) {
   Linear linear;
-  linear.tensor = (name == names_.head ? "" : prefix_) + name + ".weight";
+  linear.tensor = embedding_tensor(name);
   linear.outputs = rows;
   linear.weight = make_operator(file_, require(linear.tensor, {rows, cols}), {arithmetic_, false});
   return linear;
@@ -146,19 +150,18 @@ std::vector<Layer> WeightLoader::layers() {
   check_layers_used();
   std::vector<Linear*> all;
   for (Layer& l : out) {
-    for (Linear* linear : {&l.qkv, &l.q, &l.k, &l.v, &l.attention_output, &l.gate_up, &l.gate, &l.up, &l.down}) {
+    for (Linear* linear : linears(l)) {
       if (!linear->tensor.empty()) all.push_back(linear);
     }
   }
   // Small matrices are decoded on one thread each. A thread that waits for others starts no further one, which would
   // take memory.
-  parallel_for(all.size(), [&](size_t i) {
-    run_isolated([&] {
-      const size_t tensor = index_.at(all[i]->tensor);
-      all[i]->weight = make_operator(file_, tensor, {arithmetic_, config_.transposed_weights});
-    });
-  });
+  parallel_for(all.size(), [&](size_t i) { run_isolated([&] { load(*all[i]); }); });
   return out;
+}
+
+void WeightLoader::load(Linear& linear) const {
+  linear.weight = make_operator(file_, index_.at(linear.tensor), {arithmetic_, config_.transposed_weights});
 }
 
 void WeightLoader::check_layers_used() const {
@@ -169,6 +172,20 @@ void WeightLoader::check_layers_used() const {
     throw_input("{}: tensor '{}': expected {} layers of architecture {}, which have no such tensor", file_.path(),
                 printable(name), config_.layers, config_.architecture);
   }
+}
+
+void read_rope_factors(WeightLoader& loader, ModelConfig& config) {
+  if (!config.gguf_names) return;
+  const size_t pairs = config.rotary_dim / 2;
+  if (loader.has("rope_freqs.weight")) config.rope_factors = loader.vector("rope_freqs.weight", {pairs});
+  if (config.rope_scaling != RopeScaling::kLongRope && !loader.has("rope_factors_long.weight")) return;
+  config.rope_scaling = RopeScaling::kLongRope;
+  config.rope_factors = loader.vector("rope_factors_short.weight", {pairs});
+  config.rope_long_factors = loader.vector("rope_factors_long.weight", {pairs});
+}
+
+std::array<Linear*, 9> linears(Layer& l) {
+  return {&l.qkv, &l.q, &l.k, &l.v, &l.attention_output, &l.gate_up, &l.gate, &l.up, &l.down};
 }
 
 uint64_t layer_bytes(const Layer& layer) {

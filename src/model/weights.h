@@ -1,6 +1,7 @@
 // Weights of a model: linear layers as operators, vectors as floats; every shape is checked against the configuration.
 #pragma once
 
+#include <array>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -54,14 +55,17 @@ class WeightLoader {
   std::vector<float> vector(const std::string& tensor, std::vector<uint64_t> shape);
   std::vector<float> first_row(const std::string& name, size_t cols);  // of a matrix with any number of rows
   std::vector<Layer> layers();
+  // Layer i with all but the weights themselves, which `load` gives to the linear layers that have a name.
+  Layer layer(size_t i);
+  void load(Linear& linear) const;
+  // Name in the file of an embedding or the head.
+  std::string embedding_tensor(const std::string& name) const;
   // Input error for tensors of layers that nothing asked for: the model is not what its configuration says.
   void check_layers_used() const;
 
  private:
-  // Without the weight itself: layers() loads those of all layers at once.
   Linear linear(const std::string& name, size_t out, size_t in, bool needs_bias);
   size_t require(const std::string& tensor, const std::vector<uint64_t>& shape);
-  Layer layer(size_t i);
 
   const TensorFile& file_;
   const ModelConfig& config_;
@@ -72,8 +76,14 @@ class WeightLoader {
   std::unordered_set<size_t> used_;
 };
 
+// GGUF keeps divisors of the rotary frequencies as tensors; those of longrope need not be told of in the metadata.
+void read_rope_factors(WeightLoader& loader, ModelConfig& config);
+
 // Buffers that old checkpoints carry in their layers: causal masks and rotary frequencies.
 bool is_buffer(const std::string& name);
+
+// All linear layers of a layer, also those that it does not have.
+std::array<Linear*, 9> linears(Layer& layer);
 
 // resident_bytes of all operators of a layer.
 uint64_t layer_bytes(const Layer& layer);

@@ -1,8 +1,15 @@
-// rowscale: y_r = x_r / s_r, s_r the rms of row r, stored as bf16 (16 / cols bits per weight). The division is by the
-// stored scale. A row of zeros has scale 0 and decodes to zeros.
+// rowscale: y_r = x_r / s_r, s_r stored as bf16 (16 / cols bits per weight). The division is by the stored scale. A row
+// of zeros has scale 0 and decodes to zeros.
+//   by=rms      s_r is the rms of row r
+//   by=weight   s_r = 1 / sqrt(w_r) for the weights w of the squared errors of the rows: what follows quantizes y with
+//               one step, so that every row errs as much as its weight allows (reverse water-filling over the rows).
+//               Without weights s_r = 1.
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <vector>
 
+#include "base/check.h"
 #include "tensor/dtype.h"
 #include "transforms/axis.h"
 
@@ -10,6 +17,9 @@ namespace occ {
 namespace {
 
 constexpr uint16_t kLargestBf16 = 0x7f7f;
+constexpr float kMostScale = 0x1p40f;
+
+constexpr std::array kParams = {choice_param("by", "rms", "rms|weight", "rms of the rows, or weights of their errors")};
 
 class RowScale final : public Transform {
  public:
@@ -62,7 +72,21 @@ double mean_square(const float* x, size_t n) {
   return total / static_cast<double>(n);
 }
 
-std::unique_ptr<Transform> fit(const Params&, MatrixView<const float> x, const FitContext&) {
+std::vector<uint16_t> scales_by_weight(size_t rows, std::span<const double> weights) {
+  std::vector<uint16_t> scales(rows, f32_to_bf16(1.0f));
+  if (weights.empty()) return scales;
+  OCC_CHECK(weights.size() == rows);
+  for (size_t r = 0; r < rows; ++r) {
+    const double scale = weights[r] > 0 ? 1 / std::sqrt(weights[r]) : double{kMostScale};
+    scales[r] = f32_to_bf16(std::clamp(static_cast<float>(scale), 1 / kMostScale, kMostScale));
+  }
+  return scales;
+}
+
+std::unique_ptr<Transform> fit(const Params& params, MatrixView<const float> x, const FitContext& ctx) {
+  if (params.choice("by") == "weight") {
+    return std::make_unique<RowScale>(scales_by_weight(x.rows(), ctx.row_weights));
+  }
   std::vector<uint16_t> scales(x.rows());
   for (size_t r = 0; r < x.rows() && x.cols() != 0; ++r) {
     const double rms = std::sqrt(mean_square(x.row(r), x.cols()));
@@ -90,6 +114,8 @@ std::unique_ptr<Transform> load(const Params&, Shape shape, ByteReader& side) {
 
 }  // namespace
 
-TransformEntry rowscale_entry() { return {"rowscale", "rows divided by their rms", {}, {}, fit, load}; }
+TransformEntry rowscale_entry() {
+  return {"rowscale", "rows divided by their rms, or by what their errors may be", kParams, {}, fit, load};
+}
 
 }  // namespace occ

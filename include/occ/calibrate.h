@@ -1,0 +1,22 @@
+// Compressing language models and encoders for what their weights are used for. Needs the library occ::calibration.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+
+#include "occ/compress.h"
+
+namespace occ {
+
+struct CalibrationOptions {
+  std::filesystem::path text;  // any text like what the model will see; a line is a text of its own for encoders
+  size_t tokens = 0;           // at most this many, spread over the text; 0: 128 sequences
+  size_t context = 0;          // tokens of a sequence; 0: 512, or what the model takes
+};
+
+// Compresses the model `input` (HF folder, GGUF, archive) like compress_file, with second moments of the inputs of
+// every linear layer taken from what is compressed already. Input error if it is not a model that can be run.
+CompressReport compress_model(const std::filesystem::path& input, const std::filesystem::path& output,
+                              const CompressOptions& options, const CalibrationOptions& calibration);
+
+}  // namespace occ

@@ -1,0 +1,114 @@
+// compress_model: the text is cut into sequences, the model is calibrated on them while it is coded.
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/parallel.h"
+#include "calibration/model_calibration.h"
+#include "container/archive_file.h"
+#include "model/tokenizer.h"
+#include "occ/calibrate.h"
+
+namespace occ {
+namespace {
+
+constexpr size_t kDefaultSequences = 128, kDefaultContext = 512;
+
+// `count` of the n elements, evenly.
+template <typename T>
+std::vector<T> spread(std::vector<T> all, size_t count) {
+  if (all.size() <= count) return all;
+  std::vector<T> some;
+  for (size_t i = 0; i < count; ++i) some.push_back(std::move(all[i * all.size() / count]));
+  return some;
+}
+
+// Chunks of `context` tokens that begin with BOS where there is one, as perplexity is measured.
+std::vector<std::vector<TokenId>> cut_chunks(const Tokenizer& tokenizer, const std::string& text, size_t context) {
+  const std::vector<TokenId> tokens = tokenizer.encode(text, {.add_special = true, .parse_special = false});
+  std::vector<std::vector<TokenId>> chunks;
+  for (size_t i = 0; i + context <= tokens.size(); i += context) {
+    const auto begin = tokens.begin() + static_cast<ptrdiff_t>(i);
+    chunks.emplace_back(begin, begin + static_cast<ptrdiff_t>(context));
+    if (tokenizer.adds_bos() && tokenizer.bos()) chunks.back()[0] = *tokenizer.bos();
+  }
+  if (chunks.empty() && tokens.size() > 1) chunks.push_back(tokens);
+  return chunks;
+}
+
+std::vector<std::vector<TokenId>> cut_lines(const Tokenizer& tokenizer, const std::string& text, size_t longest) {
+  std::vector<std::vector<TokenId>> lines;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    if (end > begin) {
+      std::vector<TokenId> ids = tokenizer.encode(std::string_view(text).substr(begin, end - begin),
+                                                  {.add_special = true, .parse_special = false});
+      if (ids.size() > longest) {
+        ids[longest - 1] = ids.back();
+        ids.resize(longest);
+      }
+      if (!ids.empty()) lines.push_back(std::move(ids));
+    }
+    begin = end + 1;
+  }
+  return lines;
+}
+
+std::vector<std::vector<TokenId>> calibration_sequences(const TensorFile& file, const CalibrationOptions& options) {
+  const ModelConfig config = read_config(file);
+  const Bytes bytes = read_file(options.text);
+  const std::string text(bytes.begin(), bytes.end());
+  const std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(file);
+  const size_t most = config.encoder ? config.max_text : config.max_context;
+  if (options.context != 0 && (options.context < 2 || (most != 0 && options.context > most))) {
+    throw_usage("--context: expected 2 to {} tokens for calibration, found {}", most, options.context);
+  }
+  const size_t context = options.context != 0 ? options.context
+                         : most != 0          ? std::min(kDefaultContext, most)
+                                              : kDefaultContext;
+  const size_t wanted = options.tokens != 0 ? options.tokens : kDefaultSequences * context;
+  std::vector<std::vector<TokenId>> all =
+      config.encoder ? cut_lines(*tokenizer, text, context) : cut_chunks(*tokenizer, text, context);
+  size_t total = 0;
+  for (const auto& s : all) total += s.size();
+  if (all.empty()) throw_input("{}: expected text to calibrate with, found none", options.text.string());
+  for (const auto& s : all) {
+    for (const TokenId id : s) {
+      if (id < 0 || static_cast<size_t>(id) >= config.vocab_size) {
+        throw_input("{}: token {}: expected an id below {}, the size of the model's vocabulary", file.path(), id,
+                    config.vocab_size);
+      }
+    }
+  }
+  if (total <= wanted) return all;
+  return spread(std::move(all), std::max<size_t>(1, wanted * all.size() / total));
+}
+
+}  // namespace
+
+CompressReport compress_model(const std::filesystem::path& input, const std::filesystem::path& output,
+                              const CompressOptions& options, const CalibrationOptions& calibration) {
+  const ThreadLimit limit(options.threads);
+  if (!options.activations.empty() || !options.hessian.empty()) {
+    throw_usage("--calibrate: expected neither --activations nor --hessian, it measures second moments itself");
+  }
+  const std::unique_ptr<TensorFile> source = open_any(input);
+  std::vector<std::vector<TokenId>> sequences = calibration_sequences(*source, calibration);
+  uint64_t key = 0, tokens = 0;
+  for (const std::vector<TokenId>& s : sequences) {
+    key = key * 31 + hash64(s.data(), s.size() * sizeof(TokenId));
+    tokens += s.size();
+  }
+  const std::string what =
+      fmt::format("calibration: {} tokens in {} sequences, {}\n", tokens, sequences.size(), hash_hex(key));
+  CalibrationSettings settings;
+  settings.progress = options.progress;
+  const std::filesystem::path folder = output.has_parent_path() ? output.parent_path() : ".";
+  ModelCalibration model(*source, std::move(sequences), what, folder, std::move(settings));
+  CompressReport report = compress_source(*source, output, options, &model);
+  report.notes.push_back(what.substr(0, what.rfind(',')));
+  return report;
+}
+
+}  // namespace occ

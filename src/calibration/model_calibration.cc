@@ -1,0 +1,218 @@
+#include "calibration/model_calibration.h"
+
+#include <algorithm>
+#include <cmath>
+#include <mutex>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "base/parallel.h"
+#include "linalg/linalg.h"
+#include "metrics/limits.h"
+
+namespace occ {
+namespace {
+
+constexpr size_t kTile = 192;
+
+// sum += x^T y for x, y [tokens, n]: products in f32 over one panel, sums of panels in f64. With x = y the lower
+// triangle only, by tiles.
+class MomentSum {
+ public:
+  explicit MomentSum(size_t n) : sum_(n, n) {}
+  void add(MatrixView<const float> x, MatrixView<const float> y) {
+    const size_t n = sum_.rows(), tiles = ceil_div(n, kTile);
+    const bool symmetric = x.data() == y.data();
+    parallel_for(tiles * tiles, [&](size_t t) {
+      const size_t i = t / tiles * kTile, j = t % tiles * kTile;
+      if (symmetric && i < j) return;
+      const size_t rows = std::min(kTile, n - i), cols = std::min(kTile, n - j);
+      Matrix<float> part = Matrix<float>::uninitialized(rows, cols);
+      gemm(Op::kTranspose, Op::kNone, 1.0f, x.sub({0, i, x.rows(), rows}), y.sub({0, j, y.rows(), cols}), 0.0f,
+           part.view());
+      for (size_t r = 0; r < rows; ++r) {
+        for (size_t c = 0; c < cols; ++c) sum_(i + r, j + c) += static_cast<double>(part(r, c));
+      }
+    });
+  }
+  // Means over `tokens`.
+  Matrix<double> take(size_t tokens, bool symmetric) {
+    const double share = 1 / static_cast<double>(std::max<size_t>(1, tokens));
+    for (size_t i = 0; i < sum_.size(); ++i) sum_.data()[i] *= share;
+    for (size_t r = 0; symmetric && r < sum_.rows(); ++r) {
+      for (size_t c = r + 1; c < sum_.cols(); ++c) sum_(r, c) = sum_(c, r);
+    }
+    return std::move(sum_);
+  }
+
+ private:
+  Matrix<double> sum_;
+};
+
+double mean_diagonal(MatrixView<const double> h) {
+  double sum = 0;
+  for (size_t i = 0; i < h.rows(); ++i) sum += h(i, i);
+  return sum / static_cast<double>(h.rows());
+}
+
+// (C - H) (H + damping mean I)^-1 with C = E[x z^T], H = E[z z^T], x the inputs that there were and z those that there
+// are: W x = (W + W K) z as nearly as a linear map can. Empty if that cannot be solved.
+Matrix<float> correction_of(Matrix<double> c, MatrixView<const double> h, double damping) {
+  const size_t n = h.rows();
+  const double added = damping * mean_diagonal(h);
+  Matrix<double> l = Matrix<double>::uninitialized(n, n), right = Matrix<double>::uninitialized(n, n);
+  for (size_t r = 0; r < n; ++r) {
+    std::copy_n(h.row(r), n, l.row(r));
+    l(r, r) += added;
+    for (size_t k = 0; k < n; ++k) right(k, r) = c(r, k) - h(r, k);
+  }
+  if (!(added > 0) || !cholesky(l.view())) return {};
+  constexpr size_t kColumns = 128;
+  parallel_for(ceil_div(n, kColumns), [&](size_t i) {
+    const size_t col = i * kColumns, cols = std::min(kColumns, n - col);
+    solve_lower(Op::kNone, l.view(), right.view().sub({0, col, n, cols}));
+    solve_lower(Op::kTranspose, l.view(), right.view().sub({0, col, n, cols}));
+  });
+  Matrix<float> k = Matrix<float>::uninitialized(n, n);
+  for (size_t r = 0; r < n; ++r) {
+    for (size_t j = 0; j < n; ++j) k(r, j) = static_cast<float>(right(j, r));
+  }
+  return k;
+}
+
+}  // namespace
+
+// What the linear layers of a stage share. Moments lie in scratch files until they are asked for.
+struct ModelCalibration::Stage {
+  size_t width = 0;
+  std::vector<std::string> tensors;
+  ScratchMatrix h, correction;
+  double scale = 1;  // of h
+  mutable std::mutex mutex;
+  mutable std::weak_ptr<const TensorCalibration> known;
+  mutable std::vector<uint8_t> profile;
+
+  Stage() = default;
+  Stage(Stage&& o) noexcept : width(o.width), tensors(std::move(o.tensors)) {}
+};
+
+ModelCalibration::~ModelCalibration() = default;
+
+ModelCalibration::ModelCalibration(const TensorFile& source, std::vector<std::vector<TokenId>> sequences,
+                                   std::string what, const std::filesystem::path& folder, CalibrationSettings settings)
+    : source_(source),
+      sequences_(std::move(sequences)),
+      what_(std::move(what)),
+      folder_(folder),
+      settings_(std::move(settings)),
+      config_(read_config(source)) {
+  plan();
+}
+
+// Moments of the model as it was, from some of the sequences.
+void ModelCalibration::plan() {
+  std::vector<std::vector<TokenId>> some;
+  const size_t count = std::min(settings_.plan_sequences, sequences_.size());
+  for (size_t i = 0; i < count; ++i) some.push_back(sequences_[i * sequences_.size() / count]);
+  Prefix prefix(source_, config_, some, folder_);
+  stages_.resize(prefix.stages());
+  for (size_t s = 0; s < stages_.size(); ++s) {
+    stages_[s].tensors = prefix.tensors(s);
+    for (const std::string& name : stages_[s].tensors) {
+      stage_of_.emplace(name, s);
+      order_.push_back(name);
+    }
+  }
+  for (size_t s = 0; s < stages_.size(); ++s) {
+    std::optional<MomentSum> sum;
+    prefix.run(s, [&](size_t, MatrixView<const float> x) {
+      if (!sum) sum.emplace(x.cols());
+      sum->add(x, x);
+    });
+    store(s, sum->take(prefix.tokens(), true), {});
+    if (settings_.progress) settings_.progress("calibrate", s + 1, stages_.size());
+  }
+}
+
+void ModelCalibration::store(size_t s, Matrix<double> h, Matrix<float> correction) {
+  Stage& stage = stages_[s];
+  const std::lock_guard lock(stage.mutex);
+  stage.width = h.rows();
+  const double mean = mean_diagonal(h.view());
+  // Kept as floats: relative to a power of two near the mean.
+  stage.scale = mean > 0 && std::isfinite(mean) ? std::exp2(std::floor(std::log2(mean))) : 1;
+  if (stage.h.rows() != h.rows()) stage.h = ScratchMatrix(folder_, h.rows(), h.cols());
+  for (size_t r = 0; r < h.rows(); ++r) {
+    for (size_t c = 0; c < h.cols(); ++c) stage.h.view()(r, c) = static_cast<float>(h(r, c) / stage.scale);
+  }
+  if (correction.size() != 0) {
+    stage.correction = ScratchMatrix(folder_, h.rows(), h.cols());
+    std::copy_n(correction.data(), correction.size(), stage.correction.view().data());
+  }
+  stage.known.reset();
+  stage.profile.clear();
+}
+
+std::shared_ptr<const TensorCalibration> ModelCalibration::find(const std::string& tensor) const {
+  const auto at = stage_of_.find(tensor);
+  if (at == stage_of_.end()) return nullptr;
+  if (getenv("X_NOEMB") && at->second + 1 == stages_.size()) return nullptr;
+  const Stage& stage = stages_[at->second];
+  const std::lock_guard lock(stage.mutex);
+  if (auto known = stage.known.lock()) return known;
+  auto made = std::make_shared<TensorCalibration>();
+  auto moments = std::make_shared<Moments>();
+  const size_t n = stage.width;
+  moments->h = Matrix<double>::uninitialized(n, n);
+  std::copy_n(stage.h.view().data(), n * n, moments->h.data());
+  if (stage.profile.empty()) {
+    Matrix<double> work = moments->h.clone();
+    std::vector<double> values(n);
+    eigenvalues(work.view(), values);
+    stage.profile = eigenvalue_profile(values);
+  }
+  moments->profile = stage.profile;
+  made->moments = std::move(moments);
+  if (stage.correction.rows() != 0) {
+    made->correction = Matrix<float>::uninitialized(n, n);
+    std::copy_n(stage.correction.view().data(), n * n, made->correction.data());
+  }
+  stage.known = made;
+  return made;
+}
+
+void ModelCalibration::reach(const std::string& tensor, const TensorFile& coded) {
+  const auto at = stage_of_.find(tensor);
+  if (at == stage_of_.end() || (config_.tied_embeddings && at->second + 1 == stages_.size())) return;
+  if (!after_) {
+    after_.emplace(coded, config_, sequences_, folder_);
+    if (settings_.correct && !getenv("X_NOCORR")) {
+      before_.emplace(source_, config_, sequences_, folder_);
+      size_t widest = 0;
+      for (const Stage& s : stages_) widest = std::max(widest, s.width);
+      inputs_ = ScratchMatrix(folder_, after_->tokens(), widest);
+    }
+  }
+  while (next_ <= at->second) run_stage(next_++);
+}
+
+void ModelCalibration::run_stage(size_t s) {
+  const size_t n = stages_[s].width;
+  MomentSum moments(n), cross(settings_.correct ? n : 0);
+  if (before_) {
+    before_->run(s, [&](size_t first, MatrixView<const float> x) {
+      for (size_t r = 0; r < x.rows(); ++r) std::copy_n(x.row(r), n, inputs_.view().row(first + r));
+    });
+  }
+  after_->run(s, [&](size_t first, MatrixView<const float> z) {
+    moments.add(z, z);
+    if (before_) cross.add(inputs_.view().sub({first, 0, z.rows(), n}), z);
+  });
+  Matrix<double> h = moments.take(after_->tokens(), true);
+  Matrix<float> correction;
+  // Embeddings are looked up exactly: the first inputs differ by the errors of the embedding alone.
+  if (before_) correction = correction_of(cross.take(after_->tokens(), false), h.view(), getenv("X_DAMP") ? atof(getenv("X_DAMP")) : settings_.correction_damping);
+  store(s, std::move(h), std::move(correction));
+}
+
+}  // namespace occ

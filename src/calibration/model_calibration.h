@@ -1,0 +1,56 @@
+// Calibration of a whole model while it is compressed: second moments of the inputs of every linear layer, from the
+// model as it was to plan with, and from the compressed prefix to code with; corrections for what the prefix lost.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "calibration/prefix.h"
+#include "compress/calibration_source.h"
+
+namespace occ {
+
+struct CalibrationSettings {
+  size_t plan_sequences = 16;        // of those for the moments to plan with
+  bool correct = true;               // code what makes up for the errors of the tensors before
+  double correction_damping = 0.05;  // of the moments, in units of their mean
+  std::function<void(const char* phase, uint64_t done, uint64_t total)> progress;
+};
+
+class ModelCalibration final : public CalibrationSource {
+ public:
+  // `what` names the text and how it was cut, for --resume. Scratch files go to `folder`.
+  ModelCalibration(const TensorFile& source, std::vector<std::vector<TokenId>> sequences, std::string what,
+                   const std::filesystem::path& folder, CalibrationSettings settings);
+  ~ModelCalibration() override;
+
+  std::string describe() const override { return what_; }
+  std::vector<std::string> order() const override { return order_; }
+  void reach(const std::string& tensor, const TensorFile& coded) override;
+  std::shared_ptr<const TensorCalibration> find(const std::string& tensor) const override;
+
+ private:
+  struct Stage;
+  void plan();
+  void run_stage(size_t s);
+  void store(size_t s, Matrix<double> h, Matrix<float> correction);
+
+  const TensorFile& source_;
+  const std::vector<std::vector<TokenId>> sequences_;
+  const std::string what_;
+  const std::filesystem::path folder_;
+  const CalibrationSettings settings_;
+  const ModelConfig config_;
+  std::vector<std::string> order_;
+  std::map<std::string, size_t> stage_of_;
+  std::vector<Stage> stages_;
+  std::optional<Prefix> before_, after_;  // as it was, and as it is coded
+  ScratchMatrix inputs_;                  // of `before_`, [tokens, in]
+  size_t next_ = 0;                       // stage to be run
+};
+
+}  // namespace occ

@@ -1,0 +1,45 @@
+// What is known about the inputs and the loss of a model's tensors while they are coded one after the other.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "compress/moments.h"
+#include "occ/compress.h"
+#include "tensor/tensor_file.h"
+
+namespace occ {
+
+struct TensorCalibration {
+  std::shared_ptr<const Moments> moments;  // of its inputs
+  std::vector<double> row_weights;         // [rows] of squared errors of its rows, mean 1; empty: all alike
+  // Loss of the model for a squared error of 1 in every weight, if inputs were white: mean weight of the rows times
+  // mean diagonal of the moments. 0: not known.
+  double loss = 0;
+  // [cols, cols] K, or empty: coding W + W K instead of W makes up for what the tensors before it changed.
+  Matrix<float> correction;
+  std::string note;  // what is not as it should be, for the report
+};
+
+class CalibrationSource {
+ public:
+  virtual ~CalibrationSource() = default;
+  // Everything that decides what find() gives, for --resume.
+  virtual std::string describe() const = 0;
+  // Names in the order in which tensors must be coded. Others have no place in it.
+  virtual std::vector<std::string> order() const = 0;
+  // Before `tensor` is coded for the first time: runs the model up to there with the tensors before it as they are in
+  // `coded` (same tensors as the source; what is coded already has its decoded values).
+  virtual void reach(const std::string& tensor, const TensorFile& coded) = 0;
+  // Null where nothing is known. Until reach(), of the model as it was.
+  virtual std::shared_ptr<const TensorCalibration> find(const std::string& tensor) const = 0;
+};
+
+// compress_file with calibration, or with none (null).
+CompressReport compress_source(const TensorFile& source, const std::filesystem::path& output,
+                               const CompressOptions& options, CalibrationSource* calibration);
+
+}  // namespace occ
