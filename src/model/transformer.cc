@@ -43,16 +43,6 @@ class PlainTransformer final : public Transformer {
   Rope rope_, long_rope_;
 };
 
-// GGUF keeps divisors of the frequencies as tensors; those of longrope need not be told of in the metadata.
-void read_rope_factors(WeightLoader& loader, ModelConfig& config) {
-  const size_t pairs = config.rotary_dim / 2;
-  if (loader.has("rope_freqs.weight")) config.rope_factors = loader.vector("rope_freqs.weight", {pairs});
-  if (config.rope_scaling != RopeScaling::kLongRope && !loader.has("rope_factors_long.weight")) return;
-  config.rope_scaling = RopeScaling::kLongRope;
-  config.rope_factors = loader.vector("rope_factors_short.weight", {pairs});
-  config.rope_long_factors = loader.vector("rope_factors_long.weight", {pairs});
-}
-
 PlainTransformer::PlainTransformer(const TensorFile& file, const TransformerOptions& options)
     : config_(read_config(file)), options_(options) {
   if (config_.encoder) {
@@ -68,7 +58,7 @@ PlainTransformer::PlainTransformer(const TensorFile& file, const TransformerOpti
   final_norm_ = loader.norm(names.final_norm, config_.dim);
   if (!config_.tied_embeddings) head_ = loader.embedding(names.head, config_.vocab_size, config_.dim);
   if (config_.position == Position::kRotary) {
-    if (config_.gguf_names) read_rope_factors(loader, config_);
+    read_rope_factors(loader, config_);
     rope_ = Rope(config_, false);
     long_rope_ = Rope(config_, true);
   }

@@ -28,7 +28,8 @@ struct Linear {
 };
 
 struct NormWeights {
-  std::vector<float> weight, bias;  // no bias: empty
+  std::vector<float> weight, bias;         // no bias: empty
+  std::string weight_tensor, bias_tensor;  // names in the file
 };
 
 struct Layer {
@@ -37,6 +38,7 @@ struct Layer {
   Linear qkv, q, k, v;
   std::vector<float> qkv_bias;  // of all of them
   std::vector<float> q_norm, k_norm;
+  std::string q_norm_tensor, k_norm_tensor;
   Linear attention_output;
   Linear gate_up, gate, up, down;
   std::vector<float> gate_up_bias;  // of gate (if there is one) and up
@@ -54,14 +56,18 @@ class WeightLoader {
   std::vector<float> vector(const std::string& tensor, std::vector<uint64_t> shape);
   std::vector<float> first_row(const std::string& name, size_t cols);  // of a matrix with any number of rows
   std::vector<Layer> layers();
+  // One of them without the operators: names, sizes and vectors alone.
+  Layer layer(size_t i);
+  // Index of a tensor that must be there with this shape.
+  size_t require(const std::string& tensor, const std::vector<uint64_t>& shape);
+  // Name in the file of an embedding or the head.
+  std::string embedding_tensor(const std::string& name) const;
   // Input error for tensors of layers that nothing asked for: the model is not what its configuration says.
   void check_layers_used() const;
 
  private:
   // Without the weight itself: layers() loads those of all layers at once.
   Linear linear(const std::string& name, size_t out, size_t in, bool needs_bias);
-  size_t require(const std::string& tensor, const std::vector<uint64_t>& shape);
-  Layer layer(size_t i);
 
   const TensorFile& file_;
   const ModelConfig& config_;
@@ -71,6 +77,9 @@ class WeightLoader {
   std::unordered_map<std::string, size_t> index_;
   std::unordered_set<size_t> used_;
 };
+
+// GGUF keeps divisors of the rotary frequencies as tensors; those of longrope need not be told of in the metadata.
+void read_rope_factors(WeightLoader& loader, ModelConfig& config);
 
 // Buffers that old checkpoints carry in their layers: causal masks and rotary frequencies.
 bool is_buffer(const std::string& name);
