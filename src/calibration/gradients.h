@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "model/config.h"
 #include "model/tokenizer.h"
 #include "occ/matrix.h"
 #include "tensor/tensor_file.h"
@@ -33,5 +34,29 @@ class GradientObserver {
 // Loss of scored rows: logits [n, vocab] of tokens [first, first + n) of all sequences one after the other -> their
 // gradient, in place; returns the sum of the losses.
 using LossFn = std::function<double(size_t first, MatrixView<float> logits)>;
+
+// A causal model with all weights as floats, one layer at a time in memory or all of them.
+//
+// Forward keeps the input of every layer in temporary files; backward goes from the last layer to the first and
+// computes the rest again, panels of whole sequences (some 1,024 tokens) at a time. The observer gets the panels of a
+// tensor in the order of the tokens. Results do not depend on the number of threads.
+class GradientModel {
+ public:
+  // Input error for encoders and as load_transformer has them. `file` must outlive this.
+  GradientModel(const TensorFile& file, const std::filesystem::path& scratch_folder, bool keep_weights);
+  ~GradientModel();
+  const ModelConfig& config() const;
+  const std::string& head_tensor() const;  // that of the embeddings if they are tied
+  const std::string& embedding_tensor() const;
+  // Other values for a norm weight, norm bias or bias.
+  void set_vector(const std::string& tensor, std::vector<float> values);
+  // Each sequence from an empty context; returns the sum of the losses. Usage error for sequences longer than the model
+  // takes, input error for tokens outside the vocabulary.
+  double run(std::span<const std::vector<TokenId>> sequences, const LossFn& loss, GradientObserver& observer);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
 
 }  // namespace occ

@@ -11,23 +11,6 @@
 namespace occ {
 namespace {
 
-size_t qkv_dim(const ModelConfig& c) { return (c.heads + 2 * c.kv_heads) * c.head_dim; }
-
-// Where the heads of queries, keys and values begin in a row of the joined outputs.
-struct QkvLayout {
-  size_t q = 0, q_step, k, k_step, v, v_step;
-  explicit QkvLayout(const ModelConfig& c) : q_step(c.head_dim), k_step(c.head_dim), v_step(c.head_dim) {
-    if (c.qkv_by_head) {
-      q_step = k_step = v_step = 3 * c.head_dim;
-      k = c.head_dim;
-      v = 2 * c.head_dim;
-    } else {
-      k = c.heads * c.head_dim;
-      v = k + c.kv_heads * c.head_dim;
-    }
-  }
-};
-
 // Bias, norms and rotation of one token's row; its key and value go to the cache.
 void finish_token(const ModelConfig& c, const Layer& w, size_t layer, const QkvLayout& at, const float* rotation,
                   PlainKvCache& cache, size_t position, float* row) {

@@ -90,10 +90,11 @@ Linear WeightLoader::embedding(const std::string& name, size_t rows, size_t cols
 NormWeights WeightLoader::norm(const std::string& name, size_t size) {
   const std::string base = prefix_ + name;
   const bool old_names = has(base + ".gamma") && !has(base + ".weight");  // of BERT's first checkpoints
-  const std::string bias = base + (old_names ? ".beta" : ".bias");
   NormWeights norm;
-  norm.weight = vector(base + (old_names ? ".gamma" : ".weight"), {size});
-  if (config_.norm == Norm::kLayer || has(bias)) norm.bias = vector(bias, {size});
+  norm.weight_tensor = base + (old_names ? ".gamma" : ".weight");
+  norm.bias_tensor = base + (old_names ? ".beta" : ".bias");
+  norm.weight = vector(norm.weight_tensor, {size});
+  if (config_.norm == Norm::kLayer || has(norm.bias_tensor)) norm.bias = vector(norm.bias_tensor, {size});
   return norm;
 }
 
@@ -123,8 +124,10 @@ Layer WeightLoader::layer(size_t i) {
     l.qkv_bias = join({&l.q, &l.k, &l.v});
   }
   if (!names_.q_norm.empty()) {
-    l.q_norm = vector(prefix_ + name(names_.q_norm) + ".weight", {c.head_dim});
-    l.k_norm = vector(prefix_ + name(names_.k_norm) + ".weight", {c.head_dim});
+    l.q_norm_tensor = prefix_ + name(names_.q_norm) + ".weight";
+    l.k_norm_tensor = prefix_ + name(names_.k_norm) + ".weight";
+    l.q_norm = vector(l.q_norm_tensor, {c.head_dim});
+    l.k_norm = vector(l.k_norm_tensor, {c.head_dim});
   }
   l.attention_output = linear(name(names_.attention_output), c.dim, q_dim, c.attention_output_bias);
   l.mlp_norm = norm(name(names_.mlp_norm), c.dim);

@@ -29,7 +29,8 @@ struct Linear {
 };
 
 struct NormWeights {
-  std::vector<float> weight, bias;  // no bias: empty
+  std::vector<float> weight, bias;         // no bias: empty
+  std::string weight_tensor, bias_tensor;  // names in the file
 };
 
 struct Layer {
@@ -38,6 +39,7 @@ struct Layer {
   Linear qkv, q, k, v;
   std::vector<float> qkv_bias;  // of all of them
   std::vector<float> q_norm, k_norm;
+  std::string q_norm_tensor, k_norm_tensor;
   Linear attention_output;
   Linear gate_up, gate, up, down;
   std::vector<float> gate_up_bias;  // of gate (if there is one) and up
@@ -58,6 +60,8 @@ class WeightLoader {
   // Layer i with all but the weights themselves, which `load` gives to the linear layers that have a name.
   Layer layer(size_t i);
   void load(Linear& linear) const;
+  // Index of a tensor that must be there with this shape.
+  size_t require(const std::string& tensor, const std::vector<uint64_t>& shape);
   // Name in the file of an embedding or the head.
   std::string embedding_tensor(const std::string& name) const;
   // Input error for tensors of layers that nothing asked for: the model is not what its configuration says.
@@ -65,7 +69,6 @@ class WeightLoader {
 
  private:
   Linear linear(const std::string& name, size_t out, size_t in, bool needs_bias);
-  size_t require(const std::string& tensor, const std::vector<uint64_t>& shape);
 
   const TensorFile& file_;
   const ModelConfig& config_;

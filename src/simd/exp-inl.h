@@ -1,4 +1,5 @@
-// exp for vectors of floats, relative error below 2e-7, and what follows from it: x sigmoid(x).
+// exp for vectors of floats, relative error below 2e-7, and what follows from it: x sigmoid(x), the normal
+// distribution.
 //
 // exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln 2 / 2, ln 2 in two parts; exp(r) by the polynomial of Cephes'
 // expf (Moshier). Below -87 the result is 0, above 88 it is exp(88). Not for decoding: fused multiply-adds are used.
@@ -40,6 +41,20 @@ HWY_INLINE V Exp(D d, V x) {
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V TimesSigmoid(D d, V x, V y) {
   return hn::Div(x, hn::Add(hn::Set(d, 1.0f), Exp(d, hn::Neg(y))));
+}
+
+// The normal distribution function by formula 7.1.26 of Abramowitz and Stegun for erfc (absolute error below 1.5e-7).
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V Phi(D d, V x) {
+  const V z = hn::Mul(hn::Abs(x), hn::Set(d, 0.70710678118654752f));
+  const V t = hn::Div(hn::Set(d, 1.0f), hn::MulAdd(z, hn::Set(d, 0.3275911f), hn::Set(d, 1.0f)));
+  V p = hn::Set(d, 1.061405429f);
+  p = hn::MulAdd(p, t, hn::Set(d, -1.453152027f));
+  p = hn::MulAdd(p, t, hn::Set(d, 1.421413741f));
+  p = hn::MulAdd(p, t, hn::Set(d, -0.284496736f));
+  p = hn::MulAdd(p, t, hn::Set(d, 0.254829592f));
+  const V tail = hn::Mul(hn::Mul(hn::Mul(p, t), Exp(d, hn::Neg(hn::Mul(z, z)))), hn::Set(d, 0.5f));  // Phi(-|x|)
+  return hn::IfThenElse(hn::Lt(x, hn::Zero(d)), tail, hn::Sub(hn::Set(d, 1.0f), tail));
 }
 
 }  // namespace HWY_NAMESPACE

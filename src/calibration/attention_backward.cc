@@ -1,0 +1,142 @@
+#include "calibration/attention_backward.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "base/parallel.h"
+#include "calibration/backward_kernels.h"
+#include "linalg/linalg.h"
+#include "model/block.h"
+
+namespace occ {
+namespace {
+
+constexpr size_t kQueries = 128;  // of a block
+
+// Blocks of one head, first to last: body(queries of the block, keys that any of them sees).
+class HeadBlocks {
+ public:
+  HeadBlocks(const ModelConfig& config, size_t layer, size_t count)
+      : window_(layer >= config.sliding_window_layer ? config.sliding_window : 0),
+        count_(count),
+        scale_(1 / std::sqrt(static_cast<float>(config.head_dim))) {}
+
+  float scale() const { return scale_; }
+
+  template <typename F>
+  void for_each(const F& body) const {
+    for (size_t first = 0; first < count_; first += kQueries) {
+      const size_t rows = std::min(kQueries, count_ - first), begin = first_key(first);
+      body(SequenceRows{first, rows}, SequenceRows{begin, first + rows - begin});
+    }
+  }
+  // Elements of row `query` of a block's scores that are keys it sees.
+  SequenceRows seen(size_t query, size_t begin) const {
+    return {first_key(query) - begin, query + 1 - first_key(query)};
+  }
+  // scores [queries, keys] := weights, 0 where a query does not see a key.
+  void softmax(SequenceRows queries, SequenceRows keys, MatrixView<float> scores) const {
+    for (size_t r = 0; r < queries.count; ++r) {
+      const SequenceRows range = seen(queries.row + r, keys.row);
+      float* row = scores.row(r);
+      std::fill_n(row, range.row, 0.0f);
+      softmax_row(scale_, row + range.row, range.count);
+      std::fill(row + range.row + range.count, row + keys.count, 0.0f);
+    }
+  }
+
+ private:
+  size_t first_key(size_t query) const { return window_ == 0 || query < window_ ? 0 : query + 1 - window_; }
+
+  size_t window_, count_;
+  float scale_;
+};
+
+struct Task {
+  SequenceRows rows;
+  size_t kv_head;
+};
+
+std::vector<Task> tasks_of(const ModelConfig& c, std::span<const SequenceRows> sequences) {
+  std::vector<Task> tasks;
+  for (const SequenceRows& s : sequences) {
+    for (size_t h = 0; h < c.kv_heads; ++h) tasks.push_back({s, h});
+  }
+  return tasks;
+}
+
+}  // namespace
+
+void attention_forward(const ModelConfig& c, size_t layer, std::span<const SequenceRows> sequences,
+                       MatrixView<const float> qkv, MatrixView<float> mixed) {
+  const QkvLayout at(c);
+  const size_t group = c.heads / c.kv_heads, d = c.head_dim;
+  const std::vector<Task> tasks = tasks_of(c, sequences);
+  parallel_for(tasks.size(), [&](size_t i) {
+    const SequenceRows rows = tasks[i].rows;
+    const size_t kv = tasks[i].kv_head;
+    const auto k = qkv.sub({rows.row, at.k + kv * at.k_step, rows.count, d});
+    const auto v = qkv.sub({rows.row, at.v + kv * at.v_step, rows.count, d});
+    const HeadBlocks blocks(c, layer, rows.count);
+    Matrix<float> buffer = Matrix<float>::uninitialized(std::min(kQueries, rows.count), rows.count);
+    for (size_t h = kv * group; h < (kv + 1) * group; ++h) {
+      const auto q = qkv.sub({rows.row, at.q + h * at.q_step, rows.count, d});
+      const auto o = mixed.sub({rows.row, h * d, rows.count, d});
+      blocks.for_each([&](SequenceRows queries, SequenceRows keys) {
+        const MatrixView<float> scores(buffer.data(), queries.count, keys.count);
+        gemm(Op::kNone, Op::kTranspose, 1.0f, q.row_range(queries.row, queries.count),
+             k.row_range(keys.row, keys.count), 0.0f, scores);
+        blocks.softmax(queries, keys, scores);
+        gemm(Op::kNone, Op::kNone, 1.0f, scores, v.row_range(keys.row, keys.count), 0.0f,
+             o.row_range(queries.row, queries.count));
+      });
+    }
+  });
+}
+
+void attention_backward(const ModelConfig& c, size_t layer, std::span<const SequenceRows> sequences,
+                        MatrixView<const float> qkv, MatrixView<const float> d_mixed, MatrixView<float> d_qkv) {
+  const QkvLayout at(c);
+  const size_t group = c.heads / c.kv_heads, d = c.head_dim;
+  const std::vector<Task> tasks = tasks_of(c, sequences);
+  parallel_for(tasks.size(), [&](size_t i) {
+    const SequenceRows rows = tasks[i].rows;
+    const size_t kv = tasks[i].kv_head;
+    const Rect k_at{rows.row, at.k + kv * at.k_step, rows.count, d},
+        v_at{rows.row, at.v + kv * at.v_step, rows.count, d};
+    const auto k = qkv.sub(k_at), v = qkv.sub(v_at);
+    const auto dk = d_qkv.sub(k_at), dv = d_qkv.sub(v_at);
+    for (size_t r = 0; r < rows.count; ++r) {
+      std::fill_n(dk.row(r), d, 0.0f);
+      std::fill_n(dv.row(r), d, 0.0f);
+    }
+    const HeadBlocks blocks(c, layer, rows.count);
+    const size_t most = std::min(kQueries, rows.count);
+    Matrix<float> weights = Matrix<float>::uninitialized(most, rows.count);
+    Matrix<float> slopes = Matrix<float>::uninitialized(most, rows.count);
+    for (size_t h = kv * group; h < (kv + 1) * group; ++h) {
+      const Rect q_at{rows.row, at.q + h * at.q_step, rows.count, d};
+      blocks.for_each([&](SequenceRows queries, SequenceRows keys) {
+        const auto q = qkv.sub(q_at).row_range(queries.row, queries.count);
+        const auto dq = d_qkv.sub(q_at).row_range(queries.row, queries.count);
+        const auto d_out = d_mixed.sub({rows.row + queries.row, h * d, queries.count, d});
+        const auto near_k = k.row_range(keys.row, keys.count), near_v = v.row_range(keys.row, keys.count);
+        const MatrixView<float> p(weights.data(), queries.count, keys.count);
+        const MatrixView<float> ds(slopes.data(), queries.count, keys.count);
+        gemm(Op::kNone, Op::kTranspose, 1.0f, q, near_k, 0.0f, p);
+        blocks.softmax(queries, keys, p);
+        gemm(Op::kTranspose, Op::kNone, 1.0f, p, d_out, 1.0f, dv.row_range(keys.row, keys.count));
+        gemm(Op::kNone, Op::kTranspose, 1.0f, d_out, near_v, 0.0f, ds);
+        // Weights that are 0 make slopes of 0.
+        for (size_t r = 0; r < queries.count; ++r) {
+          softmax_backward_row(blocks.scale(), p.row(r), ds.row(r), keys.count);
+        }
+        gemm(Op::kNone, Op::kNone, 1.0f, ds, near_k, 0.0f, dq);
+        gemm(Op::kTranspose, Op::kNone, 1.0f, ds, q, 1.0f, dk.row_range(keys.row, keys.count));
+      });
+    }
+  });
+}
+
+}  // namespace occ

@@ -1,0 +1,34 @@
+// Weights of a causal model as plain floats [out, in], whatever the file has: products run on BLAS.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "linalg/linalg.h"
+#include "model/weights.h"
+#include "occ/matrix.h"
+#include "tensor/tensor_file.h"
+
+namespace occ {
+
+struct DenseLayer {
+  Layer info;  // names, sizes, vectors; no operators
+  // Rows of q, k and v one after the other, or as the file's joined tensor has them; the same for gate and up.
+  Matrix<float> qkv, attention_output, gate_up, down;
+};
+
+DenseLayer read_dense_layer(const TensorFile& file, const ModelConfig& config, Layer info);
+
+// A whole tensor [rows, cols].
+Matrix<float> read_matrix(const TensorFile& file, size_t tensor);
+// Rows of a tensor, in one pass over it.
+void gather_rows(const TensorFile& file, size_t tensor, std::span<const uint32_t> rows, MatrixView<float> out);
+
+// y = x W^T (kTranspose) or x W (kNone), cut into tasks that do not depend on the number of threads.
+void product(MatrixView<const float> x, Op op_w, MatrixView<const float> w, MatrixView<float> y);
+
+// Name of the bias beside the weight.
+std::string bias_tensor(const Linear& linear);
+
+}  // namespace occ

@@ -1,0 +1,261 @@
+#include "calibration/gradients.h"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+
+#include "base/error.h"
+#include "base/parallel.h"
+#include "calibration/changed_file.h"
+#include "calibration/dense_layer.h"
+#include "calibration/layer_pass.h"
+#include "model/kernels.h"
+#include "model/rope.h"
+#include "tensor/scratch_matrix.h"
+
+namespace occ {
+namespace {
+
+constexpr size_t kPanelTokens = 1024;
+constexpr size_t kLogits = 1 << 24;  // elements of a panel of logits
+
+// Whole sequences; their rows count from the first of the panel.
+struct Panel {
+  size_t row = 0, tokens = 0;
+  std::vector<SequenceRows> sequences;
+};
+
+std::vector<Panel> panels_of(std::span<const std::vector<TokenId>> sequences) {
+  std::vector<Panel> panels;
+  size_t row = 0;
+  for (const std::vector<TokenId>& s : sequences) {
+    if (s.empty()) continue;
+    if (panels.empty() || panels.back().tokens + s.size() > kPanelTokens) panels.push_back({row, 0, {}});
+    Panel& panel = panels.back();
+    panel.sequences.push_back({panel.tokens, s.size()});
+    panel.tokens += s.size();
+    row += s.size();
+  }
+  return panels;
+}
+
+// A matrix that is kept, or read anew for every use.
+class Weights {
+ public:
+  Weights() = default;
+  Weights(const TensorFile& file, size_t tensor, bool keep) : file_(&file), tensor_(tensor), keep_(keep) {}
+  const std::string& name() const { return file_->tensors()[tensor_].name; }
+  void load() {
+    if (matrix_.size() == 0) matrix_ = read_matrix(*file_, tensor_);
+  }
+  void drop() {
+    if (!keep_) matrix_ = {};
+  }
+  MatrixView<const float> view() const { return matrix_.view(); }
+  void gather(std::span<const uint32_t> rows, MatrixView<float> out) {
+    if (keep_) load();
+    if (matrix_.size() == 0) return gather_rows(*file_, tensor_, rows, out);
+    for (size_t i = 0; i < rows.size(); ++i) std::copy_n(matrix_.row(rows[i]), out.cols(), out.row(i));
+  }
+
+ private:
+  const TensorFile* file_ = nullptr;
+  size_t tensor_ = 0;
+  bool keep_ = false;
+  Matrix<float> matrix_;
+};
+
+}  // namespace
+
+struct GradientModel::Impl {
+  Impl(const TensorFile& base, const std::filesystem::path& folder, bool keep);
+
+  void check(std::span<const std::vector<TokenId>> sequences) const;
+  std::array<Rotations, 2> make_rotations(std::span<const std::vector<TokenId>> sequences) const;
+  // The layer's weights: kept, or in `own`.
+  const DenseLayer& layer(size_t index, std::optional<DenseLayer>& own);
+  double head(const LossFn& loss, MatrixView<const float> x, MatrixView<float> dx, GradientObserver& observer);
+
+  ChangedFile file;
+  std::filesystem::path scratch_folder;
+  bool keep_weights;
+  ModelConfig config;
+  std::optional<WeightLoader> loader;
+  Weights embedding, positions, own_head;
+  NormWeights final_norm;
+  std::vector<DenseLayer> layers;  // if they are kept
+  bool changed = false;            // vectors, since layers was read
+};
+
+GradientModel::Impl::Impl(const TensorFile& base, const std::filesystem::path& folder, bool keep)
+    : file(base), scratch_folder(folder), keep_weights(keep), config(read_config(base)) {
+  if (config.encoder) {
+    throw_input("{}: expected a causal language model, found the encoder '{}'", file.path(), config.architecture);
+  }
+  loader.emplace(file, config, Arithmetic::kF32);
+  const TensorNames& names = loader->names();
+  const auto matrix = [&](const std::string& name, size_t rows) {
+    return Weights(file, loader->require(loader->embedding_tensor(name), {rows, config.dim}), keep);
+  };
+  embedding = matrix(names.token_embedding, config.vocab_size);
+  if (config.position == Position::kLearned) positions = matrix(names.position_embedding, config.max_context);
+  if (!config.tied_embeddings) own_head = matrix(names.head, config.vocab_size);
+  for (size_t i = 0; i < config.layers; ++i) loader->layer(i);
+  loader->check_layers_used();
+  final_norm = loader->norm(names.final_norm, config.dim);
+  if (config.position == Position::kRotary) read_rope_factors(*loader, config);
+}
+
+void GradientModel::Impl::check(std::span<const std::vector<TokenId>> sequences) const {
+  const bool bounded = config.position == Position::kLearned || config.rope_scaling == RopeScaling::kDynamic;
+  for (const std::vector<TokenId>& s : sequences) {
+    if (bounded && s.size() > config.max_context) {
+      throw_usage("context: expected at most {} tokens (positions of the model), found {}", config.max_context,
+                  s.size());
+    }
+    for (const TokenId token : s) {
+      if (token < 0 || static_cast<size_t>(token) >= config.vocab_size) {
+        throw_input("token {}: expected an id below {}, the size of the model's vocabulary", token, config.vocab_size);
+      }
+    }
+  }
+}
+
+std::array<Rotations, 2> GradientModel::Impl::make_rotations(std::span<const std::vector<TokenId>> sequences) const {
+  size_t longest = 0;
+  for (const std::vector<TokenId>& s : sequences) longest = std::max(longest, s.size());
+  std::array<Rotations, 2> out;
+  for (const bool is_long : {false, true}) {
+    const Rope rope(config, is_long);
+    Rotations& r = out[is_long ? 1 : 0];
+    r.forth = Matrix<float>::uninitialized(longest, config.rotary_dim);
+    for (size_t t = 0; t < longest; ++t) rope.table_row(t, r.forth.row(t));
+    r.back = r.forth.clone();
+    for (size_t t = 0; t < longest; ++t) {
+      for (size_t i = rope.pairs(); i < 2 * rope.pairs(); ++i) r.back(t, i) = -r.back(t, i);
+    }
+  }
+  return out;
+}
+
+const DenseLayer& GradientModel::Impl::layer(size_t index, std::optional<DenseLayer>& own) {
+  if (!keep_weights) {
+    own.reset();  // before the next one takes memory
+    return own.emplace(read_dense_layer(file, config, loader->layer(index)));
+  }
+  if (layers.empty()) {
+    for (size_t i = 0; i < config.layers; ++i) layers.push_back(read_dense_layer(file, config, loader->layer(i)));
+  } else if (changed) {
+    for (size_t i = 0; i < config.layers; ++i) layers[i].info = loader->layer(i);
+  }
+  changed = false;
+  return layers[index];
+}
+
+double GradientModel::Impl::head(const LossFn& loss, MatrixView<const float> x, MatrixView<float> dx,
+                                 GradientObserver& observer) {
+  Weights& weights = config.tied_embeddings ? embedding : own_head;
+  weights.load();
+  const size_t step = std::min(x.rows(), std::clamp<size_t>(kLogits / config.vocab_size, 32, kPanelTokens));
+  Matrix<float> normed = Matrix<float>::uninitialized(step, config.dim), d_normed = normed.clone();
+  Matrix<float> buffer = Matrix<float>::uninitialized(step, config.vocab_size);
+  VectorGradients vectors;
+  double sum = 0;
+  for (size_t row = 0; row < x.rows(); row += step) {
+    const size_t n = std::min(step, x.rows() - row);
+    const MatrixView<const float> part = x.row_range(row, n);
+    const MatrixView<float> hidden = normed.view().row_range(0, n);
+    const MatrixView<float> logits = buffer.view().row_range(0, n), d_hidden = d_normed.view().row_range(0, n);
+    const MatrixView<float> d_part = dx.row_range(row, n);
+    normalize(config, final_norm, part, hidden);
+    product(hidden, Op::kTranspose, weights.view(), logits);
+    sum += loss(row, logits);
+    observer.linear(weights.name(), hidden, logits);
+    product(logits, Op::kNone, weights.view(), d_hidden);
+    for (size_t r = 0; r < n; ++r) std::fill_n(d_part.row(r), config.dim, 0.0f);
+    norm_backward(config, final_norm, part, d_hidden, d_part, vectors);
+  }
+  vectors.flush(observer);
+  weights.drop();
+  return sum;
+}
+
+GradientModel::GradientModel(const TensorFile& file, const std::filesystem::path& scratch_folder, bool keep_weights)
+    : impl_(std::make_unique<Impl>(file, scratch_folder, keep_weights)) {}
+
+GradientModel::~GradientModel() = default;
+
+const ModelConfig& GradientModel::config() const { return impl_->config; }
+const std::string& GradientModel::embedding_tensor() const { return impl_->embedding.name(); }
+const std::string& GradientModel::head_tensor() const {
+  return impl_->config.tied_embeddings ? impl_->embedding.name() : impl_->own_head.name();
+}
+
+void GradientModel::set_vector(const std::string& tensor, std::vector<float> values) {
+  impl_->file.replace(tensor, std::move(values));
+  impl_->final_norm = impl_->loader->norm(impl_->loader->names().final_norm, impl_->config.dim);
+  impl_->changed = true;
+}
+
+double GradientModel::run(std::span<const std::vector<TokenId>> sequences, const LossFn& loss,
+                          GradientObserver& observer) {
+  Impl& m = *impl_;
+  const ModelConfig& c = m.config;
+  m.check(sequences);
+  const std::vector<Panel> panels = panels_of(sequences);
+  std::vector<uint32_t> tokens, positions;
+  for (const std::vector<TokenId>& s : sequences) {
+    for (size_t t = 0; t < s.size(); ++t) {
+      tokens.push_back(static_cast<uint32_t>(s[t]));
+      positions.push_back(static_cast<uint32_t>(t));
+    }
+  }
+  if (tokens.empty()) return 0;
+  std::array<Rotations, 2> rotations;
+  if (c.position == Position::kRotary) rotations = m.make_rotations(sequences);
+  size_t most = 0;
+  for (const Panel& panel : panels) most = std::max(most, panel.tokens);
+  LayerPass pass(
+      c, most, c.position == Position::kRotary ? std::span<const Rotations>(rotations) : std::span<const Rotations>());
+
+  // inputs[l]: of layer l; the last one: of the final norm, whose gradient becomes that of every layer in turn.
+  std::vector<ScratchMatrix> inputs;
+  for (size_t l = 0; l <= c.layers; ++l) inputs.emplace_back(m.scratch_folder, tokens.size(), c.dim);
+  ScratchMatrix gradient(m.scratch_folder, tokens.size(), c.dim);
+  m.embedding.gather(tokens, inputs[0].view());
+  if (c.position == Position::kLearned) {
+    m.positions.gather(positions, gradient.view());  // as scratch
+    for (size_t r = 0; r < tokens.size(); ++r) add_to(gradient.view().row(r), inputs[0].view().row(r), c.dim);
+  }
+  std::optional<DenseLayer> own;
+  for (size_t l = 0; l < c.layers; ++l) {
+    const DenseLayer& layer = m.layer(l, own);
+    for (const Panel& panel : panels) {
+      const auto x = inputs[l].view().row_range(panel.row, panel.tokens);
+      const auto y = inputs[l + 1].view().row_range(panel.row, panel.tokens);
+      for (size_t r = 0; r < panel.tokens; ++r) std::copy_n(x.row(r), c.dim, y.row(r));
+      pass.forward(layer, l, panel.sequences, y);
+    }
+  }
+  own.reset();
+  const double sum = m.head(loss, inputs.back().view(), gradient.view(), observer);
+  for (size_t l = c.layers; l-- > 0;) {
+    inputs.pop_back();
+    const DenseLayer& layer = m.layer(l, own);
+    VectorGradients vectors;
+    for (const Panel& panel : panels) {
+      pass.backward(layer, l, panel.sequences, inputs[l].view().row_range(panel.row, panel.tokens),
+                    gradient.view().row_range(panel.row, panel.tokens), observer, vectors);
+    }
+    vectors.flush(observer);
+  }
+  for (const Panel& panel : panels) {
+    const auto dx = gradient.view().row_range(panel.row, panel.tokens);
+    observer.embedding(m.embedding.name(), std::span(tokens).subspan(panel.row, panel.tokens), dx);
+    if (c.position != Position::kLearned) continue;
+    observer.embedding(m.positions.name(), std::span(positions).subspan(panel.row, panel.tokens), dx);
+  }
+  return sum;
+}
+
+}  // namespace occ

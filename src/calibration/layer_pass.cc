@@ -1,0 +1,250 @@
+#include "calibration/layer_pass.h"
+
+#include <algorithm>
+
+#include "base/parallel.h"
+#include "calibration/backward_kernels.h"
+#include "model/block.h"
+#include "model/kernels.h"
+
+namespace occ {
+namespace {
+
+constexpr size_t kRowsOfSum = 64;  // rows summed in float before they go to doubles
+
+bool is_gated(const Layer& l) { return !l.gate_up.tensor.empty() || !l.gate.tensor.empty(); }
+
+void copy_rows(MatrixView<const float> from, MatrixView<float> to) {
+  for_row_panels(from.rows(), from.cols(), [&](size_t first, size_t count) {
+    for (size_t r = first; r < first + count; ++r) std::copy_n(from.row(r), from.cols(), to.row(r));
+  });
+}
+
+// y += x (+ bias)
+void add_rows(MatrixView<const float> x, const float* bias, MatrixView<float> y) {
+  for_row_panels(x.rows(), 2 * x.cols(), [&](size_t first, size_t count) {
+    for (size_t r = first; r < first + count; ++r) {
+      add_to(x.row(r), y.row(r), x.cols());
+      if (bias != nullptr) add_to(bias, y.row(r), x.cols());
+    }
+  });
+}
+
+// The joined outputs' gradients, tensor by tensor.
+void observe(std::initializer_list<const Linear*> linears, MatrixView<const float> x, MatrixView<const float> dy,
+             GradientObserver& observer, VectorGradients& vectors) {
+  size_t col = 0;
+  for (const Linear* l : linears) {
+    if (l->tensor.empty()) continue;
+    const auto part = dy.sub({0, col, dy.rows(), l->outputs});
+    observer.linear(l->tensor, x, part);
+    if (!l->bias.empty()) vectors.add_columns(bias_tensor(*l), part);
+    col += l->outputs;
+  }
+}
+
+}  // namespace
+
+void VectorGradients::add(const std::string& tensor, std::span<const double> sums) {
+  std::vector<double>& to = sums_[tensor];
+  to.resize(sums.size());
+  for (size_t i = 0; i < sums.size(); ++i) to[i] += sums[i];
+}
+
+void VectorGradients::add_columns(const std::string& tensor, MatrixView<const float> dy) {
+  std::vector<double> sums(dy.cols());
+  constexpr size_t kCols = 256;
+  parallel_for(ceil_div(dy.cols(), kCols), [&](size_t i) {
+    const size_t end = std::min(dy.cols(), (i + 1) * kCols);
+    for (size_t r = 0; r < dy.rows(); ++r) {
+      for (size_t c = i * kCols; c < end; ++c) sums[c] += static_cast<double>(dy(r, c));
+    }
+  });
+  add(tensor, sums);
+}
+
+void VectorGradients::flush(GradientObserver& observer) {
+  for (const auto& [tensor, sums] : sums_) {
+    const std::vector<float> values(sums.begin(), sums.end());
+    observer.vector(tensor, values);
+  }
+  sums_.clear();
+}
+
+void norm_backward(const ModelConfig& c, const NormWeights& norm, MatrixView<const float> x, MatrixView<const float> dy,
+                   MatrixView<float> dx, VectorGradients& vectors) {
+  const size_t n = x.cols(), panels = ceil_div(x.rows(), kRowsOfSum);
+  Matrix<float> dw(panels, n), db(norm.bias.empty() ? 0 : panels, n);
+  parallel_for(panels, [&](size_t p) {
+    for (size_t r = p * kRowsOfSum; r < std::min(x.rows(), (p + 1) * kRowsOfSum); ++r) {
+      norm_backward_row(c.norm == Norm::kRms, c.norm_eps, norm.weight.data(), x.row(r), dy.row(r), dx.row(r), dw.row(p),
+                        db.rows() == 0 ? nullptr : db.row(p), n);
+    }
+  });
+  vectors.add_columns(norm.weight_tensor, dw.view());
+  if (db.rows() != 0) vectors.add_columns(norm.bias_tensor, db.view());
+}
+
+LayerPass::LayerPass(const ModelConfig& c, size_t rows, std::span<const Rotations> rotations)
+    : config_(c), rotations_(rotations) {
+  const auto make = [&](size_t cols) { return Matrix<float>::uninitialized(rows, cols); };
+  for (Matrix<float>* m : {&normed_, &normed_mlp_, &middle_, &out_, &d_normed_, &d_normed_mlp_}) *m = make(c.dim);
+  for (Matrix<float>* m : {&qkv_, &d_qkv_}) *m = make(qkv_dim(c));
+  for (Matrix<float>* m : {&mixed_, &d_mixed_}) *m = make(c.heads * c.head_dim);
+  for (Matrix<float>* m : {&narrow_, &d_narrow_}) *m = make(c.ff_dim);
+  wide_ = make(2 * c.ff_dim);
+}
+
+template <typename F>
+void LayerPass::for_tokens(std::span<const SequenceRows> sequences, size_t cost, const F& body) const {
+  for (const SequenceRows& s : sequences) {
+    const bool is_long = s.count > config_.rope_original_context;
+    const Rotations* rotations = rotations_.empty() ? nullptr : &rotations_[is_long ? 1 : 0];
+    for_row_panels(s.count, cost, [&](size_t first, size_t count) {
+      for (size_t t = first; t < first + count; ++t) body(s.row + t, t, rotations);
+    });
+  }
+}
+
+void LayerPass::attention(const DenseLayer& layer, size_t index, std::span<const SequenceRows> sequences,
+                          MatrixView<const float> x, bool keep_raw) {
+  const ModelConfig& c = config_;
+  const size_t n = x.rows();
+  const MatrixView<float> normed = normed_.view().row_range(0, n), qkv = qkv_.view().row_range(0, n);
+  normalize(c, layer.info.attention_norm, x, normed);
+  product(normed, Op::kTranspose, layer.qkv.view(), qkv);
+  const QkvLayout at(c);
+  const Layer& w = layer.info;
+  keep_raw = keep_raw && !w.q_norm.empty();
+  if (keep_raw && raw_.size() == 0) raw_ = Matrix<float>::uninitialized(qkv_.rows(), qkv_.cols());
+  for_tokens(sequences, 4 * qkv.cols(), [&](size_t r, size_t position, const Rotations* rotations) {
+    float* row = qkv.row(r);
+    if (!w.qkv_bias.empty()) add_to(w.qkv_bias.data(), row, qkv.cols());
+    if (keep_raw) std::copy_n(row, qkv.cols(), raw_.row(r));
+    const auto finish = [&](float* head, const std::vector<float>& norm) {
+      if (!norm.empty()) rms_norm_head(norm.data(), c.norm_eps, head, c.head_dim);
+      if (rotations != nullptr) rotate_head(c.rope_pairs, rotations->forth.row(position), c.rotary_dim / 2, head);
+    };
+    for (size_t h = 0; h < c.heads; ++h) finish(row + at.q + h * at.q_step, w.q_norm);
+    for (size_t h = 0; h < c.kv_heads; ++h) finish(row + at.k + h * at.k_step, w.k_norm);
+  });
+  attention_forward(c, index, sequences, qkv, mixed_.view().row_range(0, n));
+}
+
+void LayerPass::forward(const DenseLayer& layer, size_t index, std::span<const SequenceRows> sequences,
+                        MatrixView<float> x) {
+  const ModelConfig& c = config_;
+  const Layer& w = layer.info;
+  const size_t n = x.rows();
+  const auto rows = [&](Matrix<float>& m) { return m.view().row_range(0, n); };
+  attention(layer, index, sequences, x, false);
+  if (c.parallel_residual) normalize(c, w.mlp_norm, x, rows(normed_));
+  product(rows(mixed_), Op::kTranspose, layer.attention_output.view(), rows(out_));
+  add_rows(rows(out_), w.attention_output.bias_data(), x);
+  if (!c.parallel_residual) normalize(c, w.mlp_norm, x, rows(normed_));
+  const MatrixView<float> wide(wide_.data(), n, layer.gate_up.rows());
+  product(rows(normed_), Op::kTranspose, layer.gate_up.view(), wide);
+  activate(c.activation, is_gated(w), w.gate_up_bias.empty() ? nullptr : w.gate_up_bias.data(), wide);
+  product(wide.sub({0, 0, n, c.ff_dim}), Op::kTranspose, layer.down.view(), rows(out_));
+  add_rows(rows(out_), w.down.bias_data(), x);
+}
+
+// Of the attention's inputs; the activations are those of the last call of attention().
+void LayerPass::attention_gradient(const DenseLayer& layer, size_t index, std::span<const SequenceRows> sequences,
+                                   MatrixView<const float> d_out, MatrixView<float> d_in, GradientObserver& observer,
+                                   VectorGradients& vectors) {
+  const ModelConfig& c = config_;
+  const Layer& w = layer.info;
+  const size_t n = d_out.rows(), d = c.head_dim;
+  const auto rows = [&](Matrix<float>& m) { return m.view().row_range(0, n); };
+  const MatrixView<float> d_qkv = rows(d_qkv_);
+  observe({&w.attention_output}, rows(mixed_), d_out, observer, vectors);
+  product(d_out, Op::kNone, layer.attention_output.view(), rows(d_mixed_));
+  attention_backward(c, index, sequences, rows(qkv_), rows(d_mixed_), d_qkv);
+  const QkvLayout at(c);
+  if (!rotations_.empty()) {
+    for_tokens(sequences, 2 * d_qkv.cols(), [&](size_t r, size_t position, const Rotations* rotations) {
+      const float* table = rotations->back.row(position);
+      float* row = d_qkv.row(r);
+      for (size_t h = 0; h < c.heads; ++h)
+        rotate_head(c.rope_pairs, table, c.rotary_dim / 2, row + at.q + h * at.q_step);
+      for (size_t h = 0; h < c.kv_heads; ++h) {
+        rotate_head(c.rope_pairs, table, c.rotary_dim / 2, row + at.k + h * at.k_step);
+      }
+    });
+  }
+  if (!w.q_norm.empty()) {
+    const size_t panels = ceil_div(n, kRowsOfSum);
+    Matrix<float> dq(panels, d), dk(panels, d);
+    parallel_for(panels, [&](size_t p) {
+      std::vector<float> dx(d);
+      for (size_t r = p * kRowsOfSum; r < std::min(n, (p + 1) * kRowsOfSum); ++r) {
+        const auto back = [&](const std::vector<float>& norm, size_t col, float* dw) {
+          std::fill(dx.begin(), dx.end(), 0.0f);
+          norm_backward_row(true, c.norm_eps, norm.data(), raw_.row(r) + col, d_qkv.row(r) + col, dx.data(), dw,
+                            nullptr, d);
+          std::copy(dx.begin(), dx.end(), d_qkv.row(r) + col);
+        };
+        for (size_t h = 0; h < c.heads; ++h) back(w.q_norm, at.q + h * at.q_step, dq.row(p));
+        for (size_t h = 0; h < c.kv_heads; ++h) back(w.k_norm, at.k + h * at.k_step, dk.row(p));
+      }
+    });
+    vectors.add_columns(w.q_norm_tensor, dq.view());
+    vectors.add_columns(w.k_norm_tensor, dk.view());
+  }
+  observe({&w.qkv, &w.q, &w.k, &w.v}, rows(normed_), d_qkv, observer, vectors);
+  product(d_qkv, Op::kNone, layer.qkv.view(), d_in);
+}
+
+// Of the MLP's inputs, which are in normed_mlp_.
+void LayerPass::mlp_gradient(const DenseLayer& layer, MatrixView<const float> d_out, MatrixView<float> d_in,
+                             GradientObserver& observer, VectorGradients& vectors) {
+  const ModelConfig& c = config_;
+  const Layer& w = layer.info;
+  const size_t n = d_out.rows();
+  const bool gated = is_gated(w);
+  const auto rows = [&](Matrix<float>& m) { return m.view().row_range(0, n); };
+  const MatrixView<float> wide(wide_.data(), n, layer.gate_up.rows());
+  product(rows(normed_mlp_), Op::kTranspose, layer.gate_up.view(), wide);
+  activate_with_derivative(c.activation, gated, w.gate_up_bias.empty() ? nullptr : w.gate_up_bias.data(), wide,
+                           rows(narrow_));
+  observe({&w.down}, rows(narrow_), d_out, observer, vectors);
+  product(d_out, Op::kNone, layer.down.view(), rows(d_narrow_));
+  for_row_panels(n, 3 * wide.cols(), [&](size_t first, size_t count) {
+    for (size_t r = first; r < first + count; ++r) {
+      const float* dy = d_narrow_.row(r);
+      for (size_t part = 0; part < (gated ? 2u : 1u); ++part) {
+        float* factors = wide.row(r) + part * c.ff_dim;
+        for (size_t i = 0; i < c.ff_dim; ++i) factors[i] *= dy[i];
+      }
+    }
+  });
+  observe({&w.gate_up, &w.gate, &w.up}, rows(normed_mlp_), wide, observer, vectors);
+  product(wide, Op::kNone, layer.gate_up.view(), d_in);
+}
+
+void LayerPass::backward(const DenseLayer& layer, size_t index, std::span<const SequenceRows> sequences,
+                         MatrixView<const float> x, MatrixView<float> dx, GradientObserver& observer,
+                         VectorGradients& vectors) {
+  const ModelConfig& c = config_;
+  const Layer& w = layer.info;
+  const size_t n = x.rows();
+  const auto rows = [&](Matrix<float>& m) { return m.view().row_range(0, n); };
+  attention(layer, index, sequences, x, true);
+  MatrixView<const float> before_mlp = x;
+  if (!c.parallel_residual) {
+    copy_rows(x, rows(middle_));
+    product(rows(mixed_), Op::kTranspose, layer.attention_output.view(), rows(out_));
+    add_rows(rows(out_), w.attention_output.bias_data(), rows(middle_));
+    before_mlp = rows(middle_);
+  }
+  normalize(c, w.mlp_norm, before_mlp, rows(normed_mlp_));
+  mlp_gradient(layer, dx, rows(d_normed_mlp_), observer, vectors);
+  // With parallel residuals the attention's output has the gradient of the layer's output.
+  if (!c.parallel_residual) norm_backward(c, w.mlp_norm, before_mlp, rows(d_normed_mlp_), dx, vectors);
+  attention_gradient(layer, index, sequences, dx, rows(d_normed_), observer, vectors);
+  if (c.parallel_residual) norm_backward(c, w.mlp_norm, before_mlp, rows(d_normed_mlp_), dx, vectors);
+  norm_backward(c, w.attention_norm, x, rows(d_normed_), dx, vectors);
+}
+
+}  // namespace occ

@@ -1,0 +1,70 @@
+// One layer of a causal model over a panel of whole sequences: forward, and backward with everything between its input
+// and its output computed again.
+#pragma once
+
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "calibration/attention_backward.h"
+#include "calibration/dense_layer.h"
+#include "calibration/gradients.h"
+#include "model/config.h"
+
+namespace occ {
+
+// Cosines and sines of positions 0, 1, ...; `back` turns the other way.
+struct Rotations {
+  Matrix<float> forth, back;
+};
+
+// Sums of gradients of vectors over panels, in double.
+class VectorGradients {
+ public:
+  void add(const std::string& tensor, std::span<const double> sums);
+  // Sums of the columns of dy.
+  void add_columns(const std::string& tensor, MatrixView<const float> dy);
+  // Tells the observer of all of them and forgets them.
+  void flush(GradientObserver& observer);
+
+ private:
+  std::map<std::string, std::vector<double>> sums_;
+};
+
+// dx += gradient through out = norm(x), for rows of dy.
+void norm_backward(const ModelConfig& config, const NormWeights& norm, MatrixView<const float> x,
+                   MatrixView<const float> dy, MatrixView<float> dx, VectorGradients& vectors);
+
+class LayerPass {
+ public:
+  // Buffers for up to `rows` tokens. rotations[long]: of sequences of at most and of more than rope_original_context
+  // tokens; empty without rotary positions.
+  LayerPass(const ModelConfig& config, size_t rows, std::span<const Rotations> rotations);
+
+  // x [rows, dim] := the layer's output.
+  void forward(const DenseLayer& layer, size_t index, std::span<const SequenceRows> sequences, MatrixView<float> x);
+  // x: the layer's input; dx: gradient of its output -> of its input.
+  void backward(const DenseLayer& layer, size_t index, std::span<const SequenceRows> sequences,
+                MatrixView<const float> x, MatrixView<float> dx, GradientObserver& observer, VectorGradients& vectors);
+
+ private:
+  void attention(const DenseLayer& layer, size_t index, std::span<const SequenceRows> sequences,
+                 MatrixView<const float> x, bool keep_raw);
+  void attention_gradient(const DenseLayer& layer, size_t index, std::span<const SequenceRows> sequences,
+                          MatrixView<const float> d_out, MatrixView<float> d_in, GradientObserver& observer,
+                          VectorGradients& vectors);
+  void mlp_gradient(const DenseLayer& layer, MatrixView<const float> d_out, MatrixView<float> d_in,
+                    GradientObserver& observer, VectorGradients& vectors);
+  // body(row, index of the row in rotations, rotations) for every token of the sequences, in parallel.
+  template <typename F>
+  void for_tokens(std::span<const SequenceRows> sequences, size_t cost, const F& body) const;
+
+  const ModelConfig& config_;
+  std::span<const Rotations> rotations_;
+  // Inputs and outputs of the products; d_*: gradients. raw_: queries, keys and values before norms and rotation.
+  Matrix<float> normed_, qkv_, raw_, mixed_, middle_, wide_, narrow_, out_;
+  Matrix<float> normed_mlp_, d_qkv_, d_mixed_, d_narrow_, d_normed_, d_normed_mlp_;
+};
+
+}  // namespace occ
