@@ -1,9 +1,9 @@
 #include "calibration/gradients.h"
 
 #include <algorithm>
-#include <array>
 #include <optional>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "base/parallel.h"
 #include "calibration/changed_file.h"
@@ -65,16 +65,47 @@ class Weights {
   Matrix<float> matrix_;
 };
 
+// What one call computes with: tokens of all sequences one after the other.
+struct Pass {
+  template <typename Model>
+  Pass(const Model& model, std::span<const std::vector<TokenId>> sequences, bool keep_all)
+      : panels(panels_of(sequences)), keep_inputs(keep_all) {
+    model.check(sequences);
+    for (const std::vector<TokenId>& s : sequences) {
+      for (size_t t = 0; t < s.size(); ++t) {
+        tokens.push_back(static_cast<uint32_t>(s[t]));
+        positions.push_back(static_cast<uint32_t>(t));
+      }
+    }
+    if (model.config.position == Position::kRotary) rotations = model.make_rotations(sequences);
+    size_t most = 0;
+    for (const Panel& panel : panels) most = std::max(most, panel.tokens);
+    if (most != 0) layer.emplace(model.config, most, rotations);
+  }
+
+  std::vector<Panel> panels;
+  std::vector<uint32_t> tokens, positions;
+  std::vector<Rotations> rotations;  // empty: none
+  std::optional<LayerPass> layer;
+  // Of every layer and of the final norm, or the last one alone.
+  bool keep_inputs;
+  std::vector<ScratchMatrix> inputs;
+};
+
 }  // namespace
 
 struct GradientModel::Impl {
   Impl(const TensorFile& base, const std::filesystem::path& folder, bool keep);
 
   void check(std::span<const std::vector<TokenId>> sequences) const;
-  std::array<Rotations, 2> make_rotations(std::span<const std::vector<TokenId>> sequences) const;
+  std::vector<Rotations> make_rotations(std::span<const std::vector<TokenId>> sequences) const;
   // The layer's weights: kept, or in `own`.
   const DenseLayer& layer(size_t index, std::optional<DenseLayer>& own);
-  double head(const LossFn& loss, MatrixView<const float> x, MatrixView<float> dx, GradientObserver& observer);
+  Weights& head_weights() { return config.tied_embeddings ? embedding : own_head; }
+  void forward(Pass& pass);
+  // No gradients without an observer.
+  double head(const LossFn& loss, MatrixView<const float> x, MatrixView<float> dx, GradientObserver* observer);
+  void backward(Pass& pass, MatrixView<float> gradient, GradientObserver& observer);
 
   ChangedFile file;
   std::filesystem::path scratch_folder;
@@ -121,13 +152,13 @@ void GradientModel::Impl::check(std::span<const std::vector<TokenId>> sequences)
   }
 }
 
-std::array<Rotations, 2> GradientModel::Impl::make_rotations(std::span<const std::vector<TokenId>> sequences) const {
+std::vector<Rotations> GradientModel::Impl::make_rotations(std::span<const std::vector<TokenId>> sequences) const {
   size_t longest = 0;
   for (const std::vector<TokenId>& s : sequences) longest = std::max(longest, s.size());
-  std::array<Rotations, 2> out;
+  std::vector<Rotations> out;
   for (const bool is_long : {false, true}) {
     const Rope rope(config, is_long);
-    Rotations& r = out[is_long ? 1 : 0];
+    Rotations& r = out.emplace_back();
     r.forth = Matrix<float>::uninitialized(longest, config.rotary_dim);
     for (size_t t = 0; t < longest; ++t) rope.table_row(t, r.forth.row(t));
     r.back = r.forth.clone();
@@ -152,9 +183,33 @@ const DenseLayer& GradientModel::Impl::layer(size_t index, std::optional<DenseLa
   return layers[index];
 }
 
+void GradientModel::Impl::forward(Pass& pass) {
+  const size_t n = pass.tokens.size();
+  pass.inputs.emplace_back(scratch_folder, n, config.dim);
+  const MatrixView<float> first = pass.inputs[0].view();
+  embedding.gather(pass.tokens, first);
+  if (config.position == Position::kLearned) {
+    Matrix<float> rows = Matrix<float>::uninitialized(n, config.dim);
+    positions.gather(pass.positions, rows.view());
+    for (size_t r = 0; r < n; ++r) add_to(rows.row(r), first.row(r), config.dim);
+  }
+  std::optional<DenseLayer> own;
+  for (size_t l = 0; l < config.layers; ++l) {
+    const DenseLayer& weights = layer(l, own);
+    if (pass.keep_inputs) {
+      pass.inputs.emplace_back(scratch_folder, n, config.dim);
+      for (size_t r = 0; r < n; ++r)
+        std::copy_n(pass.inputs[l].view().row(r), config.dim, pass.inputs[l + 1].view().row(r));
+    }
+    for (const Panel& panel : pass.panels) {
+      pass.layer->forward(weights, l, panel.sequences, pass.inputs.back().view().row_range(panel.row, panel.tokens));
+    }
+  }
+}
+
 double GradientModel::Impl::head(const LossFn& loss, MatrixView<const float> x, MatrixView<float> dx,
-                                 GradientObserver& observer) {
-  Weights& weights = config.tied_embeddings ? embedding : own_head;
+                                 GradientObserver* observer) {
+  Weights& weights = head_weights();
   weights.load();
   const size_t step = std::min(x.rows(), std::clamp<size_t>(kLogits / config.vocab_size, 32, kPanelTokens));
   Matrix<float> normed = Matrix<float>::uninitialized(step, config.dim), d_normed = normed.clone();
@@ -166,18 +221,40 @@ double GradientModel::Impl::head(const LossFn& loss, MatrixView<const float> x, 
     const MatrixView<const float> part = x.row_range(row, n);
     const MatrixView<float> hidden = normed.view().row_range(0, n);
     const MatrixView<float> logits = buffer.view().row_range(0, n), d_hidden = d_normed.view().row_range(0, n);
-    const MatrixView<float> d_part = dx.row_range(row, n);
     normalize(config, final_norm, part, hidden);
     product(hidden, Op::kTranspose, weights.view(), logits);
     sum += loss(row, logits);
-    observer.linear(weights.name(), hidden, logits);
+    if (observer == nullptr) continue;
+    const MatrixView<float> d_part = dx.row_range(row, n);
+    observer->linear(weights.name(), hidden, logits);
     product(logits, Op::kNone, weights.view(), d_hidden);
     for (size_t r = 0; r < n; ++r) std::fill_n(d_part.row(r), config.dim, 0.0f);
     norm_backward(config, final_norm, part, d_hidden, d_part, vectors);
   }
-  vectors.flush(observer);
+  if (observer != nullptr) vectors.flush(*observer);
   weights.drop();
   return sum;
+}
+
+// gradient: of the last layer's output, then of every layer's input in turn.
+void GradientModel::Impl::backward(Pass& pass, MatrixView<float> gradient, GradientObserver& observer) {
+  std::optional<DenseLayer> own;
+  for (size_t l = config.layers; l-- > 0;) {
+    pass.inputs.pop_back();
+    const DenseLayer& weights = layer(l, own);
+    VectorGradients vectors;
+    for (const Panel& panel : pass.panels) {
+      pass.layer->backward(weights, l, panel.sequences, pass.inputs[l].view().row_range(panel.row, panel.tokens),
+                           gradient.row_range(panel.row, panel.tokens), observer, vectors);
+    }
+    vectors.flush(observer);
+  }
+  for (const Panel& panel : pass.panels) {
+    const auto dx = gradient.row_range(panel.row, panel.tokens);
+    observer.embedding(embedding.name(), std::span(pass.tokens).subspan(panel.row, panel.tokens), dx);
+    if (config.position != Position::kLearned) continue;
+    observer.embedding(positions.name(), std::span(pass.positions).subspan(panel.row, panel.tokens), dx);
+  }
 }
 
 GradientModel::GradientModel(const TensorFile& file, const std::filesystem::path& scratch_folder, bool keep_weights)
@@ -187,9 +264,7 @@ GradientModel::~GradientModel() = default;
 
 const ModelConfig& GradientModel::config() const { return impl_->config; }
 const std::string& GradientModel::embedding_tensor() const { return impl_->embedding.name(); }
-const std::string& GradientModel::head_tensor() const {
-  return impl_->config.tied_embeddings ? impl_->embedding.name() : impl_->own_head.name();
-}
+const std::string& GradientModel::head_tensor() const { return impl_->head_weights().name(); }
 
 void GradientModel::set_vector(const std::string& tensor, std::vector<float> values) {
   impl_->file.replace(tensor, std::move(values));
@@ -200,62 +275,36 @@ void GradientModel::set_vector(const std::string& tensor, std::vector<float> val
 double GradientModel::run(std::span<const std::vector<TokenId>> sequences, const LossFn& loss,
                           GradientObserver& observer) {
   Impl& m = *impl_;
-  const ModelConfig& c = m.config;
-  m.check(sequences);
-  const std::vector<Panel> panels = panels_of(sequences);
-  std::vector<uint32_t> tokens, positions;
-  for (const std::vector<TokenId>& s : sequences) {
-    for (size_t t = 0; t < s.size(); ++t) {
-      tokens.push_back(static_cast<uint32_t>(s[t]));
-      positions.push_back(static_cast<uint32_t>(t));
-    }
-  }
-  if (tokens.empty()) return 0;
-  std::array<Rotations, 2> rotations;
-  if (c.position == Position::kRotary) rotations = m.make_rotations(sequences);
-  size_t most = 0;
-  for (const Panel& panel : panels) most = std::max(most, panel.tokens);
-  LayerPass pass(
-      c, most, c.position == Position::kRotary ? std::span<const Rotations>(rotations) : std::span<const Rotations>());
-
-  // inputs[l]: of layer l; the last one: of the final norm, whose gradient becomes that of every layer in turn.
-  std::vector<ScratchMatrix> inputs;
-  for (size_t l = 0; l <= c.layers; ++l) inputs.emplace_back(m.scratch_folder, tokens.size(), c.dim);
-  ScratchMatrix gradient(m.scratch_folder, tokens.size(), c.dim);
-  m.embedding.gather(tokens, inputs[0].view());
-  if (c.position == Position::kLearned) {
-    m.positions.gather(positions, gradient.view());  // as scratch
-    for (size_t r = 0; r < tokens.size(); ++r) add_to(gradient.view().row(r), inputs[0].view().row(r), c.dim);
-  }
-  std::optional<DenseLayer> own;
-  for (size_t l = 0; l < c.layers; ++l) {
-    const DenseLayer& layer = m.layer(l, own);
-    for (const Panel& panel : panels) {
-      const auto x = inputs[l].view().row_range(panel.row, panel.tokens);
-      const auto y = inputs[l + 1].view().row_range(panel.row, panel.tokens);
-      for (size_t r = 0; r < panel.tokens; ++r) std::copy_n(x.row(r), c.dim, y.row(r));
-      pass.forward(layer, l, panel.sequences, y);
-    }
-  }
-  own.reset();
-  const double sum = m.head(loss, inputs.back().view(), gradient.view(), observer);
-  for (size_t l = c.layers; l-- > 0;) {
-    inputs.pop_back();
-    const DenseLayer& layer = m.layer(l, own);
-    VectorGradients vectors;
-    for (const Panel& panel : panels) {
-      pass.backward(layer, l, panel.sequences, inputs[l].view().row_range(panel.row, panel.tokens),
-                    gradient.view().row_range(panel.row, panel.tokens), observer, vectors);
-    }
-    vectors.flush(observer);
-  }
-  for (const Panel& panel : panels) {
-    const auto dx = gradient.view().row_range(panel.row, panel.tokens);
-    observer.embedding(m.embedding.name(), std::span(tokens).subspan(panel.row, panel.tokens), dx);
-    if (c.position != Position::kLearned) continue;
-    observer.embedding(m.positions.name(), std::span(positions).subspan(panel.row, panel.tokens), dx);
-  }
+  Pass pass(m, sequences, true);
+  if (pass.tokens.empty()) return 0;
+  m.forward(pass);
+  ScratchMatrix gradient(m.scratch_folder, pass.tokens.size(), m.config.dim);
+  const double sum = m.head(loss, pass.inputs.back().view(), gradient.view(), &observer);
+  m.backward(pass, gradient.view(), observer);
   return sum;
+}
+
+double GradientModel::evaluate(std::span<const std::vector<TokenId>> sequences, const LossFn& loss) {
+  Impl& m = *impl_;
+  Pass pass(m, sequences, false);
+  if (pass.tokens.empty()) return 0;
+  m.forward(pass);
+  return m.head(loss, pass.inputs.back().view(), {}, nullptr);
+}
+
+void GradientModel::hidden(std::span<const std::vector<TokenId>> sequences, MatrixView<float> out) {
+  Impl& m = *impl_;
+  Pass pass(m, sequences, false);
+  OCC_CHECK(out.rows() == pass.tokens.size());
+  if (pass.tokens.empty()) return;
+  m.forward(pass);
+  normalize(m.config, m.final_norm, pass.inputs.back().view(), out);
+}
+
+void GradientModel::logits(MatrixView<const float> hidden, MatrixView<float> out) {
+  Weights& head = impl_->head_weights();
+  head.load();
+  product(hidden, Op::kTranspose, head.view(), out);
 }
 
 }  // namespace occ

@@ -53,6 +53,11 @@ class GradientModel {
   // Each sequence from an empty context; returns the sum of the losses. Usage error for sequences longer than the model
   // takes, input error for tokens outside the vocabulary.
   double run(std::span<const std::vector<TokenId>> sequences, const LossFn& loss, GradientObserver& observer);
+  // The same without gradients.
+  double evaluate(std::span<const std::vector<TokenId>> sequences, const LossFn& loss);
+  // States after the final norm of all tokens [tokens, dim], and their logits; the head stays in memory then.
+  void hidden(std::span<const std::vector<TokenId>> sequences, MatrixView<float> out);
+  void logits(MatrixView<const float> hidden, MatrixView<float> out);
 
  private:
   struct Impl;

@@ -1,0 +1,311 @@
+#include "calibration/fisher.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+#include "base/parallel.h"
+#include "base/rng.h"
+#include "calibration/backward_kernels.h"
+#include "linalg/linalg.h"
+
+namespace occ {
+namespace {
+
+constexpr size_t kTile = 256;  // rows and columns of a task
+
+double row_energy(const float* x, size_t n) {
+  double sums[8] = {};
+  size_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    for (size_t j = 0; j < 8; ++j) sums[j] += static_cast<double>(x[i + j] * x[i + j]);
+  }
+  for (; i < n; ++i) sums[0] += static_cast<double>(x[i] * x[i]);
+  return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+}
+
+// Lower tiles of h += x^T x, sums of a panel in float.
+void add_moment(MatrixView<const float> x, MatrixView<double> h) {
+  constexpr size_t kRows = 1024;
+  const size_t side = ceil_div(h.rows(), kTile);
+  std::vector<std::pair<size_t, size_t>> tiles;
+  for (size_t i = 0; i < side; ++i) {
+    for (size_t j = 0; j <= i; ++j) tiles.emplace_back(i * kTile, j * kTile);
+  }
+  parallel_for(tiles.size(), [&](size_t t) {
+    const size_t r0 = tiles[t].first, c0 = tiles[t].second;
+    Matrix<float> sum = Matrix<float>::uninitialized(std::min(kTile, h.rows() - r0), std::min(kTile, h.cols() - c0));
+    for (size_t first = 0; first < x.rows(); first += kRows) {
+      const size_t n = std::min(kRows, x.rows() - first);
+      gemm(Op::kTranspose, Op::kNone, 1.0f, x.sub({first, r0, n, sum.rows()}), x.sub({first, c0, n, sum.cols()}), 0.0f,
+           sum.view());
+      for (size_t r = 0; r < sum.rows(); ++r) {
+        for (size_t c = 0; c < sum.cols(); ++c) h(r0 + r, c0 + c) += static_cast<double>(sum(r, c));
+      }
+    }
+  });
+}
+
+void finish_moment(double scale, MatrixView<double> h) {
+  for (size_t r = 0; r < h.rows(); ++r) {
+    for (size_t c = 0; c <= r; ++c) {
+      h(r, c) *= scale;
+      h(c, r) = h(r, c);
+    }
+  }
+}
+
+// Sum of all squares.
+double energy_of(MatrixView<const float> x) {
+  constexpr size_t kRows = 64;
+  std::vector<double> sums(ceil_div(x.rows(), kRows));
+  parallel_for(sums.size(), [&](size_t p) {
+    for (size_t r = p * kRows; r < std::min(x.rows(), (p + 1) * kRows); ++r) {
+      sums[p] += row_energy(x.row(r), x.cols());
+    }
+  });
+  double sum = 0;
+  for (const double s : sums) sum += s;
+  return sum;
+}
+
+// Adds up what the formulas need.
+class Accumulator final : public GradientObserver {
+ public:
+  Accumulator(std::span<const std::vector<TokenId>> sequences, const std::string& head, size_t vocab_size,
+              const FisherOptions& options)
+      : options_(options), head_(head), head_rows_(vocab_size) {
+    for (const std::vector<TokenId>& s : sequences) {
+      if (s.empty()) continue;
+      begins_.push_back(scored_.size());
+      for (size_t t = 0; t < s.size(); ++t) scored_.push_back(t >= options.first ? 1 : 0);
+    }
+    begins_.push_back(scored_.size());
+  }
+
+  // Labels drawn from the softmax of the logits, which become gradients.
+  double loss(size_t first, MatrixView<float> logits);
+  void linear(const std::string& tensor, MatrixView<const float> x, MatrixView<const float> dy) override;
+  void embedding(const std::string& tensor, std::span<const uint32_t> rows, MatrixView<const float> dx) override;
+  void vector(const std::string& /*tensor*/, std::span<const float> /*gradient*/) override {}
+  Fisher finish();
+
+ private:
+  struct Sums {
+    std::vector<double> squares, exact;  // by row
+    std::shared_ptr<Matrix<double>> moments;
+    double energy = 0;  // of the inputs
+    size_t tokens = 0;  // so far
+  };
+  // Rows of tokens [first, first + count) cut where sequences begin: body(row, count).
+  template <typename F>
+  void for_sequences(size_t first, size_t count, const F& body) const {
+    auto next = std::upper_bound(begins_.begin(), begins_.end(), first);
+    for (size_t at = first; at < first + count; ++next) {
+      const size_t end = std::min(first + count, *next);
+      body(at - first, end - at);
+      at = end;
+    }
+  }
+  void head_moment(MatrixView<const float> x);
+
+  FisherOptions options_;
+  std::string head_;
+  std::vector<double> head_rows_;
+  std::shared_ptr<Matrix<double>> head_moments_;
+  size_t head_tokens_ = 0;
+  double head_energy_ = 0;
+  std::vector<size_t> begins_;   // of the sequences, and the end
+  std::vector<uint8_t> scored_;  // by token
+  std::map<std::string, Sums> linear_, embeddings_;
+  const float* last_inputs_ = nullptr;
+  std::string last_tensor_;
+};
+
+double Accumulator::loss(size_t first, MatrixView<float> logits) {
+  std::vector<double> losses(logits.rows());
+  std::vector<size_t> labels(logits.rows());
+  parallel_for(logits.rows(), [&](size_t r) {
+    float* p = logits.row(r);
+    if (scored_[first + r] == 0) {
+      std::fill_n(p, logits.cols(), 0.0f);
+      return;
+    }
+    softmax_row(1, p, logits.cols());
+    // The first label at which the sum passes a uniform number; what rounding leaves over belongs to the likeliest.
+    double rest = static_cast<double>(random_word(options_.seed, first + r) >> 11) * 0x1p-53;
+    size_t label = 0;
+    while (label < logits.cols() && rest >= static_cast<double>(p[label])) rest -= static_cast<double>(p[label++]);
+    if (label == logits.cols()) label = static_cast<size_t>(std::max_element(p, p + logits.cols()) - p);
+    labels[r] = label;
+    losses[r] = -std::log(static_cast<double>(p[label]));
+  });
+  parallel_for(ceil_div(logits.cols(), 1024), [&](size_t block) {
+    const size_t end = std::min(logits.cols(), (block + 1) * 1024);
+    for (size_t r = 0; r < logits.rows(); ++r) {
+      for (size_t v = block * 1024; v < end; ++v) {
+        head_rows_[v] += static_cast<double>(logits(r, v) * (1 - logits(r, v)));
+      }
+    }
+  });
+  double sum = 0;
+  for (size_t r = 0; r < logits.rows(); ++r) {
+    if (scored_[first + r] == 0) continue;
+    logits(r, labels[r]) -= 1;
+    sum += losses[r];
+  }
+  return sum;
+}
+
+void Accumulator::head_moment(MatrixView<const float> x) {
+  Matrix<float> rows(x.rows(), x.cols());  // others stay 0
+  for (size_t r = 0; r < x.rows(); ++r) {
+    if (scored_[head_tokens_ + r] != 0) std::copy_n(x.row(r), x.cols(), rows.row(r));
+  }
+  head_tokens_ += x.rows();
+  head_energy_ += energy_of(rows.view());
+  if (!options_.moments) return;
+  if (!head_moments_) head_moments_ = std::make_shared<Matrix<double>>(x.cols(), x.cols());
+  add_moment(rows.view(), head_moments_->view());
+}
+
+void Accumulator::linear(const std::string& tensor, MatrixView<const float> x, MatrixView<const float> dy) {
+  if (tensor == head_) return head_moment(x);
+  Sums& sums = linear_[tensor];
+  sums.squares.resize(dy.cols());
+  parallel_for(ceil_div(dy.cols(), kTile), [&](size_t block) {
+    const size_t end = std::min(dy.cols(), (block + 1) * kTile);
+    for (size_t r = 0; r < dy.rows(); ++r) {
+      for (size_t c = block * kTile; c < end; ++c) sums.squares[c] += static_cast<double>(dy(r, c) * dy(r, c));
+    }
+  });
+  if (options_.exact) {
+    sums.exact.resize(dy.cols());
+    parallel_for(ceil_div(dy.cols(), kTile), [&](size_t block) {
+      const size_t c = block * kTile, cols = std::min(kTile, dy.cols() - c);
+      Matrix<float> dw = Matrix<float>::uninitialized(cols, x.cols());
+      for_sequences(sums.tokens, x.rows(), [&](size_t row, size_t count) {
+        gemm(Op::kTranspose, Op::kNone, 1.0f, dy.sub({row, c, count, cols}), x.row_range(row, count), 0.0f, dw.view());
+        for (size_t r = 0; r < cols; ++r) sums.exact[c + r] += row_energy(dw.row(r), x.cols());
+      });
+    });
+  }
+  sums.energy += energy_of(x);
+  sums.tokens += x.rows();
+  if (options_.moments) {
+    // Calls for tensors of the same inputs come one after the other.
+    const bool same = x.data() == last_inputs_ && tensor != last_tensor_;
+    if (same && !sums.moments) sums.moments = linear_[last_tensor_].moments;
+    if (!sums.moments) sums.moments = std::make_shared<Matrix<double>>(x.cols(), x.cols());
+    if (!same) add_moment(x, sums.moments->view());
+    last_inputs_ = x.data();
+    last_tensor_ = tensor;
+  }
+}
+
+void Accumulator::embedding(const std::string& tensor, std::span<const uint32_t> rows, MatrixView<const float> dx) {
+  Sums& sums = embeddings_[tensor];
+  std::vector<std::map<uint32_t, size_t>> index;  // of a row's sum in `total`, by sequence
+  size_t count = 0;
+  for_sequences(sums.tokens, rows.size(), [&](size_t row, size_t n) {
+    index.emplace_back();
+    for (size_t t = row; t < row + n; ++t) count += index.back().emplace(rows[t], count).second ? 1 : 0;
+  });
+  Matrix<float> total(count, dx.cols());
+  size_t sequence = 0;
+  for_sequences(sums.tokens, rows.size(), [&](size_t row, size_t n) {
+    for (size_t t = row; t < row + n; ++t) {
+      float* to = total.row(index[sequence].at(rows[t]));
+      for (size_t i = 0; i < dx.cols(); ++i) to[i] += dx(t, i);
+    }
+    for (const auto& [id, at] : index[sequence]) {
+      if (sums.squares.size() <= id) sums.squares.resize(id + 1);
+      for (size_t i = 0; i < dx.cols(); ++i) sums.squares[id] += static_cast<double>(total(at, i) * total(at, i));
+    }
+    ++sequence;
+  });
+  sums.tokens += rows.size();
+  if (!options_.moments) return;
+  if (!sums.moments) sums.moments = std::make_shared<Matrix<double>>(dx.cols(), dx.cols());
+  add_moment(total.view(), sums.moments->view());
+}
+
+Fisher Accumulator::finish() {
+  Fisher out;
+  out.tokens = scored_.size();
+  for (const uint8_t s : scored_) out.scored += s;
+  if (out.scored == 0) return out;
+  const double per_token = 1 / static_cast<double>(out.tokens), per_scored = 1 / static_cast<double>(out.scored);
+  std::vector<const Matrix<double>*> done;
+  for (auto& [tensor, sums] : linear_) {
+    TensorFisher& to = out.linear[tensor];
+    if (sums.moments && std::find(done.begin(), done.end(), sums.moments.get()) == done.end()) {
+      finish_moment(per_token, sums.moments->view());
+      done.push_back(sums.moments.get());
+    }
+    to.moments = sums.moments;
+    to.rows = options_.exact ? sums.exact : sums.squares;
+    to.input_energy = sums.energy * per_token;
+    const double scale = options_.exact && to.input_energy > 0 ? 1 / to.input_energy : 1;
+    for (double& g : to.rows) g *= per_scored * scale;
+  }
+  TensorFisher& head = out.linear[head_];
+  head.rows = head_rows_;
+  for (double& g : head.rows) g *= per_scored;
+  if (head_moments_) finish_moment(per_scored, head_moments_->view());
+  head.moments = head_moments_;
+  head.input_energy = head_energy_ * per_scored;
+  for (auto& [tensor, sums] : embeddings_) {
+    TensorFisher& to = out.embeddings[tensor];
+    to.rows = sums.squares;
+    for (double& g : to.rows) g *= per_scored;
+    to.input_energy = 1;
+    double energy = 0;
+    for (const double square : sums.squares) energy += square;
+    if (sums.moments) finish_moment(energy > 0 ? 1 / energy : 0, sums.moments->view());
+    to.moments = sums.moments;
+  }
+  return out;
+}
+
+}  // namespace
+
+Fisher measure_fisher(GradientModel& model, std::span<const std::vector<TokenId>> sequences,
+                      const FisherOptions& options) {
+  Accumulator accumulator(sequences, model.head_tensor(), model.config().vocab_size, options);
+  model.run(
+      sequences, [&](size_t first, MatrixView<float> logits) { return accumulator.loss(first, logits); }, accumulator);
+  return accumulator.finish();
+}
+
+double predicted_kl(const TensorFisher& fisher, MatrixView<const float> errors) {
+  OCC_CHECK(errors.rows() >= fisher.rows.size());
+  const size_t n = errors.cols();
+  const size_t panels = ceil_div(fisher.rows.size(), kTile);
+  Matrix<float> h;
+  if (fisher.moments) {
+    OCC_CHECK(fisher.moments->rows() == n);
+    h = Matrix<float>::uninitialized(n, n);
+    for (size_t i = 0; i < h.size(); ++i) h.data()[i] = static_cast<float>(fisher.moments->data()[i]);
+  }
+  std::vector<double> sums(panels);
+  parallel_for(panels, [&](size_t p) {
+    const size_t first = p * kTile, rows = std::min(kTile, fisher.rows.size() - first);
+    const auto e = errors.row_range(first, rows);
+    Matrix<float> eh = Matrix<float>::uninitialized(rows, n);
+    if (fisher.moments) gemm(Op::kNone, Op::kNone, 1.0f, e, h.view(), 0.0f, eh.view());
+    for (size_t r = 0; r < rows; ++r) {
+      double sum = 0;
+      for (size_t i = 0; i < n; ++i) {
+        sum += static_cast<double>(e(r, i)) * static_cast<double>(fisher.moments ? eh(r, i) : e(r, i));
+      }
+      if (!fisher.moments) sum *= fisher.input_energy / static_cast<double>(n);
+      sums[p] += fisher.rows[first + r] * sum;
+    }
+  });
+  double total = 0;
+  for (const double s : sums) total += s / 2;
+  return total;
+}
+
+}  // namespace occ

@@ -1,0 +1,138 @@
+// The model of errors against measured KL divergences of a small real model.
+#include "calibration/fisher.h"
+
+#include <cmath>
+
+#include "base/rng.h"
+#include "calibration/changed_file.h"
+#include "evaluation/perplexity.h"
+#include "model/tiny_models_for_test.h"
+
+namespace occ {
+namespace {
+
+constexpr size_t kContext = 256;
+
+std::string text_for_test(const std::filesystem::path& path, size_t bytes) {
+  return read_text_for_test(path).substr(0, bytes);
+}
+
+// Gaussian noise of this relative energy in one tensor.
+Matrix<float> noise_for(const TensorFile& file, size_t tensor, double relative, uint64_t seed) {
+  const TensorRows source(file, tensor);
+  Matrix<float> values = Matrix<float>::uninitialized(source.shape().rows, source.shape().cols);
+  source.read_rows(0, values.view());
+  double energy = 0;
+  for (size_t i = 0; i < values.size(); ++i) energy += double{values.data()[i]} * double{values.data()[i]};
+  const double sigma = std::sqrt(relative * energy / static_cast<double>(values.size()));
+  Rng rng(seed);
+  for (size_t i = 0; i < values.size(); ++i) values.data()[i] = static_cast<float>(sigma * rng.normal());
+  return values;
+}
+
+class FisherOfStories : public testing::Test {
+ protected:
+  void SetUp() override {
+    OCC_REQUIRE_DATA(folder, "models/stories260k");
+    OCC_REQUIRE_DATA(text, "text/tinystories_a.txt");
+    file_ = open_tensor_file(folder);
+    tokenizer_ = make_tokenizer(*file_);
+    text_ = text_for_test(text, 8000);
+    const std::vector<TokenId> tokens = tokenizer_->encode(text_, {.add_special = true, .parse_special = false});
+    for (size_t i = 0; i + kContext <= tokens.size(); i += kContext) {
+      sequences_.emplace_back(tokens.begin() + static_cast<ptrdiff_t>(i),
+                              tokens.begin() + static_cast<ptrdiff_t>(i + kContext));
+      sequences_.back()[0] = tokenizer_->bos().value_or(sequences_.back()[0]);
+    }
+  }
+
+  Fisher fisher(FisherOptions options = {}) const {
+    const TempFolder scratch;
+    GradientModel model(*file_, scratch.path(), true);
+    options.first = kContext / 2;  // as perplexities are measured
+    return measure_fisher(model, sequences_, options);
+  }
+
+  std::unique_ptr<TensorFile> file_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::string text_;
+  std::vector<std::vector<TokenId>> sequences_;
+};
+
+TEST_F(FisherOfStories, PredictsTheCostOfNoise) {
+  const Fisher fisher = this->fisher();
+  const TransformerOptions exact{Arithmetic::kF32, {}};
+  const auto reference = load_transformer(*file_, exact);
+  size_t measured = 0;
+  for (size_t i = 0; i < file_->tensors().size(); ++i) {
+    const std::string& name = file_->tensors()[i].name;
+    if (file_->tensors()[i].shape.size() != 2) continue;
+    if (name.find("layers.") != std::string::npos && name.find("layers.1.") == std::string::npos) continue;
+    const Matrix<float> noise = noise_for(*file_, i, 3e-3, 7);
+    double predicted = 0;
+    if (const auto at = fisher.linear.find(name); at != fisher.linear.end()) {
+      predicted += predicted_kl(at->second, noise.view());
+    }
+    if (const auto at = fisher.embeddings.find(name); at != fisher.embeddings.end()) {
+      predicted += predicted_kl(at->second, noise.view());
+    }
+    if (predicted == 0) continue;
+    ChangedFile changed(*file_);
+    std::vector<float> values(noise.size());
+    file_->read_f32(i, 0, values.size(), values.data());
+    for (size_t e = 0; e < values.size(); ++e) values[e] += noise.data()[e];
+    changed.replace(name, std::move(values));
+    const auto model = load_transformer(changed, exact);
+    const PerplexityResult found =
+        measure_perplexity(*model, *tokenizer_, text_, "text", reference.get(), {kContext, 0, {}});
+    const double ratio = found.divergence->kl_mean / predicted;
+    EXPECT_GT(ratio, 1 / 1.4) << name << " predicted " << predicted;
+    EXPECT_LT(ratio, 1.4) << name << " predicted " << predicted;
+    ++measured;
+  }
+  EXPECT_EQ(measured, 8u);
+}
+
+TEST_F(FisherOfStories, MomentsAreThoseOfTheInputs) {
+  sequences_.resize(3);
+  const Fisher fisher = this->fisher();
+  EXPECT_EQ(fisher.tokens, 3 * kContext);
+  EXPECT_EQ(fisher.scored, 3 * kContext / 2);
+  std::map<std::string, Matrix<double>> expected;
+  TransformerOptions options{Arithmetic::kF32, {}};
+  options.observer = [&](const std::string& tensor, MatrixView<const float> x) {
+    Matrix<double>& h = expected.try_emplace(tensor, x.cols(), x.cols()).first->second;
+    for (size_t t = 0; t < x.rows(); ++t) {
+      for (size_t i = 0; i < x.cols(); ++i) {
+        for (size_t j = 0; j < x.cols(); ++j) h(i, j) += double{x(t, i)} * double{x(t, j)};
+      }
+    }
+  };
+  const auto model = load_transformer(*file_, options);
+  for (const std::vector<TokenId>& s : sequences_) hidden_for_test(*model, s, 1000);
+  EXPECT_GT(expected.size(), 30u);
+  for (const auto& [tensor, h] : expected) {
+    const Matrix<double>& found = *fisher.linear.at(tensor).moments;
+    double trace = 0;
+    for (size_t i = 0; i < h.rows(); ++i) trace += h(i, i) / static_cast<double>(fisher.tokens);
+    EXPECT_NEAR(fisher.linear.at(tensor).input_energy, trace, 1e-4 * trace) << tensor;
+    for (size_t i = 0; i < h.size(); ++i) {
+      ASSERT_NEAR(found.data()[i], h.data()[i] / static_cast<double>(fisher.tokens), 1e-5 * trace) << tensor;
+    }
+  }
+}
+
+TEST_F(FisherOfStories, WhiteNoiseNeedsNoMoments) {
+  sequences_.resize(2);
+  const Fisher with = fisher(), without = fisher({.moments = false});
+  for (const auto& [tensor, f] : with.linear) {
+    Matrix<float> noise(f.rows.size(), f.moments->rows());
+    Rng rng(1);
+    for (size_t i = 0; i < noise.size(); ++i) noise.data()[i] = static_cast<float>(rng.normal());
+    const double a = predicted_kl(f, noise.view()), b = predicted_kl(without.linear.at(tensor), noise.view());
+    EXPECT_NEAR(a / b, 1, 0.25) << tensor;
+  }
+}
+
+}  // namespace
+}  // namespace occ

@@ -1,0 +1,186 @@
+#include "calibration/tune.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/parallel.h"
+#include "calibration/backward_kernels.h"
+#include "calibration/gradients.h"
+#include "tensor/scratch_matrix.h"
+
+namespace occ {
+namespace {
+
+using Sequences = std::vector<std::vector<TokenId>>;
+
+size_t tokens_of(const Sequences& sequences) {
+  size_t n = 0;
+  for (const std::vector<TokenId>& s : sequences) n += s.size();
+  return n;
+}
+
+// What the reference expects: its last hidden states are kept, its logits computed when they are needed.
+class Teacher {
+ public:
+  Teacher(GradientModel& model, const Sequences& sequences, const std::filesystem::path& folder)
+      : model_(model), hidden_(folder, tokens_of(sequences), model.config().dim) {
+    model.hidden(sequences, hidden_.view());
+  }
+
+  // Sum of the divergences of tokens [first, first + rows) from the logits, which become its gradient.
+  double loss(size_t first, MatrixView<float> logits) {
+    const size_t n = logits.rows(), vocab_size = logits.cols();
+    if (truth_.rows() < n) truth_ = Matrix<float>::uninitialized(n, vocab_size);
+    const MatrixView<float> truth = truth_.view().row_range(0, n);
+    model_.logits(hidden_.view().row_range(first, n), truth);
+    std::vector<double> sums(n);
+    constexpr size_t kRows = 8;
+    parallel_for(ceil_div(n, kRows), [&](size_t panel) {
+      std::vector<float> difference(vocab_size);
+      for (size_t r = panel * kRows; r < std::min(n, (panel + 1) * kRows); ++r) {
+        float *p = truth.row(r), *q = logits.row(r);
+        for (size_t v = 0; v < vocab_size; ++v) difference[v] = p[v] - q[v];
+        sums[r] = softmax_row(1, q, vocab_size) - softmax_row(1, p, vocab_size);
+        for (size_t v = 0; v < vocab_size; ++v) {
+          sums[r] += static_cast<double>(p[v]) * static_cast<double>(difference[v]);
+          q[v] -= p[v];
+        }
+      }
+    });
+    double sum = 0;
+    for (const double s : sums) sum += std::max(s, 0.0);  // rounding
+    return sum;
+  }
+
+ private:
+  GradientModel& model_;
+  ScratchMatrix hidden_;
+  Matrix<float> truth_;
+};
+
+// A vector with the state of Adam.
+struct Tuned {
+  std::vector<float> values;
+  double size = 0;  // root mean square
+  std::vector<double> mean, square;
+};
+
+class Adam final : public GradientObserver {
+ public:
+  explicit Adam(const TensorFile& file) : file_(file) {}
+  void linear(const std::string&, MatrixView<const float>, MatrixView<const float>) override {}
+  void embedding(const std::string&, std::span<const uint32_t>, MatrixView<const float>) override {}
+  void vector(const std::string& tensor, std::span<const float> gradient) override {
+    Tuned& t = all_[tensor];
+    if (t.values.empty()) {
+      t.values.resize(gradient.size());
+      file_.read_f32(file_.find(tensor), 0, t.values.size(), t.values.data());
+      for (const float v : t.values) t.size += static_cast<double>(v) * static_cast<double>(v);
+      t.size = std::sqrt(t.size / static_cast<double>(t.values.size()));
+      t.mean.resize(gradient.size());
+      t.square.resize(gradient.size());
+    }
+    for (size_t i = 0; i < gradient.size(); ++i) {
+      const auto g = static_cast<double>(gradient[i]);
+      t.mean[i] = kMean * t.mean[i] + (1 - kMean) * g;
+      t.square[i] = kSquare * t.square[i] + (1 - kSquare) * g * g;
+    }
+  }
+  // With the gradients since the last step.
+  void step(double rate, GradientModel& model) {
+    ++steps_;
+    const double mean_scale = 1 / (1 - std::pow(kMean, steps_)), square_scale = 1 / (1 - std::pow(kSquare, steps_));
+    for (auto& [tensor, t] : all_) {
+      for (size_t i = 0; i < t.values.size(); ++i) {
+        const double deviation = std::sqrt(square_scale * t.square[i]);
+        if (deviation == 0) continue;
+        t.values[i] -= static_cast<float>(rate * t.size * mean_scale * t.mean[i] / deviation);
+      }
+      model.set_vector(tensor, t.values);
+    }
+  }
+  std::map<std::string, std::vector<float>> values() const {
+    std::map<std::string, std::vector<float>> out;
+    for (const auto& [tensor, t] : all_) out[tensor] = t.values;
+    return out;
+  }
+
+ private:
+  static constexpr double kMean = 0.9, kSquare = 0.98;
+  const TensorFile& file_;
+  std::map<std::string, Tuned> all_;
+  double steps_ = 0;
+};
+
+// Sequences [begin, end) and where their tokens begin.
+struct Batch {
+  size_t begin = 0, end = 0, row = 0, tokens = 0;
+};
+
+std::vector<Batch> batches_of(const Sequences& sequences, size_t batch_tokens) {
+  std::vector<Batch> batches;
+  size_t row = 0;
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    if (batches.empty() || batches.back().tokens >= batch_tokens) batches.push_back({i, i, row, 0});
+    batches.back().end = i + 1;
+    batches.back().tokens += sequences[i].size();
+    row += sequences[i].size();
+  }
+  return batches;
+}
+
+}  // namespace
+
+TuneResult tune_vectors(const TensorFile& compressed, const TensorFile& reference,
+                        std::span<const std::vector<TokenId>> sequences, const std::filesystem::path& scratch_folder,
+                        const TuneOptions& options) {
+  Sequences used, held_out;
+  for (const std::vector<TokenId>& s : sequences) {
+    if (s.empty()) continue;
+    const bool held = (used.size() + held_out.size() + 1) % std::max<size_t>(2, options.held_out) == 0;
+    (held ? held_out : used).push_back(s);
+  }
+  if (held_out.empty() && used.size() > 1) {
+    held_out.push_back(std::move(used.back()));
+    used.pop_back();
+  }
+  if (held_out.empty()) throw_usage("tuning: expected at least 2 sequences, found {}", used.size());
+
+  GradientModel model(compressed, scratch_folder, options.keep_weights);
+  GradientModel teacher_model(reference, scratch_folder, false);
+  if (model.config().vocab_size != teacher_model.config().vocab_size) {
+    throw_usage("{}: expected a reference with the same vocabulary of {} tokens, found {}", reference.path(),
+                model.config().vocab_size, teacher_model.config().vocab_size);
+  }
+  Teacher teacher(teacher_model, used, scratch_folder), judge(teacher_model, held_out, scratch_folder);
+  const auto held_out_kl = [&] {
+    const double sum =
+        model.evaluate(held_out, [&](size_t first, MatrixView<float> logits) { return judge.loss(first, logits); });
+    return sum / static_cast<double>(tokens_of(held_out));
+  };
+
+  TuneResult out;
+  out.kl_before = out.kl_after = held_out_kl();
+  const std::vector<Batch> batches = batches_of(used, options.batch_tokens);
+  const size_t steps = options.epochs * batches.size();
+  Adam adam(compressed);
+  for (size_t epoch = 0; epoch < options.epochs; ++epoch) {
+    for (const Batch& batch : batches) {
+      const double sum = model.run(
+          std::span(used).subspan(batch.begin, batch.end - batch.begin),
+          [&](size_t first, MatrixView<float> logits) { return teacher.loss(batch.row + first, logits); }, adam);
+      const double left = static_cast<double>(steps - out.steps) / static_cast<double>(steps);
+      adam.step(options.rate * left, model);
+      ++out.steps;
+      if (options.progress) options.progress(out.steps, steps, sum / static_cast<double>(batch.tokens));
+    }
+    const double kl = held_out_kl();
+    if (!(kl < out.kl_after)) continue;
+    out.kl_after = kl;
+    out.vectors = adam.values();
+  }
+  return out;
+}
+
+}  // namespace occ
