@@ -23,7 +23,7 @@ list(FILTER decode_sources EXCLUDE REGEX "(_fit|/fit_registry)\\.cc$")
 occ_sources(encode_sources linalg compress)
 occ_sources(model_sources model evaluation)
 occ_sources(calibration_sources calibration)
-occ_sources(cli_sources cli)
+occ_sources(cli_sources report cli)
 
 add_library(occ_core STATIC ${core_sources})
 target_link_libraries(occ_core PUBLIC fmt::fmt PkgConfig::XXHASH PkgConfig::HWY TBB::tbb Threads::Threads

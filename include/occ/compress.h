@@ -63,7 +63,11 @@ struct TensorReport {
   uint64_t bytes = 0;  // all bytes of its blob or data; in a dry run an estimate (0: unknown until coded)
   double nmse = 0;
   std::optional<double> weighted_error =
-      std::nullopt;  // tr(E H E^T) / (|W|^2 tr(H) / cols), where second moments H were used
+      std::nullopt;  // tr(E H E^T) / (|W|^2 tr(H) / cols), where second moments H were used; rows by their weights
+  std::optional<double> sensitivity = std::nullopt;  // loss per weight and unit of (weighted) nmse, relative
+  // Bits per weight at which no code can have a smaller error (the weighted one where there is one), were its weights
+  // Gaussian; nothing for a lossless code.
+  std::optional<double> limit_bpw = std::nullopt;
   double bpw() const { return elements == 0 ? 0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(elements); }
 };
 
@@ -75,6 +79,7 @@ struct CompressReport {
   uint64_t file_bytes = 0;  // of the archive; in a dry run an estimate (0: unknown)
   double nmse = 0;          // over all float tensors together, kept ones included
   double seconds = 0;
+  uint64_t peak_bytes = 0;  // most memory that the process had so far
   bool verified = false;
   double bpw() const {
     return elements == 0 ? 0 : 8.0 * static_cast<double>(file_bytes) / static_cast<double>(elements);

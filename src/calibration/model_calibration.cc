@@ -14,6 +14,7 @@ namespace occ {
 namespace {
 
 constexpr size_t kTile = 192;
+constexpr double kLeastWeight = 0.01;  // of a row, beside the mean of all
 
 // sum += x^T y for x, y [tokens, n]: products in f32 over one panel, sums of panels in f64. With x = y the lower
 // triangle only, by tiles.
@@ -89,7 +90,7 @@ struct ModelCalibration::Stage {
   ScratchMatrix h, correction;
   double scale = 1;  // of h
   mutable std::mutex mutex;
-  mutable std::weak_ptr<const TensorCalibration> known;
+  mutable std::weak_ptr<const Moments> moments;  // in use
   mutable std::vector<uint8_t> profile;
 
   Stage() = default;
@@ -109,12 +110,17 @@ ModelCalibration::ModelCalibration(const TensorFile& source, std::vector<std::ve
   plan();
 }
 
-// Moments of the model as it was, from some of the sequences.
+// What to plan with, from some of the sequences and the model as it was.
 void ModelCalibration::plan() {
   std::vector<std::vector<TokenId>> some;
   const size_t count = std::min(settings_.plan_sequences, sequences_.size());
   for (size_t i = 0; i < count; ++i) some.push_back(sequences_[i * sequences_.size() / count]);
-  Prefix prefix(source_, config_, some, folder_);
+  if (!config_.encoder) measure_importance(some);
+  plan_moments(some);
+}
+
+void ModelCalibration::plan_moments(std::span<const std::vector<TokenId>> sequences) {
+  Prefix prefix(source_, config_, sequences, folder_);
   stages_.resize(prefix.stages());
   for (size_t s = 0; s < stages_.size(); ++s) {
     stages_[s].tensors = prefix.tensors(s);
@@ -129,9 +135,65 @@ void ModelCalibration::plan() {
       if (!sum) sum.emplace(x.cols());
       sum->add(x, x);
     });
-    store(s, sum->take(prefix.tokens(), true), {});
+    Matrix<double> h = sum->take(prefix.tokens(), true);
+    const std::string& tensor = stages_[s].tensors[0];
+    const auto table = fisher_.embeddings.find(tensor);
+    if (table != fisher_.embeddings.end()) join_embeddings(fisher_.linear.at(tensor), table->second, h.view());
+    store(s, std::move(h), {});
     if (settings_.progress) settings_.progress("calibrate", s + 1, stages_.size());
   }
+}
+
+void ModelCalibration::weigh(const std::string& tensor, std::vector<double> rows, size_t cols) {
+  double mean = 0;
+  for (const double w : rows) mean += w / static_cast<double>(rows.size());
+  if (!(mean > 0) || !std::isfinite(mean)) return;
+  // No row is free, whatever the few sequences say.
+  for (double& w : rows) w = (w / mean + kLeastWeight) / (1 + kLeastWeight);
+  importance_[tensor] = {std::move(rows), mean / static_cast<double>(cols) / 2};
+}
+
+void ModelCalibration::measure_importance(std::span<const std::vector<TokenId>> sequences) {
+  GradientModel model(source_, folder_, false);
+  fisher_ = measure_fisher(model, sequences, {.moments = false});
+  for (const auto& [tensor, fisher] : fisher_.linear) {
+    std::vector<double> rows = fisher.rows;
+    for (double& w : rows) w *= fisher.input_energy;
+    const Shape shape = matrix_shape(source_.tensors()[source_.find(tensor)].shape);
+    if (rows.size() == shape.rows) weigh(tensor, std::move(rows), shape.cols);
+  }
+}
+
+// One table that tokens are looked up in and that gives the logits: errors of row v cost head.rows[v] e H e^T and
+// table.rows[v] |e|^2, and their sum is coded with one matrix.
+void ModelCalibration::join_embeddings(const TensorFisher& head, const TensorFisher& table, MatrixView<double> h) {
+  const size_t n = h.rows(), rows = head.rows.size();
+  const std::string& tensor = stages_.back().tensors[0];
+  // How often a token is looked up: half from the whole text, half as likely as the model thinks it.
+  std::vector<double> share(rows);
+  double looked_up = 0, expected = 0, tokens = 0;
+  for (const double g : table.rows) looked_up += g;
+  for (const double g : head.rows) expected += g;
+  for (const std::vector<TokenId>& s : sequences_) {
+    for (const TokenId id : s) share[static_cast<size_t>(id)] += 1;
+    tokens += static_cast<double>(s.size());
+  }
+  const double energy = mean_diagonal(h) * static_cast<double>(n);
+  std::vector<double> weights(rows);
+  double of_head = 0;
+  for (size_t v = 0; v < rows; ++v) {
+    const double likely = expected > 0 ? head.rows[v] / expected : 0;
+    const double as_head = head.rows[v] * energy;
+    weights[v] = as_head + looked_up * (share[v] / tokens + likely) / 2;
+    of_head += as_head;
+  }
+  const double total = of_head + looked_up;
+  // Lookups see all columns alike.
+  for (size_t r = 0; r < n && total > 0; ++r) {
+    for (size_t c = 0; c < n; ++c) h(r, c) *= of_head / total;
+    h(r, r) += looked_up / total * energy / static_cast<double>(n);
+  }
+  weigh(tensor, std::move(weights), n);
 }
 
 void ModelCalibration::store(size_t s, Matrix<double> h, Matrix<float> correction) {
@@ -149,7 +211,7 @@ void ModelCalibration::store(size_t s, Matrix<double> h, Matrix<float> correctio
     stage.correction = ScratchMatrix(folder_, h.rows(), h.cols());
     std::copy_n(correction.data(), correction.size(), stage.correction.view().data());
   }
-  stage.known.reset();
+  stage.moments.reset();
   stage.profile.clear();
 }
 
@@ -159,10 +221,21 @@ std::shared_ptr<const TensorCalibration> ModelCalibration::find(const std::strin
   if (getenv("X_NOEMB") && at->second + 1 == stages_.size()) return nullptr;
   const Stage& stage = stages_[at->second];
   const std::lock_guard lock(stage.mutex);
-  if (auto known = stage.known.lock()) return known;
-  auto made = std::make_shared<TensorCalibration>();
-  auto moments = std::make_shared<Moments>();
+  auto out = std::make_shared<TensorCalibration>();
+  const auto importance = importance_.find(tensor);
+  if (importance != importance_.end()) {
+    out->row_weights = importance->second.row_weights;
+    out->loss = importance->second.loss;
+  }
   const size_t n = stage.width;
+  if (stage.correction.rows() != 0) {
+    auto correction = std::make_shared<Matrix<float>>(Matrix<float>::uninitialized(n, n));
+    std::copy_n(stage.correction.view().data(), n * n, correction->data());
+    out->correction = std::move(correction);
+  }
+  out->moments = stage.moments.lock();
+  if (out->moments) return out;
+  auto moments = std::make_shared<Moments>();
   moments->h = Matrix<double>::uninitialized(n, n);
   std::copy_n(stage.h.view().data(), n * n, moments->h.data());
   if (stage.profile.empty()) {
@@ -172,13 +245,9 @@ std::shared_ptr<const TensorCalibration> ModelCalibration::find(const std::strin
     stage.profile = eigenvalue_profile(values);
   }
   moments->profile = stage.profile;
-  made->moments = std::move(moments);
-  if (stage.correction.rows() != 0) {
-    made->correction = Matrix<float>::uninitialized(n, n);
-    std::copy_n(stage.correction.view().data(), n * n, made->correction.data());
-  }
-  stage.known = made;
-  return made;
+  out->moments = moments;
+  stage.moments = moments;
+  return out;
 }
 
 void ModelCalibration::reach(const std::string& tensor, const TensorFile& coded) {
@@ -211,7 +280,9 @@ void ModelCalibration::run_stage(size_t s) {
   Matrix<double> h = moments.take(after_->tokens(), true);
   Matrix<float> correction;
   // Embeddings are looked up exactly: the first inputs differ by the errors of the embedding alone.
-  if (before_) correction = correction_of(cross.take(after_->tokens(), false), h.view(), getenv("X_DAMP") ? atof(getenv("X_DAMP")) : settings_.correction_damping);
+  if (before_)
+    correction = correction_of(cross.take(after_->tokens(), false), h.view(),
+                               getenv("X_DAMP") ? atof(getenv("X_DAMP")) : settings_.correction_damping);
   store(s, std::move(h), std::move(correction));
 }
 

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "calibration/fisher.h"
 #include "calibration/prefix.h"
 #include "compress/calibration_source.h"
 
@@ -35,7 +36,16 @@ class ModelCalibration final : public CalibrationSource {
 
  private:
   struct Stage;
+  // What errors of the rows of a tensor cost: weights of mean 1, and the loss of TensorCalibration.
+  struct Importance {
+    std::vector<double> row_weights;
+    double loss = 0;
+  };
   void plan();
+  void plan_moments(std::span<const std::vector<TokenId>> sequences);
+  void measure_importance(std::span<const std::vector<TokenId>> sequences);
+  void join_embeddings(const TensorFisher& head, const TensorFisher& table, MatrixView<double> h);
+  void weigh(const std::string& tensor, std::vector<double> rows, size_t cols);
   void run_stage(size_t s);
   void store(size_t s, Matrix<double> h, Matrix<float> correction);
 
@@ -47,6 +57,8 @@ class ModelCalibration final : public CalibrationSource {
   const ModelConfig config_;
   std::vector<std::string> order_;
   std::map<std::string, size_t> stage_of_;
+  std::map<std::string, Importance> importance_;
+  Fisher fisher_;
   std::vector<Stage> stages_;
   std::optional<Prefix> before_, after_;  // as it was, and as it is coded
   ScratchMatrix inputs_;                  // of `before_`, [tokens, in]

@@ -1,8 +1,10 @@
 #include <cstdio>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "cli/cli.h"
 #include "occ/calibrate.h"
+#include "report/html_report.h"
 
 namespace occ {
 namespace {
@@ -12,7 +14,7 @@ using nlohmann::ordered_json;
 constexpr size_t kShortTable = 40;  // more tensors than this are listed with --verbose only
 
 struct Arguments {
-  std::string input, output, size;
+  std::string input, output, size, report;
   std::vector<std::string> tensors;
   bool no_verify = false, no_sync = false, json = false;
   CompressOptions options;
@@ -30,6 +32,9 @@ void print_report_json(const Arguments& a, const CompressReport& r) {
                          {"bpw", t.bpw()},
                          {"recipe", t.recipe.empty() ? ordered_json() : ordered_json(t.recipe)},
                          {"nmse", finite_or_null(t.nmse)}};
+    if (t.sensitivity) item["sensitivity"] = finite_or_null(*t.sensitivity);
+    if (t.limit_bpw) item["limit_bpw"] = finite_or_null(*t.limit_bpw);
+    if (t.limit_bpw) item["gap_bits"] = finite_or_null(t.bpw() - *t.limit_bpw);
     if (t.weighted_error) item["weighted_error"] = finite_or_null(*t.weighted_error);
     if (a.options.dry_run) item["nmse"] = nullptr;
     if (t.bytes == 0 && t.elements != 0) item["bytes"] = item["bpw"] = nullptr;  // unknown until coded
@@ -48,6 +53,7 @@ void print_report_json(const Arguments& a, const CompressReport& r) {
                       {"verified", r.verified},
                       {"dry_run", a.options.dry_run},
                       {"seconds", r.seconds},
+                      {"peak_bytes", r.peak_bytes},
                       {"notes", r.notes},
                       {"tensors", tensors}};
   if (a.options.dry_run) out["nmse"] = nullptr;
@@ -94,6 +100,7 @@ void run(Arguments& a, const Globals& globals) {
       throw_usage("--tensor: expected GLOB=SPEC, found '{}'", t);
     o.tensors.emplace_back(t.substr(0, eq), t.substr(eq + 1));
   }
+  if (!a.report.empty()) require_writable_target(a.report, o.force);
   o.progress = progress_bar(globals);
   if (a.calibration.text.empty() && (a.calibration.tokens != 0 || a.calibration.context != 0)) {
     throw_usage("--calibration-tokens and --context: expected with --calibrate TEXT");
@@ -101,6 +108,12 @@ void run(Arguments& a, const Globals& globals) {
   const CompressReport r = a.calibration.text.empty() ? compress_file(a.input, a.output, o)
                                                       : compress_model(a.input, a.output, o, a.calibration);
   end_progress();
+  if (!a.report.empty() && !o.dry_run) {
+    OutputFile page(a.report);
+    const std::string html = html_report(r, a.input, a.output);
+    page.write(html.data(), html.size());
+    page.commit();
+  }
   if (a.json) {
     print_report_json(a, r);
   } else if (!globals.quiet) {
@@ -142,6 +155,7 @@ void add_compress(CLI::App& app, const Globals& globals) {
                   "Tensor file of input vectors (rows): least error of the outputs, for tensors of that width");
   cmd->add_option("--hessian", a->options.hessian,
                   "Tensor file with second moments E[x x^T] of the inputs of each tensor, by its name");
+  cmd->add_option("--report", a->report, "HTML page to write about every tensor");
   cmd->add_option("--seed", a->options.seed, "Seed of everything random")->capture_default_str();
   cmd->add_flag("--resume", a->options.resume, "Go on from the finished tensors of an interrupted run");
   cmd->add_flag("--force", a->options.force, "Replace an existing output");
@@ -152,8 +166,8 @@ void add_compress(CLI::App& app, const Globals& globals) {
   cmd->footer("Vectors, norms, biases and integers are kept as they are unless --tensor says otherwise.");
   const CLI::Validator not_empty([](const std::string& text) { return text.empty() ? "expected a value" : ""; }, "",
                                  "not_empty");
-  for (const char* name :
-       {"--method", "--recipe", "--size", "--tensor", "--keep", "--output", "--activations", "--hessian"}) {
+  for (const char* name : {"--method", "--recipe", "--size", "--tensor", "--keep", "--output", "--activations",
+                           "--hessian", "--calibrate", "--report"}) {
     cmd->get_option(name)->check(not_empty);
   }
   cmd->callback([a, &globals] { run(*a, globals); });

@@ -52,10 +52,10 @@ Limit plain_limit(const Row& r) {
   return {r.bpw(), r.record->nmse, gaussian_rate(r.record->nmse), gap_db(r.bpw(), r.record->nmse)};
 }
 
-// White Gaussian weights of the same energy and the measured error of the outputs: reverse water-filling over the
-// eigenvalues of the second moments of the inputs.
+// White Gaussian weights of the same energy (by row, where rows have weights) and the measured error of the outputs:
+// reverse water-filling over the eigenvalues of the second moments of the inputs.
 Limit weighted_limit(const Row& r) {
-  const std::vector<double> variances = profile_variances(r.record->eigenvalues);
+  const std::vector<double> variances = profile_variances(r.record->eigenvalues, r.record->row_energies);
   const double error = *r.record->weighted_error;
   const WaterFilling best = water_filling_for_rate(variances, r.bpw());
   return {r.bpw(), error, water_filling_for_distortion(variances, error).rate,

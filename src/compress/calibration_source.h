@@ -19,8 +19,8 @@ struct TensorCalibration {
   // Loss of the model for a squared error of 1 in every weight, if inputs were white: mean weight of the rows times
   // mean diagonal of the moments. 0: not known.
   double loss = 0;
-  // [cols, cols] K, or empty: coding W + W K instead of W makes up for what the tensors before it changed.
-  Matrix<float> correction;
+  // [cols, cols] K, or null: coding W + W K instead of W makes up for what the tensors before it changed.
+  std::shared_ptr<const Matrix<float>> correction;
   std::string note;  // what is not as it should be, for the report
 };
 

@@ -11,6 +11,7 @@
 #include "container/blob.h"
 #include "container/index.h"
 #include "linalg/linalg.h"
+#include "metrics/limits.h"
 #include "recipe/bound.h"
 
 namespace occ {
@@ -61,14 +62,17 @@ class FiniteSource final : public RowSource {
 // tr(E H E^T) of chunks of errors, where the recipe does not know it.
 class WeightedError {
  public:
-  WeightedError(MatrixView<const double> h, size_t num_chunks) : h_(h.rows(), h.cols()), chunks_(num_chunks) {
+  WeightedError(MatrixView<const double> h, std::span<const double> row_weights, size_t num_chunks)
+      : h_(h.rows(), h.cols()), row_weights_(row_weights), chunks_(num_chunks) {
     for (size_t r = 0; r < h.rows(); ++r) std::copy_n(h.row(r), h.cols(), h_.row(r));
   }
-  void add(size_t chunk, MatrixView<const float> reference, MatrixView<const float> values) {
+  // Rows from `row` on.
+  void add(size_t chunk, size_t row, MatrixView<const float> reference, MatrixView<const float> values) {
     Matrix<float> e = Matrix<float>::uninitialized(values.rows(), values.cols());
     Matrix<float> eh = Matrix<float>::uninitialized(values.rows(), values.cols());
     for (size_t r = 0; r < e.rows(); ++r) {
-      for (size_t c = 0; c < e.cols(); ++c) e(r, c) = reference(r, c) - values(r, c);
+      const auto weight = row_weights_.empty() ? 1.0f : static_cast<float>(std::sqrt(row_weights_[row + r]));
+      for (size_t c = 0; c < e.cols(); ++c) e(r, c) = weight * (reference(r, c) - values(r, c));
     }
     gemm(Op::kNone, Op::kNone, 1.0f, e.view(), h_.view(), 0.0f, eh.view());
     for (size_t i = 0; i < e.size(); ++i) chunks_[chunk] += static_cast<double>(e.data()[i]) * eh.data()[i];
@@ -77,6 +81,7 @@ class WeightedError {
 
  private:
   Matrix<float> h_;
+  std::span<const double> row_weights_;
   std::vector<double> chunks_;
 };
 
@@ -127,7 +132,10 @@ EncodedMatrix encode_matrix(const Recipe& recipe, const RowSource& source, const
   std::vector<double> row_errors(shape.rows);
   const bool weighted = ctx.hessian.size() != 0 && num_chunks != 0;
   std::optional<WeightedError> weighted_error;
-  if (weighted && !bound->weighted_errors(row_errors)) weighted_error.emplace(ctx.hessian, num_chunks);
+  if (weighted && !bound->weighted_errors(row_errors)) {
+    weighted_error.emplace(ctx.hessian, ctx.row_weights, num_chunks);
+  }
+  std::vector<double> row_energies(weighted ? ctx.row_weights.size() : 0);
   parallel_for(num_chunks == 0 ? 0 : ceil_div(shape.rows, panel), [&](size_t p) {
     const Rect at{p * panel, 0, std::min(panel, shape.rows - p * panel), shape.cols};
     Matrix<float> values = Matrix<float>::uninitialized(at.rows, at.cols);
@@ -141,7 +149,12 @@ EncodedMatrix encode_matrix(const Recipe& recipe, const RowSource& source, const
       source_hashes[c] = hash64(reference.data(), reference.size() * sizeof(float));
       decoded_hashes[c] = hash64(values.row(row), reference.size() * sizeof(float));
       distortions[c].add(reference.view(), values.view().row_range(row, rows));
-      if (weighted_error) weighted_error->add(c, reference.view(), values.view().row_range(row, rows));
+      if (weighted_error) weighted_error->add(c, at.row + row, reference.view(), values.view().row_range(row, rows));
+      for (size_t r = 0; r < rows && !row_energies.empty(); ++r) {
+        double energy = 0;
+        for (size_t k = 0; k < at.cols; ++k) energy += double{reference(r, k)} * double{reference(r, k)};
+        row_energies[at.row + row + r] = ctx.row_weights[at.row + row + r] * energy;
+      }
       if (progress) progress(reference.size() * sizeof(float));
     }
   });
@@ -152,12 +165,15 @@ EncodedMatrix encode_matrix(const Recipe& recipe, const RowSource& source, const
   for (const DistortionAccumulator& d : distortions) out.distortion.merge(d);
   if (weighted) {
     bound->weighted_errors(row_errors);
+    for (size_t r = 0; r < ctx.row_weights.size(); ++r) row_errors[r] *= ctx.row_weights[r];
     const double error =
         weighted_error ? weighted_error->total() : std::accumulate(row_errors.begin(), row_errors.end(), 0.0);
     double mean = 0;
     for (size_t i = 0; i < shape.cols; ++i) mean += ctx.hessian(i, i) / static_cast<double>(shape.cols);
-    const double white = out.distortion.reference_energy() * mean;
-    out.weighted_error = white > 0 ? std::max(error, 0.0) / white : 0;
+    const double energy = row_energies.empty() ? out.distortion.reference_energy()
+                                               : std::accumulate(row_energies.begin(), row_energies.end(), 0.0);
+    out.weighted_error = energy * mean > 0 ? std::max(error, 0.0) / (energy * mean) : 0;
+    if (!row_energies.empty()) out.row_energies = eigenvalue_profile(row_energies);
   }
   out.source_hash = hash_of_chunks(source_hashes);
   out.decoded_hash = hash_of_chunks(decoded_hashes);

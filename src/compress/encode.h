@@ -21,7 +21,9 @@ struct EncodedMatrix {
   DistortionAccumulator distortion;
   // Where ctx has second moments H of the inputs: tr(E H E^T) / (|W|^2 tr(H) / cols), E the error. What is lost of the
   // outputs, relative to those that weights of the same energy would have if they were white: nmse if H is an identity.
+  // With weights of the rows, squares of both are weighted with them.
   std::optional<double> weighted_error;
+  std::vector<uint8_t> row_energies;  // with weights of the rows: profile of their weighted energies (metrics/limits.h)
 };
 
 // `original`: what hashes and distortion are about, if the values to code are not those of the tensor itself.

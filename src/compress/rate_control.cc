@@ -71,7 +71,8 @@ RateControl::RateControl(const TensorFile& source, const CompressOptions& option
       energies_(plan.size(), -1.0),
       corrections_(plan.size(), 1.0),
       adjusted_(plan.size(), true),
-      seen_(plan.size()) {
+      seen_(plan.size()),
+      by_step_(plan.size()) {
   if (options.nmse && has(false)) {
     throw_usage("--nmse: expected methods of continuous rate (auto, trellis) only, found '{}'",
                 std::find_if(plan.begin(), plan.end(), [](const auto& t) {
@@ -162,10 +163,29 @@ std::string RateControl::recipe_at(const PlannedTensor& t, double scale) const {
   return Recipe::parse(t.coordinates + t.method->recipe_at(t.step * rms_free, options_.effort).print()).print();
 }
 
+// Between two steps that are near each other bytes and errors are exponentials of the logarithm of the step.
+std::optional<Estimate> RateControl::between(size_t k) const {
+  constexpr double kNear = 0.5;  // octaves
+  const PlannedTensor& t = plan_[k];
+  if (!t.continuous() || !(t.step > 0)) return std::nullopt;
+  const double x = std::log2(t.step);
+  const auto above = by_step_[k].lower_bound(x);
+  if (above == by_step_[k].end() || above == by_step_[k].begin()) return std::nullopt;
+  const auto below = std::prev(above);
+  if (above->first - below->first > kNear || !(below->second.nmse > 0)) return std::nullopt;
+  const double share = (x - below->first) / (above->first - below->first);
+  const auto mix = [&](double a, double b) { return a * std::pow(b / a, share); };
+  return Estimate{mix(below->second.bytes, above->second.bytes), mix(below->second.nmse, above->second.nmse),
+                  below->second.energy};
+}
+
 uint64_t RateControl::predict(size_t k) {
   const PlannedTensor& t = plan_[k];
   const auto [it, is_new] = seen_[k].try_emplace(t.recipe);
-  if (is_new) {
+  const std::optional<Estimate> near = is_new ? between(k) : std::nullopt;
+  if (near) {
+    it->second = *near;
+  } else if (is_new) {
     const Recipe recipe = Recipe::parse(t.recipe);
     it->second.bytes = static_cast<double>(predict_blob_bytes(recipe, t.shape));
     if (it->second.bytes == 0) {
@@ -179,6 +199,7 @@ uint64_t RateControl::predict(size_t k) {
         it->second.energy = energies_[k];
       }
       estimated_ = true;
+      if (t.continuous() && t.step > 0) by_step_[k][std::log2(t.step)] = it->second;
     }
   }
   return static_cast<uint64_t>(it->second.bytes * corrections_[k]);

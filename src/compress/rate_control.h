@@ -11,6 +11,7 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -60,6 +61,7 @@ class RateControl {
   bool accept_bytes(double size);
   bool give_up(const std::string& why_not);
   void remember(double measure);
+  std::optional<Estimate> between(size_t k) const;
   double sample_scale(size_t k, MatrixView<const float> sample, std::span<const double> row_weights);
   std::string recipe_at(const PlannedTensor& t, double scale) const;
   void set_ceiling();
@@ -100,6 +102,7 @@ class RateControl {
   std::vector<double> corrections_;                              // actual over estimated bytes
   std::vector<bool> adjusted_;                                   // tensors whose step may change in this attempt
   std::vector<std::unordered_map<std::string, Estimate>> seen_;  // by tensor and recipe
+  std::vector<std::map<double, Estimate>> by_step_;              // of samples that were coded, by log2 of the step
 };
 
 }  // namespace occ

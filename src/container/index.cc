@@ -79,6 +79,7 @@ ordered_json to_json(const TensorRecord& r, const ordered_json& recipe) {
     if (r.weighted_error && std::isfinite(*r.weighted_error)) {
       t["weighted_error"] = *r.weighted_error;
       t["eigenvalues"] = fmt::format("{:02x}", fmt::join(r.eigenvalues, ""));
+      if (!r.row_energies.empty()) t["row_energies"] = fmt::format("{:02x}", fmt::join(r.row_energies, ""));
     }
     t["decoded"] = hash_hex(r.decoded_hash);
   }
@@ -117,6 +118,9 @@ TensorRecord record_from(const json& t, const std::string& what) {
                              t, "weighted_error", [](const json& v) { return v.is_number(); }, "a number", where)
                              .get<double>();
       r.eigenvalues = parse_profile(text_member(t, "eigenvalues", where), where);
+      if (t.contains("row_energies")) {
+        r.row_energies = parse_profile(text_member(t, "row_energies", where), where);
+      }
     }
   }
   return r;

@@ -25,10 +25,12 @@ struct TensorRecord {
   uint64_t checksum = 0;        // tensor_checksum()
   uint64_t decoded_hash = 0;    // hash_of_rows() over the decoded f32 values; coded tensors only
   double nmse = 0;              // measured by the encoder; coded tensors only
-  // Only where second moments H of the inputs were used: tr(E H E^T) / (|W|^2 tr(H) / cols) and the profile of the
-  // eigenvalues of H (metrics/limits.h).
+  // Only where second moments H of the inputs were used, G the diagonal matrix of the weights of the rows (the identity
+  // where there were none): tr(G E H E^T) / (tr(G W W^T) tr(H) / cols) and the profiles of the eigenvalues of H and, with
+  // weights, of the diagonal of G W W^T (metrics/limits.h).
   std::optional<double> weighted_error = std::nullopt;
   std::vector<uint8_t> eigenvalues = {};
+  std::vector<uint8_t> row_energies = {};
 
   bool coded() const { return !recipe.empty(); }
   bool operator==(const TensorRecord&) const = default;

@@ -78,4 +78,14 @@ std::vector<double> profile_variances(std::span<const uint8_t> profile) {
   return out;
 }
 
+std::vector<double> profile_variances(std::span<const uint8_t> columns, std::span<const uint8_t> rows) {
+  const std::vector<double> by_column = profile_variances(columns), by_row = profile_variances(rows);
+  if (rows.empty()) return by_column;
+  std::vector<double> out;
+  for (const double r : by_row) {
+    for (const double c : by_column) out.push_back(r * c);
+  }
+  return out;
+}
+
 }  // namespace occ

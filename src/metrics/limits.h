@@ -36,5 +36,7 @@ inline constexpr size_t kProfileSize = 32;
 std::vector<uint8_t> eigenvalue_profile(std::span<const double> eigenvalues);
 // Variances in units of the mean eigenvalue.
 std::vector<double> profile_variances(std::span<const uint8_t> profile);
+// Of all pairs of a column and a row of a matrix, if rows have a profile of their own (empty: all alike).
+std::vector<double> profile_variances(std::span<const uint8_t> columns, std::span<const uint8_t> rows);
 
 }  // namespace occ
