@@ -321,7 +321,10 @@ GradientModel::~GradientModel() = default;
 
 const ModelConfig& GradientModel::config() const { return impl_->config; }
 const std::string& GradientModel::embedding_tensor() const { return impl_->embedding.name(); }
-const std::string& GradientModel::head_tensor() const { return impl_->head_weights().name(); }
+const std::string& GradientModel::head_tensor() const {
+  static const std::string none;
+  return impl_->config.encoder ? none : impl_->head_weights().name();
+}
 
 void GradientModel::set_vector(const std::string& tensor, std::vector<float> values) {
   impl_->file.replace(tensor, std::move(values));
