@@ -20,6 +20,7 @@ class HeadBlocks {
   HeadBlocks(const ModelConfig& config, size_t layer, size_t count)
       : window_(layer >= config.sliding_window_layer ? config.sliding_window : 0),
         count_(count),
+        causal_(!config.encoder),
         scale_(1 / std::sqrt(static_cast<float>(config.head_dim))) {}
 
   float scale() const { return scale_; }
@@ -28,12 +29,12 @@ class HeadBlocks {
   void for_each(const F& body) const {
     for (size_t first = 0; first < count_; first += kQueries) {
       const size_t rows = std::min(kQueries, count_ - first), begin = first_key(first);
-      body(SequenceRows{first, rows}, SequenceRows{begin, first + rows - begin});
+      body(SequenceRows{first, rows}, SequenceRows{begin, end_key(first + rows - 1) - begin});
     }
   }
   // Elements of row `query` of a block's scores that are keys it sees.
   SequenceRows seen(size_t query, size_t begin) const {
-    return {first_key(query) - begin, query + 1 - first_key(query)};
+    return {first_key(query) - begin, end_key(query) - first_key(query)};
   }
   // scores [queries, keys] := weights, 0 where a query does not see a key.
   void softmax(SequenceRows queries, SequenceRows keys, MatrixView<float> scores) const {
@@ -49,7 +50,10 @@ class HeadBlocks {
  private:
   size_t first_key(size_t query) const { return window_ == 0 || query < window_ ? 0 : query + 1 - window_; }
 
+  size_t end_key(size_t query) const { return causal_ ? query + 1 : count_; }
+
   size_t window_, count_;
+  bool causal_;
   float scale_;
 };
 

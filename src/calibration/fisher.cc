@@ -85,6 +85,7 @@ class Accumulator final : public GradientObserver {
 
   // Labels drawn from the softmax of the logits, which become gradients.
   double loss(size_t first, MatrixView<float> logits);
+  double encoder_loss(MatrixView<float> embeddings);
   void linear(const std::string& tensor, MatrixView<const float> x, MatrixView<const float> dy) override;
   void embedding(const std::string& tensor, std::span<const uint32_t> rows, MatrixView<const float> dx) override;
   void vector(const std::string& /*tensor*/, std::span<const float> /*gradient*/) override {}
@@ -108,6 +109,7 @@ class Accumulator final : public GradientObserver {
     }
   }
   void head_moment(MatrixView<const float> x);
+  Fisher finish_embeddings(double per_scored, Fisher out);
 
   FisherOptions options_;
   std::string head_;
@@ -115,6 +117,7 @@ class Accumulator final : public GradientObserver {
   std::shared_ptr<Matrix<double>> head_moments_;
   size_t head_tokens_ = 0;
   double head_energy_ = 0;
+  size_t texts_ = 0;             // of encoders
   std::vector<size_t> begins_;   // of the sequences, and the end
   std::vector<uint8_t> scored_;  // by token
   std::map<std::string, Sums> linear_, embeddings_;
@@ -157,6 +160,27 @@ double Accumulator::loss(size_t first, MatrixView<float> logits) {
   return sum;
 }
 
+double Accumulator::encoder_loss(MatrixView<float> embeddings) {
+  Rng rng(options_.seed);
+  const size_t n = embeddings.cols();
+  texts_ = embeddings.rows();
+  std::vector<double> v(n);
+  for (size_t r = 0; r < texts_; ++r) {
+    float* e = embeddings.row(r);
+    const double length = std::sqrt(row_energy(e, n));
+    double along = 0;
+    for (size_t i = 0; i < n; ++i) {
+      v[i] = rng.normal();
+      along += v[i] * static_cast<double>(e[i]);
+    }
+    if (length == 0) continue;
+    for (size_t i = 0; i < n; ++i) {
+      e[i] = static_cast<float>((v[i] - along * static_cast<double>(e[i]) / (length * length)) / length);
+    }
+  }
+  return 0;
+}
+
 void Accumulator::head_moment(MatrixView<const float> x) {
   Matrix<float> rows(x.rows(), x.cols());  // others stay 0
   for (size_t r = 0; r < x.rows(); ++r) {
@@ -170,7 +194,7 @@ void Accumulator::head_moment(MatrixView<const float> x) {
 }
 
 void Accumulator::linear(const std::string& tensor, MatrixView<const float> x, MatrixView<const float> dy) {
-  if (tensor == head_) return head_moment(x);
+  if (!head_.empty() && tensor == head_) return head_moment(x);
   Sums& sums = linear_[tensor];
   sums.squares.resize(dy.cols());
   parallel_for(ceil_div(dy.cols(), kTile), [&](size_t block) {
@@ -234,6 +258,7 @@ Fisher Accumulator::finish() {
   Fisher out;
   out.tokens = scored_.size();
   for (const uint8_t s : scored_) out.scored += s;
+  if (head_.empty()) out.scored = texts_;
   if (out.scored == 0) return out;
   const double per_token = 1 / static_cast<double>(out.tokens), per_scored = 1 / static_cast<double>(out.scored);
   std::vector<const Matrix<double>*> done;
@@ -249,12 +274,17 @@ Fisher Accumulator::finish() {
     const double scale = options_.exact && to.input_energy > 0 ? 1 / to.input_energy : 1;
     for (double& g : to.rows) g *= per_scored * scale;
   }
+  if (head_.empty()) return finish_embeddings(per_scored, std::move(out));
   TensorFisher& head = out.linear[head_];
   head.rows = head_rows_;
   for (double& g : head.rows) g *= per_scored;
   if (head_moments_) finish_moment(per_scored, head_moments_->view());
   head.moments = head_moments_;
   head.input_energy = head_energy_ * per_scored;
+  return finish_embeddings(per_scored, std::move(out));
+}
+
+Fisher Accumulator::finish_embeddings(double per_scored, Fisher out) {
   for (auto& [tensor, sums] : embeddings_) {
     TensorFisher& to = out.embeddings[tensor];
     to.rows = sums.squares;
@@ -274,7 +304,11 @@ Fisher measure_fisher(GradientModel& model, std::span<const std::vector<TokenId>
                       const FisherOptions& options) {
   Accumulator accumulator(sequences, model.head_tensor(), model.config().vocab_size, options);
   model.run(
-      sequences, [&](size_t first, MatrixView<float> logits) { return accumulator.loss(first, logits); }, accumulator);
+      sequences,
+      [&](size_t first, MatrixView<float> out) {
+        return model.config().encoder ? accumulator.encoder_loss(out) : accumulator.loss(first, out);
+      },
+      accumulator);
   return accumulator.finish();
 }
 

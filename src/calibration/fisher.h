@@ -15,6 +15,9 @@
 //
 // White errors need no independence but that of the elements of E: their KL is 1/2 sum_r w_r |e_r|^2 / in with w_r =
 // sum over sequences |d loss / d W_r|^2 / scored. With `exact`, G_r = w_r / tr H.
+//
+// Encoders: 1 - cosine of a text's embeddings in place of the KL of a token. To second order that is 1/2 |d|^2 with the
+// change d of the embedding's direction u, and the loss is v^T (I - u u^T) / |embedding| times the embedding, v normal.
 #pragma once
 
 #include <map>
@@ -41,7 +44,7 @@ struct Fisher {
   // Tables that rows are looked up in, by the same formula: G_r = mean |g|^2 over scored tokens of the gradient g of
   // row r in a sequence, H = the second moment of g, over its trace. A tied tensor is here and in `linear`.
   std::map<std::string, TensorFisher> embeddings;
-  uint64_t tokens = 0, scored = 0;
+  uint64_t tokens = 0, scored = 0;  // encoders score texts
 };
 
 struct FisherOptions {

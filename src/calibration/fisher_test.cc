@@ -5,6 +5,7 @@
 
 #include "base/rng.h"
 #include "calibration/changed_file.h"
+#include "evaluation/embeddings.h"
 #include "evaluation/perplexity.h"
 #include "model/tiny_models_for_test.h"
 
@@ -131,6 +132,46 @@ TEST_F(FisherOfStories, WhiteNoiseNeedsNoMoments) {
     for (size_t i = 0; i < noise.size(); ++i) noise.data()[i] = static_cast<float>(rng.normal());
     const double a = predicted_kl(f, noise.view()), b = predicted_kl(without.linear.at(tensor), noise.view());
     EXPECT_NEAR(a / b, 1, 0.25) << tensor;
+  }
+}
+
+TEST(FisherOfEncoder, PredictsTheCostOfNoise) {
+  const TinyModel tiny("bert", "plain");
+  const auto file = tiny.open();
+  const ModelConfig config = read_config(*file);
+  Rng rng(1);
+  std::vector<std::vector<TokenId>> texts(200);
+  for (std::vector<TokenId>& text : texts) {
+    text.resize(10 + rng.below(20));
+    for (TokenId& token : text) token = static_cast<TokenId>(rng.below(config.vocab_size));
+  }
+  const TempFolder scratch;
+  GradientModel gradients(*file, scratch.path(), true);
+  const Fisher fisher = measure_fisher(gradients, texts);
+  EXPECT_EQ(fisher.scored, texts.size());
+  EXPECT_EQ(fisher.linear.size(), 6 * config.layers);
+  const Matrix<float> reference = load_encoder(*file, {Arithmetic::kF32, {}})->embed(texts);
+  for (const auto* parts : {&fisher.linear, &fisher.embeddings}) {
+    for (const auto& [tensor, f] : *parts) {
+      if (f.rows.size() == 1) continue;  // the token type
+      const size_t i = file->find(tensor);
+      double measured = 0, predicted = 0;
+      for (uint64_t seed = 0; seed < 16; ++seed) {  // a small tensor has few directions that count
+        const Matrix<float> noise = noise_for(*file, i, 1e-3, seed);
+        ChangedFile changed(*file);
+        std::vector<float> values(noise.size());
+        file->read_f32(i, 0, values.size(), values.data());
+        for (size_t e = 0; e < values.size(); ++e) values[e] += noise.data()[e];
+        changed.replace(tensor, std::move(values));
+        const Matrix<float> found = load_encoder(changed, {Arithmetic::kF32, {}})->embed(texts);
+        for (const double c : row_cosines(found.view(), reference.view())) {
+          measured += (1 - c) / static_cast<double>(texts.size());
+        }
+        predicted += predicted_kl(f, noise.view());
+      }
+      EXPECT_GT(measured / predicted, 1 / 1.4) << tensor << " predicted " << predicted;
+      EXPECT_LT(measured / predicted, 1.4) << tensor << " predicted " << predicted;
+    }
   }
 }
 

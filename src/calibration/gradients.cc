@@ -90,6 +90,7 @@ struct Pass {
   // Of every layer and of the final norm, or the last one alone.
   bool keep_inputs;
   std::vector<ScratchMatrix> inputs;
+  ScratchMatrix embedded;  // of encoders, before their first norm
 };
 
 }  // namespace
@@ -97,6 +98,13 @@ struct Pass {
 struct GradientModel::Impl {
   Impl(const TensorFile& base, const std::filesystem::path& folder, bool keep);
 
+  void read_norms() {
+    if (config.encoder) {
+      input_norm = loader->norm(loader->names().embedding_norm, config.dim);
+    } else {
+      final_norm = loader->norm(loader->names().final_norm, config.dim);
+    }
+  }
   void check(std::span<const std::vector<TokenId>> sequences) const;
   std::vector<Rotations> make_rotations(std::span<const std::vector<TokenId>> sequences) const;
   // The layer's weights: kept, or in `own`.
@@ -105,6 +113,8 @@ struct GradientModel::Impl {
   void forward(Pass& pass);
   // No gradients without an observer.
   double head(const LossFn& loss, MatrixView<const float> x, MatrixView<float> dx, GradientObserver* observer);
+  // The same for encoders.
+  double pool(const Pass& pass, const LossFn& loss, MatrixView<const float> x, MatrixView<float> dx) const;
   void backward(Pass& pass, MatrixView<float> gradient, GradientObserver& observer);
 
   ChangedFile file;
@@ -113,16 +123,14 @@ struct GradientModel::Impl {
   ModelConfig config;
   std::optional<WeightLoader> loader;
   Weights embedding, positions, own_head;
-  NormWeights final_norm;
-  std::vector<DenseLayer> layers;  // if they are kept
-  bool changed = false;            // vectors, since layers was read
+  std::string type_tensor;             // of encoders
+  NormWeights final_norm, input_norm;  // the latter of encoders, the former of the others
+  std::vector<DenseLayer> layers;      // if they are kept
+  bool changed = false;                // vectors, since layers was read
 };
 
 GradientModel::Impl::Impl(const TensorFile& base, const std::filesystem::path& folder, bool keep)
     : file(base), scratch_folder(folder), keep_weights(keep), config(read_config(base)) {
-  if (config.encoder) {
-    throw_input("{}: expected a causal language model, found the encoder '{}'", file.path(), config.architecture);
-  }
   loader.emplace(file, config, Arithmetic::kF32);
   const TensorNames& names = loader->names();
   const auto matrix = [&](const std::string& name, size_t rows) {
@@ -130,10 +138,15 @@ GradientModel::Impl::Impl(const TensorFile& base, const std::filesystem::path& f
   };
   embedding = matrix(names.token_embedding, config.vocab_size);
   if (config.position == Position::kLearned) positions = matrix(names.position_embedding, config.max_context);
-  if (!config.tied_embeddings) own_head = matrix(names.head, config.vocab_size);
+  if (config.encoder) {
+    type_tensor = loader->embedding_tensor(names.token_type_embedding);
+    loader->first_row(names.token_type_embedding, config.dim);
+  } else if (!config.tied_embeddings) {
+    own_head = matrix(names.head, config.vocab_size);
+  }
   for (size_t i = 0; i < config.layers; ++i) loader->layer(i);
   loader->check_layers_used();
-  final_norm = loader->norm(names.final_norm, config.dim);
+  read_norms();
   if (config.position == Position::kRotary) read_rope_factors(*loader, config);
 }
 
@@ -144,6 +157,7 @@ void GradientModel::Impl::check(std::span<const std::vector<TokenId>> sequences)
       throw_usage("context: expected at most {} tokens (positions of the model), found {}", config.max_context,
                   s.size());
     }
+    if (config.encoder && s.empty()) throw_input("text to embed: expected at least one token, found none");
     for (const TokenId token : s) {
       if (token < 0 || static_cast<size_t>(token) >= config.vocab_size) {
         throw_input("token {}: expected an id below {}, the size of the model's vocabulary", token, config.vocab_size);
@@ -193,6 +207,15 @@ void GradientModel::Impl::forward(Pass& pass) {
     positions.gather(pass.positions, rows.view());
     for (size_t r = 0; r < n; ++r) add_to(rows.row(r), first.row(r), config.dim);
   }
+  if (config.encoder) {
+    const std::vector<float> type = loader->first_row(loader->names().token_type_embedding, config.dim);
+    pass.embedded = ScratchMatrix(scratch_folder, n, config.dim);
+    for (size_t r = 0; r < n; ++r) {
+      add_to(type.data(), first.row(r), config.dim);
+      std::copy_n(first.row(r), config.dim, pass.embedded.view().row(r));
+    }
+    normalize(config, input_norm, first, first);
+  }
   std::optional<DenseLayer> own;
   for (size_t l = 0; l < config.layers; ++l) {
     const DenseLayer& weights = layer(l, own);
@@ -236,6 +259,32 @@ double GradientModel::Impl::head(const LossFn& loss, MatrixView<const float> x, 
   return sum;
 }
 
+double GradientModel::Impl::pool(const Pass& pass, const LossFn& loss, MatrixView<const float> x,
+                                 MatrixView<float> dx) const {
+  std::vector<SequenceRows> texts;
+  for (const Panel& panel : pass.panels) {
+    for (const SequenceRows& s : panel.sequences) {
+      texts.push_back({panel.row + s.row, config.pooling == Pooling::kFirst ? 1 : s.count});
+    }
+  }
+  Matrix<float> embeddings(texts.size(), config.dim);
+  const auto scale = [&](size_t i) {
+    for (size_t c = 0; c < config.dim; ++c) embeddings(i, c) /= static_cast<float>(texts[i].count);
+  };
+  for (size_t i = 0; i < texts.size(); ++i) {
+    for (size_t t = 0; t < texts[i].count; ++t) add_to(x.row(texts[i].row + t), embeddings.row(i), config.dim);
+    scale(i);
+  }
+  const double sum = loss(0, embeddings.view());
+  if (dx.size() == 0) return sum;
+  for (size_t r = 0; r < dx.rows(); ++r) std::fill_n(dx.row(r), config.dim, 0.0f);
+  for (size_t i = 0; i < texts.size(); ++i) {
+    scale(i);
+    for (size_t t = 0; t < texts[i].count; ++t) std::copy_n(embeddings.row(i), config.dim, dx.row(texts[i].row + t));
+  }
+  return sum;
+}
+
 // gradient: of the last layer's output, then of every layer's input in turn.
 void GradientModel::Impl::backward(Pass& pass, MatrixView<float> gradient, GradientObserver& observer) {
   std::optional<DenseLayer> own;
@@ -248,6 +297,14 @@ void GradientModel::Impl::backward(Pass& pass, MatrixView<float> gradient, Gradi
                            gradient.row_range(panel.row, panel.tokens), observer, vectors);
     }
     vectors.flush(observer);
+  }
+  if (config.encoder) {
+    Matrix<float> dx(gradient.rows(), config.dim);
+    VectorGradients vectors;
+    norm_backward(config, input_norm, pass.embedded.view(), gradient, dx.view(), vectors);
+    vectors.flush(observer);
+    for (size_t r = 0; r < dx.rows(); ++r) std::copy_n(dx.row(r), config.dim, gradient.row(r));
+    observer.embedding(type_tensor, std::vector<uint32_t>(gradient.rows()), gradient);
   }
   for (const Panel& panel : pass.panels) {
     const auto dx = gradient.row_range(panel.row, panel.tokens);
@@ -264,11 +321,14 @@ GradientModel::~GradientModel() = default;
 
 const ModelConfig& GradientModel::config() const { return impl_->config; }
 const std::string& GradientModel::embedding_tensor() const { return impl_->embedding.name(); }
-const std::string& GradientModel::head_tensor() const { return impl_->head_weights().name(); }
+const std::string& GradientModel::head_tensor() const {
+  static const std::string none;
+  return impl_->config.encoder ? none : impl_->head_weights().name();
+}
 
 void GradientModel::set_vector(const std::string& tensor, std::vector<float> values) {
   impl_->file.replace(tensor, std::move(values));
-  impl_->final_norm = impl_->loader->norm(impl_->loader->names().final_norm, impl_->config.dim);
+  impl_->read_norms();
   impl_->changed = true;
 }
 
@@ -279,7 +339,9 @@ double GradientModel::run(std::span<const std::vector<TokenId>> sequences, const
   if (pass.tokens.empty()) return 0;
   m.forward(pass);
   ScratchMatrix gradient(m.scratch_folder, pass.tokens.size(), m.config.dim);
-  const double sum = m.head(loss, pass.inputs.back().view(), gradient.view(), &observer);
+  const auto last = pass.inputs.back().view();
+  const double sum =
+      m.config.encoder ? m.pool(pass, loss, last, gradient.view()) : m.head(loss, last, gradient.view(), &observer);
   m.backward(pass, gradient.view(), observer);
   return sum;
 }
@@ -289,11 +351,13 @@ double GradientModel::evaluate(std::span<const std::vector<TokenId>> sequences, 
   Pass pass(m, sequences, false);
   if (pass.tokens.empty()) return 0;
   m.forward(pass);
-  return m.head(loss, pass.inputs.back().view(), {}, nullptr);
+  const auto last = pass.inputs.back().view();
+  return m.config.encoder ? m.pool(pass, loss, last, {}) : m.head(loss, last, {}, nullptr);
 }
 
 void GradientModel::hidden(std::span<const std::vector<TokenId>> sequences, MatrixView<float> out) {
   Impl& m = *impl_;
+  OCC_CHECK(!m.config.encoder);
   Pass pass(m, sequences, false);
   OCC_CHECK(out.rows() == pass.tokens.size());
   if (pass.tokens.empty()) return;
@@ -302,6 +366,7 @@ void GradientModel::hidden(std::span<const std::vector<TokenId>> sequences, Matr
 }
 
 void GradientModel::logits(MatrixView<const float> hidden, MatrixView<float> out) {
+  OCC_CHECK(!impl_->config.encoder);
   Weights& head = impl_->head_weights();
   head.load();
   product(hidden, Op::kTranspose, head.view(), out);

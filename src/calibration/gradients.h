@@ -31,22 +31,23 @@ class GradientObserver {
   virtual void vector(const std::string& tensor, std::span<const float> gradient) = 0;
 };
 
-// Loss of scored rows: logits [n, vocab] of tokens [first, first + n) of all sequences one after the other -> their
-// gradient, in place; returns the sum of the losses.
+// Loss of a causal model's scored rows: logits [n, vocab] of tokens [first, first + n) of all sequences one after the
+// other -> their gradient, in place; returns the sum of the losses. Of an encoder: embeddings [n, dim] of texts [first,
+// first + n).
 using LossFn = std::function<double(size_t first, MatrixView<float> logits)>;
 
-// A causal model with all weights as floats, one layer at a time in memory or all of them.
+// A causal model or an encoder with all weights as floats, one layer at a time in memory or all of them.
 //
 // Forward keeps the input of every layer in temporary files; backward goes from the last layer to the first and
 // computes the rest again, panels of whole sequences (some 1,024 tokens) at a time. The observer gets the panels of a
 // tensor in the order of the tokens. Results do not depend on the number of threads.
 class GradientModel {
  public:
-  // Input error for encoders and as load_transformer has them. `file` must outlive this.
+  // Input errors as load_transformer and load_encoder have them. `file` must outlive this.
   GradientModel(const TensorFile& file, const std::filesystem::path& scratch_folder, bool keep_weights);
   ~GradientModel();
   const ModelConfig& config() const;
-  const std::string& head_tensor() const;  // that of the embeddings if they are tied
+  const std::string& head_tensor() const;  // that of the embeddings if they are tied; encoders: empty
   const std::string& embedding_tensor() const;
   // Other values for a norm weight, norm bias or bias.
   void set_vector(const std::string& tensor, std::vector<float> values);
@@ -55,7 +56,8 @@ class GradientModel {
   double run(std::span<const std::vector<TokenId>> sequences, const LossFn& loss, GradientObserver& observer);
   // The same without gradients.
   double evaluate(std::span<const std::vector<TokenId>> sequences, const LossFn& loss);
-  // States after the final norm of all tokens [tokens, dim], and their logits; the head stays in memory then.
+  // Of causal models: states after the final norm of all tokens [tokens, dim], and their logits; the head stays in
+  // memory then.
   void hidden(std::span<const std::vector<TokenId>> sequences, MatrixView<float> out);
   void logits(MatrixView<const float> hidden, MatrixView<float> out);
 

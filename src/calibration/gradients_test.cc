@@ -43,6 +43,19 @@ double loss_of(size_t first, MatrixView<float> logits) {
   return sum;
 }
 
+// Of embeddings: a linear function of their cubes with other factors for every text.
+double embedding_loss(size_t first, MatrixView<float> embeddings) {
+  double sum = 0;
+  for (size_t r = 0; r < embeddings.rows(); ++r) {
+    for (size_t c = 0; c < embeddings.cols(); ++c) {
+      const double x = double{embeddings(r, c)}, factor = double(random_word(9, 1000 * (first + r) + c) % 7) - 3;
+      sum += factor * x * x * x;
+      embeddings(r, c) = static_cast<float>(3 * factor * x * x);
+    }
+  }
+  return sum;
+}
+
 // Gradients of whole tensors.
 class Collector final : public GradientObserver {
  public:
@@ -96,15 +109,16 @@ class Nothing final : public GradientObserver {
 
 double loss_at(const TensorFile& file, const Sequences& sequences) {
   const TempFolder folder;
-  Nothing nothing;
-  return GradientModel(file, folder.path(), false).run(sequences, loss_of, nothing);
+  GradientModel model(file, folder.path(), false);
+  return model.evaluate(sequences, model.config().encoder ? embedding_loss : loss_of);
 }
 
 std::map<std::string, std::vector<double>> gradients_at(const TensorFile& file, const Sequences& sequences,
                                                         bool keep = false) {
   const TempFolder folder;
   Collector collector(file);
-  GradientModel(file, folder.path(), keep).run(sequences, loss_of, collector);
+  GradientModel model(file, folder.path(), keep);
+  model.run(sequences, model.config().encoder ? embedding_loss : loss_of, collector);
   return std::move(collector.all);
 }
 
@@ -218,6 +232,24 @@ TEST(GradientModel, ReadsGguf) {
   }
 }
 
+TEST(GradientModel, TakesEncoders) {
+  const TinyModel tiny("bert", "plain");
+  const auto file = tiny.open(), gguf = open_tensor_file(tiny.gguf());
+  const Sequences texts = random_sequences({17, 1, 30}, read_config(*file).vocab_size, 2);
+  const auto encoder = load_encoder(*file, {Arithmetic::kF32, {}});
+  const Matrix<float> expected = encoder->embed(texts);
+  const TempFolder folder;
+  GradientModel model(*file, folder.path(), true);
+  model.evaluate(texts, [&](size_t, MatrixView<float> found) {
+    Matrix<float> copy(found.rows(), found.cols());
+    std::copy_n(found.data(), found.size(), copy.data());
+    EXPECT_LT(difference_for_test(copy, expected), 1e-5);
+    return 0;
+  });
+  expect_differences(*file, texts);
+  expect_differences(*gguf, texts);
+}
+
 // Several blocks of queries, with and without a window that ends inside one, and panels.
 TEST(GradientModel, TakesLongSequences) {
   for (const Variant v : {Variant{"llama", "plain"}, Variant{"mistral", "window"}}) {
@@ -273,7 +305,8 @@ TEST(GradientModel, RefusesWhatDoesNotFit) {
   Nothing nothing;
   const TinyModel bert("bert", "plain"), gpt2("gpt2", "plain");
   const auto encoder = bert.open(), file = gpt2.open();
-  EXPECT_INPUT_ERROR(GradientModel(*encoder, folder.path(), false), "found the encoder 'bert'");
+  GradientModel texts(*encoder, folder.path(), false);
+  EXPECT_INPUT_ERROR(texts.run(Sequences{{1}, {}}, embedding_loss, nothing), "at least one token");
   GradientModel model(*file, folder.path(), false);
   EXPECT_USAGE_ERROR(model.run(Sequences{std::vector<TokenId>(129, 1)}, loss_of, nothing), "at most 128 tokens");
   EXPECT_INPUT_ERROR(model.run(Sequences{{1, 64}}, loss_of, nothing), "token 64");

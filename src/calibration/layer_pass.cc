@@ -111,7 +111,11 @@ void LayerPass::attention(const DenseLayer& layer, size_t index, std::span<const
   const ModelConfig& c = config_;
   const size_t n = x.rows();
   const MatrixView<float> normed = normed_.view().row_range(0, n), qkv = qkv_.view().row_range(0, n);
-  normalize(c, layer.info.attention_norm, x, normed);
+  if (c.encoder) {
+    copy_rows(x, normed);
+  } else {
+    normalize(c, layer.info.attention_norm, x, normed);
+  }
   product(normed, Op::kTranspose, layer.qkv.view(), qkv);
   const QkvLayout at(c);
   const Layer& w = layer.info;
@@ -141,12 +145,18 @@ void LayerPass::forward(const DenseLayer& layer, size_t index, std::span<const S
   if (c.parallel_residual) normalize(c, w.mlp_norm, x, rows(normed_));
   product(rows(mixed_), Op::kTranspose, layer.attention_output.view(), rows(out_));
   add_rows(rows(out_), w.attention_output.bias_data(), x);
-  if (!c.parallel_residual) normalize(c, w.mlp_norm, x, rows(normed_));
+  if (c.encoder) {
+    normalize(c, w.attention_norm, x, x);
+    copy_rows(x, rows(normed_));
+  } else if (!c.parallel_residual) {
+    normalize(c, w.mlp_norm, x, rows(normed_));
+  }
   const MatrixView<float> wide(wide_.data(), n, layer.gate_up.rows());
   product(rows(normed_), Op::kTranspose, layer.gate_up.view(), wide);
   activate(c.activation, is_gated(w), w.gate_up_bias.empty() ? nullptr : w.gate_up_bias.data(), wide);
   product(wide.sub({0, 0, n, c.ff_dim}), Op::kTranspose, layer.down.view(), rows(out_));
   add_rows(rows(out_), w.down.bias_data(), x);
+  if (c.encoder) normalize(c, w.mlp_norm, x, x);
 }
 
 // Of the attention's inputs; the activations are those of the last call of attention().
@@ -196,7 +206,15 @@ void LayerPass::attention_gradient(const DenseLayer& layer, size_t index, std::s
   product(d_qkv, Op::kNone, layer.qkv.view(), d_in);
 }
 
-// Of the MLP's inputs, which are in normed_mlp_.
+void LayerPass::mlp_inner(const DenseLayer& layer, size_t n) {
+  const Layer& w = layer.info;
+  const MatrixView<float> wide(wide_.data(), n, layer.gate_up.rows());
+  product(normed_mlp_.view().row_range(0, n), Op::kTranspose, layer.gate_up.view(), wide);
+  activate_with_derivative(config_.activation, is_gated(w), w.gate_up_bias.empty() ? nullptr : w.gate_up_bias.data(),
+                           wide, narrow_.view().row_range(0, n));
+}
+
+// Of the MLP's inputs, after mlp_inner.
 void LayerPass::mlp_gradient(const DenseLayer& layer, MatrixView<const float> d_out, MatrixView<float> d_in,
                              GradientObserver& observer, VectorGradients& vectors) {
   const ModelConfig& c = config_;
@@ -205,9 +223,6 @@ void LayerPass::mlp_gradient(const DenseLayer& layer, MatrixView<const float> d_
   const bool gated = is_gated(w);
   const auto rows = [&](Matrix<float>& m) { return m.view().row_range(0, n); };
   const MatrixView<float> wide(wide_.data(), n, layer.gate_up.rows());
-  product(rows(normed_mlp_), Op::kTranspose, layer.gate_up.view(), wide);
-  activate_with_derivative(c.activation, gated, w.gate_up_bias.empty() ? nullptr : w.gate_up_bias.data(), wide,
-                           rows(narrow_));
   observe({&w.down}, rows(narrow_), d_out, observer, vectors);
   product(d_out, Op::kNone, layer.down.view(), rows(d_narrow_));
   for_row_panels(n, 3 * wide.cols(), [&](size_t first, size_t count) {
@@ -230,6 +245,7 @@ void LayerPass::backward(const DenseLayer& layer, size_t index, std::span<const 
   const Layer& w = layer.info;
   const size_t n = x.rows();
   const auto rows = [&](Matrix<float>& m) { return m.view().row_range(0, n); };
+  if (c.encoder) return backward_encoder(layer, index, sequences, x, dx, observer, vectors);
   attention(layer, index, sequences, x, true);
   MatrixView<const float> before_mlp = x;
   if (!c.parallel_residual) {
@@ -239,12 +255,43 @@ void LayerPass::backward(const DenseLayer& layer, size_t index, std::span<const 
     before_mlp = rows(middle_);
   }
   normalize(c, w.mlp_norm, before_mlp, rows(normed_mlp_));
+  mlp_inner(layer, n);
   mlp_gradient(layer, dx, rows(d_normed_mlp_), observer, vectors);
   // With parallel residuals the attention's output has the gradient of the layer's output.
   if (!c.parallel_residual) norm_backward(c, w.mlp_norm, before_mlp, rows(d_normed_mlp_), dx, vectors);
   attention_gradient(layer, index, sequences, dx, rows(d_normed_), observer, vectors);
   if (c.parallel_residual) norm_backward(c, w.mlp_norm, before_mlp, rows(d_normed_mlp_), dx, vectors);
   norm_backward(c, w.attention_norm, x, rows(d_normed_), dx, vectors);
+}
+
+// Norms after the residuals: middle = x + attention(x), n = norm(middle), last = n + mlp(n), the output norm(last).
+void LayerPass::backward_encoder(const DenseLayer& layer, size_t index, std::span<const SequenceRows> sequences,
+                                 MatrixView<const float> x, MatrixView<float> dx, GradientObserver& observer,
+                                 VectorGradients& vectors) {
+  const ModelConfig& c = config_;
+  const Layer& w = layer.info;
+  const size_t n = x.rows();
+  const auto rows = [&](Matrix<float>& m) { return m.view().row_range(0, n); };
+  const auto clear = [](MatrixView<float> m) {
+    for (size_t r = 0; r < m.rows(); ++r) std::fill_n(m.row(r), m.cols(), 0.0f);
+  };
+  attention(layer, index, sequences, x, true);
+  const MatrixView<float> middle = rows(middle_), last = rows(out_), d_last = rows(d_normed_mlp_);
+  copy_rows(x, middle);
+  product(rows(mixed_), Op::kTranspose, layer.attention_output.view(), last);
+  add_rows(last, w.attention_output.bias_data(), middle);
+  normalize(c, w.attention_norm, middle, rows(normed_mlp_));
+  mlp_inner(layer, n);
+  product(rows(narrow_), Op::kTranspose, layer.down.view(), last);
+  add_rows(rows(normed_mlp_), w.down.bias_data(), last);
+  clear(d_last);
+  norm_backward(c, w.mlp_norm, last, dx, d_last, vectors);
+  mlp_gradient(layer, d_last, rows(d_normed_), observer, vectors);
+  add_rows(rows(d_normed_), nullptr, d_last);
+  clear(dx);
+  norm_backward(c, w.attention_norm, middle, d_last, dx, vectors);
+  attention_gradient(layer, index, sequences, dx, rows(d_normed_), observer, vectors);
+  add_rows(rows(d_normed_), nullptr, dx);
 }
 
 }  // namespace occ

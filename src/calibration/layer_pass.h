@@ -1,4 +1,4 @@
-// One layer of a causal model over a panel of whole sequences: forward, and backward with everything between its input
+// One layer of a model over a panel of whole sequences: forward, and backward with everything between its input
 // and its output computed again.
 #pragma once
 
@@ -49,11 +49,17 @@ class LayerPass {
                 MatrixView<const float> x, MatrixView<float> dx, GradientObserver& observer, VectorGradients& vectors);
 
  private:
+  // The input of the projections and their attention, normed_ to mixed_. Encoders have their norms elsewhere.
   void attention(const DenseLayer& layer, size_t index, std::span<const SequenceRows> sequences,
                  MatrixView<const float> x, bool keep_raw);
   void attention_gradient(const DenseLayer& layer, size_t index, std::span<const SequenceRows> sequences,
                           MatrixView<const float> d_out, MatrixView<float> d_in, GradientObserver& observer,
                           VectorGradients& vectors);
+  // normed_mlp_ to narrow_; wide_ gets the derivatives.
+  void mlp_inner(const DenseLayer& layer, size_t rows);
+  void backward_encoder(const DenseLayer& layer, size_t index, std::span<const SequenceRows> sequences,
+                        MatrixView<const float> x, MatrixView<float> dx, GradientObserver& observer,
+                        VectorGradients& vectors);
   void mlp_gradient(const DenseLayer& layer, MatrixView<const float> d_out, MatrixView<float> d_in,
                     GradientObserver& observer, VectorGradients& vectors);
   // body(row, index of the row in rotations, rotations) for every token of the sequences, in parallel.

@@ -149,6 +149,10 @@ TuneResult tune_vectors(const TensorFile& compressed, const TensorFile& referenc
 
   GradientModel model(compressed, scratch_folder, options.keep_weights);
   GradientModel teacher_model(reference, scratch_folder, false);
+  for (const GradientModel* m : {&model, &teacher_model}) {
+    if (!m->config().encoder) continue;
+    throw_usage("tuning: expected causal language models, found the encoder '{}'", m->config().architecture);
+  }
   if (model.config().vocab_size != teacher_model.config().vocab_size) {
     throw_usage("{}: expected a reference with the same vocabulary of {} tokens, found {}", reference.path(),
                 model.config().vocab_size, teacher_model.config().vocab_size);

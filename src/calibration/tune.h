@@ -22,7 +22,7 @@ namespace occ {
 struct TuneOptions {
   size_t epochs = 1;
   size_t batch_tokens = 512;  // whole sequences until there are that many
-  double rate = 0.004;        // of the first step, in units of the root mean square of a vector
+  double rate = 0.012;        // of the first step, in units of the root mean square of a vector
   size_t held_out = 8;        // one of so many sequences
   bool keep_weights = true;   // of the compressed model, as floats in memory; slower steps if not
   std::function<void(size_t step, size_t steps, double kl)> progress;  // KL of the step's batch

@@ -29,8 +29,8 @@ struct Linear {
 };
 
 struct NormWeights {
-  std::vector<float> weight, bias;         // no bias: empty
-  std::string weight_tensor, bias_tensor;  // names in the file
+  std::vector<float> weight, bias;                   // no bias: empty
+  std::string weight_tensor = {}, bias_tensor = {};  // names in the file
 };
 
 struct Layer {
