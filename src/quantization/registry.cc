@@ -1,6 +1,7 @@
 // All quantizers, in the order of `occ methods`. A new one is one file and one line here.
 #include "base/check.h"
 #include "quantization/lloyd.h"
+#include "quantization/polar.h"
 #include "quantization/quantizer.h"
 #include "quantization/trellis.h"
 #include "quantization/uniform.h"
@@ -16,6 +17,7 @@ std::span<const QuantizerEntry> quantizer_registry() {
       uniform_entry(),
       lloyd_entry(),
       trellis_entry(),
+      polar_entry(),
   };
   return table;
 }

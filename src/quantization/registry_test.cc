@@ -37,6 +37,11 @@ std::vector<QuantizerCase> all_cases() {
       {"lloyd", {{"bits", "8"}, {"codebook", "fitted"}, {"group", "64"}}},
       {"trellis", {{"states", "4"}, {"step", "0.01"}}},
       {"trellis", {{"states", "64"}, {"step", "2"}}},
+      {"polar", {{"direction", "6"}, {"magnitude", "3"}}},
+      {"polar", {{"direction", "5"}, {"radius", "norm"}, {"magnitude", "4"}}},
+      {"polar", {{"direction", "4"}, {"magnitude", "4"}, {"dim", "2"}, {"codebook", "kmeans"}}},
+      {"polar", {{"direction", "10"}, {"dim", "4"}, {"codebook", "random"}}},
+      {"polar", {{"direction", "9"}, {"dim", "16"}, {"codebook", "random"}, {"magnitude", "1"}}},
   };
   for (const QuantizerEntry& entry : quantizer_registry()) cases.push_back({std::string(entry.name), {}});
   return cases;
