@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "base/parallel.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "quantization/direction_search.cc"
 #include "hwy/foreach_target.h"
@@ -18,43 +20,68 @@ namespace hn = hwy::HWY_NAMESPACE;
 using LaneTag = hn::CappedTag<float, DirectionTable::kLanes>;
 using Lanes = hn::VFromD<LaneTag>;
 
+// The places of the set bits of a byte.
+struct SetBits {
+  constexpr SetBits() : bits() {
+    for (size_t byte = 0; byte < 256; ++byte) {
+      size_t count = 0;
+      for (uint16_t i = 0; i < 8; ++i) {
+        if (byte >> i & 1) bits[byte][count++] = i;
+      }
+    }
+  }
+  alignas(16) uint16_t bits[256][8];
+};
+constexpr SetBits kSetBits;
+
+// What is known of one x, between visits of groups.
+struct Query {
+  float square;                // |x|^2
+  float cosine, sine, margin;  // of the bounds, made when the best had this `bound`
+  float bound = -std::numeric_limits<float>::infinity();
+  DirectionHit best{std::numeric_limits<uint32_t>::max(), -std::numeric_limits<float>::infinity()};
+};
+
 template <size_t kDim>
 class Search {
  public:
-  HWY_INLINE Search(const DirectionTable& table, const float* x) : t_(table) {
-    for (size_t i = 0; i < kDim; ++i) {
-      x_[i] = hn::Set(d_, x[i]);
-      square_ += x[i] * x[i];
-    }
+  HWY_INLINE Search(const DirectionTable& table, const float* x, Query& query) : t_(table), q_(query) {
+    for (size_t i = 0; i < kDim; ++i) x_[i] = hn::Set(d_, x[i]);
   }
 
-  HWY_INLINE DirectionHit run() {
-    if (!(square_ > 1e-30f)) return {0, 0};
-    reach_ = std::sqrt(square_) * t_.length;
-    if (t_.groups == 1) {
-      scan_group(0);
-      return best_;
-    }
+  // Visits the nearest group and lists the other open ones; may write 8 more.
+  HWY_INLINE size_t begin(uint16_t* open) {
     HWY_ALIGN float dots[DirectionTable::kMaxGroups];
-    Lanes most = hn::Set(d_, -std::numeric_limits<float>::infinity());
-    for (size_t g = 0; g < t_.groups; g += kLanes) {
+    const size_t group = nearest(t_.group.centers, 0, ceil_div(t_.groups, kLanes), dots);
+    HWY_ALIGN float leaf_dots[DirectionTable::kMaxLeaves];
+    const size_t first = t_.begin[group];
+    scan_leaf(kLanes * first + nearest(t_.leaf.centers, first, t_.begin[group + 1], leaf_dots));
+    scan_group(group);
+    set_bound();
+    size_t count = 0;
+    for (size_t g = 0; g < t_.groups; g += hn::Lanes(d_)) {
+      count += list_open(t_.group, g, hn::Load(d_, dots + g), g, open + count);
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < count; ++i) {
+      open[kept] = open[i];
+      kept += open[i] != group && open[i] < t_.groups;
+    }
+    return kept;
+  }
+
+  HWY_INLINE void scan_group(size_t group) {
+    if (q_.best.dot != q_.bound) set_bound();
+    uint16_t open[DirectionTable::kMaxLeaves + kLanes];
+    const size_t first = kLanes * t_.begin[group];
+    size_t count = 0;
+    for (size_t p = t_.begin[group]; p < t_.begin[group + 1]; ++p) {
       for (size_t j = 0; j < kLanes; j += hn::Lanes(d_)) {
-        const Lanes dot = products(t_.group.centers.row(g / kLanes), j);
-        hn::Store(dot, d_, dots + g + j);
-        most = hn::Max(most, dot);
+        count += list_open(t_.leaf, kLanes * p + j, products(t_.leaf.centers.row(p), j), kLanes * p + j - first,
+                           open + count);
       }
     }
-    const float largest = hn::GetLane(hn::MaxOfLanes(d_, most));
-    size_t nearest = 0;
-    while (dots[nearest] != largest) ++nearest;  // lanes that are no groups hold the first of their panel
-    scan_group(nearest);
-    for (size_t g = 0; g < t_.groups; g += kLanes) {
-      for (uint32_t open = open_caps(t_.group, g, dots + g); open != 0; open &= open - 1) {
-        const size_t group = g + hwy::Num0BitsBelowLS1Bit_Nonzero32(open);
-        if (group != nearest && group < t_.groups && is_open(t_.group, group, dots[group])) scan_group(group);
-      }
-    }
-    return best_;
+    for (size_t k = 0; k < count; ++k) scan_leaf(first + open[k]);
   }
 
  private:
@@ -66,88 +93,111 @@ class Search {
     for (size_t i = 1; i < kDim; ++i) sum = hn::Add(sum, hn::Mul(x_[i], hn::Load(d_, panel + kLanes * i + j)));
     return sum;
   }
-  // Bits of the caps at, at + 1, ... that can hold a point as near as the best.
-  HWY_INLINE uint32_t open_caps(const DirectionTable::Caps& caps, size_t at, const float* dots) const {
-    uint32_t open = 0;
-    for (size_t j = 0; j < kLanes; j += hn::Lanes(d_)) {
-      const Lanes bound = hn::Sub(hn::Sub(hn::Mul(hn::Set(d_, cosine_), hn::LoadU(d_, caps.cos_r.data() + at + j)),
-                                          hn::Mul(hn::Set(d_, sine_), hn::LoadU(d_, caps.sin_r.data() + at + j))),
-                                  hn::Set(d_, margin_));
-      uint8_t bits[8] = {};
-      hn::StoreMaskBits(d_, hn::Ge(hn::Load(d_, dots + j), bound), bits);
-      open |= static_cast<uint32_t>(bits[0] | bits[1] << 8) << j;
+  // The lane of the panels [begin, end) whose center is nearest, and all products.
+  HWY_INLINE size_t nearest(const Matrix<float>& centers, size_t begin, size_t end, float* dots) const {
+    Lanes most = hn::Set(d_, -std::numeric_limits<float>::infinity());
+    for (size_t p = begin; p < end; ++p) {
+      for (size_t j = 0; j < kLanes; j += hn::Lanes(d_)) {
+        const Lanes dot = products(centers.row(p), j);
+        hn::Store(dot, d_, dots + kLanes * (p - begin) + j);
+        most = hn::Max(most, dot);
+      }
     }
-    return open;
+    const Lanes largest = hn::MaxOfLanes(d_, most);
+    size_t at = 0;
+    for (;; at += hn::Lanes(d_)) {
+      const auto lane = hn::FindFirstTrue(d_, hn::Eq(hn::Load(d_, dots + at), largest));
+      if (lane >= 0) return at + static_cast<size_t>(lane);
+    }
   }
-  HWY_INLINE bool is_open(const DirectionTable::Caps& caps, size_t at, float dot) const {
-    return dot >= (cosine_ * caps.cos_r[at] - sine_ * caps.sin_r[at]) - margin_;
+  // Appends name + i for those of the caps at + i that can hold a point as near as the best; may write 8 more.
+  HWY_INLINE size_t list_open(const DirectionTable::Caps& caps, size_t at, Lanes dots, size_t name,
+                              uint16_t* out) const {
+    const Lanes bound = hn::Sub(hn::Sub(hn::Mul(hn::Set(d_, q_.cosine), hn::LoadU(d_, caps.cos_r.data() + at)),
+                                        hn::Mul(hn::Set(d_, q_.sine), hn::LoadU(d_, caps.sin_r.data() + at))),
+                                hn::Set(d_, q_.margin));
+    uint8_t bits[8] = {};
+    hn::StoreMaskBits(d_, hn::Ge(dots, bound), bits);
+    size_t count = 0;  // without branches, and without the tables that hn::Compress copies with g++ 12
+    for (size_t b = 0; 8 * b < hn::Lanes(d_); ++b) {
+      const uint16_t* set = kSetBits.bits[bits[b]];
+      for (size_t i = 0; i < 8; ++i) out[count + i] = static_cast<uint16_t>(set[i] + name + 8 * b);
+      count += hwy::PopCount(uint64_t{bits[b]});
+    }
+    return count;
   }
 
-  void scan_group(size_t group) {
-    HWY_ALIGN float dots[kLanes];
-    for (size_t j = 0; j < kLanes; j += hn::Lanes(d_)) {
-      hn::Store(products(t_.leaf.centers.row(group), j), d_, dots + j);
-    }
-    const uint32_t all = (uint32_t{1} << t_.leaves[group]) - 1;
-    size_t first = kLanes;
-    if (best_.index == kNone) {
-      first = static_cast<size_t>(std::max_element(dots, dots + t_.leaves[group]) - dots);
-      scan_leaf(kLanes * group + first);
-    }
-    for (uint32_t open = open_caps(t_.leaf, kLanes * group, dots) & all; open != 0; open &= open - 1) {
-      const size_t leaf = hwy::Num0BitsBelowLS1Bit_Nonzero32(open);
-      if (leaf != first && is_open(t_.leaf, kLanes * group + leaf, dots[leaf])) scan_leaf(kLanes * group + leaf);
-    }
+  HWY_INLINE void set_bound() {
+    q_.bound = q_.cosine = q_.best.dot;
+    q_.sine = 0;
+    q_.margin = std::numeric_limits<float>::infinity();
+    if (q_.cosine < 0) return;  // few points and all are far away: nothing may be skipped
+    const float reach = std::sqrt(q_.square) * t_.length;
+    q_.sine = std::sqrt(std::max(0.0f, reach * reach - q_.cosine * q_.cosine));
+    q_.margin = reach * t_.margin;
   }
 
   HWY_INLINE void scan_leaf(size_t leaf) {
-    const DirectionHit before = best_;
-    for (size_t b = t_.begin[leaf]; b < t_.begin[leaf + 1]; ++b) {
-      for (size_t j = 0; j < kLanes; j += hn::Lanes(d_)) {
-        const Lanes dots = products(t_.points.row(b), j);
-        if (HWY_LIKELY(hn::AllFalse(d_, hn::Ge(dots, hn::Set(d_, best_.dot))))) continue;
-        HWY_ALIGN float dot[kLanes];
-        hn::Store(dots, d_, dot);
-        const uint32_t* index = t_.index.data() + b * kLanes + j;
-        for (size_t i = 0; i < hn::Lanes(d_); ++i) {
-          if (dot[i] > best_.dot || (dot[i] == best_.dot && index[i] < best_.index)) best_ = {index[i], dot[i]};
-        }
+    for (size_t j = 0; j < kLanes; j += hn::Lanes(d_)) {
+      const Lanes dots = products(t_.points.row(leaf), j);
+      if (HWY_LIKELY(hn::AllFalse(d_, hn::Ge(dots, hn::Set(d_, q_.best.dot))))) continue;
+      HWY_ALIGN float dot[kLanes];
+      hn::Store(dots, d_, dot);
+      const uint32_t* index = t_.index.data() + leaf * kLanes + j;
+      for (size_t i = 0; i < hn::Lanes(d_); ++i) {
+        DirectionHit& best = q_.best;
+        if (dot[i] > best.dot || (dot[i] == best.dot && index[i] < best.index)) best = {index[i], dot[i]};
       }
     }
-    if (best_.dot == before.dot) return;  // as nearly always
-    if (best_.dot < 0) {  // few points, all far away: nothing may be skipped
-      cosine_ = sine_ = 0;
-      margin_ = std::numeric_limits<float>::infinity();
-      return;
-    }
-    cosine_ = best_.dot;
-    sine_ = std::sqrt(std::max(0.0f, reach_ * reach_ - cosine_ * cosine_));
-    margin_ = reach_ * t_.margin;
   }
 
-  static constexpr uint32_t kNone = std::numeric_limits<uint32_t>::max();
   const LaneTag d_;
   const DirectionTable& t_;
+  Query& q_;
   Lanes x_[kDim];
-  float square_ = 0, reach_ = 0;
-  float cosine_ = 0, sine_ = 0, margin_ = 0;
-  DirectionHit best_{kNone, -std::numeric_limits<float>::infinity()};
 };
 
+// Group by group for a batch of x, so that the points of a group stay in the first-level cache.
+constexpr size_t kBatch = 128;
+template <size_t kDim>
+void NearestBatch(const DirectionTable& t, const float* x, size_t n, DirectionHit* out) {
+  Query queries[kBatch];
+  uint8_t list[DirectionTable::kMaxGroups][kBatch];
+  uint8_t count[DirectionTable::kMaxGroups] = {};
+  for (size_t v = 0; v < n; ++v) {
+    queries[v].square = 0;
+    for (size_t i = 0; i < kDim; ++i) queries[v].square += x[v * kDim + i] * x[v * kDim + i];
+    if (!(queries[v].square > 1e-30f)) {
+      queries[v].best = {0, 0};
+      continue;
+    }
+    uint16_t open[DirectionTable::kMaxGroups + DirectionTable::kLanes];
+    const size_t groups = Search<kDim>(t, x + v * kDim, queries[v]).begin(open);
+    for (size_t i = 0; i < groups; ++i) list[open[i]][count[open[i]]++] = static_cast<uint8_t>(v);
+  }
+  for (size_t g = 0; g < t.groups; ++g) {
+    for (size_t i = 0; i < count[g]; ++i) {
+      Search<kDim>(t, x + list[g][i] * kDim, queries[list[g][i]]).scan_group(g);
+    }
+  }
+  for (size_t v = 0; v < n; ++v) out[v] = queries[v].best;
+}
+
 void NearestDirections(const DirectionTable& t, const float* x, size_t n, DirectionHit* out) {
-  for (size_t v = 0; v < n; ++v, x += t.dim) {
+  for (size_t v = 0; v < n; v += kBatch) {
+    const size_t count = std::min(kBatch, n - v);
     switch (t.dim) {
       case 2:
-        out[v] = Search<2>(t, x).run();
+        NearestBatch<2>(t, x + v * 2, count, out + v);
         break;
       case 4:
-        out[v] = Search<4>(t, x).run();
+        NearestBatch<4>(t, x + v * 4, count, out + v);
         break;
       case 8:
-        out[v] = Search<8>(t, x).run();
+        NearestBatch<8>(t, x + v * 8, count, out + v);
         break;
       default:
-        out[v] = Search<16>(t, x).run();
+        NearestBatch<16>(t, x + v * 16, count, out + v);
     }
   }
 }
@@ -160,7 +210,6 @@ HWY_AFTER_NAMESPACE();
 #include <numeric>
 
 #include "base/check.h"
-#include "base/parallel.h"
 
 namespace occ {
 HWY_EXPORT(NearestDirections);
@@ -168,7 +217,7 @@ HWY_EXPORT(NearestDirections);
 namespace {
 
 constexpr size_t kLanes = DirectionTable::kLanes;
-constexpr size_t kPointsPerGroup = 192, kPointsPerLeaf = 12;  // on average: fastest for 2^14 in dimension 8
+constexpr size_t kPointsPerGroup = 160;  // on average: fastest for 2^14 in dimension 8
 
 double dot(const float* a, const float* b, size_t dim) {
   double sum = 0;
@@ -219,89 +268,94 @@ std::vector<std::vector<uint32_t>> cluster(const Matrix<float>& points, const st
   return parts;
 }
 
+// Leaves of at most kLanes.
+void split_into_leaves(const Matrix<float>& points, const std::vector<uint32_t>& ids,
+                       std::vector<std::vector<uint32_t>>* out) {
+  if (ids.size() <= kLanes) return out->push_back(ids);
+  std::vector<std::vector<uint32_t>> parts = cluster(points, ids, ceil_div(ids.size(), kLanes * 3 / 4));
+  if (parts.size() == 1) {  // the same point over and over
+    const auto middle = ids.begin() + static_cast<ptrdiff_t>(ids.size() / 2);
+    parts = {{ids.begin(), middle}, {middle, ids.end()}};
+  }
+  for (const std::vector<uint32_t>& part : parts) split_into_leaves(points, part, out);
+}
+
+// The cap of each part; the center is the mean direction, or the first point where there is none. Parts that repeat the
+// first of their panel fill it up and need no visit: cos r = 2.
+DirectionTable::Caps caps_of(const Matrix<float>& points, const std::vector<std::vector<uint32_t>>& parts,
+                             double length) {
+  const size_t dim = points.cols(), panels = ceil_div(parts.size(), kLanes);
+  DirectionTable::Caps caps{Matrix<float>(panels, dim * kLanes), {}, {}};
+  caps.cos_r.resize(panels * kLanes);
+  caps.sin_r.resize(panels * kLanes);
+  for (size_t at = 0; at < parts.size(); ++at) {
+    const std::vector<uint32_t>& ids = parts[at];
+    std::vector<float> center(dim);
+    for (const uint32_t id : ids) {
+      for (size_t i = 0; i < dim; ++i) center[i] += points(id, i);
+    }
+    double norm = std::sqrt(dot(center.data(), center.data(), dim));
+    if (!(norm > 1e-3 * length)) {
+      std::copy_n(points.row(ids[0]), dim, center.begin());
+      norm = std::sqrt(dot(center.data(), center.data(), dim));
+    }
+    for (float& c : center) c = static_cast<float>(static_cast<double>(c) / norm * length);
+    double least = 1;
+    for (const uint32_t id : ids) {
+      const double norms = std::sqrt(dot(points.row(id), points.row(id), dim)) * length;
+      least = std::min(least, dot(points.row(id), center.data(), dim) / norms);
+    }
+    // A radius above a right angle: never skipped, as -3 (cos + sin) <= -3.
+    caps.cos_r[at] = least > 0 ? static_cast<float>(least) : -3;
+    caps.sin_r[at] = least > 0 ? static_cast<float>(std::sqrt(1 - least * least)) : 3;
+    if (at % kLanes != 0 && ids == parts[at / kLanes * kLanes]) caps.cos_r[at] = 2, caps.sin_r[at] = 0;
+    float* panel = caps.centers.row(at / kLanes);
+    for (size_t i = 0; i < dim; ++i) panel[i * kLanes + at % kLanes] = center[i];
+  }
+  return caps;
+}
+
 }  // namespace
 
 DirectionSearch::DirectionSearch(Matrix<float> points) : points_(std::move(points)) {
   const size_t count = points_.rows(), dim = points_.cols();
   OCC_CHECK(count > 0 && count <= (size_t{1} << 16) && (dim == 2 || dim == 4 || dim == 8 || dim == 16));
-  DirectionTable& t = table_;
-  t.dim = dim;
   double shortest = std::numeric_limits<double>::infinity(), longest = 0;
   for (size_t k = 0; k < count; ++k) {
     const double length = std::sqrt(dot(points_.row(k), points_.row(k), dim));
     shortest = std::min(shortest, length);
     longest = std::max(longest, length);
   }
+  DirectionTable& t = table_;
+  t.dim = dim;
   t.length = static_cast<float>(longest);
   t.margin = static_cast<float>(1e-5 + 2 * (1 - shortest / longest));
 
   std::vector<uint32_t> all(count);
   std::iota(all.begin(), all.end(), 0u);
-  const std::vector<std::vector<uint32_t>> groups = cluster(points_, all, ceil_div(count, kPointsPerGroup));
-  OCC_CHECK(groups.size() <= DirectionTable::kMaxGroups);
-  const size_t panels = ceil_div(groups.size(), kLanes);
-  for (auto [caps, rows] : {std::pair{&t.group, panels}, std::pair{&t.leaf, groups.size()}}) {
-    caps->centers = Matrix<float>(rows, dim * kLanes);
-    caps->cos_r.assign(rows * kLanes, 0);
-    caps->sin_r.assign(rows * kLanes, 0);
-  }
-  t.points = Matrix<float>(ceil_div(count, kLanes) + groups.size() * kLanes, dim * kLanes);
+  std::vector<std::vector<uint32_t>> groups = cluster(points_, all, ceil_div(count, kPointsPerGroup));
+  std::vector<std::vector<uint32_t>> leaves;  // of all groups, each filled up to whole panels
   t.begin.assign(1, 0);
-  for (const std::vector<uint32_t>& ids : groups) append_group(ids);
-  for (size_t g = t.groups; g < panels * kLanes; ++g) {
-    float* panel = t.group.centers.row(g / kLanes);
-    for (size_t i = 0; i < dim; ++i) panel[i * kLanes + g % kLanes] = panel[i * kLanes];
+  for (const std::vector<uint32_t>& group : groups) {
+    const size_t first = leaves.size();
+    split_into_leaves(points_, group, &leaves);
+    OCC_CHECK(leaves.size() - first <= DirectionTable::kMaxLeaves);
+    while (leaves.size() % kLanes != 0) leaves.push_back(leaves[leaves.size() / kLanes * kLanes]);
+    t.begin.push_back(static_cast<uint32_t>(leaves.size() / kLanes));
   }
-}
-
-void DirectionSearch::append_group(const std::vector<uint32_t>& ids) {
-  DirectionTable& t = table_;
-  set_cap(t.group, t.groups, ids);
-  const auto leaves = cluster(points_, ids, std::min(kLanes, ceil_div(ids.size(), kPointsPerLeaf)));
+  t.groups = groups.size();
+  while (groups.size() % kLanes != 0) groups.push_back(groups[groups.size() / kLanes * kLanes]);
+  OCC_CHECK(groups.size() <= DirectionTable::kMaxGroups);
+  t.group = caps_of(points_, groups, longest);
+  t.leaf = caps_of(points_, leaves, longest);
+  t.points = Matrix<float>(leaves.size(), dim * kLanes);
   for (size_t leaf = 0; leaf < leaves.size(); ++leaf) {
-    set_cap(t.leaf, kLanes * t.groups + leaf, leaves[leaf]);
-    append_leaf(leaves[leaf]);
+    for (size_t j = 0; j < kLanes; ++j) {
+      const uint32_t id = leaves[leaf][std::min(j, leaves[leaf].size() - 1)];  // repeats the last one
+      for (size_t i = 0; i < dim; ++i) t.points(leaf, i * kLanes + j) = points_(id, i);
+      t.index.push_back(id);
+    }
   }
-  ++t.groups;
-  t.leaves.push_back(static_cast<uint32_t>(leaves.size()));
-  t.begin.resize(kLanes * t.groups + 1, t.begin.back());
-}
-
-void DirectionSearch::append_leaf(const std::vector<uint32_t>& ids) {
-  DirectionTable& t = table_;
-  const size_t first = t.begin.back(), panels = ceil_div(ids.size(), kLanes);
-  for (size_t j = 0; j < panels * kLanes; ++j) {
-    const uint32_t id = ids[std::min(j, ids.size() - 1)];  // repeats the last one
-    for (size_t i = 0; i < t.dim; ++i) t.points(first + j / kLanes, i * kLanes + j % kLanes) = points_(id, i);
-    t.index.push_back(id);
-  }
-  t.begin.push_back(static_cast<uint32_t>(first + panels));
-}
-
-// Center: the mean direction, or the first point where there is none.
-void DirectionSearch::set_cap(DirectionTable::Caps& caps, size_t at, std::span<const uint32_t> ids) {
-  const size_t dim = table_.dim;
-  std::vector<float> center(dim);
-  for (const uint32_t id : ids) {
-    for (size_t i = 0; i < dim; ++i) center[i] += points_(id, i);
-  }
-  double length = std::sqrt(dot(center.data(), center.data(), dim));
-  if (!(length > 1e-3 * static_cast<double>(table_.length))) {
-    std::copy_n(points_.row(ids[0]), dim, center.begin());
-    length = std::sqrt(dot(center.data(), center.data(), dim));
-  }
-  for (float& c : center) c = static_cast<float>(static_cast<double>(c) / length * static_cast<double>(table_.length));
-  double least = 1;
-  for (const uint32_t id : ids) {
-    const double lengths =
-        std::sqrt(dot(points_.row(id), points_.row(id), dim) * dot(center.data(), center.data(), dim));
-    least = std::min(least, dot(points_.row(id), center.data(), dim) / lengths);
-  }
-  // A radius above a right angle: never skipped, as -3 (cos + sin) <= -3.
-  caps.cos_r[at] = least > 0 ? static_cast<float>(least) : -3;
-  caps.sin_r[at] = least > 0 ? static_cast<float>(std::sqrt(1 - least * least)) : 3;
-  float* panel = caps.centers.row(at / kLanes);
-  for (size_t i = 0; i < dim; ++i) panel[i * kLanes + at % kLanes] = center[i];
 }
 
 void DirectionSearch::nearest(const float* x, size_t n, DirectionHit* out) const {
