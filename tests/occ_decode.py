@@ -307,7 +307,29 @@ class Polar:
         return np.ascontiguousarray(values.reshape(len(values), -1)[:, : self.cols])
 
 
-QUANTIZERS = {"uniform": Uniform, "lloyd": Lloyd, "trellis": Trellis, "polar": Polar}
+class Kashin:
+    def __init__(self, params, rows, cols, side):
+        counts = [1 << int(params.get(name, 2)) for name in "uv"]
+        self.basis = params.get("basis", "dct")
+        require(len(side) == 4 * sum(counts) + 2 * rows, "kashin: wrong size of side information")
+        self.u = np.frombuffer(side[: 4 * counts[0]], "<f4")
+        self.v = np.frombuffer(side[4 * counts[0] : 4 * sum(counts)], "<f4")
+        self.scales = bf16(side[4 * sum(counts) :])[:, None]
+        self.planes = [Plane(rows, cols, count) for count in counts]
+
+    def decode(self, u, v):
+        if not u.size:
+            return np.zeros(u.shape, F32)
+        second = np.ascontiguousarray(self.v[v].T)
+        if self.basis == "dct":
+            second = InverseDct(len(second)).three(second)
+        else:
+            power = len(second) & -len(second)
+            second = np.concatenate([fwht(second[i : i + power]) for i in range(0, len(second), power)])
+        return np.where(self.scales == 0, F32(0), self.scales * (self.u[u] + second.T))
+
+
+QUANTIZERS = {"uniform": Uniform, "lloyd": Lloyd, "trellis": Trellis, "polar": Polar, "kashin": Kashin}
 
 
 def decode_symbols(coder, plane, tables, payload):
@@ -598,7 +620,7 @@ def decode_chain(stages, branches, rows, cols, planes):
         return TRANSFORMS[name](params, side, decode_chain(stages[1:], branches, rows, cols, planes))
     require(name in QUANTIZERS, f"stage '{name}' is not supported")
     quantizer = QUANTIZERS[name](params, rows, cols, side)
-    if name == "polar":
+    if name in ("polar", "kashin"):
         symbol_planes = quantizer.planes
     else:
         symbol_planes = [Plane(rows, cols, quantizer.alphabet)]

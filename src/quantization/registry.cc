@@ -1,5 +1,6 @@
 // All quantizers, in the order of `occ methods`. A new one is one file and one line here.
 #include "base/check.h"
+#include "quantization/kashin.h"
 #include "quantization/lloyd.h"
 #include "quantization/polar.h"
 #include "quantization/quantizer.h"
@@ -18,6 +19,7 @@ std::span<const QuantizerEntry> quantizer_registry() {
       lloyd_entry(),
       trellis_entry(),
       polar_entry(),
+      kashin_entry(),
   };
   return table;
 }
