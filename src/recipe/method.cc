@@ -78,6 +78,27 @@ Recipe pcdvq_recipe(const Params& params, int bits) {
                   split.direction, magnitude, split.dim, codebook, params.choice("radius")));
 }
 
+constexpr std::array kKashinParams = {
+    choice_param("basis", "dct", "dct|hadamard", "the second basis"),
+    int_param("rounds", "30", 0, 1000,
+              "of alternating requantization; 0: the pair of the paper as it stands, even bits"),
+};
+
+Recipe kashin_recipe(const Params& params, int bits) {
+  const int64_t rounds = params.integer("rounds");
+  if (rounds == 0 && bits % 2 != 0)
+    throw_usage("method kashin: rounds=0 expects an even number of bits, found {}", bits);
+  const int v = rounds == 0 ? bits / 2 : 1;
+  // The start that ends best for N(0, 1), docs/methods/kashin.md.
+  const char* start = bits == 3 || rounds == 0 ? "start=pair" : bits == 2 ? "shrink=0.5" : "shrink=0.1";
+  return Recipe::parse(fmt::format("signs > hadamard > kashin(u={}, v={}, basis={}, {}, rounds={}) > bitpack", bits - v,
+                                   v, params.choice("basis"), start, rounds));
+}
+
+Recipe turbo_recipe(const Params&, int bits) {
+  return Recipe::parse(fmt::format("signs > hadamard > lloyd(bits={}) > bitpack", bits));
+}
+
 constexpr std::array kMethods = {
     MethodEntry{.name = "auto",
                 .summary = "trellis in the coordinate system that takes the fewest bits, chosen tensor by tensor",
@@ -97,7 +118,20 @@ constexpr std::array kMethods = {
                 "Lloyd 1982; Max 1960, Quantizing for Minimum Distortion", kLloydParams, 1, 8, lloyd_recipe, nullptr,
                 false},
     MethodEntry{"pcdvq", "polar vector quantizer: direction and length of 4 or 8 rotated weights coded apart",
-                "PCDVQ: Polar Coordinate Decoupled Vector Quantization, arXiv 2506.05432", kPcdvqParams, 1, 4, pcdvq_recipe, nullptr, false},
+                "PCDVQ: Polar Coordinate Decoupled Vector Quantization, arXiv 2506.05432", kPcdvqParams, 1, 4,
+                pcdvq_recipe, nullptr, false},
+    MethodEntry{"kashin", "rotated rows as sums of two few-level vectors, one of them in a second basis",
+                "Quantization of LLMs with an Overdetermined Basis, arXiv 2404.09737", kKashinParams, 2, 5,
+                kashin_recipe, nullptr, false},
+    MethodEntry{"turbo",
+                "random rotation, then Lloyd-Max levels of the normal density",
+                "TurboQuant, arXiv 2504.19874",
+                {},
+                1,
+                8,
+                turbo_recipe,
+                nullptr,
+                false},
 };
 
 }  // namespace
