@@ -224,7 +224,112 @@ class Trellis:
         return out
 
 
-QUANTIZERS = {"uniform": Uniform, "lloyd": Lloyd, "trellis": Trellis}
+def in_e8(v):
+    """v [n, 8]: doubled coordinates."""
+    return ((v & 1) == (v[:, :1] & 1)).all(axis=1) & (v.sum(axis=1) % 4 == 0)
+
+
+def e8_directions():
+    parts = []
+    for parity in (0, 1):
+        v = np.zeros((1, 0), np.int64)
+        for _ in range(8):
+            x = np.arange(-8 + parity, 9, 2)
+            v = np.concatenate([np.repeat(v, len(x), axis=0), np.tile(x, len(v))[:, None]], axis=1)
+            v = v[(v * v).sum(axis=1) <= 64]
+        parts.append(v)
+    v = np.concatenate(parts)
+    v = v[in_e8(v) & (v != 0).any(axis=1)]
+    v = v[~((v % 2 == 0).all(axis=1) & in_e8(v // 2))]
+    return v[np.lexsort([v[:, i] for i in range(7, -1, -1)] + [(v * v).sum(axis=1)])]
+
+
+def greedy_directions(bits):
+    v = e8_directions()
+    norm = (v * v).sum(axis=1) // 8
+    key = np.full(len(v), -(10**6), np.int64)
+    chosen = []
+    for _ in range(1 << bits):
+        chosen.append(int(np.argmin(key * (840 // norm))))
+        dot = (v @ v[chosen[-1]]) // 4
+        key = np.maximum(key, dot * np.abs(dot) * (840 // norm[chosen[-1]]))
+    return v[chosen]
+
+
+def binomial_vectors(count, dim, seed):
+    bits = np.unpackbits(random_words(seed, 8 * count * dim).astype("<u8").view(np.uint8).reshape(-1, 64), axis=1)
+    v = bits.sum(axis=1, dtype=np.int64).reshape(count, dim) - 256
+    v[(v == 0).all(axis=1), 0] = 1
+    return v
+
+
+def kmeans_directions(dim, bits):
+    count = 1 << bits
+    x = binomial_vectors(max(16 * count, 1 << 14), dim, 2)
+
+    def scaled(sums, old):
+        squares = (sums * sums).sum(axis=1)
+        n = np.sqrt(squares.astype(np.float64)).astype(np.int64)
+        n -= n * n > squares
+        n += (n + 1) * (n + 1) <= squares
+        return np.where(n[:, None] > 0, (32768 * sums + n[:, None]) // np.maximum(2 * n, 1)[:, None], old)
+
+    centers = scaled(x[:count], np.zeros((count, dim), np.int64))
+    for _ in range(8):
+        near = np.concatenate([np.argmax(part @ centers.T, axis=1) for part in np.array_split(x, len(x) // 4096)])
+        sums = np.zeros((count, dim), np.int64)
+        np.add.at(sums, near, x)
+        centers = scaled(sums, centers)
+    return centers
+
+
+class Polar:
+    def __init__(self, params, rows, cols, side):
+        magnitude, direction = int(params.get("magnitude", 2)), int(params.get("direction", 14))
+        self.dim, book = int(params.get("dim", 8)), params.get("codebook", "e8-greedy")
+        self.cols = cols
+        levels = 1 << magnitude
+        require(len(side) == 4 * levels + 2 * rows, "polar: wrong size of side information")
+        self.levels = np.frombuffer(side[: 4 * levels], "<f4")
+        self.scales = bf16(side[4 * levels :])
+        require(book != "e8-greedy" or self.dim == 8, "polar: no such codebook")
+        points = (greedy_directions(direction) if book == "e8-greedy" else
+                  kmeans_directions(self.dim, direction) if book == "kmeans" else
+                  binomial_vectors(1 << direction, self.dim, 1))
+        inverse = 1 / np.sqrt((points * points).sum(axis=1).astype(np.float64))
+        self.units = (points * inverse[:, None]).astype(F32)
+        groups = -(-cols // self.dim)
+        self.planes = [Plane(rows, groups, 1 << direction), Plane(rows, groups, levels)]
+
+    def decode(self, directions, magnitudes):
+        factors = self.scales[:, None] * self.levels[magnitudes]
+        values = factors[:, :, None] * self.units[directions]
+        return np.ascontiguousarray(values.reshape(len(values), -1)[:, : self.cols])
+
+
+class Kashin:
+    def __init__(self, params, rows, cols, side):
+        counts = [1 << int(params.get(name, 2)) for name in "uv"]
+        self.basis = params.get("basis", "dct")
+        require(len(side) == 4 * sum(counts) + 2 * rows, "kashin: wrong size of side information")
+        self.u = np.frombuffer(side[: 4 * counts[0]], "<f4")
+        self.v = np.frombuffer(side[4 * counts[0] : 4 * sum(counts)], "<f4")
+        self.scales = bf16(side[4 * sum(counts) :])[:, None]
+        self.planes = [Plane(rows, cols, count) for count in counts]
+
+    def decode(self, u, v):
+        if not u.size:
+            return np.zeros(u.shape, F32)
+        second = np.ascontiguousarray(self.v[v].T)
+        if self.basis == "dct":
+            second = InverseDct(len(second)).three(second)
+        else:
+            power = len(second) & -len(second)
+            second = np.concatenate([fwht(second[i : i + power]) for i in range(0, len(second), power)])
+        return np.where(self.scales == 0, F32(0), self.scales * (self.u[u] + second.T))
+
+
+QUANTIZERS = {"uniform": Uniform, "lloyd": Lloyd, "trellis": Trellis, "polar": Polar, "kashin": Kashin}
 
 
 def decode_symbols(coder, plane, tables, payload):
@@ -515,13 +620,18 @@ def decode_chain(stages, branches, rows, cols, planes):
         return TRANSFORMS[name](params, side, decode_chain(stages[1:], branches, rows, cols, planes))
     require(name in QUANTIZERS, f"stage '{name}' is not supported")
     quantizer = QUANTIZERS[name](params, rows, cols, side)
-    coder = branches[0][1][0][0][0] if branches else stages[1]
-    tables = next(planes)
-    plane = Plane(rows, cols, quantizer.alphabet)
+    if name in ("polar", "kashin"):
+        symbol_planes = quantizer.planes
+    else:
+        symbol_planes = [Plane(rows, cols, quantizer.alphabet)]
     if name == "trellis":
-        plane.lines, plane.machine = "columns", quantizer.machine
-    codes = decode_symbols(coder, plane, tables, next(planes))
-    return quantizer.decode(codes)
+        symbol_planes[0].lines, symbol_planes[0].machine = "columns", quantizer.machine
+    codes = []
+    for i, plane in enumerate(symbol_planes):
+        coder = branches[i][1][0][0][0] if branches else stages[1]
+        tables = next(planes)
+        codes.append(decode_symbols(coder, plane, tables, next(planes)))
+    return quantizer.decode(*codes)
 
 
 def decode_recipe(terms, rows, cols, planes):

@@ -36,6 +36,7 @@ void apply_spec(PlannedTensor& t, const std::string& spec, uint64_t seed) {
     t.recipe = recipe.print();
   } else {
     t.method = Method::parse(spec);
+    t.seed = seed;
   }
 }
 
@@ -44,19 +45,24 @@ void set_recipes(std::vector<PlannedTensor>& plan, int bits, double fraction) {
   for (PlannedTensor& t : plan) {
     if (!t.method || t.continuous()) continue;
     const auto head = static_cast<size_t>(std::floor(fraction * static_cast<double>(t.shape.rows)));
-    t.recipe = t.method->split_recipe(bits, head, t.shape.rows).print();
+    Recipe recipe = t.method->split_recipe(bits, head, t.shape.rows);
+    recipe.set_seed(t.seed);
+    t.recipe = recipe.print();
   }
-}
-
-int max_bits(const std::vector<PlannedTensor>& plan) {
-  int bits = 16;
-  for (const PlannedTensor& t : plan) {
-    if (t.method && !t.continuous()) bits = std::min(bits, t.method->entry->max_bits);
-  }
-  return bits;
 }
 
 }  // namespace
+
+CodeWidths common_widths(const std::vector<PlannedTensor>& plan) {
+  CodeWidths widths;
+  for (const PlannedTensor& t : plan) {
+    if (!t.method || t.continuous()) continue;
+    widths.least = std::max(widths.least, t.method->entry->min_bits);
+    widths.most = std::min(widths.most, t.method->entry->max_bits);
+  }
+  if (widths.least > widths.most) throw_usage("the methods asked for have no code width in common");
+  return widths;
+}
 
 std::vector<PlannedTensor> plan_tensors(const TensorFile& source, const CompressOptions& options) {
   const std::string spec = options.recipe.empty() ? options.method : options.recipe;
@@ -114,14 +120,14 @@ void plan_fixed_bits(std::vector<PlannedTensor>& plan, double bits) {
 
 void plan_to_size(std::vector<PlannedTensor>& plan, uint64_t ceiling, const FileSize& file_size) {
   const bool any = std::any_of(plan.begin(), plan.end(), [](const PlannedTensor& t) { return t.method.has_value(); });
-  const int most = max_bits(plan);
+  const auto [least, most] = common_widths(plan);
   uint64_t bytes = 0;
-  int bits = 0;  // the widest code that fits everywhere
+  int bits = least - 1;  // the widest code that fits everywhere
   while (bits < most) {
     set_recipes(plan, bits + 1, 0);
     const uint64_t next = file_size(plan);
     if (next > ceiling) {
-      if (bits == 0 || !any) {
+      if (bits < least || !any) {
         throw_usage("the size asked for, {} bytes, cannot be met: the smallest file of this method has {} bytes",
                     ceiling, next);
       }

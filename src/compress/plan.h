@@ -17,6 +17,7 @@ struct PlannedTensor {
   size_t index = 0;              // in the source
   Shape shape;                   // of its matrix
   std::optional<Method> method;  // at the rate of the run; `recipe` is then filled in by RateControl
+  uint64_t seed = 0;             // for the recipes of that method
   std::string recipe;            // canonical; empty: kept
   std::string note;              // why it is kept
   double sensitivity = 1;        // loss per weight and unit of nmse
@@ -34,6 +35,11 @@ struct PlannedTensor {
 // Usage errors: a glob that matches nothing, a bad recipe or method.
 std::vector<PlannedTensor> plan_tensors(const TensorFile& source, const CompressOptions& options);
 
+// Widths that all methods of fixed code width in the plan have; usage error if there are none.
+struct CodeWidths {
+  int least = 1, most = 16;
+};
+CodeWidths common_widths(const std::vector<PlannedTensor>& plan);
 // Fill in the recipes of the tensors with a method of fixed code width: at one width, or so that `file_size` (of the
 // whole file, exact or slightly too large) stays below the ceiling and comes as near to it as splitting rows between
 // two widths allows. Usage error if the rate is out of reach.

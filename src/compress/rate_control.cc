@@ -333,7 +333,10 @@ void RateControl::plan() {
   if (has(false) && !whole_file) plan_fixed_bits(plan_, bits);
   if (has(true) || whole_file) set_ceiling();
   if (ceiling_) target_bits_ = std::clamp(8 * static_cast<double>(*ceiling_) / std::max(weights, 1.0), 0.1, 16.0);
-  if (has(false) && has(true) && whole_file) plan_fixed_bits(plan_, std::clamp(std::floor(target_bits_), 1.0, 8.0));
+  if (has(false) && has(true) && whole_file) {
+    const auto [least, most] = common_widths(plan_);
+    plan_fixed_bits(plan_, std::clamp<double>(std::floor(target_bits_), least, std::min(most, 8)));
+  }
   target_ = ceiling_.value_or(0);
   if (!has(true)) {
     if (ceiling_) plan_to_size(plan_, target_, file_size_);

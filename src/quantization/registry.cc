@@ -1,6 +1,8 @@
 // All quantizers, in the order of `occ methods`. A new one is one file and one line here.
 #include "base/check.h"
+#include "quantization/kashin.h"
 #include "quantization/lloyd.h"
+#include "quantization/polar.h"
 #include "quantization/quantizer.h"
 #include "quantization/trellis.h"
 #include "quantization/uniform.h"
@@ -16,6 +18,8 @@ std::span<const QuantizerEntry> quantizer_registry() {
       uniform_entry(),
       lloyd_entry(),
       trellis_entry(),
+      polar_entry(),
+      kashin_entry(),
   };
   return table;
 }

@@ -45,6 +45,60 @@ Recipe trellis_recipe(const Params& params, double step, int effort) {
                                    states == 0 ? trellis_states(effort) : states, std::clamp(step, 1e-6, 1e6)));
 }
 
+constexpr std::array kPcdvqParams = {
+    int_param("direction", "0", 0, 16, "bits of the direction, the rest of a vector's is its length; 0: by the rate"),
+    choice_param("dim", "auto", "auto|2|4|8|16", "columns of a row that form a vector; auto: 8, or by the rate"),
+    choice_param("codebook", "auto", "auto|e8-greedy|random|kmeans", "directions; auto: e8-greedy, or kmeans in dim=4"),
+    choice_param("radius", "projected", "projected|norm", "length coded: <x, direction>, or |x| as in the paper"),
+};
+
+// The split of the bits with the least error for N(0, 1), docs/methods/pcdvq.md.
+Recipe pcdvq_recipe(const Params& params, int bits) {
+  struct Split {
+    int dim, direction;
+  };
+  constexpr Split kBest[] = {{8, 8}, {8, 15}, {4, 10}, {4, 13}};
+  Split split = kBest[std::clamp(bits, 1, 4) - 1];
+  const auto direction = static_cast<int>(params.integer("direction"));
+  if (direction != 0) split = {8, direction};
+  if (params.choice("dim") != "auto") {
+    const int dim = std::stoi(params.choice("dim"));
+    if (direction == 0 && dim != split.dim) split.direction = std::clamp(bits * dim * 13 / 16, 1, 14);
+    split.dim = dim;
+  }
+  const int magnitude = bits * split.dim - split.direction;
+  if (magnitude < 0 || magnitude > 8) {
+    throw_usage("method pcdvq: {} bits for vectors of {} and direction={} leave {} for the magnitude, expected 0 to 8",
+                bits * split.dim, split.dim, split.direction, magnitude);
+  }
+  std::string codebook = params.choice("codebook");
+  if (codebook == "auto") codebook = split.dim == 8 ? "e8-greedy" : split.dim == 16 ? "random" : "kmeans";
+  return Recipe::parse(
+      fmt::format("signs > hadamard > polar(direction={}, magnitude={}, dim={}, codebook={}, radius={}) > bitpack",
+                  split.direction, magnitude, split.dim, codebook, params.choice("radius")));
+}
+
+constexpr std::array kKashinParams = {
+    choice_param("basis", "dct", "dct|hadamard", "the second basis"),
+    int_param("rounds", "30", 0, 1000,
+              "of alternating requantization; 0: the pair of the paper as it stands, even bits"),
+};
+
+Recipe kashin_recipe(const Params& params, int bits) {
+  const int64_t rounds = params.integer("rounds");
+  if (rounds == 0 && bits % 2 != 0)
+    throw_usage("method kashin: rounds=0 expects an even number of bits, found {}", bits);
+  const int v = rounds == 0 ? bits / 2 : 1;
+  // The start that ends best for N(0, 1), docs/methods/kashin.md.
+  const char* start = bits == 3 || rounds == 0 ? "start=pair" : bits == 2 ? "shrink=0.5" : "shrink=0.1";
+  return Recipe::parse(fmt::format("signs > hadamard > kashin(u={}, v={}, basis={}, {}, rounds={}) > bitpack", bits - v,
+                                   v, params.choice("basis"), start, rounds));
+}
+
+Recipe turbo_recipe(const Params&, int bits) {
+  return Recipe::parse(fmt::format("signs > hadamard > lloyd(bits={}) > bitpack", bits));
+}
+
 constexpr std::array kMethods = {
     MethodEntry{.name = "auto",
                 .summary = "trellis in the coordinate system that takes the fewest bits, chosen tensor by tensor",
@@ -62,6 +116,21 @@ constexpr std::array kMethods = {
                 nullptr, false},
     MethodEntry{"lloyd", "Lloyd-Max scalar quantizer, scale per row or group",
                 "Lloyd 1982; Max 1960, Quantizing for Minimum Distortion", kLloydParams, 1, 8, lloyd_recipe, nullptr,
+                false},
+    MethodEntry{"pcdvq", "polar vector quantizer: direction and length of 4 or 8 rotated weights coded apart",
+                "PCDVQ: Polar Coordinate Decoupled Vector Quantization, arXiv 2506.05432", kPcdvqParams, 1, 4,
+                pcdvq_recipe, nullptr, false},
+    MethodEntry{"kashin", "rotated rows as sums of two few-level vectors, one of them in a second basis",
+                "Quantization of LLMs with an Overdetermined Basis, arXiv 2404.09737", kKashinParams, 2, 5,
+                kashin_recipe, nullptr, false},
+    MethodEntry{"turbo",
+                "random rotation, then Lloyd-Max levels of the normal density",
+                "TurboQuant, arXiv 2504.19874",
+                {},
+                1,
+                8,
+                turbo_recipe,
+                nullptr,
                 false},
 };
 

@@ -6,8 +6,8 @@
 #include <array>
 #include <optional>
 
+#include "simd/dct_plan.h"
 #include "transforms/axis.h"
-#include "transforms/dct_plan.h"
 
 namespace occ {
 namespace {

@@ -11,10 +11,10 @@
 #include <bit>
 #include <vector>
 
+#include "simd/dct_plan.h"
 #include "simd/fwht.h"
 #include "simd/product.h"
 #include "transforms/axis.h"
-#include "transforms/dct_plan.h"
 
 namespace occ {
 namespace {

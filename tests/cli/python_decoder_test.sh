@@ -91,7 +91,13 @@ for recipe in \
   'pca(block=60) > uniform > rans' \
   'dct > uniform > bitpack' \
   'dct(axis=out, block=32) > uniform > bitpack' \
-  'dst(block=52) > uniform(bits=8) > rans'; do
+  'dst(block=52) > uniform(bits=8) > rans' \
+  'polar(direction=6) > bitpack' \
+  'signs > hadamard > polar(direction=5, magnitude=0, radius=norm) > { directions: rans ; magnitudes: bitpack }' \
+  'polar(direction=9, dim=16, codebook=random, magnitude=3) > rans' \
+  'polar(direction=6, dim=4, codebook=kmeans) > bitpack' \
+  'kashin(rounds=3) > bitpack' \
+  'kashin(u=3, v=1, basis=hadamard, rounds=2) > rans'; do
   check model --recipe "$recipe"
 done
 check wide.npy --recipe 'uniform(bits=3) > rans'

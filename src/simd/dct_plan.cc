@@ -1,4 +1,4 @@
-#include "transforms/dct_plan.h"
+#include "simd/dct_plan.h"
 
 #include <bit>
 #include <cmath>
@@ -9,7 +9,7 @@
 #include "simd/trig.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "transforms/dct_plan.cc"
+#define HWY_TARGET_INCLUDE "simd/dct_plan.cc"
 #include "hwy/foreach_target.h"
 #include "simd/product-inl.h"
 

@@ -1,4 +1,4 @@
-#include "transforms/dct_plan.h"
+#include "simd/dct_plan.h"
 
 #include <gtest/gtest.h>
 
