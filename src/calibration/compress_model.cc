@@ -100,10 +100,11 @@ CompressReport compress_model(const std::filesystem::path& input, const std::fil
     key = key * 31 + hash64(s.data(), s.size() * sizeof(TokenId));
     tokens += s.size();
   }
-  const std::string what =
-      fmt::format("calibration: {} tokens in {} sequences, {}\n", tokens, sequences.size(), hash_hex(key));
+  const std::string what = fmt::format("calibration: {} tokens in {} sequences, {}{}\n", tokens, sequences.size(),
+                                       hash_hex(key), calibration.tune ? "" : " no tuning");
   CalibrationSettings settings;
   settings.progress = options.progress;
+  if (!calibration.tune) settings.tune_tokens = 0;
   const std::filesystem::path folder = output.has_parent_path() ? output.parent_path() : ".";
   ModelCalibration model(*source, std::move(sequences), what, folder, std::move(settings));
   CompressReport report = compress_source(*source, output, options, &model);

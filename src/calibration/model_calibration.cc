@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/parallel.h"
+#include "calibration/tune.h"
 #include "linalg/linalg.h"
 #include "metrics/limits.h"
 
@@ -115,8 +116,9 @@ void ModelCalibration::plan() {
   std::vector<std::vector<TokenId>> some;
   const size_t count = std::min(settings_.plan_sequences, sequences_.size());
   for (size_t i = 0; i < count; ++i) some.push_back(sequences_[i * sequences_.size() / count]);
-  if (!config_.encoder) measure_importance(some);
+  measure_importance(some);
   plan_moments(some);
+  weigh_tables();
 }
 
 void ModelCalibration::plan_moments(std::span<const std::vector<TokenId>> sequences) {
@@ -126,7 +128,6 @@ void ModelCalibration::plan_moments(std::span<const std::vector<TokenId>> sequen
     stages_[s].tensors = prefix.tensors(s);
     for (const std::string& name : stages_[s].tensors) {
       stage_of_.emplace(name, s);
-      order_.push_back(name);
     }
   }
   for (size_t s = 0; s < stages_.size(); ++s) {
@@ -137,8 +138,7 @@ void ModelCalibration::plan_moments(std::span<const std::vector<TokenId>> sequen
     });
     Matrix<double> h = sum->take(prefix.tokens(), true);
     const std::string& tensor = stages_[s].tensors[0];
-    const auto table = fisher_.embeddings.find(tensor);
-    if (table != fisher_.embeddings.end()) join_embeddings(fisher_.linear.at(tensor), table->second, h.view());
+    if (fisher_.embeddings.contains(tensor)) join_embeddings(tensor, h.view());
     store(s, std::move(h), {});
     if (settings_.progress) settings_.progress("calibrate", s + 1, stages_.size());
   }
@@ -164,34 +164,62 @@ void ModelCalibration::measure_importance(std::span<const std::vector<TokenId>> 
   }
 }
 
-// One table that tokens are looked up in and that gives the logits: errors of row v cost head.rows[v] e H e^T and
-// table.rows[v] |e|^2, and their sum is coded with one matrix.
-void ModelCalibration::join_embeddings(const TensorFisher& head, const TensorFisher& table, MatrixView<double> h) {
-  const size_t n = h.rows(), rows = head.rows.size();
-  const std::string& tensor = stages_.back().tensors[0];
-  // How often a token is looked up: half from the whole text, half as likely as the model thinks it.
-  std::vector<double> share(rows);
-  double looked_up = 0, expected = 0, tokens = 0;
-  for (const double g : table.rows) looked_up += g;
-  for (const double g : head.rows) expected += g;
+// What lookups have an error of each row cost. Few rows are met in a few sequences: all that lookups cost is shared out
+// by how often a token is in the whole text, half of it, and by how likely the model thinks it.
+std::vector<double> ModelCalibration::lookups(const std::string& tensor) const {
+  const std::vector<double>& measured = fisher_.embeddings.at(tensor).rows;
+  const size_t rows = matrix_shape(source_.tensors()[source_.find(tensor)].shape).rows;
+  std::vector<double> cost(rows);
+  if (rows != config_.vocab_size) {  // positions
+    std::copy_n(measured.begin(), std::min(rows, measured.size()), cost.begin());
+    return cost;
+  }
+  double total = 0, tokens = 0, expected = 0;
+  for (const double g : measured) total += g;
   for (const std::vector<TokenId>& s : sequences_) {
-    for (const TokenId id : s) share[static_cast<size_t>(id)] += 1;
+    for (const TokenId id : s) cost[static_cast<size_t>(id)] += 1;
     tokens += static_cast<double>(s.size());
   }
-  const double energy = mean_diagonal(h) * static_cast<double>(n);
-  std::vector<double> weights(rows);
-  double of_head = 0;
-  for (size_t v = 0; v < rows; ++v) {
-    const double likely = expected > 0 ? head.rows[v] / expected : 0;
-    const double as_head = head.rows[v] * energy;
-    weights[v] = as_head + looked_up * (share[v] / tokens + likely) / 2;
-    of_head += as_head;
+  std::vector<double> likely(rows, 1.0);  // encoders predict none
+  for (const auto& [name, fisher] : fisher_.linear) {
+    if (fisher.rows.size() == rows && stage_of_.at(name) == stages_.size() - 1) likely = fisher.rows;
   }
-  const double total = of_head + looked_up;
+  for (const double p : likely) expected += p;
+  const double counted = config_.encoder ? 0.9 : 0.5;
+  for (size_t v = 0; v < rows; ++v) {
+    cost[v] = total * (counted * cost[v] / tokens + (1 - counted) * likely[v] / expected);
+  }
+  return cost;
+}
+
+// Tables that are no linear layers.
+void ModelCalibration::weigh_tables() {
+  for (const auto& [tensor, fisher] : fisher_.embeddings) {
+    tables_.push_back(tensor);
+    if (stage_of_.contains(tensor)) continue;
+    const Shape shape = matrix_shape(source_.tensors()[source_.find(tensor)].shape);
+    weigh(tensor, lookups(tensor), shape.cols);
+  }
+}
+
+// One table that tokens are looked up in and that gives the logits: errors of row v cost head.rows[v] e H e^T and
+// lookups()[v] |e|^2 / cols, and their sum is coded with one matrix.
+void ModelCalibration::join_embeddings(const std::string& tensor, MatrixView<double> h) {
+  const TensorFisher& head = fisher_.linear.at(tensor);
+  const size_t n = h.rows();
+  const double energy = mean_diagonal(h) * static_cast<double>(n);
+  std::vector<double> weights = lookups(tensor);
+  double of_head = 0, of_lookups = 0;
+  for (size_t v = 0; v < weights.size(); ++v) {
+    of_lookups += weights[v];
+    of_head += head.rows[v] * energy;
+    weights[v] += head.rows[v] * energy;
+  }
+  const double total = of_head + of_lookups;
   // Lookups see all columns alike.
   for (size_t r = 0; r < n && total > 0; ++r) {
     for (size_t c = 0; c < n; ++c) h(r, c) *= of_head / total;
-    h(r, r) += looked_up / total * energy / static_cast<double>(n);
+    h(r, r) += of_lookups / total * energy / static_cast<double>(n);
   }
   weigh(tensor, std::move(weights), n);
 }
@@ -217,16 +245,16 @@ void ModelCalibration::store(size_t s, Matrix<double> h, Matrix<float> correctio
 
 std::shared_ptr<const TensorCalibration> ModelCalibration::find(const std::string& tensor) const {
   const auto at = stage_of_.find(tensor);
-  if (at == stage_of_.end()) return nullptr;
-  if (getenv("X_NOEMB") && at->second + 1 == stages_.size()) return nullptr;
-  const Stage& stage = stages_[at->second];
-  const std::lock_guard lock(stage.mutex);
-  auto out = std::make_shared<TensorCalibration>();
   const auto importance = importance_.find(tensor);
+  if (at == stage_of_.end() && importance == importance_.end()) return nullptr;
+  auto out = std::make_shared<TensorCalibration>();
   if (importance != importance_.end()) {
     out->row_weights = importance->second.row_weights;
     out->loss = importance->second.loss;
   }
+  if (at == stage_of_.end()) return out;
+  const Stage& stage = stages_[at->second];
+  const std::lock_guard lock(stage.mutex);
   const size_t n = stage.width;
   if (stage.correction.rows() != 0) {
     auto correction = std::make_shared<Matrix<float>>(Matrix<float>::uninitialized(n, n));
@@ -255,7 +283,7 @@ void ModelCalibration::reach(const std::string& tensor, const TensorFile& coded)
   if (at == stage_of_.end() || (config_.tied_embeddings && at->second + 1 == stages_.size())) return;
   if (!after_) {
     after_.emplace(coded, config_, sequences_, folder_);
-    if (settings_.correct && !getenv("X_NOCORR")) {
+    if (settings_.correct) {
       before_.emplace(source_, config_, sequences_, folder_);
       size_t widest = 0;
       for (const Stage& s : stages_) widest = std::max(widest, s.width);
@@ -263,6 +291,32 @@ void ModelCalibration::reach(const std::string& tensor, const TensorFile& coded)
     }
   }
   while (next_ <= at->second) run_stage(next_++);
+}
+
+std::vector<std::string> ModelCalibration::order() const {
+  std::vector<std::string> out = tables_;
+  for (const Stage& s : stages_) out.insert(out.end(), s.tensors.begin(), s.tensors.end());
+  return out;
+}
+
+std::map<std::string, std::vector<float>> ModelCalibration::tune(const TensorFile& coded,
+                                                                 std::vector<std::string>* notes) {
+  std::vector<std::vector<TokenId>> some;
+  size_t tokens = 0;
+  for (const std::vector<TokenId>& s : sequences_) {
+    if (tokens + s.size() > settings_.tune_tokens) break;
+    tokens += s.size();
+    some.push_back(s);
+  }
+  if (some.size() < 2 || config_.encoder) return {};
+  TuneOptions options;
+  options.progress = [&](size_t step, size_t steps, double) {
+    if (settings_.progress) settings_.progress("tune", step, steps);
+  };
+  TuneResult result = tune_vectors(coded, source_, some, folder_, options);
+  notes->push_back(fmt::format("norms and biases tuned on {} tokens: KL {:.4g}, {:.4g} before, on sequences held out{}",
+                               tokens, result.kl_after, result.kl_before, result.vectors.empty() ? "; not kept" : ""));
+  return std::move(result.vectors);
 }
 
 void ModelCalibration::run_stage(size_t s) {
@@ -280,9 +334,7 @@ void ModelCalibration::run_stage(size_t s) {
   Matrix<double> h = moments.take(after_->tokens(), true);
   Matrix<float> correction;
   // Embeddings are looked up exactly: the first inputs differ by the errors of the embedding alone.
-  if (before_)
-    correction = correction_of(cross.take(after_->tokens(), false), h.view(),
-                               getenv("X_DAMP") ? atof(getenv("X_DAMP")) : settings_.correction_damping);
+  if (before_) correction = correction_of(cross.take(after_->tokens(), false), h.view(), settings_.correction_damping);
   store(s, std::move(h), std::move(correction));
 }
 

@@ -19,6 +19,7 @@ struct CalibrationSettings {
   size_t plan_sequences = 16;        // of those for the moments to plan with
   bool correct = true;               // code what makes up for the errors of the tensors before
   double correction_damping = 0.05;  // of the moments, in units of their mean
+  size_t tune_tokens = 16384;        // of the text, to tune vectors on when all is coded; 0: leave them
   std::function<void(const char* phase, uint64_t done, uint64_t total)> progress;
 };
 
@@ -30,9 +31,10 @@ class ModelCalibration final : public CalibrationSource {
   ~ModelCalibration() override;
 
   std::string describe() const override { return what_; }
-  std::vector<std::string> order() const override { return order_; }
+  std::vector<std::string> order() const override;
   void reach(const std::string& tensor, const TensorFile& coded) override;
   std::shared_ptr<const TensorCalibration> find(const std::string& tensor) const override;
+  std::map<std::string, std::vector<float>> tune(const TensorFile& coded, std::vector<std::string>* notes) override;
 
  private:
   struct Stage;
@@ -44,7 +46,9 @@ class ModelCalibration final : public CalibrationSource {
   void plan();
   void plan_moments(std::span<const std::vector<TokenId>> sequences);
   void measure_importance(std::span<const std::vector<TokenId>> sequences);
-  void join_embeddings(const TensorFisher& head, const TensorFisher& table, MatrixView<double> h);
+  void weigh_tables();
+  std::vector<double> lookups(const std::string& tensor) const;
+  void join_embeddings(const std::string& tensor, MatrixView<double> h);
   void weigh(const std::string& tensor, std::vector<double> rows, size_t cols);
   void run_stage(size_t s);
   void store(size_t s, Matrix<double> h, Matrix<float> correction);
@@ -55,10 +59,10 @@ class ModelCalibration final : public CalibrationSource {
   const std::filesystem::path folder_;
   const CalibrationSettings settings_;
   const ModelConfig config_;
-  std::vector<std::string> order_;
   std::map<std::string, size_t> stage_of_;
   std::map<std::string, Importance> importance_;
   Fisher fisher_;
+  std::vector<std::string> tables_;  // that rows are looked up in, coded before all others
   std::vector<Stage> stages_;
   std::optional<Prefix> before_, after_;  // as it was, and as it is coded
   ScratchMatrix inputs_;                  // of `before_`, [tokens, in]

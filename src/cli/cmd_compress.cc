@@ -151,6 +151,7 @@ void add_compress(CLI::App& app, const Globals& globals) {
                   "Text like what the model will see: least loss of the model's predictions at the size asked for");
   cmd->add_option("--calibration-tokens", a->calibration.tokens, "Tokens of it to use (default 128 sequences)");
   cmd->add_option("--context", a->calibration.context, "Tokens of a sequence (default 512)");
+  cmd->add_flag("!--no-tune", a->calibration.tune, "Do not tune norms and biases after coding");
   cmd->add_option("--activations", a->options.activations,
                   "Tensor file of input vectors (rows): least error of the outputs, for tensors of that width");
   cmd->add_option("--hessian", a->options.hessian,

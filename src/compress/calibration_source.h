@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -36,6 +37,8 @@ class CalibrationSource {
   virtual void reach(const std::string& tensor, const TensorFile& coded) = 0;
   // Null where nothing is known. Until reach(), of the model as it was.
   virtual std::shared_ptr<const TensorCalibration> find(const std::string& tensor) const = 0;
+  // When all is coded: better values for vectors that are kept, by name.
+  virtual std::map<std::string, std::vector<float>> tune(const TensorFile& coded, std::vector<std::string>* notes) = 0;
 };
 
 // compress_file with calibration, or with none (null).

@@ -36,597 +36,607 @@
 #include "metrics/limits.h"
 #include "recipe/bound.h"
 
-fprintf(stderr, "TIME %s %.2f (reach so far %.2f)\n", #x,
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - x##_t).count(), REACH) namespace occ {
-  namespace {
+namespace occ {
+namespace {
 
-  constexpr const char* kTool = "occ " OCC_VERSION;
-  constexpr int kZstdLevel = 19;
-  constexpr size_t kJoinAtOnce = 4;  // parts in memory at a time while they are joined
+constexpr const char* kTool = "occ " OCC_VERSION;
+constexpr int kZstdLevel = 19;
+constexpr size_t kJoinAtOnce = 4;  // parts in memory at a time while they are joined
 
-  // Adds up work done by any thread and passes it on, one call at a time.
-  class Meter {
-   public:
-    explicit Meter(const ProgressFn& fn) : fn_(fn) {}
-    void start(const char* phase, uint64_t total) {
-      const std::lock_guard lock(mutex_);
-      phase_ = phase;
-      done_ = 0;
-      total_ = total;
-      if (fn_) fn_(phase_, done_, total_);
-    }
-    void add(uint64_t bytes) {
-      if (!fn_) return;
-      const std::lock_guard lock(mutex_);
-      done_ += bytes;
-      fn_(phase_, done_, total_);
-    }
-
-   private:
-    const ProgressFn& fn_;
-    std::mutex mutex_;
-    const char* phase_ = "";
-    uint64_t done_ = 0, total_ = 0;
-  };
-
-  // Six digits are plenty for a report and keep the index small.
-  double rounded(double v) { return std::isfinite(v) ? std::stod(fmt::format("{:.6g}", v)) : v; }
-
-  void check_options(const CompressOptions& o) {
-    if (o.bits.has_value() + o.ratio.has_value() + o.size.has_value() + o.nmse.has_value() > 1) {
-      throw_usage("expected at most one of --bits, --ratio, --size and --nmse");
-    }
-    if (!o.recipe.empty() && (o.bits || o.ratio || o.size || o.nmse)) {
-      throw_usage("--recipe fixes the rate itself, it does not go with --bits, --ratio, --size or --nmse");
-    }
-    if (o.bits && !(*o.bits > 0 && *o.bits <= 32)) throw_usage("--bits: expected a number above 0 and up to 32");
-    if (o.nmse && !(*o.nmse > 0 && *o.nmse < 1)) throw_usage("--nmse: expected a number between 0 and 1");
-    if (o.effort < 1 || o.effort > 9) throw_usage("--effort: expected 1 to 9, found {}", o.effort);
-    if (o.ratio && !(*o.ratio > 0 && std::isfinite(*o.ratio))) throw_usage("--ratio: expected a positive number");
+// Adds up work done by any thread and passes it on, one call at a time.
+class Meter {
+ public:
+  explicit Meter(const ProgressFn& fn) : fn_(fn) {}
+  void start(const char* phase, uint64_t total) {
+    const std::lock_guard lock(mutex_);
+    phase_ = phase;
+    done_ = 0;
+    total_ = total;
+    if (fn_) fn_(phase_, done_, total_);
+  }
+  void add(uint64_t bytes) {
+    if (!fn_) return;
+    const std::lock_guard lock(mutex_);
+    done_ += bytes;
+    fn_(phase_, done_, total_);
   }
 
-  class CompressJob {
-   public:
-    CompressJob(const TensorFile& source, const std::filesystem::path& output, const CompressOptions& options,
-                MatrixView<const double> hessian = {}, CalibrationSource* calibration = nullptr)
-        : source_(source),
-          output_(output),
-          options_(options),
-          calibration_(calibration),
-          moments_(options.activations, options.hessian, hessian),
-          meter_(options.progress) {
-      check_options(options);
-      if (output.extension() != ".occ") throw_usage("{}: expected an output named *.occ", output.string());
-      for (const TensorInfo& t : source.tensors()) {
-        if (t.name == "__metadata__" || t.name.starts_with(kSideFilePrefix)) {
-          throw_input("{}: tensor '{}': its name is reserved", source.path(), t.name);
-        }
-      }
-      plan_ = plan_tensors(source, options);
-      if (moments_.any()) match_moments(moments_, source, plan_, &notes_);
-      if (calibration_ != nullptr) use_calibration();
-      parts_.resize(plan_.size());
-      rates_.emplace(
-          source, options, plan_, [this](const auto& plan) { return file_size(plan); },
-          [this](size_t i) { return where(i); }, [this](const PlannedTensor& t) { return context(t); },
-          [this] { return energy_of_fixed(); });
-      for (const SideFile& f : source.side_files()) add_side_file(f);
-    }
+ private:
+  const ProgressFn& fn_;
+  std::mutex mutex_;
+  const char* phase_ = "";
+  uint64_t done_ = 0, total_ = 0;
+};
 
-    CompressReport run() {
-      const auto start = std::chrono::steady_clock::now();
-      if (options_.dry_run) {
-        rates_->plan();
-        const uint64_t bytes = file_size(plan_);
-        notes_.insert(notes_.end(), rates_->notes().begin(), rates_->notes().end());
-        if (rates_->estimated()) notes_.emplace_back("sizes of entropy-coded tensors are estimated from samples");
-        return report(bytes);
-      }
-      require_writable_target(output_, options_.force);
-      store_.emplace(output_, describe(), options_.resume, options_.force);
-      uint64_t bytes = 0;
-      try {
-        for (const PlannedTensor& t : plan_) {
-          if (t.kept()) hash_kept(t);
-        }
-        encode_all();
-        bytes = join();
-      } catch (const Error& e) {
-        if (saving_.valid()) saving_.wait();
-        if (e.kind() != ErrorKind::kFailed) store_->remove();  // going on would fail again
-        throw;
-      }
-      store_->remove();
-      CompressReport out = report(bytes);
-      out.verified = options_.verify;
-      out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-      struct rusage usage = {};
-      if (::getrusage(RUSAGE_SELF, &usage) == 0) out.peak_bytes = static_cast<uint64_t>(usage.ru_maxrss) * 1024;
-      return out;
-    }
+// Six digits are plenty for a report and keep the index small.
+double rounded(double v) { return std::isfinite(v) ? std::stod(fmt::format("{:.6g}", v)) : v; }
 
-   private:
-    const TensorInfo& info(size_t i) const { return source_.tensors()[i]; }
-    std::string where(size_t i) const { return fmt::format("{}: tensor '{}'", source_.path(), info(i).name); }
+void check_options(const CompressOptions& o) {
+  if (o.bits.has_value() + o.ratio.has_value() + o.size.has_value() + o.nmse.has_value() > 1) {
+    throw_usage("expected at most one of --bits, --ratio, --size and --nmse");
+  }
+  if (!o.recipe.empty() && (o.bits || o.ratio || o.size || o.nmse)) {
+    throw_usage("--recipe fixes the rate itself, it does not go with --bits, --ratio, --size or --nmse");
+  }
+  if (o.bits && !(*o.bits > 0 && *o.bits <= 32)) throw_usage("--bits: expected a number above 0 and up to 32");
+  if (o.nmse && !(*o.nmse > 0 && *o.nmse < 1)) throw_usage("--nmse: expected a number between 0 and 1");
+  if (o.effort < 1 || o.effort > 9) throw_usage("--effort: expected 1 to 9, found {}", o.effort);
+  if (o.ratio && !(*o.ratio > 0 && std::isfinite(*o.ratio))) throw_usage("--ratio: expected a positive number");
+}
 
-    // For fits of tensor t. The second moments live as long as what is returned with it.
-    std::pair<FitContext, std::shared_ptr<const Moments>> context(const PlannedTensor& t) const {
-      FitContext ctx;
-      ctx.seed = options_.seed;
-      ctx.effort = options_.effort;
-      if (const auto known = calibration(t)) {
-        if (known->moments) ctx.hessian = known->moments->h.view();
-        if (known->moments && t.method) ctx.damping = damping_at(rates_->target_bits(), known->moments->profile);
-        ctx.row_weights = known->row_weights;
-        return {ctx, std::shared_ptr<const Moments>(known, known->moments.get())};
-      }
-      std::shared_ptr<const Moments> moments = moments_.find(info(t.index).name, t.shape.cols);
-      if (moments) ctx.hessian = moments->h.view();
-      if (moments && t.method) ctx.damping = damping_at(rates_->target_bits(), moments->profile);
-      return {ctx, std::move(moments)};
-    }
-
-    std::shared_ptr<const TensorCalibration> calibration(const PlannedTensor& t) const {
-      return calibration_ != nullptr ? calibration_->find(info(t.index).name) : nullptr;
-    }
-
-    bool has_moments(const PlannedTensor& t) const {
-      if (moments_.has(info(t.index).name, t.shape.cols)) return true;
-      const auto known = calibration(t);
-      return known && known->moments;
-    }
-
-    // Steps from what errors cost the model; tensors of which nothing is known share the mean of the others.
-    void use_calibration() {
-      double sum = 0, weights = 0;
-      std::vector<double> costs(plan_.size());
-      for (size_t k = 0; k < plan_.size(); ++k) {
-        PlannedTensor& t = plan_[k];
-        const auto known = t.continuous() ? calibration(t) : nullptr;
-        if (!known || !(known->loss > 0)) continue;
-        const auto elements = static_cast<double>(t.shape.size());
-        costs[k] = known->loss * energy_of(TensorRows(source_, t.index), where(t.index), known->row_weights) / elements;
-        sum += elements * std::log2(costs[k]);
-        weights += elements;
-        t.calibrated = true;
-        t.coordinates = "rowscale(by=weight) > ";
-        t.choice = "weights of the rows";
-      }
-      for (size_t k = 0; k < plan_.size(); ++k) {
-        if (costs[k] > 0) plan_[k].sensitivity = costs[k] / std::exp2(sum / weights);
+class CompressJob {
+ public:
+  CompressJob(const TensorFile& source, const std::filesystem::path& output, const CompressOptions& options,
+              MatrixView<const double> hessian = {}, CalibrationSource* calibration = nullptr)
+      : source_(source),
+        output_(output),
+        options_(options),
+        calibration_(calibration),
+        moments_(options.activations, options.hessian, hessian),
+        meter_(options.progress) {
+    check_options(options);
+    if (output.extension() != ".occ") throw_usage("{}: expected an output named *.occ", output.string());
+    for (const TensorInfo& t : source.tensors()) {
+      if (t.name == "__metadata__" || t.name.starts_with(kSideFilePrefix)) {
+        throw_input("{}: tensor '{}': its name is reserved", source.path(), t.name);
       }
     }
+    plan_ = plan_tensors(source, options);
+    if (moments_.any()) match_moments(moments_, source, plan_, &notes_);
+    if (calibration_ != nullptr) use_calibration();
+    parts_.resize(plan_.size());
+    rates_.emplace(
+        source, options, plan_, [this](const auto& plan) { return file_size(plan); },
+        [this](size_t i) { return where(i); }, [this](const PlannedTensor& t) { return context(t); },
+        [this] { return energy_of_fixed(); });
+    for (const SideFile& f : source.side_files()) add_side_file(f);
+  }
 
-    // Everything that decides the bytes of the parts.
-    std::string describe() const {
-      std::error_code ec;
-      std::string out =
-          fmt::format("{}\nformat {}\ninput {} {}\n", kTool, kFormatVersion,
-                      std::filesystem::weakly_canonical(source_.path(), ec).string(), source_.file_bytes());
-      std::vector<std::filesystem::path> files = {source_.path()};
-      if (std::filesystem::is_directory(source_.path(), ec)) {
-        files.clear();
-        for (const auto& entry : std::filesystem::directory_iterator(source_.path(), ec)) files.push_back(entry.path());
-        std::sort(files.begin(), files.end());
-      }
-      for (const std::filesystem::path& file : moments_.files()) files.push_back(file);
-      for (const std::filesystem::path& file : files) {
-        struct stat st = {};
-        if (::stat(file.c_str(), &st) != 0) continue;
-        out += fmt::format("file {} {} {} {}.{} {}.{}\n", file.filename().string(), st.st_ino, st.st_size,
-                           st.st_mtim.tv_sec, st.st_mtim.tv_nsec, st.st_ctim.tv_sec, st.st_ctim.tv_nsec);
-      }
-      out += fmt::format("rate {} {} {} {}\n", options_.bits.value_or(0), options_.ratio.value_or(0),
-                         options_.size.value_or(0), options_.nmse.value_or(0));
-      out += fmt::format("seed {} effort {}\n", options_.seed, options_.effort);
-      if (calibration_ != nullptr) out += calibration_->describe();
-      for (const PlannedTensor& t : plan_) {
-        if (t.sensitivity != 1) out += fmt::format("sensitivity {} {}\n", info(t.index).name, t.sensitivity);
-      }
-      if (moments_.any()) out += fmt::format("moments {} {}\n", options_.activations, options_.hessian);
-      for (const PlannedTensor& t : plan_) {
-        out += fmt::format("{} {}\n", info(t.index).name, t.method ? t.method->print() : t.kept() ? "keep" : t.recipe);
-      }
-      return out;
-    }
-
-    void add_side_file(const SideFile& f) {
-      Bytes packed(ZSTD_compressBound(f.bytes.size()));
-      const size_t n = ZSTD_compress(packed.data(), packed.size(), f.bytes.data(), f.bytes.size(), kZstdLevel);
-      OCC_CHECK(!ZSTD_isError(n));
-      packed.resize(n);
-      files_.push_back({f.name, f.bytes.size(), hash64(packed)});
-      file_bytes_.push_back(std::move(packed));
-    }
-
-    // Exact once all tensors are coded; before that blobs are predicted (and a guess where they cannot be).
-    uint64_t file_size(const std::vector<PlannedTensor>& plan) {
-      std::vector<uint64_t> sizes;
-      for (size_t k = 0; k < plan.size(); ++k) {
-        const std::optional<Part>& part = parts_[plan[k].index];
-        const bool coded = part && part->record.recipe == plan[k].recipe;
-        sizes.push_back(plan[k].kept() ? 0 : coded ? part->blob_bytes : rates_->predict(k));
-      }
-      const auto [tensors, index] = layout(plan, sizes);
-      return safetensors_file_bytes(tensors, metadata(index));
-    }
-
-    // Blobs first (multiples of 64 bytes, so all of them are aligned), kept tensors by falling element size, then
-    // files.
-    std::pair<std::vector<OutTensor>, ArchiveIndex> layout(const std::vector<PlannedTensor>& plan,
-                                                           const std::vector<uint64_t>& blob_sizes) const {
-      ArchiveIndex index;
-      index.tool = kTool;
-      index.seed = options_.seed;
-      index.source_format = source_.format();
-      index.files = files_;
-      std::vector<OutTensor> blobs, kept;
-      std::vector<uint64_t> source_hashes;
-      for (size_t k = 0; k < plan.size(); ++k) {
-        const TensorInfo& t = info(plan[k].index);
-        const std::optional<Part>& part = parts_[plan[k].index];
-        TensorRecord r;
-        if (part && (part->record.recipe == plan[k].recipe || (part->record.coded() && !plan[k].recipe.empty()))) {
-          r = part->record;  // what it measured is about as long for any recipe
-        } else {
-          r.name = t.name, r.shape = t.shape, r.dtype = t.dtype;
-          r.nmse = 0.0123456;  // as long as most
-          if (!plan[k].recipe.empty() && has_moments(plan[k])) {
-            r.weighted_error = r.nmse;
-            r.eigenvalues.resize(std::min(plan[k].shape.cols, kProfileSize));
-            if (plan[k].calibrated) r.row_energies.resize(std::min(plan[k].shape.rows, kProfileSize));
-          }
-        }
-        r.recipe = plan[k].recipe;
-        source_hashes.push_back(part ? part->source_hash : 0);
-        (r.coded() ? blobs : kept)
-            .push_back(r.coded() ? OutTensor{t.name, DType::kU8, {blob_sizes[k]}}
-                                 : OutTensor{t.name, t.dtype, t.shape});
-        index.tensors.push_back(std::move(r));
-      }
-      index.source_hash = hash_of_chunks(source_hashes);
-      std::stable_sort(kept.begin(), kept.end(), [](const OutTensor& a, const OutTensor& b) {
-        return dtype_size(a.dtype) > dtype_size(b.dtype);
-      });
-      blobs.insert(blobs.end(), kept.begin(), kept.end());
-      for (size_t f = 0; f < files_.size(); ++f) {
-        blobs.push_back({kSideFilePrefix + files_[f].name, DType::kU8, {file_bytes_[f].size()}});
-      }
-      return {std::move(blobs), std::move(index)};
-    }
-
-    static std::map<std::string, std::string> metadata(const ArchiveIndex& index) {
-      const std::string text = print_index(index);
-      return {{kIndexKey, text}, {kCheckKey, hash_hex(hash64(std::string_view(text)))}};
-    }
-
-    Bytes read_kept(size_t i) const {
-      Bytes raw(info(i).elements() * dtype_size(info(i).dtype));
-      source_.read_raw(i, 0, info(i).elements(), raw.data());
-      return raw;
-    }
-
-    // Sum of the squares of the finite values, so that the total error is that of `occ compare`.
-    double energy(size_t i) const {
-      double sum = 0;
-      std::vector<float> values(std::min<uint64_t>(info(i).elements(), size_t{1} << 16));
-      for (uint64_t first = 0; first < info(i).elements(); first += values.size()) {
-        values.resize(std::min<uint64_t>(values.size(), info(i).elements() - first));
-        source_.read_f32(i, first, values.size(), values.data());
-        for (const float v : values) sum += std::isfinite(v) ? static_cast<double>(v) * v : 0;
-      }
-      return sum;
-    }
-
-    void keep(PlannedTensor& t, const std::string& why) {
-      t.method.reset();
-      t.recipe.clear();
-      t.note = why;
-      notes_.push_back(fmt::format("{} is kept as it is: {}", info(t.index).name, why));
-      hash_kept(t);
-    }
-
-    void hash_kept(const PlannedTensor& t) {
-      throw_if_interrupted();
-      const TensorInfo& in = info(t.index);
-      const Bytes raw = read_kept(t.index);
-      Part part;
-      part.record.name = in.name, part.record.shape = in.shape, part.record.dtype = in.dtype;
-      part.record.checksum = tensor_checksum(part.record, raw);
-      part.source_hash = hash64(raw);
-      if (is_float(in.dtype)) part.sum_squares = energy(t.index);
-      parts_[t.index] = std::move(part);
-    }
-
-    void encode_all() {
-      uint64_t total = 0;
-      for (const PlannedTensor& t : plan_) total += t.kept() ? 0 : t.shape.size() * sizeof(float);
-      require_free_space(output_, total / 4);
-      meter_.start("compress", total);
-      for (PlannedTensor& t : plan_) {  // fixed recipes first: their sizes decide what is left for the others
-        if (!t.method && !t.kept()) encode(t);
-      }
-      const std::vector<size_t> order = coding_order();
-      do {
-        rates_->plan();
-        for (const size_t k : order) {
-          if (!plan_[k].method) continue;
-          if (calibration_ != nullptr) calibration_->reach(info(plan_[k].index).name, coded_);
-          encode(plan_[k]);
-          if (plan_[k].method) rates_->learn(k, parts_[plan_[k].index]->blob_bytes);
-        }
-      } while (!rates_->accept(file_size(plan_), total_nmse()));
+  CompressReport run() {
+    const auto start = std::chrono::steady_clock::now();
+    if (options_.dry_run) {
+      rates_->plan();
+      const uint64_t bytes = file_size(plan_);
       notes_.insert(notes_.end(), rates_->notes().begin(), rates_->notes().end());
+      if (rates_->estimated()) notes_.emplace_back("sizes of entropy-coded tensors are estimated from samples");
+      return report(bytes);
     }
-
-    // Places in the plan, those of the calibrated model in the order of its layers and behind all others.
-    std::vector<size_t> coding_order() const {
-      std::unordered_map<std::string, size_t> place;
-      if (calibration_ != nullptr) {
-        for (const std::string& name : calibration_->order()) place.emplace(name, place.size() + 1);
-      }
-      std::vector<size_t> order(plan_.size());
-      std::iota(order.begin(), order.end(), size_t{0});
-      const auto key = [&](size_t k) {
-        const auto at = place.find(info(plan_[k].index).name);
-        return at == place.end() ? 0 : at->second;
-      };
-      std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return key(a) < key(b); });
-      return order;
-    }
-
-    // What tensor i is decoded to, if it is coded.
-    Matrix<float> decode(size_t i) {
-      const std::optional<Part>& part = parts_[i];
-      if (!part || !part->record.coded()) return {};
-      finish_saving();
-      const Bytes blob = store_->read_blob(i);
-      PlaneReader planes(unpack_blob(blob, where(i)), where(i));
-      const Shape shape = matrix_shape(part->record.shape);
-      const std::unique_ptr<BoundRecipe> recipe = load_recipe(Recipe::parse(part->record.recipe), shape, planes);
-      Matrix<float> out = Matrix<float>::uninitialized(shape.rows, shape.cols);
-      recipe->dequantize({0, 0, shape.rows, shape.cols}, out.view());
-      return out;
-    }
-
-    double total_nmse() const {
-      double errors = 0, squares = 0;
-      for (const std::optional<Part>& part : parts_) {
-        if (!part) continue;
-        errors += part->sum_errors;
-        squares += part->sum_squares;
-      }
-      return squares > 0 ? errors / squares : 0;
-    }
-
-    RateControl::Energy energy_of_fixed() const {
-      RateControl::Energy sum;
+    require_writable_target(output_, options_.force);
+    store_.emplace(output_, describe(), options_.resume, options_.force);
+    uint64_t bytes = 0;
+    try {
       for (const PlannedTensor& t : plan_) {
-        if (t.continuous() || !parts_[t.index]) continue;
-        sum.errors += parts_[t.index]->sum_errors;
-        sum.squares += parts_[t.index]->sum_squares;
+        if (t.kept()) hash_kept(t);
       }
-      return sum;
+      encode_all();
+      bytes = join();
+    } catch (const Error& e) {
+      if (saving_.valid()) saving_.wait();
+      if (e.kind() != ErrorKind::kFailed) store_->remove();  // going on would fail again
+      throw;
     }
+    store_->remove();
+    CompressReport out = report(bytes);
+    out.verified = options_.verify;
+    out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    struct rusage usage = {};
+    if (::getrusage(RUSAGE_SELF, &usage) == 0) out.peak_bytes = static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+    return out;
+  }
 
-    void encode(PlannedTensor& t) {
-      const uint64_t work = t.shape.size() * sizeof(float);
-      std::optional<Part>& part = parts_[t.index];
-      if (!part) part = store_->find(t.index);
-      if (part && part->record.recipe == t.recipe && part->record.name == info(t.index).name) return meter_.add(work);
+ private:
+  const TensorInfo& info(size_t i) const { return source_.tensors()[i]; }
+  std::string where(size_t i) const { return fmt::format("{}: tensor '{}'", source_.path(), info(i).name); }
 
-      part.emplace();
-      auto [ctx, moments] = context(t);
-      ctx.fallbacks = &part->notes;
-      const TensorRows original(source_, t.index);
-      const Matrix<float> corrected = corrected_values(t, original);
-      const MatrixSource corrected_source(corrected.view());
-      const bool as_it_is = corrected.size() == 0;
-      EncodedMatrix m = encode_matrix(
-          Recipe::parse(t.recipe), as_it_is ? static_cast<const RowSource&>(original) : corrected_source, ctx,
-          where(t.index), [this](uint64_t bytes) { meter_.add(bytes); }, as_it_is ? nullptr : &original);
-      const uint64_t raw_bytes = info(t.index).elements() * dtype_size(info(t.index).dtype);
-      if (m.blob.size() >= raw_bytes)
-        return keep(t, fmt::format("coded it would not be smaller ({} bytes)", m.blob.size()));
-      // NaN as well: a transform may overflow near the end of the float range. What no input excites may err as it
-      // likes. At a low rate of the whole file a tensor may get nothing at all.
-      const bool nothing_left = !(std::min(m.distortion.nmse(), m.weighted_error.value_or(1)) < 1);
-      if ((nothing_left && !t.continuous()) || !std::isfinite(m.distortion.nmse())) {
-        return keep(t, "coded its error would be as large as the values themselves");
-      }
-      if (m.distortion.nmse() >= 1 && m.weighted_error) {
-        part->notes.push_back("its error is larger than its values, in directions that the inputs do not have");
-      }
-      TensorRecord& r = part->record;
-      r.name = info(t.index).name, r.shape = info(t.index).shape, r.dtype = info(t.index).dtype, r.recipe = t.recipe;
-      r.nmse = rounded(m.distortion.nmse());
-      if (m.weighted_error) r.weighted_error = rounded(*m.weighted_error), r.eigenvalues = moments->profile;
-      r.row_energies = m.row_energies;
-      r.decoded_hash = m.decoded_hash;
-      r.checksum = tensor_checksum(r, m.blob);
-      part->source_hash = m.source_hash;
-      part->sum_squares = m.distortion.reference_energy();
-      part->sum_errors = m.distortion.squared_error();
-      part->blob_bytes = m.blob.size();
-      // Written while the next tensor is coded.
-      finish_saving();
-      saving_ = std::async(std::launch::async, [this, i = t.index, copy = *part, blob = std::move(m.blob)] {
-        store_->save(i, copy, blob);
-      });
+  // For fits of tensor t. The second moments live as long as what is returned with it.
+  std::pair<FitContext, std::shared_ptr<const Moments>> context(const PlannedTensor& t) const {
+    FitContext ctx;
+    ctx.seed = options_.seed;
+    ctx.effort = options_.effort;
+    if (const auto known = calibration(t)) {
+      if (known->moments) ctx.hessian = known->moments->h.view();
+      if (known->moments && t.method) ctx.damping = damping_at(rates_->target_bits(), known->moments->profile);
+      ctx.row_weights = known->row_weights;
+      return {ctx, std::shared_ptr<const Moments>(known, known->moments.get())};
     }
+    std::shared_ptr<const Moments> moments = moments_.find(info(t.index).name, t.shape.cols);
+    if (moments) ctx.hessian = moments->h.view();
+    if (moments && t.method) ctx.damping = damping_at(rates_->target_bits(), moments->profile);
+    return {ctx, std::move(moments)};
+  }
 
-    // W + W K where the calibration has a correction K, else nothing.
-    Matrix<float> corrected_values(const PlannedTensor& t, const RowSource& original) const {
-      const auto known = calibration(t);
-      if (!known || !known->correction) return {};
-      Matrix<float> w = Matrix<float>::uninitialized(t.shape.rows, t.shape.cols);
-      original.read_rows(0, w.view());
-      Matrix<float> out = w.clone();
-      constexpr size_t kRows = 256;
-      parallel_for(ceil_div(t.shape.rows, kRows), [&](size_t i) {
-        const size_t row = i * kRows, rows = std::min(kRows, t.shape.rows - row);
-        gemm(Op::kNone, Op::kNone, 1.0f, w.view().row_range(row, rows), known->correction->view(), 1.0f,
-             out.view().row_range(row, rows));
-      });
-      return out;
+  std::shared_ptr<const TensorCalibration> calibration(const PlannedTensor& t) const {
+    return calibration_ != nullptr ? calibration_->find(info(t.index).name) : nullptr;
+  }
+
+  bool has_moments(const PlannedTensor& t) const {
+    if (moments_.has(info(t.index).name, t.shape.cols)) return true;
+    const auto known = calibration(t);
+    return known && known->moments;
+  }
+
+  // Steps from what errors cost the model; tensors of which nothing is known share the mean of the others.
+  void use_calibration() {
+    double sum = 0, weights = 0;
+    std::vector<double> costs(plan_.size());
+    for (size_t k = 0; k < plan_.size(); ++k) {
+      PlannedTensor& t = plan_[k];
+      const auto known = t.continuous() ? calibration(t) : nullptr;
+      if (!known || !(known->loss > 0)) continue;
+      const auto elements = static_cast<double>(t.shape.size());
+      costs[k] = known->loss * energy_of(TensorRows(source_, t.index), where(t.index), known->row_weights) / elements;
+      sum += elements * std::log2(costs[k]);
+      weights += elements;
+      t.calibrated = true;
+      t.coordinates = "rowscale(by=weight) > ";
+      t.choice = "weights of the rows";
     }
-
-    void finish_saving() {
-      if (saving_.valid()) saving_.get();
+    for (size_t k = 0; k < plan_.size(); ++k) {
+      if (costs[k] > 0) plan_[k].sensitivity = costs[k] / std::exp2(sum / weights);
     }
+  }
 
-    uint64_t join() {
-      finish_saving();
-      std::vector<uint64_t> sizes;
-      std::unordered_map<std::string, size_t> sources;
-      for (const PlannedTensor& t : plan_) {
-        sizes.push_back(parts_[t.index]->blob_bytes);
-        sources[info(t.index).name] = t.index;
-      }
-      const std::pair<std::vector<OutTensor>, ArchiveIndex> file = layout(plan_, sizes);
-      const std::vector<OutTensor>& tensors = file.first;
-      const std::map<std::string, std::string> meta = metadata(file.second);
-      require_free_space(output_, safetensors_file_bytes(tensors, meta));
-      SafetensorsWriter writer(output_, tensors, meta, options_.sync);
-      meter_.start("write", writer.file_bytes());
-      for (size_t first = 0; first < plan_.size(); first += kJoinAtOnce) {
-        parallel_for(std::min(kJoinAtOnce, plan_.size() - first), [&](size_t k) {
-          const size_t i = sources.at(tensors[first + k].name);
-          const Bytes data = parts_[i]->record.coded() ? store_->read_blob(i) : read_kept(i);
-          writer.write_tensor(first + k, data);
-          meter_.add(data.size());
-        });
-      }
-      for (size_t f = 0; f < file_bytes_.size(); ++f) {
-        writer.write_tensor(plan_.size() + f, file_bytes_[f]);
-        meter_.add(file_bytes_[f].size());
-      }
-      if (options_.verify) {
-        uint64_t total = 0;
-        for (const PlannedTensor& t : plan_) total += t.shape.size() * sizeof(float);
-        meter_.start("verify", total);
-        ArchiveFile(writer.temporary_path()).verify([this](uint64_t bytes) { meter_.add(bytes); });
-      }
-      writer.commit();
-      return writer.file_bytes();
+  // Everything that decides the bytes of the parts.
+  std::string describe() const {
+    std::error_code ec;
+    std::string out = fmt::format("{}\nformat {}\ninput {} {}\n", kTool, kFormatVersion,
+                                  std::filesystem::weakly_canonical(source_.path(), ec).string(), source_.file_bytes());
+    std::vector<std::filesystem::path> files = {source_.path()};
+    if (std::filesystem::is_directory(source_.path(), ec)) {
+      files.clear();
+      for (const auto& entry : std::filesystem::directory_iterator(source_.path(), ec)) files.push_back(entry.path());
+      std::sort(files.begin(), files.end());
     }
+    for (const std::filesystem::path& file : moments_.files()) files.push_back(file);
+    for (const std::filesystem::path& file : files) {
+      struct stat st = {};
+      if (::stat(file.c_str(), &st) != 0) continue;
+      out += fmt::format("file {} {} {} {}.{} {}.{}\n", file.filename().string(), st.st_ino, st.st_size,
+                         st.st_mtim.tv_sec, st.st_mtim.tv_nsec, st.st_ctim.tv_sec, st.st_ctim.tv_nsec);
+    }
+    out += fmt::format("rate {} {} {} {}\n", options_.bits.value_or(0), options_.ratio.value_or(0),
+                       options_.size.value_or(0), options_.nmse.value_or(0));
+    out += fmt::format("seed {} effort {}\n", options_.seed, options_.effort);
+    if (calibration_ != nullptr) out += calibration_->describe();
+    for (const PlannedTensor& t : plan_) {
+      if (t.sensitivity != 1) out += fmt::format("sensitivity {} {}\n", info(t.index).name, t.sensitivity);
+    }
+    if (moments_.any()) out += fmt::format("moments {} {}\n", options_.activations, options_.hessian);
+    for (const PlannedTensor& t : plan_) {
+      out += fmt::format("{} {}\n", info(t.index).name, t.method ? t.method->print() : t.kept() ? "keep" : t.recipe);
+    }
+    return out;
+  }
 
-    CompressReport report(uint64_t file_bytes) {
-      CompressReport out;
-      out.input_bytes = source_.file_bytes();
-      out.file_bytes = file_bytes;
-      for (size_t k = 0; k < plan_.size(); ++k) {
-        const PlannedTensor& t = plan_[k];
-        const TensorInfo& in = info(t.index);
-        const std::optional<Part>& part = parts_[t.index];
-        TensorReport r{in.name, in.shape, std::string(dtype_name(in.dtype)), in.stored_type, t.recipe, t.note, "",
-                       0,       0};
-        r.elements = in.elements();
-        r.choice = t.choice;
-        if (t.continuous()) r.sensitivity = t.sensitivity;
-        r.bytes = t.kept() ? in.elements() * dtype_size(in.dtype) : part ? part->blob_bytes : rates_->predict(k);
-        if (part && !t.kept()) {
-          r.nmse = part->record.nmse;
-          r.weighted_error = part->record.weighted_error;
-          if (r.weighted_error) {
-            r.limit_bpw = water_filling_for_distortion(
-                              profile_variances(part->record.eigenvalues, part->record.row_energies), *r.weighted_error)
-                              .rate;
-          } else if (r.nmse > 0) {
-            r.limit_bpw = gaussian_rate(std::min(r.nmse, 1.0));
-          }
-          for (const std::string& note : part->notes) {
-            r.note += (r.note.empty() ? "" : "; ") + note;
-            out.notes.push_back(in.name + ": " + note);
-          }
+  void add_side_file(const SideFile& f) {
+    Bytes packed(ZSTD_compressBound(f.bytes.size()));
+    const size_t n = ZSTD_compress(packed.data(), packed.size(), f.bytes.data(), f.bytes.size(), kZstdLevel);
+    OCC_CHECK(!ZSTD_isError(n));
+    packed.resize(n);
+    files_.push_back({f.name, f.bytes.size(), hash64(packed)});
+    file_bytes_.push_back(std::move(packed));
+  }
+
+  // Exact once all tensors are coded; before that blobs are predicted (and a guess where they cannot be).
+  uint64_t file_size(const std::vector<PlannedTensor>& plan) {
+    std::vector<uint64_t> sizes;
+    for (size_t k = 0; k < plan.size(); ++k) {
+      const std::optional<Part>& part = parts_[plan[k].index];
+      const bool coded = part && part->record.recipe == plan[k].recipe;
+      sizes.push_back(plan[k].kept() ? 0 : coded ? part->blob_bytes : rates_->predict(k));
+    }
+    const auto [tensors, index] = layout(plan, sizes);
+    return safetensors_file_bytes(tensors, metadata(index));
+  }
+
+  // Blobs first (multiples of 64 bytes, so all of them are aligned), kept tensors by falling element size, then
+  // files.
+  std::pair<std::vector<OutTensor>, ArchiveIndex> layout(const std::vector<PlannedTensor>& plan,
+                                                         const std::vector<uint64_t>& blob_sizes) const {
+    ArchiveIndex index;
+    index.tool = kTool;
+    index.seed = options_.seed;
+    index.source_format = source_.format();
+    index.files = files_;
+    std::vector<OutTensor> blobs, kept;
+    std::vector<uint64_t> source_hashes;
+    for (size_t k = 0; k < plan.size(); ++k) {
+      const TensorInfo& t = info(plan[k].index);
+      const std::optional<Part>& part = parts_[plan[k].index];
+      TensorRecord r;
+      if (part && (part->record.recipe == plan[k].recipe || (part->record.coded() && !plan[k].recipe.empty()))) {
+        r = part->record;  // what it measured is about as long for any recipe
+      } else {
+        r.name = t.name, r.shape = t.shape, r.dtype = t.dtype;
+        r.nmse = 0.0123456;  // as long as most
+        if (!plan[k].recipe.empty() && has_moments(plan[k])) {
+          r.weighted_error = r.nmse;
+          r.eigenvalues.resize(std::min(plan[k].shape.cols, kProfileSize));
+          if (plan[k].calibrated) r.row_energies.resize(std::min(plan[k].shape.rows, kProfileSize));
         }
-        if (t.kept() && !in.stored_type.empty()) r.note += fmt::format(", {} converted to {}", in.stored_type, r.dtype);
-        out.elements += r.elements;
-        out.tensors.push_back(std::move(r));
       }
-      out.notes.insert(out.notes.end(), notes_.begin(), notes_.end());
-      out.nmse = total_nmse();
-      add_notes(&out);
-      return out;
+      r.recipe = plan[k].recipe;
+      source_hashes.push_back(part ? part->source_hash : 0);
+      (r.coded() ? blobs : kept)
+          .push_back(r.coded() ? OutTensor{t.name, DType::kU8, {blob_sizes[k]}} : OutTensor{t.name, t.dtype, t.shape});
+      index.tensors.push_back(std::move(r));
     }
-
-    // Weights and the files that belong to a model are stored; what else lies in the folder is not.
-    void note_files_left_behind(CompressReport* out) const {
-      std::vector<std::string> left;
-      for (const auto& entry : std::filesystem::directory_iterator(source_.path())) {
-        const std::string name = entry.path().filename().string();
-        const bool stored = std::any_of(files_.begin(), files_.end(), [&](const FileRecord& f) {
-          return f.name.substr(0, f.name.find('/')) == name;
-        });
-        if (!stored && name[0] != '.' && !name.ends_with(".safetensors") && !name.ends_with(".index.json"))
-          left.push_back(name);
-      }
-      if (left.empty()) return;
-      std::sort(left.begin(), left.end());
-      out->notes.push_back(fmt::format("not stored: {}", fmt::join(left, ", ")));
+    index.source_hash = hash_of_chunks(source_hashes);
+    std::stable_sort(kept.begin(), kept.end(),
+                     [](const OutTensor& a, const OutTensor& b) { return dtype_size(a.dtype) > dtype_size(b.dtype); });
+    blobs.insert(blobs.end(), kept.begin(), kept.end());
+    for (size_t f = 0; f < files_.size(); ++f) {
+      blobs.push_back({kSideFilePrefix + files_[f].name, DType::kU8, {file_bytes_[f].size()}});
     }
-
-    void add_notes(CompressReport* out) const {
-      size_t kept = 0, converted = 0;
-      for (const TensorReport& t : out->tensors) {
-        kept += t.recipe.empty();
-        converted += !t.stored_type.empty() && source_.format() == "gguf";
-      }
-      if (kept > 0)
-        out->notes.push_back(fmt::format("{} of {} tensors are kept as they are", kept, out->tensors.size()));
-      if (converted > 0) {
-        out->notes.push_back(
-            fmt::format("{} tensors were block-quantized in the input and are dequantized first", converted));
-      }
-      if (source_.format() == "hf") note_files_left_behind(out);
-      if (source_.format() == "occ") {
-        out->notes.push_back("the input is an archive: errors are measured against its decoded values");
-      }
-    }
-
-    const TensorFile& source_;
-    const std::filesystem::path output_;
-    const CompressOptions& options_;
-    CalibrationSource* const calibration_;  // or null
-    const MomentSource moments_;
-    Meter meter_;
-    std::vector<PlannedTensor> plan_;
-    std::vector<std::optional<Part>> parts_;  // by tensor of the source
-    std::vector<FileRecord> files_;
-    std::vector<Bytes> file_bytes_;   // zstd-compressed
-    std::vector<std::string> notes_;  // fallbacks of the whole run
-    std::optional<PartStore> store_;
-    std::future<void> saving_;  // of the part before; waits when it goes out of scope
-    std::optional<RateControl> rates_;
-    const CodedView coded_{source_, [this](size_t i) { return decode(i); }};
-  };
-
-  }  // namespace
-
-  CompressReport compress_file(const std::filesystem::path& input, const std::filesystem::path& output,
-                               const CompressOptions& options) {
-    const ThreadLimit limit(options.threads);
-    const std::unique_ptr<TensorFile> source = open_any(input);
-    return compress_source(*source, output, options, nullptr);
+    return {std::move(blobs), std::move(index)};
   }
 
-  CompressReport compress_source(const TensorFile& source, const std::filesystem::path& output,
-                                 const CompressOptions& options, CalibrationSource* calibration) {
-    const ThreadLimit limit(options.threads);
-    return CompressJob(source, output, options, {}, calibration).run();
+  static std::map<std::string, std::string> metadata(const ArchiveIndex& index) {
+    const std::string text = print_index(index);
+    return {{kIndexKey, text}, {kCheckKey, hash_hex(hash64(std::string_view(text)))}};
   }
 
-  CompressReport compress_matrix(MatrixView<const float> matrix, const std::string& name,
-                                 const std::filesystem::path& output, const CompressOptions& options,
-                                 MatrixView<const double> hessian) {
-    const ThreadLimit limit(options.threads);
-    if (hessian.size() != 0 && hessian.rows() != hessian.cols()) {
-      throw_usage("second moments: expected a square matrix, found {} x {}", hessian.rows(), hessian.cols());
-    }
-    const MatrixFile source(matrix, name);
-    CompressOptions once = options;
-    once.resume = false;  // nothing tells whether the values are those of an earlier run
-    return CompressJob(source, output, once, hessian).run();
+  Bytes read_kept(size_t i) const {
+    Bytes raw(info(i).elements() * dtype_size(info(i).dtype));
+    source_.read_raw(i, 0, info(i).elements(), raw.data());
+    return raw;
   }
+
+  // Sum of the squares of the finite values, so that the total error is that of `occ compare`.
+  double energy(size_t i) const {
+    double sum = 0;
+    std::vector<float> values(std::min<uint64_t>(info(i).elements(), size_t{1} << 16));
+    for (uint64_t first = 0; first < info(i).elements(); first += values.size()) {
+      values.resize(std::min<uint64_t>(values.size(), info(i).elements() - first));
+      source_.read_f32(i, first, values.size(), values.data());
+      for (const float v : values) sum += std::isfinite(v) ? static_cast<double>(v) * v : 0;
+    }
+    return sum;
+  }
+
+  void keep(PlannedTensor& t, const std::string& why) {
+    t.method.reset();
+    t.recipe.clear();
+    t.note = why;
+    notes_.push_back(fmt::format("{} is kept as it is: {}", info(t.index).name, why));
+    hash_kept(t);
+  }
+
+  void hash_kept(const PlannedTensor& t) {
+    throw_if_interrupted();
+    const TensorInfo& in = info(t.index);
+    const Bytes raw = read_kept(t.index);
+    Part part;
+    part.record.name = in.name, part.record.shape = in.shape, part.record.dtype = in.dtype;
+    part.record.checksum = tensor_checksum(part.record, raw);
+    part.source_hash = hash64(raw);
+    if (is_float(in.dtype)) part.sum_squares = energy(t.index);
+    parts_[t.index] = std::move(part);
+  }
+
+  void encode_all() {
+    uint64_t total = 0;
+    for (const PlannedTensor& t : plan_) total += t.kept() ? 0 : t.shape.size() * sizeof(float);
+    require_free_space(output_, total / 4);
+    meter_.start("compress", total);
+    for (PlannedTensor& t : plan_) {  // fixed recipes first: their sizes decide what is left for the others
+      if (!t.method && !t.kept()) encode(t);
+    }
+    const std::vector<size_t> order = coding_order();
+    do {
+      rates_->plan();
+      for (const size_t k : order) {
+        if (!plan_[k].method) continue;
+        if (calibration_ != nullptr) calibration_->reach(info(plan_[k].index).name, coded_);
+        encode(plan_[k]);
+        if (plan_[k].method) rates_->learn(k, parts_[plan_[k].index]->blob_bytes);
+      }
+    } while (!rates_->accept(file_size(plan_), total_nmse()));
+    if (calibration_ != nullptr) take_tuned();
+    notes_.insert(notes_.end(), rates_->notes().begin(), rates_->notes().end());
+  }
+
+  // Vectors that are kept may have better values now that the others are coded.
+  void take_tuned() {
+    for (const auto& [name, values] : calibration_->tune(coded_, &notes_)) {
+      for (PlannedTensor& t : plan_) {
+        const TensorInfo& in = info(t.index);
+        if (in.name != name || !t.kept() || in.elements() != values.size()) continue;
+        Bytes& raw = tuned_[t.index];
+        raw.resize(values.size() * dtype_size(in.dtype));
+        convert_from_f32(in.dtype, values.data(), raw.data(), values.size());
+        Part& part = *parts_[t.index];
+        part.record.checksum = tensor_checksum(part.record, raw);
+        t.note = "tuned";
+      }
+    }
+  }
+
+  // Places in the plan, those of the calibrated model in the order of its layers and behind all others.
+  std::vector<size_t> coding_order() const {
+    std::unordered_map<std::string, size_t> place;
+    if (calibration_ != nullptr) {
+      for (const std::string& name : calibration_->order()) place.emplace(name, place.size() + 1);
+    }
+    std::vector<size_t> order(plan_.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    const auto key = [&](size_t k) {
+      const auto at = place.find(info(plan_[k].index).name);
+      return at == place.end() ? 0 : at->second;
+    };
+    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return key(a) < key(b); });
+    return order;
+  }
+
+  // What tensor i is decoded to, if it is coded.
+  Matrix<float> decode(size_t i) {
+    const std::optional<Part>& part = parts_[i];
+    if (!part || !part->record.coded()) return {};
+    finish_saving();
+    const Bytes blob = store_->read_blob(i);
+    PlaneReader planes(unpack_blob(blob, where(i)), where(i));
+    const Shape shape = matrix_shape(part->record.shape);
+    const std::unique_ptr<BoundRecipe> recipe = load_recipe(Recipe::parse(part->record.recipe), shape, planes);
+    Matrix<float> out = Matrix<float>::uninitialized(shape.rows, shape.cols);
+    recipe->dequantize({0, 0, shape.rows, shape.cols}, out.view());
+    return out;
+  }
+
+  double total_nmse() const {
+    double errors = 0, squares = 0;
+    for (const std::optional<Part>& part : parts_) {
+      if (!part) continue;
+      errors += part->sum_errors;
+      squares += part->sum_squares;
+    }
+    return squares > 0 ? errors / squares : 0;
+  }
+
+  RateControl::Energy energy_of_fixed() const {
+    RateControl::Energy sum;
+    for (const PlannedTensor& t : plan_) {
+      if (t.continuous() || !parts_[t.index]) continue;
+      sum.errors += parts_[t.index]->sum_errors;
+      sum.squares += parts_[t.index]->sum_squares;
+    }
+    return sum;
+  }
+
+  void encode(PlannedTensor& t) {
+    const uint64_t work = t.shape.size() * sizeof(float);
+    std::optional<Part>& part = parts_[t.index];
+    if (!part) part = store_->find(t.index);
+    if (part && part->record.recipe == t.recipe && part->record.name == info(t.index).name) return meter_.add(work);
+
+    part.emplace();
+    auto [ctx, moments] = context(t);
+    ctx.fallbacks = &part->notes;
+    const TensorRows original(source_, t.index);
+    const Matrix<float> corrected = corrected_values(t, original);
+    const MatrixSource corrected_source(corrected.view());
+    const bool as_it_is = corrected.size() == 0;
+    EncodedMatrix m = encode_matrix(
+        Recipe::parse(t.recipe), as_it_is ? static_cast<const RowSource&>(original) : corrected_source, ctx,
+        where(t.index), [this](uint64_t bytes) { meter_.add(bytes); }, as_it_is ? nullptr : &original);
+    const uint64_t raw_bytes = info(t.index).elements() * dtype_size(info(t.index).dtype);
+    if (m.blob.size() >= raw_bytes)
+      return keep(t, fmt::format("coded it would not be smaller ({} bytes)", m.blob.size()));
+    // NaN as well: a transform may overflow near the end of the float range. What no input excites may err as it
+    // likes. At a low rate of the whole file a tensor may get nothing at all.
+    const bool nothing_left = !(std::min(m.distortion.nmse(), m.weighted_error.value_or(1)) < 1);
+    if ((nothing_left && !t.continuous()) || !std::isfinite(m.distortion.nmse())) {
+      return keep(t, "coded its error would be as large as the values themselves");
+    }
+    if (m.distortion.nmse() >= 1 && m.weighted_error) {
+      part->notes.push_back("its error is larger than its values, in directions that the inputs do not have");
+    }
+    TensorRecord& r = part->record;
+    r.name = info(t.index).name, r.shape = info(t.index).shape, r.dtype = info(t.index).dtype, r.recipe = t.recipe;
+    r.nmse = rounded(m.distortion.nmse());
+    if (m.weighted_error) r.weighted_error = rounded(*m.weighted_error), r.eigenvalues = moments->profile;
+    r.row_energies = m.row_energies;
+    r.decoded_hash = m.decoded_hash;
+    r.checksum = tensor_checksum(r, m.blob);
+    part->source_hash = m.source_hash;
+    part->sum_squares = m.distortion.reference_energy();
+    part->sum_errors = m.distortion.squared_error();
+    part->blob_bytes = m.blob.size();
+    // Written while the next tensor is coded.
+    finish_saving();
+    saving_ = std::async(std::launch::async,
+                         [this, i = t.index, copy = *part, blob = std::move(m.blob)] { store_->save(i, copy, blob); });
+  }
+
+  // W + W K where the calibration has a correction K, else nothing.
+  Matrix<float> corrected_values(const PlannedTensor& t, const RowSource& original) const {
+    const auto known = calibration(t);
+    if (!known || !known->correction) return {};
+    Matrix<float> w = Matrix<float>::uninitialized(t.shape.rows, t.shape.cols);
+    original.read_rows(0, w.view());
+    Matrix<float> out = w.clone();
+    constexpr size_t kRows = 256;
+    parallel_for(ceil_div(t.shape.rows, kRows), [&](size_t i) {
+      const size_t row = i * kRows, rows = std::min(kRows, t.shape.rows - row);
+      gemm(Op::kNone, Op::kNone, 1.0f, w.view().row_range(row, rows), known->correction->view(), 1.0f,
+           out.view().row_range(row, rows));
+    });
+    return out;
+  }
+
+  void finish_saving() {
+    if (saving_.valid()) saving_.get();
+  }
+
+  uint64_t join() {
+    finish_saving();
+    std::vector<uint64_t> sizes;
+    std::unordered_map<std::string, size_t> sources;
+    for (const PlannedTensor& t : plan_) {
+      sizes.push_back(parts_[t.index]->blob_bytes);
+      sources[info(t.index).name] = t.index;
+    }
+    const std::pair<std::vector<OutTensor>, ArchiveIndex> file = layout(plan_, sizes);
+    const std::vector<OutTensor>& tensors = file.first;
+    const std::map<std::string, std::string> meta = metadata(file.second);
+    require_free_space(output_, safetensors_file_bytes(tensors, meta));
+    SafetensorsWriter writer(output_, tensors, meta, options_.sync);
+    meter_.start("write", writer.file_bytes());
+    for (size_t first = 0; first < plan_.size(); first += kJoinAtOnce) {
+      parallel_for(std::min(kJoinAtOnce, plan_.size() - first), [&](size_t k) {
+        const size_t i = sources.at(tensors[first + k].name);
+        const Bytes data = parts_[i]->record.coded() ? store_->read_blob(i) : read_kept(i);
+        writer.write_tensor(first + k, data);
+        meter_.add(data.size());
+      });
+    }
+    for (size_t f = 0; f < file_bytes_.size(); ++f) {
+      writer.write_tensor(plan_.size() + f, file_bytes_[f]);
+      meter_.add(file_bytes_[f].size());
+    }
+    if (options_.verify) {
+      uint64_t total = 0;
+      for (const PlannedTensor& t : plan_) total += t.shape.size() * sizeof(float);
+      meter_.start("verify", total);
+      ArchiveFile(writer.temporary_path()).verify([this](uint64_t bytes) { meter_.add(bytes); });
+    }
+    writer.commit();
+    return writer.file_bytes();
+  }
+
+  CompressReport report(uint64_t file_bytes) {
+    CompressReport out;
+    out.input_bytes = source_.file_bytes();
+    out.file_bytes = file_bytes;
+    for (size_t k = 0; k < plan_.size(); ++k) {
+      const PlannedTensor& t = plan_[k];
+      const TensorInfo& in = info(t.index);
+      const std::optional<Part>& part = parts_[t.index];
+      TensorReport r{in.name, in.shape, std::string(dtype_name(in.dtype)), in.stored_type, t.recipe, t.note, "", 0, 0};
+      r.elements = in.elements();
+      r.choice = t.choice;
+      if (t.continuous()) r.sensitivity = t.sensitivity;
+      r.bytes = t.kept() ? in.elements() * dtype_size(in.dtype) : part ? part->blob_bytes : rates_->predict(k);
+      if (part && !t.kept()) {
+        r.nmse = part->record.nmse;
+        r.weighted_error = part->record.weighted_error;
+        if (r.weighted_error) {
+          r.limit_bpw = water_filling_for_distortion(
+                            profile_variances(part->record.eigenvalues, part->record.row_energies), *r.weighted_error)
+                            .rate;
+        } else if (r.nmse > 0) {
+          r.limit_bpw = gaussian_rate(std::min(r.nmse, 1.0));
+        }
+        for (const std::string& note : part->notes) {
+          r.note += (r.note.empty() ? "" : "; ") + note;
+          out.notes.push_back(in.name + ": " + note);
+        }
+      }
+      if (t.kept() && !in.stored_type.empty()) r.note += fmt::format(", {} converted to {}", in.stored_type, r.dtype);
+      out.elements += r.elements;
+      out.tensors.push_back(std::move(r));
+    }
+    out.notes.insert(out.notes.end(), notes_.begin(), notes_.end());
+    out.nmse = total_nmse();
+    add_notes(&out);
+    return out;
+  }
+
+  // Weights and the files that belong to a model are stored; what else lies in the folder is not.
+  void note_files_left_behind(CompressReport* out) const {
+    std::vector<std::string> left;
+    for (const auto& entry : std::filesystem::directory_iterator(source_.path())) {
+      const std::string name = entry.path().filename().string();
+      const bool stored = std::any_of(files_.begin(), files_.end(),
+                                      [&](const FileRecord& f) { return f.name.substr(0, f.name.find('/')) == name; });
+      if (!stored && name[0] != '.' && !name.ends_with(".safetensors") && !name.ends_with(".index.json"))
+        left.push_back(name);
+    }
+    if (left.empty()) return;
+    std::sort(left.begin(), left.end());
+    out->notes.push_back(fmt::format("not stored: {}", fmt::join(left, ", ")));
+  }
+
+  void add_notes(CompressReport* out) const {
+    size_t kept = 0, converted = 0;
+    for (const TensorReport& t : out->tensors) {
+      kept += t.recipe.empty();
+      converted += !t.stored_type.empty() && source_.format() == "gguf";
+    }
+    if (kept > 0) out->notes.push_back(fmt::format("{} of {} tensors are kept as they are", kept, out->tensors.size()));
+    if (converted > 0) {
+      out->notes.push_back(
+          fmt::format("{} tensors were block-quantized in the input and are dequantized first", converted));
+    }
+    if (source_.format() == "hf") note_files_left_behind(out);
+    if (source_.format() == "occ") {
+      out->notes.push_back("the input is an archive: errors are measured against its decoded values");
+    }
+  }
+
+  const TensorFile& source_;
+  const std::filesystem::path output_;
+  const CompressOptions& options_;
+  CalibrationSource* const calibration_;  // or null
+  const MomentSource moments_;
+  Meter meter_;
+  std::vector<PlannedTensor> plan_;
+  std::vector<std::optional<Part>> parts_;  // by tensor of the source
+  std::map<size_t, Bytes> tuned_;           // kept tensors with other values than the source
+  std::vector<FileRecord> files_;
+  std::vector<Bytes> file_bytes_;   // zstd-compressed
+  std::vector<std::string> notes_;  // fallbacks of the whole run
+  std::optional<PartStore> store_;
+  std::future<void> saving_;  // of the part before; waits when it goes out of scope
+  std::optional<RateControl> rates_;
+  const CodedView coded_{source_, [this](size_t i) { return decode(i); }};
+};
+
+}  // namespace
+
+CompressReport compress_file(const std::filesystem::path& input, const std::filesystem::path& output,
+                             const CompressOptions& options) {
+  const ThreadLimit limit(options.threads);
+  const std::unique_ptr<TensorFile> source = open_any(input);
+  return compress_source(*source, output, options, nullptr);
+}
+
+CompressReport compress_source(const TensorFile& source, const std::filesystem::path& output,
+                               const CompressOptions& options, CalibrationSource* calibration) {
+  const ThreadLimit limit(options.threads);
+  return CompressJob(source, output, options, {}, calibration).run();
+}
+
+CompressReport compress_matrix(MatrixView<const float> matrix, const std::string& name,
+                               const std::filesystem::path& output, const CompressOptions& options,
+                               MatrixView<const double> hessian) {
+  const ThreadLimit limit(options.threads);
+  if (hessian.size() != 0 && hessian.rows() != hessian.cols()) {
+    throw_usage("second moments: expected a square matrix, found {} x {}", hessian.rows(), hessian.cols());
+  }
+  const MatrixFile source(matrix, name);
+  CompressOptions once = options;
+  once.resume = false;  // nothing tells whether the values are those of an earlier run
+  return CompressJob(source, output, once, hessian).run();
+}
 
 }  // namespace occ
