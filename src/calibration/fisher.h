@@ -14,7 +14,8 @@
 //   KL = 1/2 sum_r G_r e_r H e_r^T,   G_r = sum_s g_sr^2 / scored,   H = mean_s x_s x_s^T
 //
 // White errors need no independence but that of the elements of E: their KL is 1/2 sum_r w_r |e_r|^2 / in with w_r =
-// sum over sequences |d loss / d W_r|^2 / scored. With `exact`, G_r = w_r / tr H.
+// sum over sequences |d loss / d W_r|^2 / scored. With `exact`, G_r = w_r / tr H; its samples
+// are sequences instead of tokens, so take many.
 //
 // Encoders: 1 - cosine of a text's embeddings in place of the KL of a token. To second order that is 1/2 |d|^2 with the
 // change d of the embedding's direction u, and the loss is v^T (I - u u^T) / |embedding| times the embedding, v normal.
