@@ -297,6 +297,7 @@ class CompressJob {
   }
 
   Bytes read_kept(size_t i) const {
+    if (const auto tuned = tuned_.find(i); tuned != tuned_.end()) return tuned->second;
     Bytes raw(info(i).elements() * dtype_size(info(i).dtype));
     source_.read_raw(i, 0, info(i).elements(), raw.data());
     return raw;
