@@ -411,6 +411,22 @@ def inverse_rowscale(_, side, y):
     return np.where(scales == 0, F32(0), y * scales)
 
 
+def inverse_rownorm(_, side, y):
+    require(len(side) == 4 * y.shape[0], "rownorm: wrong number of scales")
+    if not y.size:
+        return y
+    total = np.zeros(len(y))
+    for j in range(8):
+        part = np.zeros(len(y))
+        for c in range(j, y.shape[1], 8):
+            part += y[:, c].astype(np.float64) ** 2
+        total += part
+    root = np.sqrt(total / y.shape[1])
+    wanted = np.where(root > 0, np.frombuffer(side, "<f4") / np.where(root > 0, root, 1), 0)
+    largest = np.finfo(F32).max
+    return np.clip(y * np.minimum(wanted, float(largest)).astype(F32)[:, None], -largest, largest)
+
+
 def ordered_product(matrix, x):
     """matrix [m, k] times x [k, n]: sums over k in order, in chunks of 128."""
     out = None
@@ -614,6 +630,7 @@ TRANSFORMS = {
     "identity": lambda params, side, y: y,
     "signs": inverse_signs,
     "rowscale": inverse_rowscale,
+    "rownorm": inverse_rownorm,
     "pca": inverse_pca,
     "hadamard": inverse_blocks(hadamard_block),
     "dct": inverse_blocks(inverse_trig(False)),

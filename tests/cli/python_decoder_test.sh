@@ -98,6 +98,7 @@ for recipe in \
   'polar(direction=6, dim=4, codebook=kmeans) > bitpack' \
   'kashin(rounds=3) > bitpack' \
   'kashin(u=3, v=1, basis=hadamard, rounds=2) > rans' \
+  'rownorm > signs > dct > lloyd(per=tensor) > bitpack' \
   'e8 > rans' \
   'rowscale > e8(step=0.02) > bitpack' \
   'e8(step=0.3) > rans(tables=16)'; do
