@@ -329,7 +329,29 @@ class Kashin:
         return np.where(self.scales == 0, F32(0), self.scales * (self.u[u] + second.T))
 
 
-QUANTIZERS = {"uniform": Uniform, "lloyd": Lloyd, "trellis": Trellis, "polar": Polar, "kashin": Kashin}
+class E8:
+    def __init__(self, params, rows, cols, side):
+        require(len(side) == 4, "e8: wrong size of side information")
+        self.step, self.cols = np.frombuffer(side, "<f4")[0], cols
+        require(0 <= self.step <= 2.0**110, "e8: bad step")
+        after, context = [[1, 3]], [0]
+        for p in range(8):
+            for c in range(2):
+                for q in range(2):
+                    context.append(3 + 2 * c + q if p == 7 else 1 + c)
+                    after.append([0 if p == 7 else 5 + 4 * p + 2 * c + (q ^ bit) for bit in range(2)])
+        machine = Machine(np.array(after), np.array(context), 7)
+        self.planes = [Plane(rows, 9 * -(-cols // 8), 65536, machine=machine)]
+
+    def decode(self, codes):
+        s = codes.astype(np.int64).reshape(len(codes), -1, 9)
+        k = s[:, :, 1:] - 32768
+        k[:, :, 7] = 2 * k[:, :, 7] + k[:, :, :7].sum(axis=2) % 2
+        points = k.astype(F32) + F32(0.5) * (s[:, :, :1] % 2).astype(F32)
+        return np.ascontiguousarray((points * self.step).reshape(len(codes), -1)[:, : self.cols])
+
+
+QUANTIZERS = {"uniform": Uniform, "lloyd": Lloyd, "trellis": Trellis, "polar": Polar, "kashin": Kashin, "e8": E8}
 
 
 def decode_symbols(coder, plane, tables, payload):
@@ -387,6 +409,22 @@ def inverse_rowscale(_, side, y):
     require(len(side) == 2 * y.shape[0], "rowscale: wrong number of scales")
     scales = bf16(side)[:, None]
     return np.where(scales == 0, F32(0), y * scales)
+
+
+def inverse_rownorm(_, side, y):
+    require(len(side) == 4 * y.shape[0], "rownorm: wrong number of scales")
+    if not y.size:
+        return y
+    total = np.zeros(len(y))
+    for j in range(8):
+        part = np.zeros(len(y))
+        for c in range(j, y.shape[1], 8):
+            part += y[:, c].astype(np.float64) ** 2
+        total += part
+    root = np.sqrt(total / y.shape[1])
+    wanted = np.where(root > 0, np.frombuffer(side, "<f4") / np.where(root > 0, root, 1), 0)
+    largest = np.finfo(F32).max
+    return np.clip(y * np.minimum(wanted, float(largest)).astype(F32)[:, None], -largest, largest)
 
 
 def ordered_product(matrix, x):
@@ -592,6 +630,7 @@ TRANSFORMS = {
     "identity": lambda params, side, y: y,
     "signs": inverse_signs,
     "rowscale": inverse_rowscale,
+    "rownorm": inverse_rownorm,
     "pca": inverse_pca,
     "hadamard": inverse_blocks(hadamard_block),
     "dct": inverse_blocks(inverse_trig(False)),
@@ -620,7 +659,7 @@ def decode_chain(stages, branches, rows, cols, planes):
         return TRANSFORMS[name](params, side, decode_chain(stages[1:], branches, rows, cols, planes))
     require(name in QUANTIZERS, f"stage '{name}' is not supported")
     quantizer = QUANTIZERS[name](params, rows, cols, side)
-    if name in ("polar", "kashin"):
+    if name in ("polar", "kashin", "e8"):
         symbol_planes = quantizer.planes
     else:
         symbol_planes = [Plane(rows, cols, quantizer.alphabet)]

@@ -48,7 +48,7 @@ struct Settings {
   unsigned direction = 0, magnitude = 0;
   DirectionSource source = DirectionSource::kE8Greedy;
 
-  explicit Settings(const Params& params)
+  Settings(const Params& params, ErrorKind kind)
       : dim(std::stoul(params.choice("dim"))),
         direction(static_cast<unsigned>(params.integer("direction"))),
         magnitude(static_cast<unsigned>(params.integer("magnitude"))) {
@@ -56,10 +56,11 @@ struct Settings {
     if (codebook == "random") source = DirectionSource::kRandom;
     if (codebook == "kmeans") source = DirectionSource::kKmeans;
     if (source == DirectionSource::kE8Greedy && dim != 8) {
-      throw_usage("polar: codebook=e8-greedy needs dim=8, found dim={}; try codebook=kmeans", dim);
+      throw Error(kind, fmt::format("polar: codebook=e8-greedy needs dim=8, found dim={}; try codebook=kmeans", dim));
     }
     if (source == DirectionSource::kKmeans && (dim > 8 || direction > 14)) {
-      throw_usage("polar: codebook=kmeans takes dim up to 8 and direction up to 14, found {} and {}", dim, direction);
+      throw Error(kind, fmt::format("polar: codebook=kmeans takes dim up to 8 and direction up to 14, found {} and {}",
+                                    dim, direction));
     }
   }
 };
@@ -106,8 +107,8 @@ void decode_row(const float* directions, const float* levels, float scale, const
 
 class PolarQuantizer final : public Quantizer {
  public:
-  PolarQuantizer(const Params& params, Shape shape)
-      : settings_(params),
+  PolarQuantizer(const Params& params, Shape shape, ErrorKind kind)
+      : settings_(params, kind),
         shape_(shape),
         by_norm_(params.choice("radius") == "norm"),
         search_(directions_of(settings_)),
@@ -330,13 +331,13 @@ class PolarQuantizer final : public Quantizer {
 };
 
 std::unique_ptr<Quantizer> fit(const Params& params, MatrixView<const float> x, const FitContext&) {
-  auto quantizer = std::make_unique<PolarQuantizer>(params, x.shape());
+  auto quantizer = std::make_unique<PolarQuantizer>(params, x.shape(), ErrorKind::kUsage);
   quantizer->fit(x);
   return quantizer;
 }
 
 std::unique_ptr<Quantizer> load(const Params& params, Shape shape, ByteReader& side) {
-  auto quantizer = std::make_unique<PolarQuantizer>(params, shape);
+  auto quantizer = std::make_unique<PolarQuantizer>(params, shape, ErrorKind::kInput);
   quantizer->load(side);
   return quantizer;
 }

@@ -230,10 +230,23 @@ TEST(Polar, CarriesErrorFeedback) {
 
 TEST(Polar, RefusesCodebooksThatDoNotExist) {
   const Matrix<float> x = normal_matrix(2, 8);
-  EXPECT_THROW((QuantizerCase{"polar", {{"dim", "4"}}}.fit(x.view())), Error);
-  EXPECT_THROW((QuantizerCase{"polar", {{"codebook", "kmeans"}, {"direction", "15"}}}.fit(x.view())), Error);
-  EXPECT_THROW((QuantizerCase{"polar", {{"codebook", "kmeans"}, {"dim", "16"}, {"direction", "4"}}}.fit(x.view())),
-               Error);
+  const Bytes side(4 * 4 + 2 * 2);
+  for (const Params::Given& given : {Params::Given{{"dim", "4"}},
+                                     {{"codebook", "kmeans"}, {"direction", "15"}},
+                                     {{"codebook", "kmeans"}, {"dim", "16"}, {"direction", "4"}}}) {
+    const QuantizerCase tested{"polar", given};
+    const auto kind_of = [&](const auto& call) {
+      try {
+        call();
+      } catch (const Error& e) {
+        return e.kind();
+      }
+      return ErrorKind::kFailed;
+    };
+    EXPECT_EQ(kind_of([&] { tested.fit(x.view()); }), ErrorKind::kUsage);
+    ByteReader reader(side, "test");
+    EXPECT_EQ(kind_of([&] { tested.entry().load(tested.params(), x.shape(), reader); }), ErrorKind::kInput);
+  }
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // All quantizers, in the order of `occ methods`. A new one is one file and one line here.
 #include "base/check.h"
+#include "quantization/e8.h"
 #include "quantization/kashin.h"
 #include "quantization/lloyd.h"
 #include "quantization/polar.h"
@@ -20,6 +21,7 @@ std::span<const QuantizerEntry> quantizer_registry() {
       trellis_entry(),
       polar_entry(),
       kashin_entry(),
+      e8_entry(),
   };
   return table;
 }

@@ -45,13 +45,14 @@ std::vector<QuantizerCase> all_cases() {
       {"kashin", {{"u", "1"}, {"v", "1"}, {"rounds", "4"}}},
       {"kashin", {{"u", "3"}, {"v", "2"}, {"basis", "hadamard"}, {"start", "pair"}, {"rounds", "3"}}},
       {"kashin", {{"rounds", "0"}}},
+      {"e8", {{"step", "0.01"}}},
   };
   for (const QuantizerEntry& entry : quantizer_registry()) cases.push_back({std::string(entry.name), {}});
   return cases;
 }
 
 // What their encoders know beyond what is stored makes better codes than the values or the file alone.
-bool learns(const QuantizerCase& c) { return c.name == "trellis" || c.name == "kashin"; }
+bool learns(const QuantizerCase& c) { return c.name == "trellis" || c.name == "kashin" || c.name == "e8"; }
 
 // Kinds of data that quantizers must survive. All finite.
 const char* const kKinds[] = {"normal",  "zeros", "constant", "negative",       "denormal",    "tiny",

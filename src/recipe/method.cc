@@ -99,6 +99,24 @@ Recipe turbo_recipe(const Params&, int bits) {
   return Recipe::parse(fmt::format("signs > hadamard > lloyd(bits={}) > bitpack", bits));
 }
 
+constexpr std::array kCpqParams = {
+    choice_param("basis", "dct", "dct|dst", "coordinates of a row, after random signs"),
+    choice_param("quantizer", "scalar", "scalar|pair", "Lloyd-Max levels, or pairs of angle and radius"),
+};
+
+Recipe cpq_recipe(const Params& params, int bits) {
+  const std::string quantizer =
+      params.choice("quantizer") == "scalar"
+          ? fmt::format("lloyd(bits={}, per=tensor)", bits)
+          : fmt::format("polar(direction={}, magnitude={}, dim=2, codebook=kmeans, radius=norm)", bits + 1, bits - 1);
+  return Recipe::parse(fmt::format("rownorm > signs > {} > {} > bitpack", params.choice("basis"), quantizer));
+}
+
+// A lattice with the second moment of E8 has the error of a trellis of half the step.
+Recipe e8_recipe(const Params&, double step, int /*effort*/) {
+  return Recipe::parse(fmt::format("e8(step={:.5g}) > rans(tables=64)", std::clamp(2 * step, 1e-6, 1e6)));
+}
+
 constexpr std::array kMethods = {
     MethodEntry{.name = "auto",
                 .summary = "trellis in the coordinate system that takes the fewest bits, chosen tensor by tensor",
@@ -123,6 +141,14 @@ constexpr std::array kMethods = {
     MethodEntry{"kashin", "rotated rows as sums of two few-level vectors, one of them in a second basis",
                 "Quantization of LLMs with an Overdetermined Basis, arXiv 2404.09737", kKashinParams, 2, 5,
                 kashin_recipe, nullptr, false},
+    MethodEntry{.name = "e8",
+                .summary = "entropy-coded lattice E8, at any rate",
+                .paper = "Conway & Sloane 1982, Fast Quantizing and Decoding Algorithms for Lattice Quantizers",
+                .params = {},
+                .recipe_at = e8_recipe},
+    MethodEntry{"cpq", "cosine-preserving: rows keep their exact norm, only directions err",
+                "CPQ, cosine-preserving quantization; docs/methods/cpq.md", kCpqParams, 1, 8, cpq_recipe, nullptr,
+                false},
     MethodEntry{"turbo",
                 "random rotation, then Lloyd-Max levels of the normal density",
                 "TurboQuant, arXiv 2504.19874",

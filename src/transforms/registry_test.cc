@@ -44,6 +44,7 @@ const std::vector<Case>& cases() {
       {"pca", {{"of", "hessian"}}},
       {"pca", {{"of", "hessian"}, {"block", "1"}}},
       {"rowscale", {}},
+      {"rownorm", {}},
       {"split", {}},
       {"split", {{"rows", "2"}}},
       {"lowrank", {{"rank", "128"}}},

@@ -97,7 +97,11 @@ for recipe in \
   'polar(direction=9, dim=16, codebook=random, magnitude=3) > rans' \
   'polar(direction=6, dim=4, codebook=kmeans) > bitpack' \
   'kashin(rounds=3) > bitpack' \
-  'kashin(u=3, v=1, basis=hadamard, rounds=2) > rans'; do
+  'kashin(u=3, v=1, basis=hadamard, rounds=2) > rans' \
+  'rownorm > signs > dct > lloyd(per=tensor) > bitpack' \
+  'e8 > rans' \
+  'rowscale > e8(step=0.02) > bitpack' \
+  'e8(step=0.3) > rans(tables=16)'; do
   check model --recipe "$recipe"
 done
 check wide.npy --recipe 'uniform(bits=3) > rans'
