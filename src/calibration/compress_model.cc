@@ -109,6 +109,9 @@ CompressReport compress_model(const std::filesystem::path& input, const std::fil
   ModelCalibration model(*source, std::move(sequences), what, folder, std::move(settings));
   CompressReport report = compress_source(*source, output, options, &model);
   report.notes.push_back(what.substr(0, what.rfind(',')));
+  if (read_config(*source).transposed_weights) {
+    report.notes.emplace_back("linear layers are stored transposed: coded without second moments of their inputs");
+  }
   return report;
 }
 

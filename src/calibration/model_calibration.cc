@@ -126,9 +126,10 @@ void ModelCalibration::plan_moments(std::span<const std::vector<TokenId>> sequen
   stages_.resize(prefix.stages());
   for (size_t s = 0; s < stages_.size(); ++s) {
     stages_[s].tensors = prefix.tensors(s);
-    for (const std::string& name : stages_[s].tensors) {
-      stage_of_.emplace(name, s);
-    }
+    const bool head = s + 1 == stages_.size() && !config_.encoder;
+    // Where W^T is stored, columns are outputs, and the moments of the inputs are of no use.
+    if (config_.transposed_weights && !head) continue;
+    for (const std::string& name : stages_[s].tensors) stage_of_.emplace(name, s);
   }
   for (size_t s = 0; s < stages_.size(); ++s) {
     std::optional<MomentSum> sum;
@@ -157,6 +158,7 @@ void ModelCalibration::measure_importance(std::span<const std::vector<TokenId>> 
   GradientModel model(source_, folder_, false);
   fisher_ = measure_fisher(model, sequences, {.moments = false});
   for (const auto& [tensor, fisher] : fisher_.linear) {
+    if (config_.transposed_weights && tensor != model.head_tensor()) continue;
     std::vector<double> rows = fisher.rows;
     for (double& w : rows) w *= fisher.input_energy;
     const Shape shape = matrix_shape(source_.tensors()[source_.find(tensor)].shape);
@@ -182,7 +184,10 @@ std::vector<double> ModelCalibration::lookups(const std::string& tensor) const {
   }
   std::vector<double> likely(rows, 1.0);  // encoders predict none
   for (const auto& [name, fisher] : fisher_.linear) {
-    if (fisher.rows.size() == rows && stage_of_.at(name) == stages_.size() - 1) likely = fisher.rows;
+    const auto stage = stage_of_.find(name);
+    if (fisher.rows.size() == rows && stage != stage_of_.end() && stage->second + 1 == stages_.size()) {
+      likely = fisher.rows;
+    }
   }
   for (const double p : likely) expected += p;
   const double counted = config_.encoder ? 0.9 : 0.5;

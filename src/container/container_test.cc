@@ -56,6 +56,7 @@ ArchiveIndex sample_index() {
   index.tensors.push_back({"b", {0, 4}, DType::kF32, "uniform > rans", ~uint64_t{0}, 5, 1e-300});
   index.tensors.push_back({"c", {1}, DType::kF32, "uniform > bitpack", 6, 7, std::numeric_limits<double>::infinity()});
   index.tensors.push_back({"d", {2}, DType::kF32, "uniform > bitpack", 8, 9, 0.5, 0.25, {0, 192, 255}});
+  index.tensors.push_back({"e", {2}, DType::kF32, "uniform > bitpack", 8, 9, 0.5, 0.25, {192}, {190, 194}});
   index.files.push_back({"config.json", 12, 34});
   return index;
 }

@@ -26,8 +26,8 @@ struct TensorRecord {
   uint64_t decoded_hash = 0;    // hash_of_rows() over the decoded f32 values; coded tensors only
   double nmse = 0;              // measured by the encoder; coded tensors only
   // Only where second moments H of the inputs were used, G the diagonal matrix of the weights of the rows (the identity
-  // where there were none): tr(G E H E^T) / (tr(G W W^T) tr(H) / cols) and the profiles of the eigenvalues of H and, with
-  // weights, of the diagonal of G W W^T (metrics/limits.h).
+  // where there were none): tr(G E H E^T) / (tr(G W W^T) tr(H) / cols) and the profiles of the eigenvalues of H and,
+  // with weights, of the diagonal of G W W^T (metrics/limits.h).
   std::optional<double> weighted_error = std::nullopt;
   std::vector<uint8_t> eigenvalues = {};
   std::vector<uint8_t> row_energies = {};

@@ -90,6 +90,24 @@ TEST(Limits, ProfileKeepsTheLimitsOfTheEigenvalues) {
   }
 }
 
+// A matrix whose rows and columns both have variances: the limit of all products.
+TEST(Limits, ProfilesOfRowsAndColumnsMultiply) {
+  std::vector<double> rows, cols, all;
+  for (int i = 0; i < 96; ++i) rows.push_back(std::exp2(0.05 * i)), cols.push_back(std::exp2(-0.08 * i));
+  double row_mean = 0, col_mean = 0;
+  for (int i = 0; i < 96; ++i) row_mean += rows[i] / 96, col_mean += cols[i] / 96;
+  for (const double r : rows) {
+    for (const double c : cols) all.push_back(r / row_mean * (c / col_mean));
+  }
+  const std::vector<double> made = profile_variances(eigenvalue_profile(cols), eigenvalue_profile(rows));
+  EXPECT_EQ(made.size(), 32 * 32);
+  for (const double distortion : {0.3, 0.05, 0.01}) {
+    EXPECT_NEAR(water_filling_for_distortion(made, distortion).rate, water_filling_for_distortion(all, distortion).rate,
+                0.01);
+  }
+  EXPECT_EQ(profile_variances(eigenvalue_profile(cols), {}), profile_variances(eigenvalue_profile(cols)));
+}
+
 TEST(Limits, ProfileOfOddCounts) {
   // Fewer than 32 are kept one by one; counts that 32 does not divide share eigenvalues between two parts.
   const std::vector<double> few = {4, 0, 1, 1};

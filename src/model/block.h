@@ -48,8 +48,8 @@ class BlockBuffers {
   Matrix<float> qkv_, mixed_, wide_;
 };
 
-// mixed [rows, heads * head_dim] = attention(x), the input of the output projection. Adds keys and values to the caches;
-// their lengths are the caller's. `layer` is the number that the caches know it by.
+// mixed [rows, heads * head_dim] = attention(x), the input of the output projection. Adds keys and values to the
+// caches; their lengths are the caller's. `layer` is the number that the caches know it by.
 void mix_tokens(const ModelConfig& config, const Layer& weights, size_t layer, std::span<const Segment> segments,
                 MatrixView<const float> x, MatrixView<float> mixed, BlockBuffers& buffers,
                 const TransformerOptions& options);

@@ -3,8 +3,10 @@
 #include <cmath>
 #include <set>
 
+#include "container/archive_file.h"
 #include "io/expect_error_for_test.h"
 #include "model/tiny_models_for_test.h"
+#include "occ/compress.h"
 
 namespace occ {
 namespace {
@@ -214,6 +216,27 @@ TEST(Transformer, FolderAndGgufOfARealModelAgree) {
     const float* last = l.row(l.rows() - 1);
     text = {static_cast<TokenId>(std::max_element(last, last + l.cols()) - last)};
     EXPECT_EQ(text[0], story[i]);
+  }
+}
+
+// Running from the codes, activations in int8, moves logits by at most 2 % of the largest one.
+TEST(Transformer, Int8LogitsAreThoseOfTheDecodedWeights) {
+  OCC_REQUIRE_DATA(folder, "models/stories260k");
+  const TempFolder work;
+  for (const double bits : {3.0, 5.0}) {
+    CompressOptions options;
+    options.bits = bits;
+    options.force = true;
+    compress_file(folder, work.path() / "m.occ", options);
+    const auto file = open_any(work.path() / "m.occ");
+    const auto exact = load_transformer(*file, kExact), fast = load_transformer(*file, {Arithmetic::kInt8, {}});
+    std::vector<TokenId> tokens = {1, 403, 407, 261, 378, 432, 383, 286, 261, 376, 298, 315, 421};
+    while (tokens.size() < 200) tokens.push_back(tokens[tokens.size() - 12]);
+    const Matrix<float> x = logits_for_test(*exact, hidden_for_test(*exact, tokens, 1000));
+    const double difference = difference_for_test(logits_for_test(*fast, hidden_for_test(*fast, tokens, 1000)), x);
+    RecordProperty("difference", std::to_string(difference));
+    EXPECT_LT(difference, 0.02) << bits;
+    EXPECT_GT(difference, 0) << bits;
   }
 }
 

@@ -16,12 +16,7 @@ void Quantizer::integers(const Rect&, std::span<const MatrixView<const Symbol>>,
 
 std::span<const QuantizerEntry> quantizer_registry() {
   static const QuantizerEntry table[] = {
-      uniform_entry(),
-      lloyd_entry(),
-      trellis_entry(),
-      polar_entry(),
-      kashin_entry(),
-      e8_entry(),
+      uniform_entry(), lloyd_entry(), trellis_entry(), polar_entry(), kashin_entry(), e8_entry(),
   };
   return table;
 }

@@ -211,6 +211,23 @@ TEST(RowScale, RowsGetUnitRmsAndScalesAreCharged) {
   EXPECT_EQ(side.size(), 8);
 }
 
+// One step behind it leaves errors in proportion to 1 / weight.
+TEST(RowScale, ByWeightIsTheRootOfTheWeight) {
+  const auto x = noise(4, 50, 7);
+  const std::vector<double> weights = {0.25, 1, 2.75, 0};
+  const TransformEntry* entry = find_transform("rowscale");
+  const Params params(entry->params, {{"by", "weight"}}, "rowscale");
+  const auto weighted = entry->fit(params, x.view(), FitContext{.row_weights = weights});
+  const auto y = forward(*weighted, x);
+  for (size_t r = 0; r < 3; ++r) {
+    for (size_t c = 0; c < 50; ++c)
+      EXPECT_NEAR(y(r, c), x(r, c) * std::sqrt(weights[r]), 0.005 * std::abs(x(r, c)) * 2);
+  }
+  for (size_t c = 0; c < 50; ++c) EXPECT_LT(std::abs(y(3, c)), 1e-10);  // what costs nothing gets nothing
+  const auto plain = forward(*entry->fit(params, x.view(), FitContext{}), x);
+  for (size_t i = 0; i < x.size(); ++i) EXPECT_EQ(plain.data()[i], x.data()[i]);
+}
+
 TEST(Split, PlanesAreTheRowsAndSizesAreChecked) {
   const auto x = noise(10, 3, 8);
   const auto t = fit("split", {{"rows", "4"}}, x.view());

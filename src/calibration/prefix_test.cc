@@ -1,0 +1,88 @@
+// Oracle: the inputs that a running model shows to its observer.
+#include "calibration/prefix.h"
+
+#include <map>
+
+#include "base/rng.h"
+#include "model/tiny_models_for_test.h"
+
+namespace occ {
+namespace {
+
+struct Variant {
+  const char *model, *name;
+};
+
+class EveryPrefix : public testing::TestWithParam<Variant> {};
+
+std::vector<std::vector<TokenId>> random_texts(std::initializer_list<size_t> lengths, size_t vocab_size) {
+  Rng rng(3);
+  std::vector<std::vector<TokenId>> texts;
+  for (const size_t n : lengths) {
+    texts.emplace_back();
+    for (size_t t = 0; t < n; ++t) texts.back().push_back(static_cast<TokenId>(rng.below(vocab_size)));
+  }
+  return texts;
+}
+
+// Inputs of every tensor, rows of all calls.
+using Inputs = std::map<std::string, std::vector<float>>;
+
+void append(MatrixView<const float> x, std::vector<float>* to) {
+  for (size_t r = 0; r < x.rows(); ++r) to->insert(to->end(), x.row(r), x.row(r) + x.cols());
+}
+
+TEST_P(EveryPrefix, GivesWhatTheModelGivesItsLayers) {
+  const TinyModel tiny(GetParam().model, GetParam().name);
+  const auto file = tiny.open();
+  const ModelConfig config = read_config(*file);
+  const auto texts = random_texts({9, 12, 1, 12}, config.vocab_size);
+  Inputs expected;
+  TransformerOptions options{.arithmetic = Arithmetic::kF32, .observer = {}};
+  options.observer = [&](const std::string& tensor, MatrixView<const float> x) { append(x, &expected[tensor]); };
+  if (config.encoder) {
+    load_encoder(*file, options)->embed(texts);
+  } else {
+    const auto model = load_transformer(*file, options);
+    for (const auto& text : texts) {
+      const Matrix<float> hidden = hidden_for_test(*model, text, text.size());
+      logits_for_test(*model, hidden);
+    }
+  }
+  const TempFolder scratch;
+  Prefix prefix(*file, config, texts, scratch.path());
+  EXPECT_EQ(prefix.tokens(), 34);
+  size_t tensors = 0;
+  for (size_t s = 0; s < prefix.stages(); ++s) {
+    std::vector<float> inputs;
+    size_t next = 0;
+    prefix.run(s, [&](size_t first, MatrixView<const float> x) {
+      EXPECT_EQ(first, next);
+      next += x.rows();
+      append(x, &inputs);
+    });
+    EXPECT_EQ(next, prefix.tokens());
+    for (const std::string& name : prefix.tensors(s)) {
+      ++tensors;
+      ASSERT_EQ(inputs.size(), expected[name].size()) << name;
+      double most = 0, largest = 0;
+      for (size_t i = 0; i < inputs.size(); ++i) {
+        most = std::max(most, std::abs(double{inputs[i]} - double{expected[name][i]}));
+        largest = std::max(largest, std::abs(double{expected[name][i]}));
+      }
+      EXPECT_LE(most, 2e-5 * largest) << name;
+    }
+  }
+  EXPECT_EQ(tensors, expected.size());
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, EveryPrefix,
+                         testing::Values(Variant{"llama", "plain"}, Variant{"llama", "llama3"},
+                                         Variant{"mistral", "window"}, Variant{"qwen2", "window"},
+                                         Variant{"qwen3", "plain"}, Variant{"gpt2", "plain"},
+                                         Variant{"gptneox", "plain"}, Variant{"gptneox", "sequential"},
+                                         Variant{"phi3", "long"}, Variant{"bert", "plain"}),
+                         [](const auto& at) { return std::string(at.param.model) + "_" + at.param.name; });
+
+}  // namespace
+}  // namespace occ

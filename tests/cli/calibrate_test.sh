@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# occ compress --calibrate on a real model: what it gains, ceilings, resuming, reports, wrong usage.
+. "$(dirname "$0")/lib.sh"
+M=$DATA/models/stories260k TEXT=$DATA/text/tinystories_a.txt
+[ -d "$M" ] && [ -f "$TEXT" ] || skip "no test data"
+value() { perl -0ne 'print $1 if /"'"$1"'": ([-0-9.e]+)/' out; }
+head -c 60000 "$TEXT" >short
+tail -c 300000 "$TEXT" >calibration  # other stories than those that are measured
+kl() { expect 0 "$OCC" evaluate "$1" --text short --context 256 --reference "$M" --json; value kl_mean; }
+
+# At equal size much of the loss is gone; tuning takes away more; nothing is in the way of the ceiling.
+size=146000
+expect 0 "$OCC" compress "$M" -o plain.occ --size $size --quiet
+expect 0 "$OCC" compress "$M" -o codes.occ --size $size --calibrate calibration --calibration-tokens 16384 --no-tune --quiet
+expect 0 "$OCC" compress "$M" -o tuned.occ --size $size --calibrate calibration --calibration-tokens 16384 \
+  --report report.html --json
+grep -q '"sensitivity"' out && grep -q '"limit_bpw"' out && grep -q '"gap_bits"' out || fail "no limits in the report"
+grep -q 'tuned on' out || fail "no note about tuning"
+for file in plain codes tuned; do
+  bytes=$(stat -c %s $file.occ)
+  [ "$bytes" -le $size ] && [ "$bytes" -ge $((size * 985 / 1000)) ] || fail "$file.occ has $bytes bytes"
+done
+plain=$(kl plain.occ) codes=$(kl codes.occ) tuned=$(kl tuned.occ)
+perl -e 'my ($p, $c, $t) = @ARGV; exit($c < 0.85 * $p && $t < 0.97 * $c ? 0 : 1)' "$plain" "$codes" "$tuned" ||
+  fail "KL without calibration, with it, and tuned: $plain $codes $tuned"
+grep -q 'model.layers.4.mlp.down_proj.weight' report.html && grep -q '</svg>' report.html || fail "no tensors in the page"
+expect 0 "$OCC" inspect tuned.occ --limits
+grep -q 'weighted error' out || fail "no weighted limits"
+expect 0 "$OCC" verify tuned.occ
+
+# The same bytes at any thread count, and after a kill.
+expect 0 "$OCC" compress "$M" -o one.occ --bits 4 --calibrate calibration --calibration-tokens 4096 --quiet
+expect 0 "$OCC" compress "$M" -o two.occ --bits 4 --calibrate calibration --calibration-tokens 4096 --quiet --threads 1
+cmp one.occ two.occ || fail "threads change the bytes"
+"$OCC" compress "$M" -o three.occ --bits 4 --calibrate calibration --calibration-tokens 4096 --quiet 2>/dev/null &
+pid=$!
+for _ in $(seq 600); do
+  [ "$(ls three.occ.part 2>/dev/null | wc -l)" -ge 12 ] && break
+  kill -0 $pid 2>/dev/null || break
+  sleep 0.05
+done
+kill -9 $pid 2>/dev/null || true
+wait $pid 2>/dev/null || true
+[ ! -e three.occ ] || fail "the run was over before it was killed"
+expect 1 "$OCC" compress "$M" -o three.occ --bits 4 --calibrate calibration --calibration-tokens 8192 --resume --quiet
+expect 0 "$OCC" compress "$M" -o three.occ --bits 4 --calibrate calibration --calibration-tokens 4096 --resume --quiet
+cmp one.occ three.occ || fail "resuming changed the bytes"
+
+# Other methods get moments and corrections through the same options.
+expect 0 "$OCC" compress "$M" -o rtn.occ --method "rtn(group=32)" --bits 4 --quiet
+expect 0 "$OCC" compress "$M" -o gptq.occ --method "rtn(group=32)" --bits 4 --calibrate calibration --calibration-tokens 16384 --quiet
+rtn=$(kl rtn.occ) gptq=$(kl gptq.occ)
+perl -e 'exit($ARGV[1] < 0.9 * $ARGV[0] ? 0 : 1)' "$rtn" "$gptq" || fail "KL of rtn without and with calibration: $rtn $gptq"
+
+# Wrong usage and bad input.
+expect 2 "$OCC" compress "$M" -o x.occ --calibration-tokens 100
+expect_error "expected with --calibrate"
+expect 2 "$OCC" compress "$M" -o x.occ --calibrate calibration --context 100000
+expect_error "for calibration, found 100000"
+expect 3 "$OCC" compress "$M" -o x.occ --calibrate missing.txt
+expect_error "missing.txt"
+: >empty.txt
+expect 3 "$OCC" compress "$M" -o x.occ --calibrate empty.txt
+expect_error "empty.txt: expected text"
+make_fvecs vectors.fvecs 20 64
+expect 3 "$OCC" compress vectors.fvecs -o x.occ --calibrate calibration
+expect 2 "$OCC" compress "$M" -o x.occ --calibrate calibration --hessian vectors.fvecs
+expect_error "expected neither"
+[ ! -e x.occ ] && [ ! -e x.occ.part ] || fail "left something behind"
