@@ -13,16 +13,33 @@
 namespace occ {
 namespace {
 
-constexpr size_t kDefaultSequences = 128, kDefaultContext = 512;
+constexpr size_t kDefaultSequences = 128, kDefaultContext = 512, kTuneTokens = 16384;
 
-// `count` of the n elements, evenly.
-template <typename T>
-std::vector<T> spread(std::vector<T> all, size_t count) {
-  if (all.size() <= count) return all;
-  std::vector<T> some;
-  for (size_t i = 0; i < count; ++i) some.push_back(std::move(all[i * all.size() / count]));
-  return some;
+using Sequences = std::vector<std::vector<TokenId>>;
+
+size_t tokens_of(const Sequences& sequences) {
+  size_t tokens = 0;
+  for (const std::vector<TokenId>& s : sequences) tokens += s.size();
+  return tokens;
 }
+
+// Moves sequences of about `tokens` tokens, evenly, from `all` to what is returned.
+Sequences take_evenly(Sequences* all, size_t tokens) {
+  const size_t total = tokens_of(*all);
+  const size_t count = total <= tokens ? all->size() : std::max<size_t>(1, tokens * all->size() / total);
+  Sequences taken, left;
+  for (size_t i = 0; i < all->size(); ++i) {
+    const bool take = taken.size() < count && i == taken.size() * all->size() / count;
+    (take ? taken : left).push_back(std::move((*all)[i]));
+  }
+  *all = std::move(left);
+  return taken;
+}
+
+struct CalibrationText {
+  Sequences calibrate, tune;
+  std::vector<uint64_t> counts;  // of tokens in the whole text
+};
 
 // Chunks of `context` tokens that begin with BOS where there is one, as perplexity is measured.
 std::vector<std::vector<TokenId>> cut_chunks(const Tokenizer& tokenizer, const std::string& text, size_t context) {
@@ -55,7 +72,7 @@ std::vector<std::vector<TokenId>> cut_lines(const Tokenizer& tokenizer, const st
   return lines;
 }
 
-std::vector<std::vector<TokenId>> calibration_sequences(const TensorFile& file, const CalibrationOptions& options) {
+CalibrationText read_text(const TensorFile& file, const CalibrationOptions& options) {
   const ModelConfig config = read_config(file);
   const Bytes bytes = read_file(options.text);
   const std::string text(bytes.begin(), bytes.end());
@@ -68,21 +85,22 @@ std::vector<std::vector<TokenId>> calibration_sequences(const TensorFile& file, 
                          : most != 0          ? std::min(kDefaultContext, most)
                                               : kDefaultContext;
   const size_t wanted = options.tokens != 0 ? options.tokens : kDefaultSequences * context;
-  std::vector<std::vector<TokenId>> all =
-      config.encoder ? cut_lines(*tokenizer, text, context) : cut_chunks(*tokenizer, text, context);
-  size_t total = 0;
-  for (const auto& s : all) total += s.size();
+  Sequences all = config.encoder ? cut_lines(*tokenizer, text, context) : cut_chunks(*tokenizer, text, context);
   if (all.empty()) throw_input("{}: expected text to calibrate with, found none", options.text.string());
+  CalibrationText out;
+  out.counts.resize(config.vocab_size);
   for (const auto& s : all) {
     for (const TokenId id : s) {
       if (id < 0 || static_cast<size_t>(id) >= config.vocab_size) {
         throw_input("{}: token {}: expected an id below {}, the size of the model's vocabulary", file.path(), id,
                     config.vocab_size);
       }
+      ++out.counts[static_cast<size_t>(id)];
     }
   }
-  if (total <= wanted) return all;
-  return spread(std::move(all), std::max<size_t>(1, wanted * all.size() / total));
+  out.calibrate = take_evenly(&all, wanted);
+  if (options.tune && !config.encoder) out.tune = take_evenly(&all, kTuneTokens);
+  return out;
 }
 
 }  // namespace
@@ -94,19 +112,18 @@ CompressReport compress_model(const std::filesystem::path& input, const std::fil
     throw_usage("--calibrate: expected neither --activations nor --hessian, it measures second moments itself");
   }
   const std::unique_ptr<TensorFile> source = open_any(input);
-  std::vector<std::vector<TokenId>> sequences = calibration_sequences(*source, calibration);
-  uint64_t key = 0, tokens = 0;
-  for (const std::vector<TokenId>& s : sequences) {
-    key = key * 31 + hash64(s.data(), s.size() * sizeof(TokenId));
-    tokens += s.size();
-  }
-  const std::string what = fmt::format("calibration: {} tokens in {} sequences, {}{}\n", tokens, sequences.size(),
+  CalibrationText text = read_text(*source, calibration);
+  uint64_t key = hash64(text.counts.data(), text.counts.size() * sizeof(uint64_t));
+  for (const std::vector<TokenId>& s : text.calibrate) key = key * 31 + hash64(s.data(), s.size() * sizeof(TokenId));
+  const size_t tokens = tokens_of(text.calibrate), sequences = text.calibrate.size();
+  const std::string what = fmt::format("calibration: {} tokens in {} sequences, {}{}\n", tokens, sequences,
                                        hash_hex(key), calibration.tune ? "" : " no tuning");
   CalibrationSettings settings;
   settings.progress = options.progress;
-  if (!calibration.tune) settings.tune_tokens = 0;
+  settings.tune_sequences = std::move(text.tune);
+  settings.token_counts = std::move(text.counts);
   const std::filesystem::path folder = output.has_parent_path() ? output.parent_path() : ".";
-  ModelCalibration model(*source, std::move(sequences), what, folder, std::move(settings));
+  ModelCalibration model(*source, std::move(text.calibrate), what, folder, std::move(settings));
   CompressReport report = compress_source(*source, output, options, &model);
   report.notes.push_back(what.substr(0, what.rfind(',')));
   if (read_config(*source).transposed_weights) {

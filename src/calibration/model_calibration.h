@@ -16,10 +16,12 @@
 namespace occ {
 
 struct CalibrationSettings {
-  size_t plan_sequences = 16;        // of those for the moments to plan with
-  bool correct = true;               // code what makes up for the errors of the tensors before
-  double correction_damping = 0.05;  // of the moments, in units of their mean
-  size_t tune_tokens = 16384;        // of the text, to tune vectors on when all is coded; 0: leave them
+  size_t plan_sequences = 16;  // of those for the moments to plan with
+  bool correct = true;         // code what makes up for the errors of the tensors before
+  // To tune vectors on when all is coded: sequences that are not calibrated with, on which errors are smaller than they
+  // are elsewhere. Fewer than two: vectors are left as they are.
+  std::vector<std::vector<TokenId>> tune_sequences;
+  std::vector<uint64_t> token_counts;  // of the whole text, by token; empty: those of the sequences
   std::function<void(const char* phase, uint64_t done, uint64_t total)> progress;
 };
 
