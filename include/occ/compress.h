@@ -14,7 +14,7 @@
 
 namespace occ {
 
-// Done and total work in bytes of f32 input; called from several threads, one call at a time.
+// Work in bytes of f32 input ("calibrate", "tune": in steps); called from several threads, one call at a time.
 using ProgressFn = std::function<void(const char* phase, uint64_t done, uint64_t total)>;
 
 struct CompressOptions {

@@ -101,7 +101,12 @@ void run(Arguments& a, const Globals& globals) {
     o.tensors.emplace_back(t.substr(0, eq), t.substr(eq + 1));
   }
   if (!a.report.empty()) require_writable_target(a.report, o.force);
-  o.progress = progress_bar(globals);
+  if (const ProgressFn bytes = progress_bar(globals), steps = progress_bar(globals, "steps"); bytes) {
+    o.progress = [=](const char* phase, uint64_t done, uint64_t total) {
+      const std::string_view name = phase;
+      (name == "calibrate" || name == "tune" ? steps : bytes)(phase, done, total);
+    };
+  }
   if (a.calibration.text.empty() && (a.calibration.tokens != 0 || a.calibration.context != 0)) {
     throw_usage("--calibration-tokens and --context: expected with --calibrate TEXT");
   }

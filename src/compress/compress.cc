@@ -344,15 +344,19 @@ class CompressJob {
       if (!t.method && !t.kept()) encode(t);
     }
     const std::vector<size_t> order = coding_order();
-    do {
+    uint64_t adjustable = 0;
+    for (const PlannedTensor& t : plan_) adjustable += t.method ? t.shape.size() * sizeof(float) : 0;
+    for (bool first = true;; first = false) {
       rates_->plan();
+      if (!first) meter_.start("adjust", adjustable);  // what stays as it is passes at once
       for (const size_t k : order) {
         if (!plan_[k].method) continue;
         if (calibration_ != nullptr) calibration_->reach(info(plan_[k].index).name, coded_);
         encode(plan_[k]);
         if (plan_[k].method) rates_->learn(k, parts_[plan_[k].index]->blob_bytes);
       }
-    } while (!rates_->accept(file_size(plan_), total_nmse()));
+      if (rates_->accept(file_size(plan_), total_nmse())) break;
+    }
     if (calibration_ != nullptr) take_tuned();
     notes_.insert(notes_.end(), rates_->notes().begin(), rates_->notes().end());
   }
