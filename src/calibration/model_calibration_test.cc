@@ -1,0 +1,74 @@
+#include "calibration/model_calibration.h"
+
+#include "base/rng.h"
+#include "container/archive_file.h"
+#include "model/tiny_models_for_test.h"
+
+namespace occ {
+namespace {
+
+struct Variant {
+  const char *model, *name;
+};
+
+class EveryCalibration : public testing::TestWithParam<Variant> {
+ protected:
+  std::vector<std::vector<TokenId>> random_texts(size_t count, size_t length, size_t vocab_size) {
+    std::vector<std::vector<TokenId>> texts(count);
+    for (auto& text : texts) {
+      for (size_t t = 0; t < length; ++t) text.push_back(static_cast<TokenId>(rng_.below(vocab_size)));
+    }
+    return texts;
+  }
+  Rng rng_{4};
+};
+
+// Of every architecture: the whole model is coded, and linear layers in the metric of their inputs.
+TEST_P(EveryCalibration, CodesTheWholeModel) {
+  const TinyModel tiny(GetParam().model, GetParam().name);
+  const auto file = tiny.open();
+  const ModelConfig config = read_config(*file);
+  const TempFolder folder;
+  CalibrationSettings settings;
+  settings.plan_sequences = 4;
+  settings.tune_sequences = random_texts(8, 16, config.vocab_size);
+  settings.token_counts.resize(config.vocab_size, 1);
+  ModelCalibration calibration(*file, random_texts(12, 24, config.vocab_size), "test", folder.path(), settings);
+  EXPECT_FALSE(calibration.order().empty());
+  CompressOptions options;
+  options.bits = 12;
+  const CompressReport report = compress_source(*file, folder.path() / "m.occ", options, &calibration);
+  EXPECT_TRUE(report.verified);
+  size_t coded = 0, weighted = 0, rows = 0;
+  for (const TensorReport& t : report.tensors) {
+    coded += !t.recipe.empty();
+    weighted += t.weighted_error.has_value();
+    rows += t.recipe.find("by=weight") != std::string::npos;
+  }
+  EXPECT_GT(coded, 4);
+  EXPECT_GT(rows, 0);
+  if (config.transposed_weights) {
+    EXPECT_LE(weighted, 1);  // the head at most: columns of W^T are outputs
+  } else {
+    EXPECT_GE(weighted, 4 * config.layers);
+  }
+  const auto archive = open_any(folder.path() / "m.occ");
+  const auto texts = random_texts(2, 20, config.vocab_size);
+  if (config.encoder) {
+    EXPECT_LT(difference_for_test(load_encoder(*archive)->embed(texts), load_encoder(*file)->embed(texts)), 0.2);
+  } else {
+    const auto a = load_transformer(*archive, {Arithmetic::kF32, {}}),
+               b = load_transformer(*file, {Arithmetic::kF32, {}});
+    EXPECT_LT(difference_for_test(hidden_for_test(*a, texts[0], 20), hidden_for_test(*b, texts[0], 20)), 0.2);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, EveryCalibration,
+                         testing::Values(Variant{"llama", "plain"}, Variant{"mistral", "window"},
+                                         Variant{"qwen2", "plain"}, Variant{"qwen3", "plain"}, Variant{"gpt2", "plain"},
+                                         Variant{"gptneox", "plain"}, Variant{"phi3", "short"},
+                                         Variant{"bert", "plain"}),
+                         [](const auto& at) { return std::string(at.param.model) + "_" + at.param.name; });
+
+}  // namespace
+}  // namespace occ
