@@ -321,6 +321,7 @@ std::map<std::string, std::vector<float>> ModelCalibration::tune(const TensorFil
   size_t tokens = 0;
   for (const std::vector<TokenId>& s : settings_.tune_sequences) tokens += s.size();
   TuneOptions options;
+  options.rate = 0.006;  // what calibration left over is less than what the default is for
   options.progress = [&](size_t step, size_t steps, double) {
     if (settings_.progress) settings_.progress("tune", step, steps);
   };

@@ -16,7 +16,7 @@ constexpr size_t kShortTable = 40;  // more tensors than this are listed with --
 struct Arguments {
   std::string input, output, size, report;
   std::vector<std::string> tensors;
-  bool no_verify = false, no_sync = false, json = false;
+  bool no_verify = false, no_sync = false, no_tune = false, json = false;
   CompressOptions options;
   CalibrationOptions calibration;
 };
@@ -93,6 +93,7 @@ void run(Arguments& a, const Globals& globals) {
   o.threads = globals.threads;
   o.verify = !a.no_verify;
   o.sync = !a.no_sync;
+  a.calibration.tune = !a.no_tune;
   if (!a.size.empty()) o.size = parse_size(a.size);
   for (const std::string& t : a.tensors) {
     const size_t eq = t.find('=');
@@ -156,7 +157,7 @@ void add_compress(CLI::App& app, const Globals& globals) {
                   "Text like what the model will see: least loss of the model's predictions at the size asked for");
   cmd->add_option("--calibration-tokens", a->calibration.tokens, "Tokens of it to use (default 128 sequences)");
   cmd->add_option("--context", a->calibration.context, "Tokens of a sequence (default 512)");
-  cmd->add_flag("!--no-tune", a->calibration.tune, "Do not tune norms and biases after coding");
+  cmd->add_flag("--no-tune", a->no_tune, "Do not tune norms and biases after coding");
   cmd->add_option("--activations", a->options.activations,
                   "Tensor file of input vectors (rows): least error of the outputs, for tensors of that width");
   cmd->add_option("--hessian", a->options.hessian,
