@@ -1,0 +1,218 @@
+"""Second decoder of the quantizers, written from docs/format.md; numpy only.
+
+    quantizer = QUANTIZERS[name](params, rows, cols, side)     # quantizer.planes: what the coders need to know
+    y = quantizer.decode(*codes)                               # one array of symbols a plane; f32 [rows, cols]
+"""
+
+import numpy as np
+
+from occ_decode_entropy import Machine, Plane, require, tile_rows
+from occ_decode_transforms import F32, InverseDct, bf16, fwht, random_words
+
+
+def scale_index(params, rows, cols):
+    """(number of scales, index of the scale of every element: an array that broadcasts to [rows, cols])."""
+    group, per = int(params.get("group", 0)), params.get("per", "row")
+    r, c = np.arange(rows)[:, None], np.arange(cols)[None, :]
+    if group > 0:
+        per_row = -(-cols // group)
+        return rows * per_row, r * per_row + c // group
+    if per == "row":
+        return rows, r
+    return (cols, c) if per == "column" else (1, np.zeros((1, 1), np.int64))
+
+
+class Uniform:
+    def __init__(self, params, rows, cols, side):
+        alphabet = 1 << int(params.get("bits", 4))
+        self.planes = [Plane(rows, cols, alphabet)]
+        count, self.index = scale_index(params, rows, cols)
+        self.scales = bf16(side[: 2 * count])
+        at = 2 * count
+        if params.get("zero", "symmetric") == "asymmetric":
+            require(len(side) > at and side[at] <= 1, "uniform: bad width of zero points")
+            kind = np.dtype("<i2" if side[at] else "u1")
+            self.offsets = np.frombuffer(side[at + 1 : at + 1 + count * kind.itemsize], kind).astype(F32)
+            at += 1 + count * kind.itemsize
+            require(len(self.offsets) == count, "uniform: zero points missing")
+        else:
+            self.offsets = np.full(count, F32(alphabet - 1) / F32(2), F32)
+        require(len(side) == at and len(self.scales) == count, "uniform: wrong size of side information")
+
+    def decode(self, codes):
+        return self.scales[self.index] * (codes.astype(F32) - self.offsets[self.index])
+
+
+class Lloyd:
+    def __init__(self, params, rows, cols, side):
+        alphabet = 1 << int(params.get("bits", 2))
+        self.planes = [Plane(rows, cols, alphabet)]
+        count, self.index = scale_index(params, rows, cols)
+        require(len(side) == 4 * alphabet + 2 * count, "lloyd: wrong size of side information")
+        self.levels = np.frombuffer(side[: 4 * alphabet], "<f4")
+        self.scales = bf16(side[4 * alphabet :])
+
+    def decode(self, codes):
+        return self.scales[self.index] * self.levels[codes]
+
+
+TRELLIS_CODES = {4: (0o5, 0o2), 8: (0o13, 0o4), 16: (0o23, 0o4), 32: (0o45, 0o10), 64: (0o103, 0o24),
+                 128: (0o235, 0o126), 256: (0o515, 0o362)}
+
+
+class Trellis:
+    def __init__(self, params, rows, cols, side):
+        states = int(params.get("states", 8))
+        require(states in TRELLIS_CODES, "trellis: unknown number of states")
+        h0, h1 = (h >> 1 for h in TRELLIS_CODES[states])
+        s = np.arange(states)[:, None]
+        after = (s >> 1) ^ np.where(s & 1, h0, 0) ^ np.where(np.arange(2), h1, 0)
+        plane = Plane(rows, cols, 65536, "columns", machine=Machine(after, s[:, 0] & 1, 2))
+        self.planes, self.machine, self.tile_rows = [plane], plane.machine, tile_rows(plane)
+        require(len(side) == 5 + (cols if side[4] else 0) and side[4] <= 1, "trellis: wrong size of side information")
+        base = np.frombuffer(side[:4], "<f4")[0]
+        codes = np.frombuffer(side[5:], np.uint8).astype(np.int64) if side[4] else np.full(cols, 128)
+        require(0 <= base <= 2.0**110, "trellis: bad step")
+        fractions = np.exp2(np.arange(16) / 16).astype(F32)
+        self.factors = np.ldexp(base * fractions[codes % 16], codes // 16 - 8).astype(F32)
+        require((self.factors <= 2.0**110).all(), "trellis: bad step of a column")
+
+    def decode(self, codes):
+        out = np.empty(codes.shape, F32)
+        for row in range(codes.shape[0]):
+            if row % self.tile_rows == 0:
+                state = np.zeros(codes.shape[1], np.int64)
+            symbol = codes[row].astype(np.int64)
+            out[row] = (2 * (symbol - 32768) + (state & 1)).astype(F32) * self.factors
+            state = self.machine.next[state, symbol & 1]
+        return out
+
+
+def in_e8(v):
+    """v [n, 8]: doubled coordinates."""
+    return ((v & 1) == (v[:, :1] & 1)).all(axis=1) & (v.sum(axis=1) % 4 == 0)
+
+
+def e8_directions():
+    parts = []
+    for parity in (0, 1):
+        v = np.zeros((1, 0), np.int64)
+        for _ in range(8):
+            x = np.arange(-8 + parity, 9, 2)
+            v = np.concatenate([np.repeat(v, len(x), axis=0), np.tile(x, len(v))[:, None]], axis=1)
+            v = v[(v * v).sum(axis=1) <= 64]
+        parts.append(v)
+    v = np.concatenate(parts)
+    v = v[in_e8(v) & (v != 0).any(axis=1)]
+    v = v[~((v % 2 == 0).all(axis=1) & in_e8(v // 2))]
+    return v[np.lexsort([v[:, i] for i in range(7, -1, -1)] + [(v * v).sum(axis=1)])]
+
+
+def greedy_directions(bits):
+    v = e8_directions()
+    norm = (v * v).sum(axis=1) // 8
+    key = np.full(len(v), -(10**6), np.int64)
+    chosen = []
+    for _ in range(1 << bits):
+        chosen.append(int(np.argmin(key * (840 // norm))))
+        dot = (v @ v[chosen[-1]]) // 4
+        key = np.maximum(key, dot * np.abs(dot) * (840 // norm[chosen[-1]]))
+    return v[chosen]
+
+
+def binomial_vectors(count, dim, seed):
+    bits = np.unpackbits(random_words(seed, 8 * count * dim).astype("<u8").view(np.uint8).reshape(-1, 64), axis=1)
+    v = bits.sum(axis=1, dtype=np.int64).reshape(count, dim) - 256
+    v[(v == 0).all(axis=1), 0] = 1
+    return v
+
+
+def kmeans_directions(dim, bits):
+    count = 1 << bits
+    x = binomial_vectors(max(16 * count, 1 << 14), dim, 2)
+
+    def scaled(sums, old):
+        squares = (sums * sums).sum(axis=1)
+        n = np.sqrt(squares.astype(np.float64)).astype(np.int64)
+        n -= n * n > squares
+        n += (n + 1) * (n + 1) <= squares
+        return np.where(n[:, None] > 0, (32768 * sums + n[:, None]) // np.maximum(2 * n, 1)[:, None], old)
+
+    centers = scaled(x[:count], np.zeros((count, dim), np.int64))
+    for _ in range(8):
+        near = np.concatenate([np.argmax(part @ centers.T, axis=1) for part in np.array_split(x, len(x) // 4096)])
+        sums = np.zeros((count, dim), np.int64)
+        np.add.at(sums, near, x)
+        centers = scaled(sums, centers)
+    return centers
+
+
+class Polar:
+    def __init__(self, params, rows, cols, side):
+        magnitude, direction = int(params.get("magnitude", 2)), int(params.get("direction", 14))
+        self.dim, book = int(params.get("dim", 8)), params.get("codebook", "e8-greedy")
+        self.cols = cols
+        levels = 1 << magnitude
+        require(len(side) == 4 * levels + 2 * rows, "polar: wrong size of side information")
+        self.levels = np.frombuffer(side[: 4 * levels], "<f4")
+        self.scales = bf16(side[4 * levels :])
+        require(book != "e8-greedy" or self.dim == 8, "polar: no such codebook")
+        points = (greedy_directions(direction) if book == "e8-greedy" else
+                  kmeans_directions(self.dim, direction) if book == "kmeans" else
+                  binomial_vectors(1 << direction, self.dim, 1))
+        inverse = 1 / np.sqrt((points * points).sum(axis=1).astype(np.float64))
+        self.units = (points * inverse[:, None]).astype(F32)
+        groups = -(-cols // self.dim)
+        self.planes = [Plane(rows, groups, 1 << direction), Plane(rows, groups, levels)]
+
+    def decode(self, directions, magnitudes):
+        factors = self.scales[:, None] * self.levels[magnitudes]
+        values = factors[:, :, None] * self.units[directions]
+        return np.ascontiguousarray(values.reshape(len(values), -1)[:, : self.cols])
+
+
+class Kashin:
+    def __init__(self, params, rows, cols, side):
+        counts = [1 << int(params.get(name, 2)) for name in "uv"]
+        self.basis = params.get("basis", "dct")
+        require(len(side) == 4 * sum(counts) + 2 * rows, "kashin: wrong size of side information")
+        self.u = np.frombuffer(side[: 4 * counts[0]], "<f4")
+        self.v = np.frombuffer(side[4 * counts[0] : 4 * sum(counts)], "<f4")
+        self.scales = bf16(side[4 * sum(counts) :])[:, None]
+        self.planes = [Plane(rows, cols, count) for count in counts]
+
+    def decode(self, u, v):
+        if not u.size:
+            return np.zeros(u.shape, F32)
+        second = np.ascontiguousarray(self.v[v].T)
+        if self.basis == "dct":
+            second = InverseDct(len(second)).three(second)
+        else:
+            power = len(second) & -len(second)
+            second = np.concatenate([fwht(second[i : i + power]) for i in range(0, len(second), power)])
+        return np.where(self.scales == 0, F32(0), self.scales * (self.u[u] + second.T))
+
+
+class E8:
+    def __init__(self, params, rows, cols, side):
+        require(len(side) == 4, "e8: wrong size of side information")
+        self.step, self.cols = np.frombuffer(side, "<f4")[0], cols
+        require(0 <= self.step <= 2.0**110, "e8: bad step")
+        after, context = [[1, 3]], [0]
+        for p in range(8):
+            for c in range(2):
+                for q in range(2):
+                    context.append(3 + 2 * c + q if p == 7 else 1 + c)
+                    after.append([0 if p == 7 else 5 + 4 * p + 2 * c + (q ^ bit) for bit in range(2)])
+        machine = Machine(np.array(after), np.array(context), 7)
+        self.planes = [Plane(rows, 9 * -(-cols // 8), 65536, machine=machine)]
+
+    def decode(self, codes):
+        s = codes.astype(np.int64).reshape(len(codes), -1, 9)
+        k = s[:, :, 1:] - 32768
+        k[:, :, 7] = 2 * k[:, :, 7] + k[:, :, :7].sum(axis=2) % 2
+        points = k.astype(F32) + F32(0.5) * (s[:, :, :1] % 2).astype(F32)
+        return np.ascontiguousarray((points * self.step).reshape(len(codes), -1)[:, : self.cols])
+
+
+QUANTIZERS = {"uniform": Uniform, "lloyd": Lloyd, "trellis": Trellis, "polar": Polar, "kashin": Kashin, "e8": E8}
