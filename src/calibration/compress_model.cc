@@ -1,5 +1,6 @@
 // compress_model: the text is cut into sequences, the model is calibrated on them while it is coded.
 #include <algorithm>
+#include <chrono>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -108,6 +109,7 @@ CalibrationText read_text(const TensorFile& file, const CalibrationOptions& opti
 CompressReport compress_model(const std::filesystem::path& input, const std::filesystem::path& output,
                               const CompressOptions& options, const CalibrationOptions& calibration) {
   const ThreadLimit limit(options.threads);
+  const auto start = std::chrono::steady_clock::now();
   if (!options.activations.empty() || !options.hessian.empty()) {
     throw_usage("--calibrate: expected neither --activations nor --hessian, it measures second moments itself");
   }
@@ -120,11 +122,16 @@ CompressReport compress_model(const std::filesystem::path& input, const std::fil
                                        hash_hex(key), calibration.tune ? "" : " no tuning");
   CalibrationSettings settings;
   settings.progress = options.progress;
+  const size_t tuning = text.tune.size();
   settings.tune_sequences = std::move(text.tune);
   settings.token_counts = std::move(text.counts);
   const std::filesystem::path folder = output.has_parent_path() ? output.parent_path() : ".";
   ModelCalibration model(*source, std::move(text.calibrate), what, folder, std::move(settings));
   CompressReport report = compress_source(*source, output, options, &model);
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (calibration.tune && tuning < 2 && !read_config(*source).encoder) {
+    report.notes.emplace_back("norms and biases are not tuned: the text has nothing left that is not calibrated with");
+  }
   report.notes.push_back(what.substr(0, what.rfind(',')));
   if (read_config(*source).transposed_weights) {
     report.notes.emplace_back("linear layers are stored transposed: coded without second moments of their inputs");

@@ -7,12 +7,13 @@
 #include "base/parallel.h"
 #include "base/rng.h"
 #include "calibration/backward_kernels.h"
+#include "calibration/moment_sum.h"
 #include "linalg/linalg.h"
 
 namespace occ {
 namespace {
 
-constexpr size_t kTile = 256;  // rows and columns of a task
+constexpr size_t kTile = 256;  // rows of a task
 
 double row_energy(const float* x, size_t n) {
   double sums[8] = {};
@@ -22,37 +23,6 @@ double row_energy(const float* x, size_t n) {
   }
   for (; i < n; ++i) sums[0] += static_cast<double>(x[i] * x[i]);
   return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
-}
-
-// Lower tiles of h += x^T x, sums of a panel in float.
-void add_moment(MatrixView<const float> x, MatrixView<double> h) {
-  constexpr size_t kRows = 1024;
-  const size_t side = ceil_div(h.rows(), kTile);
-  std::vector<std::pair<size_t, size_t>> tiles;
-  for (size_t i = 0; i < side; ++i) {
-    for (size_t j = 0; j <= i; ++j) tiles.emplace_back(i * kTile, j * kTile);
-  }
-  parallel_for(tiles.size(), [&](size_t t) {
-    const size_t r0 = tiles[t].first, c0 = tiles[t].second;
-    Matrix<float> sum = Matrix<float>::uninitialized(std::min(kTile, h.rows() - r0), std::min(kTile, h.cols() - c0));
-    for (size_t first = 0; first < x.rows(); first += kRows) {
-      const size_t n = std::min(kRows, x.rows() - first);
-      gemm(Op::kTranspose, Op::kNone, 1.0f, x.sub({first, r0, n, sum.rows()}), x.sub({first, c0, n, sum.cols()}), 0.0f,
-           sum.view());
-      for (size_t r = 0; r < sum.rows(); ++r) {
-        for (size_t c = 0; c < sum.cols(); ++c) h(r0 + r, c0 + c) += static_cast<double>(sum(r, c));
-      }
-    }
-  });
-}
-
-void finish_moment(double scale, MatrixView<double> h) {
-  for (size_t r = 0; r < h.rows(); ++r) {
-    for (size_t c = 0; c <= r; ++c) {
-      h(r, c) *= scale;
-      h(c, r) = h(r, c);
-    }
-  }
 }
 
 // Sum of all squares.
@@ -190,10 +160,11 @@ void Accumulator::head_moment(MatrixView<const float> x) {
   head_energy_ += energy_of(rows.view());
   if (!options_.moments) return;
   if (!head_moments_) head_moments_ = std::make_shared<Matrix<double>>(x.cols(), x.cols());
-  add_moment(rows.view(), head_moments_->view());
+  add_moment(rows.view(), rows.view(), head_moments_->view());
 }
 
 void Accumulator::linear(const std::string& tensor, MatrixView<const float> x, MatrixView<const float> dy) {
+  if (options_.seen) options_.seen(tensor);
   if (!head_.empty() && tensor == head_) return head_moment(x);
   Sums& sums = linear_[tensor];
   sums.squares.resize(dy.cols());
@@ -221,7 +192,7 @@ void Accumulator::linear(const std::string& tensor, MatrixView<const float> x, M
     const bool same = x.data() == last_inputs_ && tensor != last_tensor_;
     if (same && !sums.moments) sums.moments = linear_[last_tensor_].moments;
     if (!sums.moments) sums.moments = std::make_shared<Matrix<double>>(x.cols(), x.cols());
-    if (!same) add_moment(x, sums.moments->view());
+    if (!same) add_moment(x, x, sums.moments->view());
     last_inputs_ = x.data();
     last_tensor_ = tensor;
   }
@@ -251,7 +222,7 @@ void Accumulator::embedding(const std::string& tensor, std::span<const uint32_t>
   sums.tokens += rows.size();
   if (!options_.moments) return;
   if (!sums.moments) sums.moments = std::make_shared<Matrix<double>>(dx.cols(), dx.cols());
-  add_moment(total.view(), sums.moments->view());
+  add_moment(total.view(), total.view(), sums.moments->view());
 }
 
 Fisher Accumulator::finish() {
@@ -265,7 +236,7 @@ Fisher Accumulator::finish() {
   for (auto& [tensor, sums] : linear_) {
     TensorFisher& to = out.linear[tensor];
     if (sums.moments && std::find(done.begin(), done.end(), sums.moments.get()) == done.end()) {
-      finish_moment(per_token, sums.moments->view());
+      finish_moment(per_token, true, sums.moments->view());
       done.push_back(sums.moments.get());
     }
     to.moments = sums.moments;
@@ -278,7 +249,7 @@ Fisher Accumulator::finish() {
   TensorFisher& head = out.linear[head_];
   head.rows = head_rows_;
   for (double& g : head.rows) g *= per_scored;
-  if (head_moments_) finish_moment(per_scored, head_moments_->view());
+  if (head_moments_) finish_moment(per_scored, true, head_moments_->view());
   head.moments = head_moments_;
   head.input_energy = head_energy_ * per_scored;
   return finish_embeddings(per_scored, std::move(out));
@@ -292,7 +263,7 @@ Fisher Accumulator::finish_embeddings(double per_scored, Fisher out) {
     to.input_energy = 1;
     double energy = 0;
     for (const double square : sums.squares) energy += square;
-    if (sums.moments) finish_moment(energy > 0 ? 1 / energy : 0, sums.moments->view());
+    if (sums.moments) finish_moment(energy > 0 ? 1 / energy : 0, true, sums.moments->view());
     to.moments = sums.moments;
   }
   return out;

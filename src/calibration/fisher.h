@@ -21,6 +21,7 @@
 // change d of the embedding's direction u, and the loss is v^T (I - u u^T) / |embedding| times the embedding, v normal.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -49,10 +50,11 @@ struct Fisher {
 };
 
 struct FisherOptions {
-  uint64_t seed = 0;    // of the labels
-  bool moments = true;  // H costs about a third of the backward pass
-  bool exact = true;    // the same again
-  size_t first = 0;     // tokens of a sequence from this position on are scored
+  uint64_t seed = 0;                                    // of the labels
+  bool moments = true;                                  // H costs about a third of the backward pass
+  bool exact = true;                                    // the same again
+  size_t first = 0;                                     // tokens of a sequence from this position on are scored
+  std::function<void(const std::string& tensor)> seen;  // gradients of a linear layer came by, perhaps again
 };
 
 Fisher measure_fisher(GradientModel& model, std::span<const std::vector<TokenId>> sequences,

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <mutex>
+#include <set>
 
 #include "base/check.h"
 #include "base/error.h"
 #include "base/parallel.h"
+#include "calibration/moment_sum.h"
 #include "calibration/tune.h"
 #include "linalg/linalg.h"
 #include "metrics/limits.h"
@@ -14,7 +16,6 @@
 namespace occ {
 namespace {
 
-constexpr size_t kTile = 192;
 constexpr double kLeastWeight = 0.01;  // of a row, beside the mean of all
 
 // Of the moments in a correction, in units of their mean. Measured on 4,096 tokens (0.3 to 1 are best at 64 to 172
@@ -22,40 +23,6 @@ constexpr double kLeastWeight = 0.01;  // of a row, beside the mean of all
 double correction_damping(size_t inputs, size_t tokens) {
   return 0.1 + 20 * static_cast<double>(inputs) / static_cast<double>(tokens);
 }
-
-// sum += x^T y for x, y [tokens, n]: products in f32 over one panel, sums of panels in f64. With x = y the lower
-// triangle only, by tiles.
-class MomentSum {
- public:
-  explicit MomentSum(size_t n) : sum_(n, n) {}
-  void add(MatrixView<const float> x, MatrixView<const float> y) {
-    const size_t n = sum_.rows(), tiles = ceil_div(n, kTile);
-    const bool symmetric = x.data() == y.data();
-    parallel_for(tiles * tiles, [&](size_t t) {
-      const size_t i = t / tiles * kTile, j = t % tiles * kTile;
-      if (symmetric && i < j) return;
-      const size_t rows = std::min(kTile, n - i), cols = std::min(kTile, n - j);
-      Matrix<float> part = Matrix<float>::uninitialized(rows, cols);
-      gemm(Op::kTranspose, Op::kNone, 1.0f, x.sub({0, i, x.rows(), rows}), y.sub({0, j, y.rows(), cols}), 0.0f,
-           part.view());
-      for (size_t r = 0; r < rows; ++r) {
-        for (size_t c = 0; c < cols; ++c) sum_(i + r, j + c) += static_cast<double>(part(r, c));
-      }
-    });
-  }
-  // Means over `tokens`.
-  Matrix<double> take(size_t tokens, bool symmetric) {
-    const double share = 1 / static_cast<double>(std::max<size_t>(1, tokens));
-    for (size_t i = 0; i < sum_.size(); ++i) sum_.data()[i] *= share;
-    for (size_t r = 0; symmetric && r < sum_.rows(); ++r) {
-      for (size_t c = r + 1; c < sum_.cols(); ++c) sum_(r, c) = sum_(c, r);
-    }
-    return std::move(sum_);
-  }
-
- private:
-  Matrix<double> sum_;
-};
 
 double mean_diagonal(MatrixView<const double> h) {
   double sum = 0;
@@ -95,7 +62,6 @@ struct ModelCalibration::Stage {
   size_t width = 0;
   std::vector<std::string> tensors;
   ScratchMatrix h, correction;
-  double scale = 1;  // of h
   mutable std::mutex mutex;
   mutable std::weak_ptr<const Moments> moments;  // in use
   mutable std::vector<uint8_t> profile;
@@ -122,13 +88,14 @@ void ModelCalibration::plan() {
   std::vector<std::vector<TokenId>> some;
   const size_t count = std::min(settings_.plan_sequences, sequences_.size());
   for (size_t i = 0; i < count; ++i) some.push_back(sequences_[i * sequences_.size() / count]);
+  Prefix prefix(source_, config_, some, folder_);
+  name_stages(prefix);
   measure_importance(some);
-  plan_moments(some);
+  plan_moments(prefix);
   weigh_tables();
 }
 
-void ModelCalibration::plan_moments(std::span<const std::vector<TokenId>> sequences) {
-  Prefix prefix(source_, config_, sequences, folder_);
+void ModelCalibration::name_stages(Prefix& prefix) {
   stages_.resize(prefix.stages());
   for (size_t s = 0; s < stages_.size(); ++s) {
     stages_[s].tensors = prefix.tensors(s);
@@ -137,13 +104,16 @@ void ModelCalibration::plan_moments(std::span<const std::vector<TokenId>> sequen
     if (config_.transposed_weights && !head) continue;
     for (const std::string& name : stages_[s].tensors) stage_of_.emplace(name, s);
   }
+}
+
+void ModelCalibration::plan_moments(Prefix& prefix) {
   for (size_t s = 0; s < stages_.size(); ++s) {
-    std::optional<MomentSum> sum;
+    Matrix<double> h;
     prefix.run(s, [&](size_t, MatrixView<const float> x) {
-      if (!sum) sum.emplace(x.cols());
-      sum->add(x, x);
+      if (h.size() == 0) h = Matrix<double>(x.cols(), x.cols());
+      add_moment(x, x, h.view());
     });
-    Matrix<double> h = sum->take(prefix.tokens(), true);
+    finish_moment(1 / static_cast<double>(prefix.tokens()), true, h.view());
     const std::string& tensor = stages_[s].tensors[0];
     if (fisher_.embeddings.contains(tensor)) join_embeddings(tensor, h.view());
     store(s, std::move(h), {});
@@ -162,7 +132,15 @@ void ModelCalibration::weigh(const std::string& tensor, std::vector<double> rows
 
 void ModelCalibration::measure_importance(std::span<const std::vector<TokenId>> sequences) {
   GradientModel model(source_, folder_, false);
-  fisher_ = measure_fisher(model, sequences, {.moments = false});
+  FisherOptions options;
+  options.moments = false;
+  std::set<std::string> seen;
+  size_t total = 0;
+  for (const Stage& s : stages_) total += s.tensors.size();
+  options.seen = [&](const std::string& tensor) {
+    if (seen.insert(tensor).second && settings_.progress) settings_.progress("importance", seen.size(), total);
+  };
+  fisher_ = measure_fisher(model, sequences, options);
   for (const auto& [tensor, fisher] : fisher_.linear) {
     if (config_.transposed_weights && tensor != model.head_tensor()) continue;
     std::vector<double> rows = fisher.rows;
@@ -194,12 +172,7 @@ std::vector<double> ModelCalibration::lookups(const std::string& tensor) const {
   const double unseen = once / tokens;
   for (double& c : cost) c = (1 - unseen) * c + unseen * tokens / static_cast<double>(rows);
   std::vector<double> likely(rows, 1.0);  // encoders predict none
-  for (const auto& [name, fisher] : fisher_.linear) {
-    const auto stage = stage_of_.find(name);
-    if (fisher.rows.size() == rows && stage != stage_of_.end() && stage->second + 1 == stages_.size()) {
-      likely = fisher.rows;
-    }
-  }
+  if (!config_.encoder) likely = fisher_.linear.at(stages_.back().tensors[0]).rows;
   for (const double p : likely) expected += p;
   const double counted = config_.encoder ? 0.9 : 0.5;
   for (size_t v = 0; v < rows; ++v) {
@@ -246,10 +219,10 @@ void ModelCalibration::store(size_t s, Matrix<double> h, Matrix<float> correctio
   stage.width = h.rows();
   const double mean = mean_diagonal(h.view());
   // Kept as floats: relative to a power of two near the mean.
-  stage.scale = mean > 0 && std::isfinite(mean) ? std::exp2(std::floor(std::log2(mean))) : 1;
+  const double scale = mean > 0 && std::isfinite(mean) ? std::exp2(std::floor(std::log2(mean))) : 1;
   if (stage.h.rows() != h.rows()) stage.h = ScratchMatrix(folder_, h.rows(), h.cols());
   for (size_t r = 0; r < h.rows(); ++r) {
-    for (size_t c = 0; c < h.cols(); ++c) stage.h.view()(r, c) = static_cast<float>(h(r, c) / stage.scale);
+    for (size_t c = 0; c < h.cols(); ++c) stage.h.view()(r, c) = static_cast<float>(h(r, c) / scale);
   }
   if (correction.size() != 0) {
     stage.correction = ScratchMatrix(folder_, h.rows(), h.cols());
@@ -299,12 +272,10 @@ void ModelCalibration::reach(const std::string& tensor, const TensorFile& coded)
   if (at == stage_of_.end() || (config_.tied_embeddings && at->second + 1 == stages_.size())) return;
   if (!after_) {
     after_.emplace(coded, config_, sequences_, folder_);
-    if (settings_.correct) {
-      before_.emplace(source_, config_, sequences_, folder_);
-      size_t widest = 0;
-      for (const Stage& s : stages_) widest = std::max(widest, s.width);
-      inputs_ = ScratchMatrix(folder_, after_->tokens(), widest);
-    }
+    before_.emplace(source_, config_, sequences_, folder_);
+    size_t widest = 0;
+    for (const Stage& s : stages_) widest = std::max(widest, s.width);
+    inputs_ = ScratchMatrix(folder_, after_->tokens(), widest);
   }
   while (next_ <= at->second) run_stage(next_++);
 }
@@ -317,6 +288,7 @@ std::vector<std::string> ModelCalibration::order() const {
 
 std::map<std::string, std::vector<float>> ModelCalibration::tune(const TensorFile& coded,
                                                                  std::vector<std::string>* notes) {
+  notes->insert(notes->end(), notes_.begin(), notes_.end());
   if (settings_.tune_sequences.size() < 2 || config_.encoder) return {};
   size_t tokens = 0;
   for (const std::vector<TokenId>& s : settings_.tune_sequences) tokens += s.size();
@@ -333,21 +305,22 @@ std::map<std::string, std::vector<float>> ModelCalibration::tune(const TensorFil
 
 void ModelCalibration::run_stage(size_t s) {
   const size_t n = stages_[s].width;
-  MomentSum moments(n), cross(settings_.correct ? n : 0);
-  if (before_) {
-    before_->run(s, [&](size_t first, MatrixView<const float> x) {
-      for (size_t r = 0; r < x.rows(); ++r) std::copy_n(x.row(r), n, inputs_.view().row(first + r));
-    });
-  }
-  after_->run(s, [&](size_t first, MatrixView<const float> z) {
-    moments.add(z, z);
-    if (before_) cross.add(inputs_.view().sub({first, 0, z.rows(), n}), z);
+  Matrix<double> h(n, n), cross(n, n);
+  before_->run(s, [&](size_t first, MatrixView<const float> x) {
+    for (size_t r = 0; r < x.rows(); ++r) std::copy_n(x.row(r), n, inputs_.view().row(first + r));
   });
-  Matrix<double> h = moments.take(after_->tokens(), true);
-  Matrix<float> correction;
-  // Embeddings are looked up exactly: the first inputs differ by the errors of the embedding alone.
-  if (before_)
-    correction = correction_of(cross.take(after_->tokens(), false), h.view(), correction_damping(n, after_->tokens()));
+  after_->run(s, [&](size_t first, MatrixView<const float> z) {
+    add_moment(z, z, h.view());
+    add_moment(inputs_.view().sub({first, 0, z.rows(), n}), z, cross.view());
+  });
+  const double share = 1 / static_cast<double>(after_->tokens());
+  finish_moment(share, true, h.view());
+  finish_moment(share, false, cross.view());
+  Matrix<float> correction = correction_of(std::move(cross), h.view(), correction_damping(n, after_->tokens()));
+  if (correction.size() == 0) {
+    notes_.push_back(fmt::format("{}: its inputs are all 0, what was lost before is not corrected",
+                                 fmt::join(stages_[s].tensors, ", ")));
+  }
   store(s, std::move(h), std::move(correction));
 }
 

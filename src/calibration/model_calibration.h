@@ -17,7 +17,6 @@ namespace occ {
 
 struct CalibrationSettings {
   size_t plan_sequences = 16;  // of those for the moments to plan with
-  bool correct = true;         // code what makes up for the errors of the tensors before
   // To tune vectors on when all is coded: sequences that are not calibrated with, on which errors are smaller than they
   // are elsewhere. Fewer than two: vectors are left as they are.
   std::vector<std::vector<TokenId>> tune_sequences;
@@ -46,7 +45,8 @@ class ModelCalibration final : public CalibrationSource {
     double loss = 0;
   };
   void plan();
-  void plan_moments(std::span<const std::vector<TokenId>> sequences);
+  void name_stages(Prefix& prefix);
+  void plan_moments(Prefix& prefix);
   void measure_importance(std::span<const std::vector<TokenId>> sequences);
   void weigh_tables();
   std::vector<double> lookups(const std::string& tensor) const;
@@ -69,6 +69,7 @@ class ModelCalibration final : public CalibrationSource {
   std::optional<Prefix> before_, after_;  // as it was, and as it is coded
   ScratchMatrix inputs_;                  // of `before_`, [tokens, in]
   size_t next_ = 0;                       // stage to be run
+  std::vector<std::string> notes_;
 };
 
 }  // namespace occ

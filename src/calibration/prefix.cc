@@ -120,25 +120,19 @@ MatrixView<const float> Prefix::normed(const NormWeights& norm, MatrixView<float
   return out;
 }
 
-void Prefix::add_attention() {
+void Prefix::add_output(const Linear& linear, MatrixView<const float> inputs, const NormWeights& norm) {
   Matrix<float> y = buffer();
   for (const Chunk& c : chunks_) {
     const MatrixView<float> to = y.view().row_range(0, c.rows), x = x_.view().row_range(c.row, c.rows);
-    layer_.attention_output.apply(mixed_.view().row_range(c.row, c.rows), to, options_);
-    const Addend addend{to, layer_.attention_output.bias_data()};
-    add_and_normalize(config_, std::array{addend}, layer_.attention_norm, x, config_.encoder ? x : MatrixView<float>{});
+    linear.apply(inputs.row_range(c.row, c.rows), to, options_);
+    const Addend addend{to, linear.bias_data()};
+    add_and_normalize(config_, std::array{addend}, norm, x, config_.encoder ? x : MatrixView<float>{});
   }
 }
 
-void Prefix::add_mlp() {
-  Matrix<float> y = buffer();
-  for (const Chunk& c : chunks_) {
-    const MatrixView<float> to = y.view().row_range(0, c.rows), x = x_.view().row_range(c.row, c.rows);
-    layer_.down.apply(left_.view().row_range(c.row, c.rows), to, options_);
-    const Addend addend{to, layer_.down.bias_data()};
-    add_and_normalize(config_, std::array{addend}, layer_.mlp_norm, x, config_.encoder ? x : MatrixView<float>{});
-  }
-}
+void Prefix::add_attention() { add_output(layer_.attention_output, mixed_.view(), layer_.attention_norm); }
+
+void Prefix::add_mlp() { add_output(layer_.down, left_.view(), layer_.mlp_norm); }
 
 void Prefix::run(size_t s, const Visit& visit) {
   throw_if_interrupted();

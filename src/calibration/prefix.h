@@ -48,6 +48,8 @@ class Prefix {
   };
   void embed();
   void begin_layer(size_t layer);
+  // Adds what `linear` makes of its inputs [tokens, in] to the residual stream; `norm`: of encoders, after that.
+  void add_output(const Linear& linear, MatrixView<const float> inputs, const NormWeights& norm);
   void add_attention();
   void add_mlp();
   // Input of the attention or the MLP of a chunk, in `buffer`, or the residual stream itself.

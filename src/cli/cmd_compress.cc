@@ -105,7 +105,7 @@ void run(Arguments& a, const Globals& globals) {
   if (const ProgressFn bytes = progress_bar(globals), steps = progress_bar(globals, "steps"); bytes) {
     o.progress = [=](const char* phase, uint64_t done, uint64_t total) {
       const std::string_view name = phase;
-      (name == "calibrate" || name == "tune" ? steps : bytes)(phase, done, total);
+      (name == "importance" || name == "calibrate" || name == "tune" ? steps : bytes)(phase, done, total);
     };
   }
   if (a.calibration.text.empty() && (a.calibration.tokens != 0 || a.calibration.context != 0)) {

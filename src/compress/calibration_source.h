@@ -22,7 +22,6 @@ struct TensorCalibration {
   double loss = 0;
   // [cols, cols] K, or null: coding W + W K instead of W makes up for what the tensors before it changed.
   std::shared_ptr<const Matrix<float>> correction;
-  std::string note;  // what is not as it should be, for the report
 };
 
 class CalibrationSource {

@@ -11,8 +11,6 @@
 #include <cmath>
 #include <future>
 #include <map>
-#include <mutex>
-#include <numeric>
 #include <unordered_map>
 
 #include "base/check.h"
@@ -24,15 +22,16 @@
 #include "compress/calibration_source.h"
 #include "compress/coded_view.h"
 #include "compress/encode.h"
+#include "compress/fit_contexts.h"
 #include "compress/matrix_file.h"
-#include "compress/moments.h"
+#include "compress/meter.h"
 #include "compress/part_store.h"
 #include "compress/plan.h"
 #include "compress/rate_control.h"
+#include "compress/report.h"
 #include "container/archive_file.h"
 #include "container/blob.h"
 #include "io/safetensors.h"
-#include "linalg/linalg.h"
 #include "metrics/limits.h"
 #include "recipe/bound.h"
 
@@ -42,31 +41,6 @@ namespace {
 constexpr const char* kTool = "occ " OCC_VERSION;
 constexpr int kZstdLevel = 19;
 constexpr size_t kJoinAtOnce = 4;  // parts in memory at a time while they are joined
-
-// Adds up work done by any thread and passes it on, one call at a time.
-class Meter {
- public:
-  explicit Meter(const ProgressFn& fn) : fn_(fn) {}
-  void start(const char* phase, uint64_t total) {
-    const std::lock_guard lock(mutex_);
-    phase_ = phase;
-    done_ = 0;
-    total_ = total;
-    if (fn_) fn_(phase_, done_, total_);
-  }
-  void add(uint64_t bytes) {
-    if (!fn_) return;
-    const std::lock_guard lock(mutex_);
-    done_ += bytes;
-    fn_(phase_, done_, total_);
-  }
-
- private:
-  const ProgressFn& fn_;
-  std::mutex mutex_;
-  const char* phase_ = "";
-  uint64_t done_ = 0, total_ = 0;
-};
 
 // Six digits are plenty for a report and keep the index small.
 double rounded(double v) { return std::isfinite(v) ? std::stod(fmt::format("{:.6g}", v)) : v; }
@@ -92,7 +66,7 @@ class CompressJob {
         output_(output),
         options_(options),
         calibration_(calibration),
-        moments_(options.activations, options.hessian, hessian),
+        contexts_(source, options, hessian, calibration),
         meter_(options.progress) {
     check_options(options);
     if (output.extension() != ".occ") throw_usage("{}: expected an output named *.occ", output.string());
@@ -102,12 +76,12 @@ class CompressJob {
       }
     }
     plan_ = plan_tensors(source, options);
-    if (moments_.any()) match_moments(moments_, source, plan_, &notes_);
-    if (calibration_ != nullptr) use_calibration();
+    contexts_.plan(&plan_, &notes_);
     parts_.resize(plan_.size());
     rates_.emplace(
         source, options, plan_, [this](const auto& plan) { return file_size(plan); },
-        [this](size_t i) { return where(i); }, [this](const PlannedTensor& t) { return context(t); },
+        [this](size_t i) { return where(i); },
+        [this](const PlannedTensor& t) { return contexts_.context(t, rates_->target_bits()); },
         [this] { return energy_of_fixed(); });
     for (const SideFile& f : source.side_files()) add_side_file(f);
   }
@@ -148,54 +122,6 @@ class CompressJob {
   const TensorInfo& info(size_t i) const { return source_.tensors()[i]; }
   std::string where(size_t i) const { return fmt::format("{}: tensor '{}'", source_.path(), info(i).name); }
 
-  // For fits of tensor t. The second moments live as long as what is returned with it.
-  std::pair<FitContext, std::shared_ptr<const Moments>> context(const PlannedTensor& t) const {
-    FitContext ctx;
-    ctx.seed = options_.seed;
-    ctx.effort = options_.effort;
-    if (const auto known = calibration(t)) {
-      if (known->moments) ctx.hessian = known->moments->h.view();
-      if (known->moments && t.method) ctx.damping = damping_at(rates_->target_bits(), known->moments->profile);
-      ctx.row_weights = known->row_weights;
-      return {ctx, std::shared_ptr<const Moments>(known, known->moments.get())};
-    }
-    std::shared_ptr<const Moments> moments = moments_.find(info(t.index).name, t.shape.cols);
-    if (moments) ctx.hessian = moments->h.view();
-    if (moments && t.method) ctx.damping = damping_at(rates_->target_bits(), moments->profile);
-    return {ctx, std::move(moments)};
-  }
-
-  std::shared_ptr<const TensorCalibration> calibration(const PlannedTensor& t) const {
-    return calibration_ != nullptr ? calibration_->find(info(t.index).name) : nullptr;
-  }
-
-  bool has_moments(const PlannedTensor& t) const {
-    if (moments_.has(info(t.index).name, t.shape.cols)) return true;
-    const auto known = calibration(t);
-    return known && known->moments;
-  }
-
-  // Steps from what errors cost the model; tensors of which nothing is known share the mean of the others.
-  void use_calibration() {
-    double sum = 0, weights = 0;
-    std::vector<double> costs(plan_.size());
-    for (size_t k = 0; k < plan_.size(); ++k) {
-      PlannedTensor& t = plan_[k];
-      const auto known = t.continuous() ? calibration(t) : nullptr;
-      if (!known || !(known->loss > 0)) continue;
-      const auto elements = static_cast<double>(t.shape.size());
-      costs[k] = known->loss * energy_of(TensorRows(source_, t.index), where(t.index), known->row_weights) / elements;
-      sum += elements * std::log2(costs[k]);
-      weights += elements;
-      t.calibrated = true;
-      t.coordinates = "rowscale(by=weight) > ";
-      t.choice = "weights of the rows";
-    }
-    for (size_t k = 0; k < plan_.size(); ++k) {
-      if (costs[k] > 0) plan_[k].sensitivity = costs[k] / std::exp2(sum / weights);
-    }
-  }
-
   // Everything that decides the bytes of the parts.
   std::string describe() const {
     std::error_code ec;
@@ -207,7 +133,7 @@ class CompressJob {
       for (const auto& entry : std::filesystem::directory_iterator(source_.path(), ec)) files.push_back(entry.path());
       std::sort(files.begin(), files.end());
     }
-    for (const std::filesystem::path& file : moments_.files()) files.push_back(file);
+    for (const std::filesystem::path& file : contexts_.files()) files.push_back(file);
     for (const std::filesystem::path& file : files) {
       struct stat st = {};
       if (::stat(file.c_str(), &st) != 0) continue;
@@ -217,11 +143,10 @@ class CompressJob {
     out += fmt::format("rate {} {} {} {}\n", options_.bits.value_or(0), options_.ratio.value_or(0),
                        options_.size.value_or(0), options_.nmse.value_or(0));
     out += fmt::format("seed {} effort {}\n", options_.seed, options_.effort);
-    if (calibration_ != nullptr) out += calibration_->describe();
     for (const PlannedTensor& t : plan_) {
       if (t.sensitivity != 1) out += fmt::format("sensitivity {} {}\n", info(t.index).name, t.sensitivity);
     }
-    if (moments_.any()) out += fmt::format("moments {} {}\n", options_.activations, options_.hessian);
+    out += contexts_.describe();
     for (const PlannedTensor& t : plan_) {
       out += fmt::format("{} {}\n", info(t.index).name, t.method ? t.method->print() : t.kept() ? "keep" : t.recipe);
     }
@@ -269,7 +194,7 @@ class CompressJob {
       } else {
         r.name = t.name, r.shape = t.shape, r.dtype = t.dtype;
         r.nmse = 0.0123456;  // as long as most
-        if (!plan[k].recipe.empty() && has_moments(plan[k])) {
+        if (!plan[k].recipe.empty() && contexts_.has_moments(plan[k])) {
           r.weighted_error = r.nmse;
           r.eigenvalues.resize(std::min(plan[k].shape.cols, kProfileSize));
           if (plan[k].calibrated) r.row_energies.resize(std::min(plan[k].shape.rows, kProfileSize));
@@ -343,7 +268,7 @@ class CompressJob {
     for (PlannedTensor& t : plan_) {  // fixed recipes first: their sizes decide what is left for the others
       if (!t.method && !t.kept()) encode(t);
     }
-    const std::vector<size_t> order = coding_order();
+    const std::vector<size_t> order = contexts_.coding_order(plan_);
     uint64_t adjustable = 0;
     for (const PlannedTensor& t : plan_) adjustable += t.method ? t.shape.size() * sizeof(float) : 0;
     for (bool first = true;; first = false) {
@@ -355,7 +280,7 @@ class CompressJob {
         encode(plan_[k]);
         if (plan_[k].method) rates_->learn(k, parts_[plan_[k].index]->blob_bytes);
       }
-      if (rates_->accept(file_size(plan_), total_nmse())) break;
+      if (rates_->accept(file_size(plan_), total_nmse(parts_))) break;
     }
     if (calibration_ != nullptr) take_tuned();
     notes_.insert(notes_.end(), rates_->notes().begin(), rates_->notes().end());
@@ -377,22 +302,6 @@ class CompressJob {
     }
   }
 
-  // Places in the plan, those of the calibrated model in the order of its layers and behind all others.
-  std::vector<size_t> coding_order() const {
-    std::unordered_map<std::string, size_t> place;
-    if (calibration_ != nullptr) {
-      for (const std::string& name : calibration_->order()) place.emplace(name, place.size() + 1);
-    }
-    std::vector<size_t> order(plan_.size());
-    std::iota(order.begin(), order.end(), size_t{0});
-    const auto key = [&](size_t k) {
-      const auto at = place.find(info(plan_[k].index).name);
-      return at == place.end() ? 0 : at->second;
-    };
-    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return key(a) < key(b); });
-    return order;
-  }
-
   // What tensor i is decoded to, if it is coded.
   Matrix<float> decode(size_t i) {
     const std::optional<Part>& part = parts_[i];
@@ -405,16 +314,6 @@ class CompressJob {
     Matrix<float> out = Matrix<float>::uninitialized(shape.rows, shape.cols);
     recipe->dequantize({0, 0, shape.rows, shape.cols}, out.view());
     return out;
-  }
-
-  double total_nmse() const {
-    double errors = 0, squares = 0;
-    for (const std::optional<Part>& part : parts_) {
-      if (!part) continue;
-      errors += part->sum_errors;
-      squares += part->sum_squares;
-    }
-    return squares > 0 ? errors / squares : 0;
   }
 
   RateControl::Energy energy_of_fixed() const {
@@ -434,10 +333,10 @@ class CompressJob {
     if (part && part->record.recipe == t.recipe && part->record.name == info(t.index).name) return meter_.add(work);
 
     part.emplace();
-    auto [ctx, moments] = context(t);
+    auto [ctx, moments] = contexts_.context(t, rates_->target_bits());
     ctx.fallbacks = &part->notes;
     const TensorRows original(source_, t.index);
-    const Matrix<float> corrected = corrected_values(t, original);
+    const Matrix<float> corrected = contexts_.corrected(t, original);
     const MatrixSource corrected_source(corrected.view());
     const bool as_it_is = corrected.size() == 0;
     EncodedMatrix m = encode_matrix(
@@ -470,22 +369,6 @@ class CompressJob {
     finish_saving();
     saving_ = std::async(std::launch::async,
                          [this, i = t.index, copy = *part, blob = std::move(m.blob)] { store_->save(i, copy, blob); });
-  }
-
-  // W + W K where the calibration has a correction K, else nothing.
-  Matrix<float> corrected_values(const PlannedTensor& t, const RowSource& original) const {
-    const auto known = calibration(t);
-    if (!known || !known->correction) return {};
-    Matrix<float> w = Matrix<float>::uninitialized(t.shape.rows, t.shape.cols);
-    original.read_rows(0, w.view());
-    Matrix<float> out = w.clone();
-    constexpr size_t kRows = 256;
-    parallel_for(ceil_div(t.shape.rows, kRows), [&](size_t i) {
-      const size_t row = i * kRows, rows = std::min(kRows, t.shape.rows - row);
-      gemm(Op::kNone, Op::kNone, 1.0f, w.view().row_range(row, rows), known->correction->view(), 1.0f,
-           out.view().row_range(row, rows));
-    });
-    return out;
   }
 
   void finish_saving() {
@@ -529,80 +412,17 @@ class CompressJob {
   }
 
   CompressReport report(uint64_t file_bytes) {
-    CompressReport out;
-    out.input_bytes = source_.file_bytes();
+    CompressReport out =
+        make_report(source_, plan_, parts_, files_, notes_, [this](size_t k) { return rates_->predict(k); });
     out.file_bytes = file_bytes;
-    for (size_t k = 0; k < plan_.size(); ++k) {
-      const PlannedTensor& t = plan_[k];
-      const TensorInfo& in = info(t.index);
-      const std::optional<Part>& part = parts_[t.index];
-      TensorReport r{in.name, in.shape, std::string(dtype_name(in.dtype)), in.stored_type, t.recipe, t.note, "", 0, 0};
-      r.elements = in.elements();
-      r.choice = t.choice;
-      if (t.continuous()) r.sensitivity = t.sensitivity;
-      r.bytes = t.kept() ? in.elements() * dtype_size(in.dtype) : part ? part->blob_bytes : rates_->predict(k);
-      if (part && !t.kept()) {
-        r.nmse = part->record.nmse;
-        r.weighted_error = part->record.weighted_error;
-        if (r.weighted_error) {
-          r.limit_bpw = water_filling_for_distortion(
-                            profile_variances(part->record.eigenvalues, part->record.row_energies), *r.weighted_error)
-                            .rate;
-        } else if (r.nmse > 0) {
-          r.limit_bpw = gaussian_rate(std::min(r.nmse, 1.0));
-        }
-        for (const std::string& note : part->notes) {
-          r.note += (r.note.empty() ? "" : "; ") + note;
-          out.notes.push_back(in.name + ": " + note);
-        }
-      }
-      if (t.kept() && !in.stored_type.empty()) r.note += fmt::format(", {} converted to {}", in.stored_type, r.dtype);
-      out.elements += r.elements;
-      out.tensors.push_back(std::move(r));
-    }
-    out.notes.insert(out.notes.end(), notes_.begin(), notes_.end());
-    out.nmse = total_nmse();
-    add_notes(&out);
     return out;
-  }
-
-  // Weights and the files that belong to a model are stored; what else lies in the folder is not.
-  void note_files_left_behind(CompressReport* out) const {
-    std::vector<std::string> left;
-    for (const auto& entry : std::filesystem::directory_iterator(source_.path())) {
-      const std::string name = entry.path().filename().string();
-      const bool stored = std::any_of(files_.begin(), files_.end(),
-                                      [&](const FileRecord& f) { return f.name.substr(0, f.name.find('/')) == name; });
-      if (!stored && name[0] != '.' && !name.ends_with(".safetensors") && !name.ends_with(".index.json"))
-        left.push_back(name);
-    }
-    if (left.empty()) return;
-    std::sort(left.begin(), left.end());
-    out->notes.push_back(fmt::format("not stored: {}", fmt::join(left, ", ")));
-  }
-
-  void add_notes(CompressReport* out) const {
-    size_t kept = 0, converted = 0;
-    for (const TensorReport& t : out->tensors) {
-      kept += t.recipe.empty();
-      converted += !t.stored_type.empty() && source_.format() == "gguf";
-    }
-    if (kept > 0) out->notes.push_back(fmt::format("{} of {} tensors are kept as they are", kept, out->tensors.size()));
-    if (converted > 0) {
-      out->notes.push_back(
-          fmt::format("{} tensors were block-quantized in the input and are dequantized first", converted));
-    }
-    if (source_.format() == "hf") note_files_left_behind(out);
-    if (source_.format() == "occ") {
-      out->notes.push_back("the input is an archive: errors are measured against its decoded values");
-    }
   }
 
   const TensorFile& source_;
   const std::filesystem::path output_;
   const CompressOptions& options_;
   CalibrationSource* const calibration_;  // or null
-  const MomentSource moments_;
+  const FitContexts contexts_;
   Meter meter_;
   std::vector<PlannedTensor> plan_;
   std::vector<std::optional<Part>> parts_;  // by tensor of the source

@@ -1,0 +1,103 @@
+#include "compress/fit_contexts.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <unordered_map>
+
+#include "base/parallel.h"
+#include "compress/encode.h"
+#include "linalg/linalg.h"
+
+namespace occ {
+
+FitContexts::FitContexts(const TensorFile& source, const CompressOptions& options, MatrixView<const double> given,
+                         CalibrationSource* calibration)
+    : source_(source),
+      options_(options),
+      calibration_(calibration),
+      moments_(options.activations, options.hessian, given) {}
+
+std::shared_ptr<const TensorCalibration> FitContexts::calibrated(const PlannedTensor& t) const {
+  return calibration_ != nullptr ? calibration_->find(name(t)) : nullptr;
+}
+
+// Steps from what errors cost the model; tensors of which nothing is known share the mean of the others.
+void FitContexts::plan(std::vector<PlannedTensor>* plan, std::vector<std::string>* notes) const {
+  if (moments_.any()) match_moments(moments_, source_, *plan, notes);
+  double sum = 0, weights = 0;
+  std::vector<double> costs(plan->size());
+  for (size_t k = 0; k < plan->size(); ++k) {
+    PlannedTensor& t = (*plan)[k];
+    const auto known = t.continuous() ? calibrated(t) : nullptr;
+    if (!known || !(known->loss > 0)) continue;
+    const std::string where = fmt::format("{}: tensor '{}'", source_.path(), name(t));
+    const auto elements = static_cast<double>(t.shape.size());
+    costs[k] = known->loss * energy_of(TensorRows(source_, t.index), where, known->row_weights) / elements;
+    sum += elements * std::log2(costs[k]);
+    weights += elements;
+    t.calibrated = true;
+    t.coordinates = "rowscale(by=weight) > ";
+    t.choice = "weights of the rows";
+  }
+  for (size_t k = 0; k < plan->size(); ++k) {
+    if (costs[k] > 0) (*plan)[k].sensitivity = costs[k] / std::exp2(sum / weights);
+  }
+}
+
+std::vector<size_t> FitContexts::coding_order(const std::vector<PlannedTensor>& plan) const {
+  std::unordered_map<std::string, size_t> place;
+  if (calibration_ != nullptr) {
+    for (const std::string& tensor : calibration_->order()) place.emplace(tensor, place.size() + 1);
+  }
+  std::vector<size_t> order(plan.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  const auto key = [&](size_t k) {
+    const auto at = place.find(name(plan[k]));
+    return at == place.end() ? 0 : at->second;
+  };
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return key(a) < key(b); });
+  return order;
+}
+
+std::pair<FitContext, std::shared_ptr<const Moments>> FitContexts::context(const PlannedTensor& t, double bits) const {
+  FitContext ctx;
+  ctx.seed = options_.seed;
+  ctx.effort = options_.effort;
+  const auto known = calibrated(t);
+  std::shared_ptr<const Moments> moments = known ? known->moments : moments_.find(name(t), t.shape.cols);
+  if (moments) ctx.hessian = moments->h.view();
+  if (moments && t.method) ctx.damping = damping_at(bits, moments->profile);
+  if (!known) return {ctx, std::move(moments)};
+  ctx.row_weights = known->row_weights;
+  return {ctx, std::shared_ptr<const Moments>(known, moments.get())};
+}
+
+bool FitContexts::has_moments(const PlannedTensor& t) const {
+  if (moments_.has(name(t), t.shape.cols)) return true;
+  const auto known = calibrated(t);
+  return known && known->moments;
+}
+
+Matrix<float> FitContexts::corrected(const PlannedTensor& t, const RowSource& original) const {
+  const auto known = calibrated(t);
+  if (!known || !known->correction) return {};
+  Matrix<float> w = Matrix<float>::uninitialized(t.shape.rows, t.shape.cols);
+  original.read_rows(0, w.view());
+  Matrix<float> out = w.clone();
+  constexpr size_t kRows = 256;
+  parallel_for(ceil_div(t.shape.rows, kRows), [&](size_t i) {
+    const size_t row = i * kRows, rows = std::min(kRows, t.shape.rows - row);
+    gemm(Op::kNone, Op::kNone, 1.0f, w.view().row_range(row, rows), known->correction->view(), 1.0f,
+         out.view().row_range(row, rows));
+  });
+  return out;
+}
+
+std::string FitContexts::describe() const {
+  std::string out = calibration_ != nullptr ? calibration_->describe() : "";
+  if (moments_.any()) out += fmt::format("moments {} {}\n", options_.activations, options_.hessian);
+  return out;
+}
+
+}  // namespace occ
