@@ -274,9 +274,11 @@ class CompressJob {
     for (bool first = true;; first = false) {
       rates_->plan();
       if (!first) meter_.start("adjust", adjustable);  // what stays as it is passes at once
-      for (const size_t k : order) {
+      for (size_t i = 0; i < order.size(); ++i) {
+        const size_t k = order[i];
         if (!plan_[k].method) continue;
         if (calibration_ != nullptr) calibration_->reach(info(plan_[k].index).name, coded_);
+        if (calibration_ != nullptr && first) rates_->steer(std::span(order).subspan(i));
         encode(plan_[k]);
         if (plan_[k].method) rates_->learn(k, parts_[plan_[k].index]->blob_bytes);
       }

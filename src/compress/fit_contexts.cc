@@ -8,6 +8,7 @@
 #include "base/parallel.h"
 #include "compress/encode.h"
 #include "linalg/linalg.h"
+#include "recipe/method.h"
 
 namespace occ {
 
@@ -67,6 +68,7 @@ std::pair<FitContext, std::shared_ptr<const Moments>> FitContexts::context(const
   const auto known = calibrated(t);
   std::shared_ptr<const Moments> moments = known ? known->moments : moments_.find(name(t), t.shape.cols);
   if (moments) ctx.hessian = moments->h.view();
+  if (t.step > 0) bits = std::clamp(trellis_rate(t.step), 0.1, 16.0);
   if (moments && t.method) ctx.damping = damping_at(bits, moments->profile);
   if (!known) return {ctx, std::move(moments)};
   ctx.row_weights = known->row_weights;

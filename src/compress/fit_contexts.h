@@ -27,7 +27,8 @@ class FitContexts {
   void plan(std::vector<PlannedTensor>* plan, std::vector<std::string>* notes) const;
   // Places in the plan, those of the calibrated model in the order of its layers and behind all others.
   std::vector<size_t> coding_order(const std::vector<PlannedTensor>& plan) const;
-  // For fits of tensor t at about `bits` per weight. The second moments live as long as what is returned with it.
+  // For fits of tensor t, at its step or, while it has none, at about `bits` per weight. The second moments live as
+  // long as what is returned with it.
   std::pair<FitContext, std::shared_ptr<const Moments>> context(const PlannedTensor& t, double bits) const;
   bool has_moments(const PlannedTensor& t) const;
   // W + W K where the calibration has a correction K, else nothing.

@@ -23,6 +23,7 @@ constexpr double kGood = 0.9975, kFair = 0.995, kFairSmall = 0.985;
 constexpr uint64_t kSmallFile = 1'000'000;
 constexpr double kMostOctaves = 14;  // steps from 2^-14 to 2^14 rms
 constexpr double kLeastSensitivity = 1e-9;
+constexpr double kMostSteering = 1;       // octaves
 constexpr double kMostAdjustment = 0.06;  // bits per weight that some tensors may deviate from the others
 
 // The x at which f, falling on the whole, comes closest to `target` from below, within `tolerance`. `slope`: of -f, a
@@ -207,7 +208,37 @@ uint64_t RateControl::predict(size_t k) {
 
 void RateControl::learn(size_t k, uint64_t bytes) {
   const auto it = seen_[k].find(plan_[k].recipe);
-  if (it != seen_[k].end() && it->second.bytes > 0) corrections_[k] = static_cast<double>(bytes) / it->second.bytes;
+  if (it == seen_[k].end() || !(it->second.bytes > 0)) return;
+  constexpr double kMemory = 0.93;  // per tensor: some two layers of a model
+  corrections_[k] = static_cast<double>(bytes) / it->second.bytes;
+  drift_ = kMemory * drift_ + corrections_[k];
+  drift_weight_ = kMemory * drift_weight_ + 1;
+  if (attempt_ == 1 && plan_[k].calibrated) steered_.emplace_back(k, bytes);
+}
+
+void RateControl::steer(std::span<const size_t> open) {
+  if (!ceiling_ || drift_weight_ == 0) return;
+  if (planned_step_ == 0) planned_step_ = step_;
+  double room = 0;  // bytes that an octave of the step is worth
+  for (const size_t k : open) {
+    if (!plan_[k].continuous()) continue;
+    corrections_[k] = drift_ / drift_weight_;
+    room += static_cast<double>(plan_[k].shape.size()) / 8;
+  }
+  const double missed = static_cast<double>(file_size_(plan_)) - static_cast<double>(target_);
+  if (room == 0 || std::fabs(missed) < 1e-3 * static_cast<double>(target_)) return;
+  const double planned = std::log2(planned_step_), now = std::log2(step_);
+  const double octaves = std::clamp(now + missed / room, planned - kMostSteering, planned + kMostSteering) - now;
+  step_ = std::exp2(now + octaves);
+  for (const size_t k : open) {
+    PlannedTensor& t = plan_[k];
+    if (!t.continuous()) continue;
+    Estimate moved = seen_[k].at(t.recipe);
+    moved.bytes = std::max(0.0, moved.bytes - octaves * static_cast<double>(t.shape.size()) / 8);
+    moved.nmse *= std::exp2(2 * octaves);
+    set_step_of(k, step_);
+    seen_[k].try_emplace(t.recipe, moved);
+  }
 }
 
 void RateControl::choose_all_coordinates() {
@@ -231,11 +262,14 @@ void RateControl::choose_all_coordinates() {
 
 void RateControl::set_step(double step, bool all) {
   for (size_t k = 0; k < plan_.size(); ++k) {
-    PlannedTensor& t = plan_[k];
-    if (!t.continuous() || !(all || adjusted_[k])) continue;
-    t.step = step * t.step_factor / std::sqrt(t.sensitivity);
-    t.recipe = recipe_at(t, 1);
+    if (plan_[k].continuous() && (all || adjusted_[k])) set_step_of(k, step);
   }
+}
+
+void RateControl::set_step_of(size_t k, double step) {
+  PlannedTensor& t = plan_[k];
+  t.step = step * t.step_factor / std::sqrt(t.sensitivity);
+  t.recipe = recipe_at(t, 1);
 }
 
 void RateControl::estimate_all() {
@@ -293,14 +327,16 @@ void RateControl::seek_nmse(double target) {
   set_step(step_, true);
 }
 
-// Some tensors, the largest first, that can make up for `difference` bytes with a small change of their rate.
+// Some tensors that can make up for `difference` bytes with a small change of their rate: the largest first, or those
+// that no others were coded after.
 void RateControl::choose_adjusted(double difference) {
   std::vector<size_t> order;
   for (size_t k = 0; k < plan_.size(); ++k) {
-    if (plan_[k].continuous()) order.push_back(k);
+    if (plan_[k].continuous() && !plan_[k].calibrated) order.push_back(k);
   }
   std::stable_sort(order.begin(), order.end(),
                    [&](size_t a, size_t b) { return plan_[a].shape.size() > plan_[b].shape.size(); });
+  std::for_each(steered_.rbegin(), steered_.rend(), [&](const auto& coded) { order.push_back(coded.first); });
   std::fill(adjusted_.begin(), adjusted_.end(), false);
   double room = 0;
   for (const size_t k : order) {
@@ -308,6 +344,14 @@ void RateControl::choose_adjusted(double difference) {
     adjusted_[k] = true;
     room += static_cast<double>(plan_[k].shape.size()) * kMostAdjustment / 8;
   }
+}
+
+// What was estimated before the first attempt was about other moments.
+void RateControl::estimate_again(size_t k, uint64_t bytes) {
+  seen_[k].clear();
+  by_step_[k].clear();
+  predict(k);
+  corrections_[k] = static_cast<double>(bytes) / seen_[k].at(plan_[k].recipe).bytes;
 }
 
 void RateControl::plan() {
@@ -438,6 +482,10 @@ bool RateControl::accept_bytes(double size) {
   margin_ = 0.5 * (margin_ + std::max(0.0, size - most));
   target_ = static_cast<uint64_t>(std::max(0.0, most * (1 - 0.4 * (1 - kGood)) - margin_));
   if (has(true)) choose_adjusted(size - static_cast<double>(target_));
+  if (attempt_ > 1) return false;
+  parallel_for(steered_.size(), [&](size_t i) {
+    if (adjusted_[steered_[i].first]) estimate_again(steered_[i].first, steered_[i].second);
+  });
   return false;
 }
 

@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -47,6 +48,9 @@ class RateControl {
   uint64_t predict(size_t k);
   // What became of tensor k; improves later predictions.
   void learn(size_t k, uint64_t bytes);
+  // While a first attempt codes one tensor after the other and what is known of those of `open` (places in the plan,
+  // the last ones) changes with those before: another step for them if the file would miss its target.
+  void steer(std::span<const size_t> open);
   // After an attempt: the whole file, and its nmse over all tensors. False: plan() and code again.
   bool accept(uint64_t file_bytes, double nmse);
   // Bits per weight aimed at, roughly; known from the first plan() on.
@@ -68,11 +72,13 @@ class RateControl {
   void read_sensitivities();
   void choose_all_coordinates();
   void set_step(double step, bool all);
+  void set_step_of(size_t k, double step);
   void estimate_all();
   double predicted_nmse();
   void seek_bytes(uint64_t target, bool all);
   void seek_nmse(double target);
   void choose_adjusted(double difference);
+  void estimate_again(size_t k, uint64_t bytes);
   size_t sample_elements(const PlannedTensor& t) const;
 
   const TensorFile& source_;
@@ -86,7 +92,9 @@ class RateControl {
   std::optional<uint64_t> ceiling_;  // of the file
   uint64_t target_ = 0;              // below the ceiling
   double target_bits_ = 4;
-  double step_ = 0;  // c
+  double step_ = 0;                      // c
+  double drift_ = 0, drift_weight_ = 0;  // recent actual over estimated bytes: sum and weight
+  double planned_step_ = 0;              // that the first attempt began with
   int attempt_ = 0;
   std::vector<double> energies_;         // sums of squares by tensor; negative: not known yet
   std::atomic<bool> estimated_ = false;  // predictions are made by several threads
@@ -100,6 +108,7 @@ class RateControl {
   double margin_ = 0;                                            // bytes by which predictions were too low
   std::optional<double> small_step_, large_step_;                // that gave less and more than the nmse asked for
   std::vector<double> corrections_;                              // actual over estimated bytes
+  std::vector<std::pair<size_t, uint64_t>> steered_;             // tensors in the order they were coded in, and bytes
   std::vector<bool> adjusted_;                                   // tensors whose step may change in this attempt
   std::vector<std::unordered_map<std::string, Estimate>> seen_;  // by tensor and recipe
   std::vector<std::map<double, Estimate>> by_step_;              // of samples that were coded, by log2 of the step

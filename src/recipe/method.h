@@ -26,8 +26,10 @@ struct MethodEntry {
   bool continuous() const { return recipe_at != nullptr; }
 };
 
-// Step at which an entropy-coded trellis takes about `bits` per Gaussian weight, and its normalised error there.
+// Step at which an entropy-coded trellis takes about `bits` per Gaussian weight, the bits at a step (below 0 where
+// nearly all is 0), and its normalised error there.
 double trellis_step(double bits);
+double trellis_rate(double step);
 double trellis_nmse(double step);
 // States of the trellis that an effort from 1 to 9 stands for.
 int trellis_states(int effort);
