@@ -161,6 +161,24 @@ void require_free_space(const std::filesystem::path& path, uint64_t bytes) {
   }
 }
 
+std::string describe_files(const std::filesystem::path& path) {
+  std::error_code ec;
+  std::vector<std::filesystem::path> files = {path};
+  if (std::filesystem::is_directory(path, ec)) {
+    files.clear();
+    for (const auto& entry : std::filesystem::directory_iterator(path, ec)) files.push_back(entry.path());
+    std::sort(files.begin(), files.end());
+  }
+  std::string out;
+  for (const std::filesystem::path& file : files) {
+    struct stat st = {};
+    if (::stat(file.c_str(), &st) != 0) continue;
+    out += fmt::format("file {} {} {} {}.{} {}.{}\n", file.filename().string(), st.st_ino, st.st_size,
+                       st.st_mtim.tv_sec, st.st_mtim.tv_nsec, st.st_ctim.tv_sec, st.st_ctim.tv_nsec);
+  }
+  return out;
+}
+
 Bytes read_file(const std::filesystem::path& path, uint64_t limit) {
   const InputFile file(path);
   if (file.size() > limit) {

@@ -80,4 +80,8 @@ void require_free_space(const std::filesystem::path& path, uint64_t bytes);
 // Whole small file; more than `limit` bytes is an input error.
 Bytes read_file(const std::filesystem::path& path, uint64_t limit = uint64_t{1} << 30);
 
+// A line for each file, or for all files of a folder: name, inode, size and times, as far as they can be told. Another
+// text: perhaps other bytes.
+std::string describe_files(const std::filesystem::path& path);
+
 }  // namespace occ

@@ -124,6 +124,7 @@ CompressReport compress_model(const std::filesystem::path& input, const std::fil
   settings.progress = options.progress;
   const size_t tuning = text.tune.size();
   settings.tune_sequences = std::move(text.tune);
+  settings.cache = true;
   settings.token_counts = std::move(text.counts);
   const std::filesystem::path folder = output.has_parent_path() ? output.parent_path() : ".";
   ModelCalibration model(*source, std::move(text.calibrate), what, folder, std::move(settings));

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "base/error.h"
 #include "base/parallel.h"
 #include "base/rng.h"
 #include "calibration/backward_kernels.h"
@@ -281,6 +282,46 @@ Fisher measure_fisher(GradientModel& model, std::span<const std::vector<TokenId>
       },
       accumulator);
   return accumulator.finish();
+}
+
+Bytes pack_fisher(const Fisher& fisher) {
+  ByteWriter out;
+  for (const uint64_t n : {fisher.tokens, fisher.scored}) out.put(n);
+  for (const auto* tensors : {&fisher.linear, &fisher.embeddings}) {
+    out.put_varint(tensors->size());
+    for (const auto& [tensor, f] : *tensors) {
+      out.put_varint(tensor.size());
+      out.put_array(tensor.data(), tensor.size());
+      out.put(f.input_energy);
+      out.put_varint(f.rows.size());
+      out.put_array(f.rows.data(), f.rows.size());
+    }
+  }
+  return out.take();
+}
+
+std::optional<Fisher> unpack_fisher(ByteSpan bytes) {
+  Fisher out;
+  try {
+    ByteReader in(bytes, "importance");
+    out.tokens = in.get<uint64_t>();
+    out.scored = in.get<uint64_t>();
+    for (auto* tensors : {&out.linear, &out.embeddings}) {
+      for (uint64_t left = in.get_varint(); left > 0; --left) {
+        const ByteSpan tensor = in.get_bytes(in.get_varint());
+        TensorFisher& f = (*tensors)[std::string(tensor.begin(), tensor.end())];
+        f.input_energy = in.get<double>();
+        const uint64_t rows = in.get_varint();
+        if (rows > in.remaining() / sizeof(double)) return std::nullopt;
+        f.rows.resize(rows);
+        in.get_array(f.rows.data(), rows);
+      }
+    }
+    if (in.remaining() != 0) return std::nullopt;
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+  return out;
 }
 
 double predicted_kl(const TensorFisher& fisher, MatrixView<const float> errors) {

@@ -24,10 +24,12 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "base/bytes.h"
 #include "calibration/gradients.h"
 #include "occ/matrix.h"
 
@@ -50,15 +52,20 @@ struct Fisher {
 };
 
 struct FisherOptions {
-  uint64_t seed = 0;                                    // of the labels
-  bool moments = true;                                  // H costs about a third of the backward pass
-  bool exact = true;                                    // the same again
-  size_t first = 0;                                     // tokens of a sequence from this position on are scored
-  std::function<void(const std::string& tensor)> seen;  // gradients of a linear layer came by, perhaps again
+  uint64_t seed = 0;                                         // of the labels
+  bool moments = true;                                       // H costs about a third of the backward pass
+  bool exact = true;                                         // the same again
+  size_t first = 0;                                          // tokens of a sequence from this position on are scored
+  std::function<void(const std::string& tensor)> seen = {};  // gradients of a linear layer came by, perhaps again
 };
 
 Fisher measure_fisher(GradientModel& model, std::span<const std::vector<TokenId>> sequences,
                       const FisherOptions& options = {});
+
+// Without moments.
+Bytes pack_fisher(const Fisher& fisher);
+// Nothing if these are no such bytes.
+std::optional<Fisher> unpack_fisher(ByteSpan bytes);
 
 // 1/2 sum_r G_r e_r H e_r^T, or with the multiple of the identity that has its trace where there is no H; errors [rows,
 // in].

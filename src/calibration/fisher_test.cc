@@ -175,5 +175,24 @@ TEST(FisherOfEncoder, PredictsTheCostOfNoise) {
   }
 }
 
+TEST(Fisher, IsPackedExactly) {
+  Fisher fisher;
+  fisher.tokens = 1000, fisher.scored = 990;
+  fisher.linear["a"] = {{1.5, 0, 1e-300}, 2.25, nullptr};
+  fisher.linear["b"] = {{}, 0, nullptr};
+  fisher.embeddings["a"] = {{0.1}, 1, nullptr};
+  const Bytes bytes = pack_fisher(fisher);
+  const std::optional<Fisher> back = unpack_fisher(bytes);
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->tokens, 1000u);
+  EXPECT_EQ(back->scored, 990u);
+  EXPECT_EQ(back->linear.size(), 2u);
+  EXPECT_EQ(back->linear.at("a").rows, fisher.linear["a"].rows);
+  EXPECT_EQ(back->linear.at("a").input_energy, 2.25);
+  EXPECT_EQ(back->embeddings.at("a").rows, fisher.embeddings["a"].rows);
+  EXPECT_EQ(pack_fisher(*back), bytes);
+  for (size_t n = 0; n < bytes.size(); ++n) EXPECT_FALSE(unpack_fisher({bytes.data(), n})) << n;
+}
+
 }  // namespace
 }  // namespace occ

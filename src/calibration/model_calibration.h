@@ -20,6 +20,7 @@ struct CalibrationSettings {
   // To tune vectors on when all is coded: sequences that are not calibrated with, on which errors are smaller than they
   // are elsewhere. Fewer than two: vectors are left as they are.
   std::vector<std::vector<TokenId>> tune_sequences;
+  bool cache = false;                  // what errors cost is kept for other runs (base/cache.h)
   std::vector<uint64_t> token_counts;  // of the whole text, by token; empty: those of the sequences
   std::function<void(const char* phase, uint64_t done, uint64_t total)> progress;
 };
@@ -48,6 +49,7 @@ class ModelCalibration final : public CalibrationSource {
   void name_stages(Prefix& prefix);
   void plan_moments(Prefix& prefix);
   void measure_importance(std::span<const std::vector<TokenId>> sequences);
+  Fisher measure_gradients(std::span<const std::vector<TokenId>> sequences) const;
   void weigh_tables();
   std::vector<double> lookups(const std::string& tensor) const;
   void join_embeddings(const std::string& tensor, MatrixView<double> h);

@@ -3,7 +3,6 @@
 #include "occ/compress.h"
 
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <zstd.h>
 
 #include <algorithm>
@@ -127,19 +126,8 @@ class CompressJob {
     std::error_code ec;
     std::string out = fmt::format("{}\nformat {}\ninput {} {}\n", kTool, kFormatVersion,
                                   std::filesystem::weakly_canonical(source_.path(), ec).string(), source_.file_bytes());
-    std::vector<std::filesystem::path> files = {source_.path()};
-    if (std::filesystem::is_directory(source_.path(), ec)) {
-      files.clear();
-      for (const auto& entry : std::filesystem::directory_iterator(source_.path(), ec)) files.push_back(entry.path());
-      std::sort(files.begin(), files.end());
-    }
-    for (const std::filesystem::path& file : contexts_.files()) files.push_back(file);
-    for (const std::filesystem::path& file : files) {
-      struct stat st = {};
-      if (::stat(file.c_str(), &st) != 0) continue;
-      out += fmt::format("file {} {} {} {}.{} {}.{}\n", file.filename().string(), st.st_ino, st.st_size,
-                         st.st_mtim.tv_sec, st.st_mtim.tv_nsec, st.st_ctim.tv_sec, st.st_ctim.tv_nsec);
-    }
+    out += describe_files(source_.path());
+    for (const std::filesystem::path& file : contexts_.files()) out += describe_files(file);
     out += fmt::format("rate {} {} {} {}\n", options_.bits.value_or(0), options_.ratio.value_or(0),
                        options_.size.value_or(0), options_.nmse.value_or(0));
     out += fmt::format("seed {} effort {}\n", options_.seed, options_.effort);

@@ -4,16 +4,14 @@
 #include <array>
 #include <bit>
 #include <cmath>
-#include <cstdlib>
-#include <filesystem>
+#include <cstring>
 #include <limits>
 #include <numeric>
 #include <string>
 
+#include "base/cache.h"
 #include "base/check.h"
 #include "base/error.h"
-#include "base/file.h"
-#include "base/hash.h"
 #include "base/parallel.h"
 #include "base/rng.h"
 #include "quantization/direction_search.h"
@@ -243,15 +241,6 @@ std::string source_name(DirectionSource source) {
   OCC_CHECK(false);
 }
 
-// Empty: there is none.
-std::filesystem::path cache_folder() {
-  const char* cache = std::getenv("XDG_CACHE_HOME");
-  if (cache != nullptr && cache[0] == '/') return std::filesystem::path(cache) / "occ";
-  const char* home = std::getenv("HOME");
-  if (home != nullptr && home[0] == '/') return std::filesystem::path(home) / ".cache" / "occ";
-  return {};
-}
-
 }  // namespace
 
 std::vector<int16_t> e8_directions() {
@@ -282,34 +271,18 @@ std::vector<int16_t> generate_directions(DirectionSource source, size_t dim, uns
   OCC_CHECK(false);
 }
 
-// A file of the cache: the xxh64 of the points, then the points as i16.
 std::vector<int16_t> cached_directions(DirectionSource source, size_t dim, unsigned bits) {
-  const std::filesystem::path folder = cache_folder();
-  if (folder.empty() || source == DirectionSource::kRandom) return generate_directions(source, dim, bits);
-  const std::filesystem::path path = folder / fmt::format("directions-{}-{}-{}.v1", source_name(source), dim, bits);
-  const size_t size = (size_t{1} << bits) * dim;
-  std::error_code failed;
-  if (std::filesystem::file_size(path, failed) == sizeof(uint64_t) + size * sizeof(int16_t) && !failed) {
-    try {
-      const Bytes bytes = read_file(path);
-      ByteReader reader(bytes, path.string());
-      const uint64_t hash = reader.get<uint64_t>();
-      std::vector<int16_t> points(size);
-      reader.get_array(points.data(), size);
-      if (hash == hash64(points.data(), size * sizeof(int16_t))) return points;
-    } catch (const Error&) {  // as if there were none
-    }
+  if (source == DirectionSource::kRandom) return generate_directions(source, dim, bits);
+  const std::string name = fmt::format("directions-{}-{}-{}.v1", source_name(source), dim, bits);
+  std::vector<int16_t> points((size_t{1} << bits) * dim);
+  const size_t bytes = points.size() * sizeof(int16_t);
+  const std::optional<Bytes> cached = read_cache(name);
+  if (cached && cached->size() == bytes) {
+    std::memcpy(points.data(), cached->data(), bytes);
+    return points;
   }
-  std::vector<int16_t> points = generate_directions(source, dim, bits);
-  std::filesystem::create_directories(folder, failed);
-  try {
-    const uint64_t hash = hash64(points.data(), size * sizeof(int16_t));
-    OutputFile file(path, false);
-    file.write(&hash, sizeof(hash));
-    file.write(points.data(), size * sizeof(int16_t));
-    file.commit();
-  } catch (const Error&) {  // read-only homes and full disks: generated again next time
-  }
+  points = generate_directions(source, dim, bits);
+  write_cache(name, {reinterpret_cast<const uint8_t*>(points.data()), bytes});
   return points;
 }
 

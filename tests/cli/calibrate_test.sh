@@ -4,6 +4,7 @@
 M=$DATA/models/stories260k TEXT=$DATA/text/tinystories_a.txt
 [ -d "$M" ] && [ -f "$TEXT" ] || skip "no test data"
 value() { perl -0ne 'print $1 if /"'"$1"'": ([-0-9.e]+)/' out; }
+export XDG_CACHE_HOME=$PWD/cache
 head -c 60000 "$TEXT" >short
 tail -c 300000 "$TEXT" >calibration  # other stories than those that are measured
 kl() { expect 0 "$OCC" evaluate "$1" --text short --context 256 --reference "$M" --json; value kl_mean; }
@@ -30,7 +31,9 @@ expect 0 "$OCC" verify tuned.occ
 
 # The same bytes at any thread count, and after a kill.
 expect 0 "$OCC" compress "$M" -o one.occ --bits 4 --calibrate calibration --calibration-tokens 4096 --quiet
-expect 0 "$OCC" compress "$M" -o two.occ --bits 4 --calibrate calibration --calibration-tokens 4096 --quiet --threads 1
+[ "$(ls cache/occ/importance-* | wc -l)" = 2 ] || fail "importances of two texts are not kept once each"
+XDG_CACHE_HOME=$PWD/other \
+  expect 0 "$OCC" compress "$M" -o two.occ --bits 4 --calibrate calibration --calibration-tokens 4096 --quiet --threads 1
 cmp one.occ two.occ || fail "threads change the bytes"
 "$OCC" compress "$M" -o three.occ --bits 4 --calibrate calibration --calibration-tokens 4096 --quiet 2>/dev/null &
 pid=$!
