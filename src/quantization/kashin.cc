@@ -27,10 +27,11 @@
 #include "base/check.h"
 #include "base/parallel.h"
 #include "quantization/lloyd_levels.h"
-#include "quantization/scale_grid.h"
+#include "quantization/make.h"
 #include "simd/dct_plan.h"
 #include "simd/fwht.h"
 #include "simd/panel.h"
+#include "tensor/bf16_scales.h"
 
 namespace occ {
 namespace {
@@ -125,18 +126,10 @@ class KashinQuantizer final : public Quantizer {
     plan_.emplace(n);
   }
 
-  void fit(MatrixView<const float> x) {
-    scales_.assign(shape_.rows, 0);
+  void fit(const Params&, MatrixView<const float> x, const FitContext&) {
+    scales_ = rms_scales(x);
     for (size_t i = 0; i < 2; ++i) levels_[i].set(std::vector<double>(size_t{1} << bits_[i]));
     if (x.size() == 0) return;
-    parallel_for(ceil_div(shape_.rows, kPanelLanes), [&](size_t p) {
-      for (size_t r = p * kPanelLanes; r < std::min(shape_.rows, (p + 1) * kPanelLanes); ++r) {
-        double square = 0;
-        for (size_t c = 0; c < shape_.cols; ++c) square += static_cast<double>(x(r, c)) * static_cast<double>(x(r, c));
-        const double rms = std::sqrt(square / static_cast<double>(shape_.cols));
-        if (rms > 0) scales_[r] = scale_of(std::clamp(scale_code_near(rms), 1, max_code()));
-      }
-    });
     learn(x);
     for (float& s : scales_) s = std::min(s, scale_of(max_code()));
   }
@@ -145,22 +138,10 @@ class KashinQuantizer final : public Quantizer {
     for (size_t i = 0; i < 2; ++i) {
       std::vector<float>& level = levels_[i].level;
       level.resize(size_t{1} << bits_[i]);
-      side.get_array(level.data(), level.size());
-      for (size_t k = 0; k < level.size(); ++k) {
-        if (!(std::abs(level[k]) <= kMaxLevel) || (k > 0 && level[k] < level[k - 1])) {
-          throw_input("{}: expected {} ascending levels up to 2^32, found {} as number {}", side.what(), level.size(),
-                      level[k], k);
-        }
-      }
+      get_levels(level, -kMaxLevel, kMaxLevel, side);
       levels_[i].set_borders();
     }
-    scales_ = get_scales(shape_.rows, side);
-    const float limit = scale_of(max_code());
-    for (size_t i = 0; i < scales_.size(); ++i) {
-      if (scales_[i] > limit) {
-        throw_input("{}: scale {} is so large that decoded values would not be finite", side.what(), i);
-      }
-    }
+    scales_ = get_scales(shape_.rows, side, max_code());
   }
 
   std::vector<SymbolPlane> planes() const override {
@@ -223,9 +204,7 @@ class KashinQuantizer final : public Quantizer {
   std::vector<float> scales() const override { return scales_; }
   void set_scales(std::span<const float> scales) override {
     OCC_CHECK(scales.size() == shape_.rows);
-    for (size_t i = 0; i < scales.size(); ++i) {
-      scales_[i] = scale_of(std::min(scale_code_near(static_cast<double>(scales[i])), max_code()));
-    }
+    for (size_t i = 0; i < scales.size(); ++i) scales_[i] = stored_scale(scales[i], max_code());
   }
   void save(ByteWriter& out) const override {
     for (const Levels& l : levels_) out.put_array(l.level.data(), l.level.size());
@@ -411,23 +390,15 @@ class KashinQuantizer final : public Quantizer {
   std::vector<Round> schedule_;  // of an encoder
 };
 
-std::unique_ptr<Quantizer> fit(const Params& params, MatrixView<const float> x, const FitContext&) {
-  auto quantizer = std::make_unique<KashinQuantizer>(params, x.shape(), ErrorKind::kUsage);
-  quantizer->fit(x);
-  return quantizer;
-}
-
-std::unique_ptr<Quantizer> load(const Params& params, Shape shape, ByteReader& side) {
-  auto quantizer = std::make_unique<KashinQuantizer>(params, shape, ErrorKind::kInput);
-  quantizer->load(side);
-  return quantizer;
-}
-
 }  // namespace
 
 QuantizerEntry kashin_entry() {
-  return {"kashin", "rows as sums of two few-level vectors, one of them in a second basis", kParams, kPlanes, fit,
-          load};
+  return {"kashin",
+          "rows as sums of two few-level vectors, one of them in a second basis",
+          kParams,
+          kPlanes,
+          fit_quantizer<KashinQuantizer>,
+          load_quantizer<KashinQuantizer>};
 }
 
 }  // namespace occ
