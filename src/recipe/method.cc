@@ -101,15 +101,25 @@ Recipe turbo_recipe(const Params&, int bits) {
 
 constexpr std::array kCpqParams = {
     choice_param("basis", "dct", "dct|dst", "coordinates of a row, after random signs"),
-    choice_param("quantizer", "scalar", "scalar|pair", "Lloyd-Max levels, or pairs of angle and radius"),
+    choice_param("quantizer", "scalar", "scalar|pair|trellis",
+                 "Lloyd-Max levels, pairs of angle and radius, or an entropy-coded trellis (any rate)"),
+    choice_param("keep", "norm", "norm|product", "decoded rows keep their norm, or unbiased inner products"),
 };
 
+Recipe cpq_recipe_of(const Params& params, const std::string& quantizer) {
+  const char* keep = params.choice("keep") == "norm" ? "" : "(keep=product)";
+  return Recipe::parse(fmt::format("rownorm{} > signs > {} > {}", keep, params.choice("basis"), quantizer));
+}
 Recipe cpq_recipe(const Params& params, int bits) {
-  const std::string quantizer =
-      params.choice("quantizer") == "scalar"
-          ? fmt::format("lloyd(bits={}, per=tensor)", bits)
-          : fmt::format("polar(direction={}, magnitude={}, dim=2, codebook=kmeans, radius=norm)", bits + 1, bits - 1);
-  return Recipe::parse(fmt::format("rownorm > signs > {} > {} > bitpack", params.choice("basis"), quantizer));
+  if (params.choice("quantizer") == "scalar")
+    return cpq_recipe_of(params, fmt::format("lloyd(bits={}, per=tensor) > bitpack", bits));
+  return cpq_recipe_of(
+      params, fmt::format("polar(direction={}, magnitude={}, dim=2, codebook=kmeans, radius=norm) > bitpack", bits + 1,
+                          bits - 1));
+}
+Recipe cpq_recipe_at(const Params& params, double step, int effort) {
+  return cpq_recipe_of(params, fmt::format("trellis(states={}, step={:.5g}) > rans(tables=64)", trellis_states(effort),
+                                           std::clamp(step, 1e-6, 1e6)));
 }
 
 // A lattice with the second moment of E8 has the error of a trellis of half the step.
@@ -146,9 +156,14 @@ constexpr std::array kMethods = {
                 .paper = "Conway & Sloane 1982, Fast Quantizing and Decoding Algorithms for Lattice Quantizers",
                 .params = {},
                 .recipe_at = e8_recipe},
-    MethodEntry{"cpq", "cosine-preserving: rows keep their exact norm, only directions err",
-                "CPQ, cosine-preserving quantization; docs/methods/cpq.md", kCpqParams, 1, 8, cpq_recipe, nullptr,
-                false},
+    MethodEntry{.name = "cpq",
+                .summary = "cosine-preserving: rows keep their exact norm, only directions err",
+                .paper = "CPQ, cosine-preserving quantization; docs/methods/cpq.md",
+                .params = kCpqParams,
+                .max_bits = 8,
+                .recipe = cpq_recipe,
+                .recipe_at = cpq_recipe_at,
+                .continuous_with = [](const Params& p) { return p.choice("quantizer") == "trellis"; }},
     MethodEntry{"turbo",
                 "random rotation, then Lloyd-Max levels of the normal density",
                 "TurboQuant, arXiv 2504.19874",

@@ -99,6 +99,7 @@ for recipe in \
   'kashin(rounds=3) > bitpack' \
   'kashin(u=3, v=1, basis=hadamard, rounds=2) > rans' \
   'rownorm > signs > dct > lloyd(per=tensor) > bitpack' \
+  'rownorm(keep=product) > signs > dst > trellis(step=0.6) > rans' \
   'e8 > rans' \
   'rowscale > e8(step=0.02) > bitpack' \
   'e8(step=0.3) > rans(tables=16)'; do
