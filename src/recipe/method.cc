@@ -79,7 +79,9 @@ Recipe pcdvq_recipe(const Params& params, int bits) {
 }
 
 constexpr std::array kKashinParams = {
-    choice_param("basis", "dct", "dct|hadamard", "the second basis"),
+    choice_param("basis", "dct", "dct|hadamard|orthogonal", "the second basis"),
+    int_param("block", "0", 0, 1 << 24, "columns it maps as one; 0: all (orthogonal: 256), then no error feedback"),
+    choice_param("clusters", "separate", "separate|joint", "levels for each part, or points for pairs of both"),
     int_param("rounds", "30", 0, 1000,
               "of alternating requantization; 0: the pair of the paper as it stands, even bits"),
 };
@@ -91,8 +93,11 @@ Recipe kashin_recipe(const Params& params, int bits) {
   const int v = rounds == 0 ? bits / 2 : 1;
   // The start that ends best for N(0, 1), docs/methods/kashin.md.
   const char* start = bits == 3 || rounds == 0 ? "start=pair" : bits == 2 ? "shrink=0.5" : "shrink=0.1";
-  return Recipe::parse(fmt::format("signs > hadamard > kashin(u={}, v={}, basis={}, {}, rounds={}) > bitpack", bits - v,
-                                   v, params.choice("basis"), start, rounds));
+  const std::string& basis = params.choice("basis");
+  const int64_t block = params.integer("block") == 0 && basis == "orthogonal" ? 256 : params.integer("block");
+  return Recipe::parse(
+      fmt::format("signs > hadamard > kashin(u={}, v={}, basis={}, block={}, clusters={}, {}, rounds={}) > bitpack",
+                  bits - v, v, basis, block, params.choice("clusters"), start, rounds));
 }
 
 Recipe turbo_recipe(const Params&, int bits) {
