@@ -127,6 +127,27 @@ Recipe cpq_recipe_at(const Params& params, double step, int effort) {
                                            std::clamp(step, 1e-6, 1e6)));
 }
 
+constexpr std::array kPcaParams = {
+    int_param("block", "0", 0, 1 << 24, "columns per basis, 0: all; a basis is stored, 16 bits an element"),
+    choice_param("of", "data", "data|hessian", "eigenvectors of the rows' second moments, or of the inputs'"),
+    choice_param("quantizer", "trellis", "trellis|scalar",
+                 "entropy-coded trellis, one step (any rate), or as many levels in every direction"),
+    choice_param("zero", "symmetric", "symmetric|asymmetric", "levels of `scalar`: around zero, or with a zero point"),
+};
+
+Recipe pca_recipe_of(const Params& params, const std::string& quantizer) {
+  return Recipe::parse(
+      fmt::format("pca(block={}, of={}) > {}", params.integer("block"), params.choice("of"), quantizer));
+}
+Recipe pca_recipe(const Params& params, int bits) {
+  return pca_recipe_of(params,
+                       fmt::format("uniform(bits={}, per=column, zero={}) > bitpack", bits, params.choice("zero")));
+}
+Recipe pca_recipe_at(const Params& params, double step, int effort) {
+  return pca_recipe_of(params, fmt::format("trellis(states={}, step={:.5g}) > rans(tables=64)", trellis_states(effort),
+                                           std::clamp(step, 1e-6, 1e6)));
+}
+
 // A lattice with the second moment of E8 has the error of a trellis of half the step.
 Recipe e8_recipe(const Params&, double step, int /*effort*/) {
   return Recipe::parse(fmt::format("e8(step={:.5g}) > rans(tables=64)", std::clamp(2 * step, 1e-6, 1e6)));
@@ -168,6 +189,13 @@ constexpr std::array kMethods = {
                 .max_bits = 8,
                 .recipe = cpq_recipe,
                 .recipe_at = cpq_recipe_at,
+                .continuous_with = [](const Params& p) { return p.choice("quantizer") == "trellis"; }},
+    MethodEntry{.name = "pca",
+                .summary = "principal axes of the rows, in blocks of columns or at once, then a trellis or levels",
+                .paper = "Karhunen 1947, Loeve 1948; Huang & Schultheiss 1963, Block Quantization",
+                .params = kPcaParams,
+                .recipe = pca_recipe,
+                .recipe_at = pca_recipe_at,
                 .continuous_with = [](const Params& p) { return p.choice("quantizer") == "trellis"; }},
     MethodEntry{"turbo",
                 "random rotation, then Lloyd-Max levels of the normal density",
