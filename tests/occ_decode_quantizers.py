@@ -7,7 +7,7 @@
 import numpy as np
 
 from occ_decode_entropy import Machine, Plane, require, tile_rows
-from occ_decode_transforms import F32, InverseDct, bf16, fwht, random_words
+from occ_decode_transforms import F32, InverseDct, bf16, fwht, ordered_product, random_words
 
 
 def scale_index(params, rows, cols):
@@ -171,26 +171,50 @@ class Polar:
         return np.ascontiguousarray(values.reshape(len(values), -1)[:, : self.cols])
 
 
+def seeded_orthogonal(n, seed):
+    words = random_words(seed, 8 * n * n).astype("<u8").reshape(n, n, 8)
+    bits = np.unpackbits(words.view(np.uint8).reshape(n * n, 64), axis=1)
+    q = bits.sum(axis=1, dtype=np.int64).reshape(n, n) - 256 + (words[:, :, 0] >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    for r in range(n):
+        v = q[r]
+        for _ in range(2):
+            for k in range(r):
+                v = v - np.cumsum(v * q[k])[-1] * q[k]
+            v = v / np.sqrt(np.cumsum(v * v)[-1])
+        q[r] = v
+    return q.astype(F32)
+
+
 class Kashin:
     def __init__(self, params, rows, cols, side):
         counts = [1 << int(params.get(name, 2)) for name in "uv"]
-        self.basis = params.get("basis", "dct")
-        require(len(side) == 4 * sum(counts) + 2 * rows, "kashin: wrong size of side information")
-        self.u = np.frombuffer(side[: 4 * counts[0]], "<f4")
-        self.v = np.frombuffer(side[4 * counts[0] : 4 * sum(counts)], "<f4")
-        self.scales = bf16(side[4 * sum(counts) :])[:, None]
+        self.basis, self.seed = params.get("basis", "dct"), int(params.get("seed", 0))
+        self.block = int(params.get("block", 0)) or max(cols, 1)
+        joint = params.get("clusters", "separate") == "joint"
+        sizes = [counts[0] * counts[1]] * 2 if joint else counts
+        require(len(side) == 4 * sum(sizes) + 2 * rows, "kashin: wrong size of side information")
+        u = np.frombuffer(side[: 4 * sizes[0]], "<f4")
+        v = np.frombuffer(side[4 * sizes[0] : 4 * sum(sizes)], "<f4")
+        self.u, self.v = (u, v) if joint else (np.repeat(u, counts[1]), np.tile(v, counts[0]))
+        self.scales = bf16(side[4 * sum(sizes) :])[:, None]
         self.planes = [Plane(rows, cols, count) for count in counts]
+
+    def second(self, v):
+        n = len(v)
+        if self.basis == "dct":
+            return InverseDct(n).three(v)
+        if self.basis == "orthogonal":
+            return ordered_product(seeded_orthogonal(n, self.seed), v)
+        power = n & -n
+        return np.concatenate([fwht(v[i : i + power]) for i in range(0, n, power)])
 
     def decode(self, u, v):
         if not u.size:
             return np.zeros(u.shape, F32)
-        second = np.ascontiguousarray(self.v[v].T)
-        if self.basis == "dct":
-            second = InverseDct(len(second)).three(second)
-        else:
-            power = len(second) & -len(second)
-            second = np.concatenate([fwht(second[i : i + power]) for i in range(0, len(second), power)])
-        return np.where(self.scales == 0, F32(0), self.scales * (self.u[u] + second.T))
+        codes = u.astype(np.int64) * self.planes[1].alphabet + v
+        second = np.ascontiguousarray(self.v[codes].T)
+        second = np.concatenate([self.second(second[i : i + self.block]) for i in range(0, len(second), self.block)])
+        return np.where(self.scales == 0, F32(0), self.scales * (self.u[codes] + second.T))
 
 
 class E8:

@@ -19,6 +19,7 @@
 #include "calibration/fisher.h"
 #include "container/archive_file.h"
 #include "evaluation/perplexity.h"
+#include "experiments/main.h"
 #include "model/transformer.h"
 
 namespace occ {
@@ -94,11 +95,4 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace occ
 
-int main(int argc, char** argv) {
-  try {
-    return occ::run(argc, argv);
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "error: %s\n", e.what());
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return occ::experiment_main(occ::run, argc, argv); }

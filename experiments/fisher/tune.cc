@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "container/archive_file.h"
+#include "experiments/main.h"
 
 namespace occ {
 namespace {
@@ -47,11 +48,4 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace occ
 
-int main(int argc, char** argv) {
-  try {
-    return occ::run(argc, argv);
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "error: %s\n", e.what());
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return occ::experiment_main(occ::run, argc, argv); }

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "experiments/main.h"
 #include "io/sink.h"
 #include "model/language_model.h"
 
@@ -63,11 +64,4 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace occ
 
-int main(int argc, char** argv) {
-  try {
-    return occ::run(argc, argv);
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "error: %s\n", e.what());
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return occ::experiment_main(occ::run, argc, argv); }

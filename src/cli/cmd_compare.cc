@@ -12,6 +12,7 @@
 #include "compress/moments.h"
 #include "container/archive_file.h"
 #include "linalg/linalg.h"
+#include "metrics/cosines.h"
 #include "metrics/rate.h"
 
 namespace occ {
@@ -21,7 +22,7 @@ using nlohmann::ordered_json;
 
 struct Arguments {
   std::string a, b, tensor, activations;
-  bool json = false;
+  bool cosines = false, json = false;
 };
 
 // Of the outputs W x over the input vectors x: with H their second moments, |W X^T|^2 is tr(W H W^T) times their
@@ -36,6 +37,7 @@ struct Pair {
   size_t a, b;
   DistortionAccumulator distortion;
   std::optional<Weighted> weighted;
+  std::optional<CosineFigures> cosines;
 };
 
 // Integers are indices and masks: they are compared for equality and stay out of the errors.
@@ -100,6 +102,16 @@ void measure(const TensorFile& a, const TensorFile& b, const Matrix<double>& h, 
   for (const Weighted& p : weighted_parts) pair->weighted->add(p);
 }
 
+// Of whole rows, which all have to be there at once.
+CosineFigures measure_rows(const TensorFile& a, const TensorFile& b, const Pair& pair) {
+  const Shape shape = matrix_shape(b.tensors()[pair.b].shape);
+  Matrix<float> x = Matrix<float>::uninitialized(shape.rows, shape.cols);
+  Matrix<float> y = Matrix<float>::uninitialized(shape.rows, shape.cols);
+  a.read_f32(pair.a, 0, x.size(), x.data());
+  b.read_f32(pair.b, 0, y.size(), y.data());
+  return measure_cosines(x.view(), y.view());
+}
+
 std::vector<Pair> match(const TensorFile& a, const TensorFile& b, const std::string& glob,
                         std::vector<std::string>* unmatched) {
   std::vector<Pair> pairs;
@@ -116,24 +128,33 @@ std::vector<Pair> match(const TensorFile& a, const TensorFile& b, const std::str
       throw_input("{}: tensor '{}': expected shape {} as in {}, found {}", b.path(), name,
                   shape_label(a.tensors()[i].shape), a.path(), shape_label(b.tensors()[k].shape));
     }
-    pairs.push_back({i, k, {}, {}});
+    pairs.push_back({i, k, {}, {}, {}});
   }
   if (pairs.empty() && !glob.empty()) throw_usage("--tensor: '{}' matches no tensor of both inputs", glob);
   if (pairs.empty()) throw_input("{} and {} have no tensor of the same name", a.path(), b.path());
   return pairs;
 }
 
-ordered_json to_json(const DistortionAccumulator& d, const std::optional<Weighted>& weighted) {
+ordered_json to_json(const DistortionAccumulator& d, const std::optional<Weighted>& weighted,
+                     const std::optional<CosineFigures>& cosines) {
   ordered_json out = {{"mse", finite_or_null(d.mse())},         {"nmse", finite_or_null(d.nmse())},
                       {"sqnr_db", finite_or_null(d.sqnr_db())}, {"mae", finite_or_null(d.mae())},
                       {"mre", finite_or_null(d.mre())},         {"cosine", finite_or_null(d.cosine())},
                       {"max_abs", finite_or_null(d.max_abs())}, {"elements", d.elements()}};
   if (weighted) out["weighted_nmse"] = finite_or_null(weighted->nmse());
+  if (cosines) {
+    out["row_cosine_mean"] = finite_or_null(cosines->mean());
+    out["row_cosine_p1"] = finite_or_null(cosines->percentile(1));
+    out["pair_cosine_rmse"] = finite_or_null(cosines->pair_rmse());
+    out["product_slope"] = finite_or_null(cosines->product_slope());
+    out["recall_at_10"] = finite_or_null(cosines->recall());
+    out["recall_stderr"] = finite_or_null(cosines->recall_stderr());
+  }
   return out;
 }
 
 std::vector<std::string> cells(const std::string& name, double bpw, const DistortionAccumulator& d,
-                               const std::optional<Weighted>& weighted) {
+                               const std::optional<Weighted>& weighted, const std::optional<CosineFigures>& cosines) {
   std::vector<std::string> out = {name,
                                   number(bpw),
                                   number(d.mse()),
@@ -144,6 +165,12 @@ std::vector<std::string> cells(const std::string& name, double bpw, const Distor
                                   number(d.cosine(), 6),
                                   number(d.max_abs())};
   if (weighted) out.push_back(number(weighted->nmse()));
+  if (cosines) {
+    for (const double v :
+         {cosines->mean(), cosines->percentile(1), cosines->pair_rmse(), cosines->product_slope(), cosines->recall()}) {
+      out.push_back(number(v));
+    }
+  }
   return out;
 }
 
@@ -176,6 +203,7 @@ void run(const Arguments& args, const Globals& globals) {
   const ProgressFn bar = progress_bar(globals);
   DistortionAccumulator total;
   std::optional<Weighted> total_weighted;
+  std::optional<CosineFigures> total_cosines;
   uint64_t bytes = 0;
   for (Pair& p : pairs) {
     measure(*a, *b, h, &p, [&](uint64_t n) {
@@ -183,6 +211,11 @@ void run(const Arguments& args, const Globals& globals) {
       if (bar) bar("compare", done * sizeof(float), total_elements * sizeof(float));
     });
     total.merge(p.distortion);
+    if (args.cosines) {
+      p.cosines = measure_rows(*a, *b, p);
+      if (!total_cosines) total_cosines.emplace();
+      total_cosines->merge(*p.cosines);
+    }
     if (p.weighted) {
       if (!total_weighted) total_weighted.emplace();
       total_weighted->add(*p.weighted);
@@ -194,12 +227,12 @@ void run(const Arguments& args, const Globals& globals) {
   const bool whole = compared == b->tensors().size();
   const double total_bpw = bits_per_weight(whole ? b->file_bytes() : bytes, total_elements);
   if (args.json) {
-    ordered_json out = {{"total", to_json(total, total_weighted)}};
+    ordered_json out = {{"total", to_json(total, total_weighted, total_cosines)}};
     out["total"]["bpw"] = total_bpw;
     ordered_json tensors = ordered_json::array();
     for (const Pair& p : pairs) {
       ordered_json t = {{"name", a->tensors()[p.a].name}};
-      t.update(to_json(p.distortion, p.weighted));
+      t.update(to_json(p.distortion, p.weighted, p.cosines));
       t["bpw"] = bits_per_weight(b->tensors()[p.b].stored_bytes, p.distortion.elements());
       tensors.push_back(std::move(t));
     }
@@ -213,14 +246,15 @@ void run(const Arguments& args, const Globals& globals) {
   for (const std::string& name : unequal) print_note(fmt::format("'{}' differs in type or values", name));
   std::vector<std::string> headings = {"tensor", "bpw", "mse", "nmse", "sqnr dB", "mae", "mre", "cosine", "max abs"};
   if (total_weighted) headings.emplace_back("weighted nmse");
+  if (total_cosines) headings.insert(headings.end(), {"row cos", "1 %", "pair rmse", "slope", "recall"});
   Table table(headings);
   if (!globals.quiet) {
     for (const Pair& p : pairs) {
       table.add(cells(a->tensors()[p.a].name, bits_per_weight(b->tensors()[p.b].stored_bytes, p.distortion.elements()),
-                      p.distortion, p.weighted));
+                      p.distortion, p.weighted, p.cosines));
     }
   }
-  table.add(cells("total", total_bpw, total, total_weighted));
+  table.add(cells("total", total_bpw, total, total_weighted, total_cosines));
   table.print();
 }
 
@@ -234,6 +268,10 @@ void add_compare(CLI::App& app, const Globals& globals) {
   cmd->add_option("--tensor", a->tensor, "GLOB: only tensors whose name matches");
   cmd->add_option("--activations", a->activations,
                   "Tensor file of input vectors x (rows): adds the error of W x for the tensors of that width");
+  cmd->add_flag(
+      "--cosines", a->cosines,
+      "Adds how well rows keep their angles: mean and 1st percentile of their cosines, error of the cosines of "
+      "pairs, bias of products, recall of the 10 nearest");
   cmd->add_flag("--json", a->json, "One JSON document on stdout");
   cmd->callback([a, &globals] { run(*a, globals); });
 }

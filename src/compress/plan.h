@@ -28,7 +28,7 @@ struct PlannedTensor {
   std::string choice;            // why
 
   bool kept() const { return recipe.empty() && !method; }
-  bool continuous() const { return method && method->entry->continuous(); }
+  bool continuous() const { return method && method->continuous(); }
 };
 
 // Applies options.tensors and options.keep over the defaults: vectors, scalars, integers, norms and biases are kept.

@@ -75,10 +75,11 @@ RateControl::RateControl(const TensorFile& source, const CompressOptions& option
       seen_(plan.size()),
       by_step_(plan.size()) {
   if (options.nmse && has(false)) {
-    throw_usage("--nmse: expected methods of continuous rate (auto, trellis, e8) only, found '{}'",
-                std::find_if(plan.begin(), plan.end(), [](const auto& t) {
-                  return t.method && !t.continuous();
-                })->method->print());
+    throw_usage(
+        "--nmse: expected methods of continuous rate (auto, trellis, e8, pca, cpq(quantizer=trellis)) only, found '{}'",
+        std::find_if(plan.begin(), plan.end(), [](const auto& t) {
+          return t.method && !t.continuous();
+        })->method->print());
   }
   read_sensitivities();
 }

@@ -70,6 +70,14 @@ OCC_RECIPE(trellis_64_states_4_bits, "trellis(states=64, step=0.1245) > rans(tab
 OCC_RECIPE(rtn_4_bits, "uniform(bits=4) > bitpack");
 OCC_RECIPE(rtn_4_bits_groups_of_64, "uniform(bits=4, group=64) > bitpack");
 OCC_RECIPE(hadamard_trellis_4_bits, "signs > hadamard > trellis(step=0.1245) > rans(tables=64)");
+// Up to 32 inputs in two parts, beyond by decoding.
+BENCHMARK_CAPTURE(compressed, kashin_4_bits, "kashin(rounds=0) > bitpack")
+    ->Arg(1)
+    ->Arg(8)
+    ->Arg(32)
+    ->Arg(33)
+    ->Arg(128)
+    ->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace occ

@@ -7,6 +7,9 @@
 //     of several planes, Y = [Y_0; Y_1; ...]: their outputs below each other, or the sum over parts of the inputs
 //   product            M = L R:                             y = L (R x);           transposed  y = R^T (L^T x)
 //   sum                M = M_0 + M_1 + ...:                 y = M_0 x + M_1 x + ...
+//   sum of parts       M = sum_i P_i T_i^T of a quantizer:  y = [P_0 | P_1 | ...] [T_0^T x; T_1^T x; ...], parts
+//   decoded
+//                      a tile at a time; for few inputs, as M would cost a transform for every row
 //   anything else      decoded a tile at a time and multiplied in f32
 //
 // inverse() of the transform is A (and N), adjoint() its transpose, so a transform costs what it costs for one row per
@@ -30,6 +33,7 @@ namespace occ {
 namespace {
 
 constexpr size_t kInputsAtOnce = 16;
+constexpr size_t kInputsOfParts = 32;  // for more, twice the products cost more than a transform a row
 
 Matrix<float> matrix(size_t rows, size_t cols) { return Matrix<float>::uninitialized(rows, cols); }
 
@@ -301,6 +305,17 @@ class DecodedOperator final : public Operator {
     return transposed_ ? Shape{coded.cols, coded.rows} : coded;
   }
   void apply(MatrixView<const float> x, MatrixView<float> y) const override {
+    if (!transposed_ && recipe_->part_count() > 1 && x.rows() <= kInputsOfParts) {
+      Matrix<float> z = matrix(x.rows(), recipe_->part_count() * x.cols());
+      recipe_->part_inputs(x, z.view());
+      parallel_for(ceil_div(y.cols(), panel_), [&](size_t i) {
+        const size_t row = i * panel_, rows = std::min(panel_, y.cols() - row);
+        Matrix<float> w = matrix(rows, z.cols());
+        recipe_->parts({row, 0, rows, x.cols()}, w.view());
+        dense_product(DenseView(w.view()), z.view(), y.sub({0, row, y.rows(), rows}));
+      });
+      return;
+    }
     if (!transposed_) {
       for_each_panel([&](size_t row, MatrixView<const float> w) {
         dense_product(DenseView(w), x, y.sub({0, row, y.rows(), w.rows()}));

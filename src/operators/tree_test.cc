@@ -70,7 +70,9 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"rowscale > trellis > rans", "int8"}, Case{"signs(axis=out, seed=3) > trellis > rans", "int8"},
         Case{"hadamard(axis=out) > trellis > rans", "int8"}, Case{"dct(axis=out, block=32) > trellis > rans", "int8"},
         Case{"rowscale > signs > hadamard > dst(axis=out) > trellis > rans", "int8"},
-        Case{"signs > hadamard > lloyd > rans", "decoded"},
+        Case{"signs > hadamard > lloyd > rans", "decoded"}, Case{"kashin(rounds=2) > bitpack", "decoded"},
+        Case{"signs > hadamard > kashin(block=64, basis=orthogonal, clusters=joint, rounds=2) > rans", "decoded"},
+
         Case{"split(rows=3) > { head: uniform(bits=3) > bitpack ; tail: dst > trellis > rans }", "int8"},
         Case{"uniform(bits=2) > bitpack + trellis(step=0.2) > rans", "int8"},
         Case{"lowrank(rank=3) > { left: uniform(bits=8, per=column) > rans ; right: uniform(bits=8) > bitpack } + "

@@ -34,11 +34,10 @@ struct SetBits {
 };
 constexpr SetBits kSetBits;
 
-// What is known of one x, between visits of groups.
+// What is known of one x.
 struct Query {
   float square;                // |x|^2
-  float cosine, sine, margin;  // of the bounds, made when the best had this `bound`
-  float bound = -std::numeric_limits<float>::infinity();
+  float cosine, sine, margin;  // of the bounds that the best gives
   DirectionHit best{std::numeric_limits<uint32_t>::max(), -std::numeric_limits<float>::infinity()};
 };
 
@@ -49,18 +48,19 @@ class Search {
     for (size_t i = 0; i < kDim; ++i) x_[i] = hn::Set(d_, x[i]);
   }
 
-  // Visits the nearest group and lists the other open ones; may write 8 more.
-  HWY_INLINE size_t begin(uint16_t* open) {
+  // Scans the leaf nearest to x in the nearest group, and lists the open groups; may write 8 more.
+  HWY_INLINE size_t begin(uint32_t* open) {
     HWY_ALIGN float dots[DirectionTable::kMaxGroups];
     const size_t group = nearest(t_.group.centers, 0, ceil_div(t_.groups, kLanes), dots);
     HWY_ALIGN float leaf_dots[DirectionTable::kMaxLeaves];
     const size_t first = t_.begin[group];
     scan_leaf(kLanes * first + nearest(t_.leaf.centers, first, t_.begin[group + 1], leaf_dots));
-    scan_group(group);
-    set_bound();
+    uint32_t leaves[DirectionTable::kMaxLeaves + kLanes];
+    const size_t visits = list_leaves(group, 0, leaves);
+    for (size_t k = 0; k < visits; ++k) scan_leaf(kLanes * first + leaves[k]);
     size_t count = 0;
     for (size_t g = 0; g < t_.groups; g += hn::Lanes(d_)) {
-      count += list_open(t_.group, g, hn::Load(d_, dots + g), g, open + count);
+      count += list_open(t_.group, g, hn::Load(d_, dots + g), static_cast<uint32_t>(g), open + count);
     }
     size_t kept = 0;
     for (size_t i = 0; i < count; ++i) {
@@ -70,71 +70,17 @@ class Search {
     return kept;
   }
 
-  HWY_INLINE void scan_group(size_t group) {
-    if (q_.best.dot != q_.bound) set_bound();
-    uint16_t open[DirectionTable::kMaxLeaves + kLanes];
-    const size_t first = kLanes * t_.begin[group];
+  // Lists the open leaves of a group, counted from its first, plus `name`; may write 8 more.
+  HWY_INLINE size_t list_leaves(size_t group, uint32_t name, uint32_t* out) const {
+    const size_t first = t_.begin[group];
     size_t count = 0;
-    for (size_t p = t_.begin[group]; p < t_.begin[group + 1]; ++p) {
+    for (size_t p = first; p < t_.begin[group + 1]; ++p) {
       for (size_t j = 0; j < kLanes; j += hn::Lanes(d_)) {
-        count += list_open(t_.leaf, kLanes * p + j, products(t_.leaf.centers.row(p), j), kLanes * p + j - first,
-                           open + count);
+        count += list_open(t_.leaf, kLanes * p + j, near_products(t_.leaf.centers.row(p), j),
+                           name + static_cast<uint32_t>(kLanes * (p - first) + j), out + count);
       }
-    }
-    for (size_t k = 0; k < count; ++k) scan_leaf(first + open[k]);
-  }
-
- private:
-  static constexpr size_t kLanes = DirectionTable::kLanes;
-
-  // <x, p> of lanes from j on.
-  HWY_INLINE Lanes products(const float* panel, size_t j) const {
-    Lanes sum = hn::Mul(x_[0], hn::Load(d_, panel + j));
-    for (size_t i = 1; i < kDim; ++i) sum = hn::Add(sum, hn::Mul(x_[i], hn::Load(d_, panel + kLanes * i + j)));
-    return sum;
-  }
-  // The lane of the panels [begin, end) whose center is nearest, and all products.
-  HWY_INLINE size_t nearest(const Matrix<float>& centers, size_t begin, size_t end, float* dots) const {
-    Lanes most = hn::Set(d_, -std::numeric_limits<float>::infinity());
-    for (size_t p = begin; p < end; ++p) {
-      for (size_t j = 0; j < kLanes; j += hn::Lanes(d_)) {
-        const Lanes dot = products(centers.row(p), j);
-        hn::Store(dot, d_, dots + kLanes * (p - begin) + j);
-        most = hn::Max(most, dot);
-      }
-    }
-    const Lanes largest = hn::MaxOfLanes(d_, most);
-    size_t at = 0;
-    for (;; at += hn::Lanes(d_)) {
-      const auto lane = hn::FindFirstTrue(d_, hn::Eq(hn::Load(d_, dots + at), largest));
-      if (lane >= 0) return at + static_cast<size_t>(lane);
-    }
-  }
-  // Appends name + i for those of the caps at + i that can hold a point as near as the best; may write 8 more.
-  HWY_INLINE size_t list_open(const DirectionTable::Caps& caps, size_t at, Lanes dots, size_t name,
-                              uint16_t* out) const {
-    const Lanes bound = hn::Sub(hn::Sub(hn::Mul(hn::Set(d_, q_.cosine), hn::LoadU(d_, caps.cos_r.data() + at)),
-                                        hn::Mul(hn::Set(d_, q_.sine), hn::LoadU(d_, caps.sin_r.data() + at))),
-                                hn::Set(d_, q_.margin));
-    uint8_t bits[8] = {};
-    hn::StoreMaskBits(d_, hn::Ge(dots, bound), bits);
-    size_t count = 0;  // without branches, and without the tables that hn::Compress copies with g++ 12
-    for (size_t b = 0; 8 * b < hn::Lanes(d_); ++b) {
-      const uint16_t* set = kSetBits.bits[bits[b]];
-      for (size_t i = 0; i < 8; ++i) out[count + i] = static_cast<uint16_t>(set[i] + name + 8 * b);
-      count += hwy::PopCount(uint64_t{bits[b]});
     }
     return count;
-  }
-
-  HWY_INLINE void set_bound() {
-    q_.bound = q_.cosine = q_.best.dot;
-    q_.sine = 0;
-    q_.margin = std::numeric_limits<float>::infinity();
-    if (q_.cosine < 0) return;  // few points and all are far away: nothing may be skipped
-    const float reach = std::sqrt(q_.square) * t_.length;
-    q_.sine = std::sqrt(std::max(0.0f, reach * reach - q_.cosine * q_.cosine));
-    q_.margin = reach * t_.margin;
   }
 
   HWY_INLINE void scan_leaf(size_t leaf) {
@@ -148,7 +94,70 @@ class Search {
         DirectionHit& best = q_.best;
         if (dot[i] > best.dot || (dot[i] == best.dot && index[i] < best.index)) best = {index[i], dot[i]};
       }
+      set_bound();
     }
+  }
+
+ private:
+  static constexpr size_t kLanes = DirectionTable::kLanes;
+
+  // <x, p> of lanes from j on, the same on every target.
+  HWY_INLINE Lanes products(const float* panel, size_t j) const {
+    Lanes sum = hn::Mul(x_[0], hn::Load(d_, panel + j));
+    for (size_t i = 1; i < kDim; ++i) sum = hn::Add(sum, hn::Mul(x_[i], hn::Load(d_, panel + kLanes * i + j)));
+    return sum;
+  }
+  // The same but for rounding, which the margin of the bounds covers: fused where that is fast.
+  HWY_INLINE Lanes near_products(const float* panel, size_t j) const {
+    Lanes even = hn::Mul(x_[0], hn::Load(d_, panel + j)), odd = hn::Mul(x_[1], hn::Load(d_, panel + kLanes + j));
+    for (size_t i = 2; i < kDim; i += 2) {
+      even = hn::MulAdd(x_[i], hn::Load(d_, panel + kLanes * i + j), even);
+      odd = hn::MulAdd(x_[i + 1], hn::Load(d_, panel + kLanes * (i + 1) + j), odd);
+    }
+    return hn::Add(even, odd);
+  }
+  // The lane of the panels [begin, end) whose center is nearest, and all products.
+  HWY_INLINE size_t nearest(const Matrix<float>& centers, size_t begin, size_t end, float* dots) const {
+    Lanes most = hn::Set(d_, -std::numeric_limits<float>::infinity());
+    for (size_t p = begin; p < end; ++p) {
+      for (size_t j = 0; j < kLanes; j += hn::Lanes(d_)) {
+        const Lanes dot = near_products(centers.row(p), j);
+        hn::Store(dot, d_, dots + kLanes * (p - begin) + j);
+        most = hn::Max(most, dot);
+      }
+    }
+    const Lanes largest = hn::MaxOfLanes(d_, most);
+    size_t at = 0;
+    for (;; at += hn::Lanes(d_)) {
+      const auto lane = hn::FindFirstTrue(d_, hn::Eq(hn::Load(d_, dots + at), largest));
+      if (lane >= 0) return at + static_cast<size_t>(lane);
+    }
+  }
+  // Appends name + i for those of the caps at + i that can hold a point as near as the best; may write 8 more.
+  HWY_INLINE size_t list_open(const DirectionTable::Caps& caps, size_t at, Lanes dots, uint32_t name,
+                              uint32_t* out) const {
+    const Lanes bound = hn::Sub(hn::Sub(hn::Mul(hn::Set(d_, q_.cosine), hn::LoadU(d_, caps.cos_r.data() + at)),
+                                        hn::Mul(hn::Set(d_, q_.sine), hn::LoadU(d_, caps.sin_r.data() + at))),
+                                hn::Set(d_, q_.margin));
+    uint8_t bits[8] = {};
+    hn::StoreMaskBits(d_, hn::Ge(dots, bound), bits);
+    size_t count = 0;  // without branches, and without the tables that hn::Compress copies with g++ 12
+    for (size_t b = 0; 8 * b < hn::Lanes(d_); ++b) {
+      const uint16_t* set = kSetBits.bits[bits[b]];
+      for (uint32_t i = 0; i < 8; ++i) out[count + i] = set[i] + name + static_cast<uint32_t>(8 * b);
+      count += hwy::PopCount(uint64_t{bits[b]});
+    }
+    return count;
+  }
+
+  HWY_INLINE void set_bound() {
+    q_.cosine = q_.best.dot;
+    q_.sine = 0;
+    q_.margin = std::numeric_limits<float>::infinity();
+    if (q_.cosine < 0) return;  // few points and all are far away: nothing may be skipped
+    const float reach = std::sqrt(q_.square) * t_.length;
+    q_.sine = std::sqrt(std::max(0.0f, reach * reach - q_.cosine * q_.cosine));
+    q_.margin = reach * t_.margin;
   }
 
   const LaneTag d_;
@@ -157,7 +166,8 @@ class Search {
   Lanes x_[kDim];
 };
 
-// Group by group for a batch of x, so that the points of a group stay in the first-level cache.
+// Group by group for a batch of x, so that the points of a group stay in the first-level cache; first all leaves to
+// visit in it, then the visits, so that few branches depend on the data.
 constexpr size_t kBatch = 128;
 template <size_t kDim>
 void NearestBatch(const DirectionTable& t, const float* x, size_t n, DirectionHit* out) {
@@ -171,13 +181,24 @@ void NearestBatch(const DirectionTable& t, const float* x, size_t n, DirectionHi
       queries[v].best = {0, 0};
       continue;
     }
-    uint16_t open[DirectionTable::kMaxGroups + DirectionTable::kLanes];
+    uint32_t open[DirectionTable::kMaxGroups + DirectionTable::kLanes];
     const size_t groups = Search<kDim>(t, x + v * kDim, queries[v]).begin(open);
     for (size_t i = 0; i < groups; ++i) list[open[i]][count[open[i]]++] = static_cast<uint8_t>(v);
   }
+  constexpr size_t kVisits = 2048;
+  uint32_t visits[kVisits + DirectionTable::kMaxLeaves + DirectionTable::kLanes];  // number of x in the upper half
   for (size_t g = 0; g < t.groups; ++g) {
-    for (size_t i = 0; i < count[g]; ++i) {
-      Search<kDim>(t, x + list[g][i] * kDim, queries[list[g][i]]).scan_group(g);
+    const size_t first = DirectionTable::kLanes * t.begin[g];
+    for (size_t i = 0; i < count[g];) {
+      size_t open = 0;
+      for (; i < count[g] && open < kVisits; ++i) {
+        const uint32_t v = list[g][i];
+        open += Search<kDim>(t, x + v * kDim, queries[v]).list_leaves(g, v << 16, visits + open);
+      }
+      for (size_t k = 0; k < open; ++k) {
+        const uint32_t v = visits[k] >> 16;
+        Search<kDim>(t, x + v * kDim, queries[v]).scan_leaf(first + (visits[k] & 0xffff));
+      }
     }
   }
   for (size_t v = 0; v < n; ++v) out[v] = queries[v].best;

@@ -18,6 +18,7 @@
 
 #include "base/check.h"
 #include "base/parallel.h"
+#include "quantization/make.h"
 
 namespace occ {
 namespace {
@@ -73,9 +74,10 @@ float nearest_in_coset(const float* y, float shift, float* z) {
 
 class E8Quantizer final : public Quantizer {
  public:
-  explicit E8Quantizer(Shape shape) : shape_(shape) {}
+  E8Quantizer(const Params&, Shape shape, ErrorKind) : shape_(shape) {}
 
-  void fit(double step, MatrixView<const float> x, const FitContext& ctx) {
+  void fit(const Params& params, MatrixView<const float> x, const FitContext& ctx) {
+    const double step = params.real("step");
     std::vector<double> squares(x.rows());
     std::vector<float> most(x.rows());
     parallel_for(x.rows(), [&](size_t r) {
@@ -199,22 +201,15 @@ class E8Quantizer final : public Quantizer {
   float step_ = 0;
 };
 
-std::unique_ptr<Quantizer> fit(const Params& params, MatrixView<const float> x, const FitContext& ctx) {
-  auto quantizer = std::make_unique<E8Quantizer>(x.shape());
-  quantizer->fit(params.real("step"), x, ctx);
-  return quantizer;
-}
-
-std::unique_ptr<Quantizer> load(const Params&, Shape shape, ByteReader& side) {
-  auto quantizer = std::make_unique<E8Quantizer>(shape);
-  quantizer->load(side);
-  return quantizer;
-}
-
 }  // namespace
 
 QuantizerEntry e8_entry() {
-  return {"e8", "points of the lattice E8, one step for the matrix, to be entropy coded", kParams, kPlanes, fit, load};
+  return {"e8",
+          "points of the lattice E8, one step for the matrix, to be entropy coded",
+          kParams,
+          kPlanes,
+          fit_quantizer<E8Quantizer>,
+          load_quantizer<E8Quantizer>};
 }
 
 }  // namespace occ

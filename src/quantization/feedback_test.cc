@@ -31,6 +31,7 @@ TEST(Feedback, LowersTheWeightedErrorOfColumnsOneByOne) {
 TEST(Feedback, CarriesBlocksOfEightColumnsAndTwoPlanes) {
   const Matrix<float> w = normal_matrix(64, 75, 2);  // the last block has three columns
   expect_feedback_helps(BlockFloat(w.shape()), w, 0.9);
+  expect_feedback_helps(*QuantizerCase{"kashin", {{"block", "16"}, {"u", "2"}, {"v", "1"}}}.fit(w.view()), w, 0.98);
 }
 
 }  // namespace

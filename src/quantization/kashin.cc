@@ -1,6 +1,6 @@
 // kashin: every row as a sum of two vectors with few levels each, in the standard basis and in a second one,
 //
-//   x = s (u + Q v),   u_i one of 2^u levels, v_i one of 2^v levels, Q = inverse DCT-II or Walsh-Hadamard
+//   x = s (u + Q v),   u_i one of 2^u levels, v_i one of 2^v levels, Q orthonormal (kashin_basis.h)
 //
 // s the rms of the row (bf16), levels shared by the matrix. u + v bits per weight, 16 / cols for s, 4 bytes a level;
 // two look-ups and one fast transform to decode. By Kashin (1977) both factors can have small maxima, so that few
@@ -15,6 +15,13 @@
 // of rows; those of all rounds are replayed for every row, the last ones are stored. rounds=0 codes the pair as it
 // stands.
 //
+//   clusters=joint  pairs (u_i, v_i) are 2^(u + v) points of the plane instead of a grid; that is where they begin.
+//   When
+//                   u has a target, v_i stays at its value and the nearest point to both is taken, and the other way
+//                   round; points become the means of what they stand for (k-means on the sample), step by step, and
+//                   are replayed likewise. rounds=0: k-means of the pairs as they stand, the papers' form.
+//   block=b         Q maps b columns each, so that error feedback can go from block to block.
+//
 // Differences from the papers: levels are shared by rows of equal rms instead of clustered per column; the product form
 // IDCT diag(signs) DCT is replaced by IDCT alone, with the stage `signs` in front: half the work to the same end.
 #include "quantization/kashin.h"
@@ -22,15 +29,14 @@
 #include <algorithm>
 #include <cfloat>
 #include <cmath>
-#include <optional>
 
 #include "base/check.h"
 #include "base/parallel.h"
-#include "quantization/lloyd_levels.h"
-#include "quantization/scale_grid.h"
-#include "simd/dct_plan.h"
-#include "simd/fwht.h"
+#include "quantization/kashin_basis.h"
+#include "quantization/kashin_levels.h"
+#include "quantization/make.h"
 #include "simd/panel.h"
+#include "tensor/bf16_scales.h"
 
 namespace occ {
 namespace {
@@ -38,129 +44,64 @@ namespace {
 constexpr ParamSpec kParams[] = {
     int_param("u", "2", 1, 4, "bits of the part in the standard basis"),
     int_param("v", "2", 1, 4, "bits of the part in the second basis"),
-    choice_param("basis", "dct", "dct|hadamard", "the second basis; hadamard in parts of the power of two in cols"),
+    choice_param("basis", "dct", "dct|hadamard|orthogonal",
+                 "the second basis; hadamard in parts of the power of two in cols, orthogonal dense and random"),
+    int_param("block", "0", 0, 1 << 24, "columns that the second basis maps as one, 0: all"),
+    int_param("seed", "0", 0, 9007199254740991.0, "names the basis `orthogonal`"),
+    choice_param("clusters", "separate", "separate|joint", "levels for u and v each, or points for pairs of them"),
     choice_param("start", "scaled", "scaled|pair", "first u: (1 - shrink) x, or that of a pair with small maxima"),
     real_param("shrink", "0.25", 0, 1, "see start"),
     real_param("relax", "0.15", 0, 1, "how far targets move beyond what is left, falling to 0 in the last round"),
     int_param("rounds", "30", 0, 1000, "of alternating requantization"),
 };
 constexpr std::string_view kPlanes[] = {"u", "v"};
-constexpr float kMaxLevel = 0x1p32f;
-
-// Ascending levels with the borders midway between them.
-struct Levels {
-  std::vector<float> level, border;
-
-  void set(const std::vector<double>& levels) {
-    level.resize(levels.size());
-    for (size_t i = 0; i < levels.size(); ++i) {
-      level[i] = static_cast<float>(std::clamp(levels[i], -static_cast<double>(kMaxLevel), double{kMaxLevel}));
-    }
-    set_borders();
-  }
-  void set_borders() {
-    border.resize(level.size() - 1);
-    for (size_t i = 0; i < border.size(); ++i) border[i] = 0.5f * level[i] + 0.5f * level[i + 1];
-  }
-};
-
-// values become the nearest levels.
-void snap(const Levels& levels, float* values, size_t count) {
-  constexpr size_t kStep = 64;
-  size_t i = 0;
-  for (; i + kStep <= count; i += kStep) {
-    float out[kStep];
-    for (float& o : out) o = levels.level[0];
-    for (size_t k = 0; k < levels.border.size(); ++k) {
-      const float border = levels.border[k], next = levels.level[k + 1];
-      for (size_t j = 0; j < kStep; ++j) out[j] = values[i + j] > border ? next : out[j];
-    }
-    std::copy_n(out, kStep, values + i);
-  }
-  for (; i < count; ++i) {
-    float out = levels.level[0];
-    for (size_t k = 0; k < levels.border.size(); ++k) out = values[i] > levels.border[k] ? levels.level[k + 1] : out;
-    values[i] = out;
-  }
-}
-
-// Best levels for the values: a histogram with cells even in t / (4 + |t|), then dynamic programming.
-class LevelHistogram {
- public:
-  LevelHistogram() : weight_(kCells), sum_(kCells) {}
-  void add(const float* values, size_t count) {
-    for (size_t i = 0; i < count; ++i) {
-      const float t = values[i], position = t / (4 + std::abs(t));
-      const auto cell = static_cast<size_t>(std::clamp((position + 1) * (0.5f * kCells), 0.0f, kCells - 1.0f));
-      weight_[cell] += 1;
-      sum_[cell] += static_cast<double>(t);
-    }
-  }
-  std::vector<double> best(unsigned bits) const { return best_levels(weight_, sum_, size_t{1} << bits); }
-
- private:
-  static constexpr size_t kCells = 2048;
-  std::vector<double> weight_, sum_;
-};
+constexpr unsigned kMaxJointBits = 6;
 
 class KashinQuantizer final : public Quantizer {
  public:
   KashinQuantizer(const Params& params, Shape shape, ErrorKind kind)
       : shape_(shape),
         bits_{static_cast<unsigned>(params.integer("u")), static_cast<unsigned>(params.integer("v"))},
+        joint_(params.choice("clusters") == "joint"),
         rounds_(static_cast<size_t>(params.integer("rounds"))),
         pair_(params.choice("start") == "pair" || rounds_ == 0),
         shrink_(static_cast<float>(params.real("shrink"))),
-        relax_(static_cast<float>(params.real("relax"))) {
-    const size_t n = shape.cols, power = n & (~n + 1);
-    if (n == 0) return;
-    if (params.choice("basis") == "hadamard") {
-      part_ = power;
-      return;
+        relax_(static_cast<float>(params.real("relax"))),
+        basis_(params, shape.cols, kind) {
+    if (joint_ && bits_[0] + bits_[1] > kMaxJointBits) {
+      throw Error(kind, fmt::format("kashin: clusters=joint expects u + v up to {}, found {}", kMaxJointBits,
+                                    bits_[0] + bits_[1]));
     }
-    if (n > DctPlan<float>::kMaxLength || n / power > DctPlan<float>::kMaxOdd) {
-      throw Error(kind, fmt::format("kashin: basis=dct expects up to {} columns with an odd part up to {}, found {}",
-                                    DctPlan<float>::kMaxLength, DctPlan<float>::kMaxOdd, n));
-    }
-    plan_.emplace(n);
   }
 
-  void fit(MatrixView<const float> x) {
-    scales_.assign(shape_.rows, 0);
+  void fit(const Params&, MatrixView<const float> x, const FitContext&) {
+    scales_ = rms_scales(x);
+    points_.resize(size_t{1} << (bits_[0] + bits_[1]));
     for (size_t i = 0; i < 2; ++i) levels_[i].set(std::vector<double>(size_t{1} << bits_[i]));
     if (x.size() == 0) return;
-    parallel_for(ceil_div(shape_.rows, kPanelLanes), [&](size_t p) {
-      for (size_t r = p * kPanelLanes; r < std::min(shape_.rows, (p + 1) * kPanelLanes); ++r) {
-        double square = 0;
-        for (size_t c = 0; c < shape_.cols; ++c) square += static_cast<double>(x(r, c)) * static_cast<double>(x(r, c));
-        const double rms = std::sqrt(square / static_cast<double>(shape_.cols));
-        if (rms > 0) scales_[r] = scale_of(std::clamp(scale_code_near(rms), 1, max_code()));
-      }
-    });
     learn(x);
     for (float& s : scales_) s = std::min(s, scale_of(max_code()));
   }
 
   void load(ByteReader& side) {
-    for (size_t i = 0; i < 2; ++i) {
-      std::vector<float>& level = levels_[i].level;
-      level.resize(size_t{1} << bits_[i]);
-      side.get_array(level.data(), level.size());
-      for (size_t k = 0; k < level.size(); ++k) {
-        if (!(std::abs(level[k]) <= kMaxLevel) || (k > 0 && level[k] < level[k - 1])) {
-          throw_input("{}: expected {} ascending levels up to 2^32, found {} as number {}", side.what(), level.size(),
-                      level[k], k);
+    points_.resize(size_t{1} << (bits_[0] + bits_[1]));
+    if (joint_) {
+      for (std::vector<float>* part : {&points_.u, &points_.v}) {
+        side.get_array(part->data(), part->size());
+        for (const float t : *part) {
+          if (!(std::abs(t) <= kMaxKashinLevel)) {
+            throw_input("{}: expected points with coordinates up to 2^32, found {}", side.what(), t);
+          }
         }
       }
-      levels_[i].set_borders();
-    }
-    scales_ = get_scales(shape_.rows, side);
-    const float limit = scale_of(max_code());
-    for (size_t i = 0; i < scales_.size(); ++i) {
-      if (scales_[i] > limit) {
-        throw_input("{}: scale {} is so large that decoded values would not be finite", side.what(), i);
+    } else {
+      for (size_t i = 0; i < 2; ++i) {
+        levels_[i].level.resize(size_t{1} << bits_[i]);
+        get_levels(levels_[i].level, -kMaxKashinLevel, kMaxKashinLevel, side);
       }
+      points_.set_grid(levels_[0], levels_[1]);
     }
+    scales_ = get_scales(shape_.rows, side, max_code());
   }
 
   std::vector<SymbolPlane> planes() const override {
@@ -173,12 +114,12 @@ class KashinQuantizer final : public Quantizer {
     }
     return planes;
   }
-  Granule granule() const override { return {1, 0}; }
+  Granule granule() const override { return {1, basis_.block() == shape_.cols ? 0 : basis_.block()}; }
 
   void quantize(const Rect& at, MatrixView<float> values, std::span<const MatrixView<Symbol>> symbols) const override {
-    OCC_CHECK(symbols.size() == 2 && values.shape() == at.shape() && at.cols == shape_.cols);
+    OCC_CHECK(symbols.size() == 2 && values.shape() == at.shape() && at.col % basis_.block() == 0);
     if (values.size() == 0) return;
-    Panel p(*this);
+    Panel p(*this, at.cols);
     for (size_t r = 0; r < at.rows; r += kPanelLanes) {
       const size_t rows = std::min(kPanelLanes, at.rows - r);
       start(values.row_range(r, rows), at.row + r, p);
@@ -188,10 +129,21 @@ class KashinQuantizer final : public Quantizer {
         snap(schedule_[round].v, p.v.data(), p.v.size());
         subtract(p, beyond(round));
       }
-      snap(levels_[0], p.u.data(), p.u.size());
-      snap(levels_[1], p.v.data(), p.v.size());
-      store_symbols(levels_[0], p.u, symbols[0].row_range(r, rows));
-      store_symbols(levels_[1], p.v, symbols[1].row_range(r, rows));
+      if (joint_) {
+        if (rounds_ != 0) {
+          snap(levels_[0], p.u.data(), p.u.size());
+          project(p, 1);
+        }
+        for (size_t step = 0; step < joint_schedule_.size(); ++step) {
+          take(joint_schedule_[step], p);
+          joint_step(p, step);
+        }
+        nearest_points(points_, p.u.data(), p.v.data(), p.u.size(), p.codes.data());
+        store_codes(p, symbols[0].row_range(r, rows), symbols[1].row_range(r, rows));
+      } else {
+        store_symbols(levels_[0], p.u, symbols[0].row_range(r, rows));
+        store_symbols(levels_[1], p.v, symbols[1].row_range(r, rows));
+      }
     }
     const MatrixView<const Symbol> const_symbols[] = {symbols[0], symbols[1]};
     dequantize(at, const_symbols, values);
@@ -199,75 +151,105 @@ class KashinQuantizer final : public Quantizer {
 
   void dequantize(const Rect& at, std::span<const MatrixView<const Symbol>> symbols,
                   MatrixView<float> out) const override {
-    OCC_CHECK(symbols.size() == 2 && out.shape() == at.shape() && at.cols == shape_.cols);
+    OCC_CHECK(symbols.size() == 2 && out.shape() == at.shape() && at.col % basis_.block() == 0);
     if (out.size() == 0) return;
-    Panel p(*this);
+    Matrix<float> v(at.cols, kPanelLanes), second = Matrix<float>::uninitialized(at.cols, kPanelLanes);
+    Matrix<float> work = Matrix<float>::uninitialized(1, basis_.work_size());
     for (size_t r = 0; r < at.rows; r += kPanelLanes) {
       const size_t rows = std::min(kPanelLanes, at.rows - r);
-      std::fill_n(p.x.data(), p.x.size(), 0.0f);
+      if (r != 0) std::fill_n(v.data(), v.size(), 0.0f);
       for (size_t k = 0; k < rows; ++k) {
-        const Symbol* v = symbols[1].row(r + k);
-        for (size_t c = 0; c < at.cols; ++c) p.x(c, k) = levels_[1].level[v[c]];
+        const Symbol *a = symbols[0].row(r + k), *b = symbols[1].row(r + k);
+        for (size_t c = 0; c < at.cols; ++c) v(c, k) = points_.v[code(a[c], b[c])];
       }
-      from_basis(p.x.data(), p);
+      basis_.apply(v.data(), second.data(), at.cols, false, work.data());
       for (size_t k = 0; k < rows; ++k) {
-        const Symbol* u = symbols[0].row(r + k);
+        const Symbol *a = symbols[0].row(r + k), *b = symbols[1].row(r + k);
         const float scale = scales_[at.row + r + k];
         for (size_t c = 0; c < at.cols; ++c) {
-          out(r + k, c) = scale == 0 ? 0 : scale * (levels_[0].level[u[c]] + p.out(c, k));
+          out(r + k, c) = scale == 0 ? 0 : scale * (points_.u[code(a[c], b[c])] + second(c, k));
         }
       }
+    }
+  }
+
+  // x' = s u + s v Q^T, row by row.
+  size_t part_count() const override { return 2; }
+  void parts(const Rect& at, std::span<const MatrixView<const Symbol>> symbols, MatrixView<float> out) const override {
+    for (size_t r = 0; r < at.rows; ++r) {
+      const Symbol *a = symbols[0].row(r), *b = symbols[1].row(r);
+      const float scale = scales_[at.row + r];
+      float *u = out.row(r), *v = u + at.cols;
+      for (size_t c = 0; c < at.cols; ++c) {
+        u[c] = scale * points_.u[code(a[c], b[c])];
+        v[c] = scale * points_.v[code(a[c], b[c])];
+      }
+    }
+  }
+  void part_inputs(MatrixView<const float> x, MatrixView<float> out) const override {
+    const size_t cols = x.cols();
+    if (x.size() == 0) return;
+    Matrix<float> from(cols, kPanelLanes), to = Matrix<float>::uninitialized(cols, kPanelLanes);
+    Matrix<float> work = Matrix<float>::uninitialized(1, basis_.work_size());
+    for (size_t r = 0; r < x.rows(); r += kPanelLanes) {
+      const size_t rows = std::min(kPanelLanes, x.rows() - r);
+      load_panel_rows(x.row_range(r, rows), from.data());
+      basis_.apply(from.data(), to.data(), cols, true, work.data());
+      store_panel_rows(to.data(), out.sub({r, cols, rows, cols}));
+      for (size_t k = r; k < r + rows; ++k) std::copy_n(x.row(k), cols, out.row(k));
     }
   }
 
   std::vector<float> scales() const override { return scales_; }
   void set_scales(std::span<const float> scales) override {
     OCC_CHECK(scales.size() == shape_.rows);
-    for (size_t i = 0; i < scales.size(); ++i) {
-      scales_[i] = scale_of(std::min(scale_code_near(static_cast<double>(scales[i])), max_code()));
-    }
+    for (size_t i = 0; i < scales.size(); ++i) scales_[i] = stored_scale(scales[i], max_code());
   }
   void save(ByteWriter& out) const override {
-    for (const Levels& l : levels_) out.put_array(l.level.data(), l.level.size());
+    if (joint_) {
+      out.put_array(points_.u.data(), points_.u.size());
+      out.put_array(points_.v.data(), points_.v.size());
+    } else {
+      for (const KashinLevels& l : levels_) out.put_array(l.level.data(), l.level.size());
+    }
     put_scales(scales_, out);
   }
 
  private:
   // 16 rows; element (c, k) is column c of row k.
   struct Panel {
-    explicit Panel(const KashinQuantizer& q)
-        : x(q.shape_.cols, kPanelLanes),
-          u(q.shape_.cols, kPanelLanes),
-          v(q.shape_.cols, kPanelLanes),
-          y(q.shape_.cols, kPanelLanes),
-          out(q.shape_.cols, kPanelLanes),
-          work(1, q.plan_ ? q.plan_->scratch_size() : 0) {}
+    Panel(const KashinQuantizer& q, size_t cols)
+        : x(cols, kPanelLanes),
+          u(cols, kPanelLanes),
+          v(cols, kPanelLanes),
+          y(cols, kPanelLanes),
+          out(cols, kPanelLanes),
+          work(1, q.basis_.work_size()),
+          codes(q.joint_ ? cols : 0, kPanelLanes) {}
     Matrix<float> x, u, v;  // x / s, and what u and v are to code
     Matrix<float> y, out, work;
+    Matrix<int32_t> codes;  // of joint clusters
   };
+
+  size_t code(Symbol u, Symbol v) const { return size_t{u} << bits_[1] | v; }
 
   // |u + Q v| <= |u|_max + sqrt(cols) |v|_max.
   int max_code() const {
-    double most = 1;
-    for (size_t i = 0; i < 2; ++i) {
-      const Levels& l = levels_[i];
-      if (l.level.empty()) continue;
-      const double largest = std::max(std::abs(l.level.front()), std::abs(l.level.back()));
-      most += largest * (i == 0 ? 1.01 : 1.01 * std::sqrt(static_cast<double>(shape_.cols)));
+    float u = 0, v = 0;
+    for (size_t k = 0; k < points_.u.size(); ++k) {
+      u = std::max(u, std::abs(points_.u[k]));
+      v = std::max(v, std::abs(points_.v[k]));
     }
+    double most = 1;
+    most += double{u} * 1.01;
+    most += double{v} * (1.01 * std::sqrt(static_cast<double>(shape_.cols)));
     return scale_code_down(static_cast<double>(FLT_MAX) / most);
   }
 
-  void from_basis(float* v, Panel& p) const { transform(v, p, true); }  // p.out = Q v; v is destroyed
-  void to_basis(float* x, Panel& p) const { transform(x, p, false); }   // p.out = Q^T x; x is destroyed
-  void transform(float* from, Panel& p, bool inverse) const {
-    if (plan_) {
-      inverse ? plan_->inverse(from, p.out.data(), p.work.data()) : plan_->forward(from, p.out.data(), p.work.data());
-      return;
-    }
-    std::copy_n(from, p.out.size(), p.out.data());
-    for (size_t c = 0; c < shape_.cols; c += part_) fwht_panel(p.out.row(c), part_);
-  }
+  // p.out = Q v; v is destroyed.
+  void from_basis(float* v, Panel& p) const { basis_.apply(v, p.out.data(), p.x.rows(), false, p.work.data()); }
+  // p.out = Q^T x; x is destroyed.
+  void to_basis(float* x, Panel& p) const { basis_.apply(x, p.out.data(), p.x.rows(), true, p.work.data()); }
 
   // Factor on the change of a target; the first v has nothing to change from.
   float beyond(size_t round) const {
@@ -287,6 +269,22 @@ class KashinQuantizer final : public Quantizer {
       p.u.data()[i] += beyond * ((p.x.data()[i] - p.out.data()[i]) - p.u.data()[i]);
     }
   }
+  // After step 0, 2, ... u gets a target, after the others v.
+  void joint_step(Panel& p, size_t step) const {
+    step % 2 == 0 ? subtract(p, beyond(step / 2)) : project(p, beyond((step + 1) / 2));
+  }
+  // p.u and p.v become the nearest points.
+  static void take(const KashinPoints& points, Panel& p) {
+    nearest_points(points, p.u.data(), p.v.data(), p.u.size(), p.codes.data());
+    put_points(points, p);
+  }
+  static void put_points(const KashinPoints& points, Panel& p) {
+    for (size_t i = 0; i < p.u.size(); ++i) {
+      const auto k = static_cast<size_t>(p.codes.data()[i]);
+      p.u.data()[i] = points.u[k];
+      p.v.data()[i] = points.v[k];
+    }
+  }
 
   // x, and the first u; with a pair also v.
   void start(MatrixView<const float> rows, size_t first, Panel& p) const {
@@ -298,7 +296,7 @@ class KashinQuantizer final : public Quantizer {
       pre[k] = by.pre;
       inverse[k] = by.inverse;
     }
-    for (size_t c = 0; c < shape_.cols; ++c) {
+    for (size_t c = 0; c < p.x.rows(); ++c) {
       float* x = p.x.row(c);
       for (size_t k = 0; k < kPanelLanes; ++k) x[k] = std::clamp((x[k] * pre[k]) * inverse[k], -kMost, kMost);
     }
@@ -318,25 +316,28 @@ class KashinQuantizer final : public Quantizer {
       std::copy_n(p.out.data(), left.size(), left.data());
     }
   }
-  // Twice: c = mean |left| of each row, c sign(left) goes from `left` to `to`.
-  static void sign_steps(Matrix<float>& left, Matrix<float>& to) {
-    for (int step = 0; step < 2; ++step) {
-      float mean[kPanelLanes] = {};
-      for (size_t c = 0; c < left.rows(); ++c) {
-        for (size_t k = 0; k < kPanelLanes; ++k) mean[k] += std::abs(left(c, k));
-      }
-      for (float& m : mean) m /= static_cast<float>(left.rows());
-      for (size_t c = 0; c < left.rows(); ++c) {
-        for (size_t k = 0; k < kPanelLanes; ++k) {
-          const float add = std::copysign(mean[k], left(c, k));
-          to(c, k) += add;
-          left(c, k) -= add;
+  // Twice, block by block: c = mean |left| of each row, c sign(left) goes from `left` to `to`.
+  void sign_steps(Matrix<float>& left, Matrix<float>& to) const {
+    for (size_t begin = 0; begin < left.rows(); begin += basis_.block()) {
+      const size_t end = std::min(left.rows(), begin + basis_.block());
+      for (int step = 0; step < 2; ++step) {
+        float mean[kPanelLanes] = {};
+        for (size_t c = begin; c < end; ++c) {
+          for (size_t k = 0; k < kPanelLanes; ++k) mean[k] += std::abs(left(c, k));
+        }
+        for (float& m : mean) m /= static_cast<float>(end - begin);
+        for (size_t c = begin; c < end; ++c) {
+          for (size_t k = 0; k < kPanelLanes; ++k) {
+            const float add = std::copysign(mean[k], left(c, k));
+            to(c, k) += add;
+            left(c, k) -= add;
+          }
         }
       }
     }
   }
 
-  static void store_symbols(const Levels& levels, const Matrix<float>& values, MatrixView<Symbol> symbols) {
+  static void store_symbols(const KashinLevels& levels, const Matrix<float>& values, MatrixView<Symbol> symbols) {
     for (size_t k = 0; k < symbols.rows(); ++k) {
       for (size_t c = 0; c < symbols.cols(); ++c) {
         Symbol q = 0;
@@ -346,12 +347,21 @@ class KashinQuantizer final : public Quantizer {
     }
   }
 
+  void store_codes(const Panel& p, MatrixView<Symbol> u, MatrixView<Symbol> v) const {
+    for (size_t k = 0; k < u.rows(); ++k) {
+      for (size_t c = 0; c < u.cols(); ++c) {
+        u(k, c) = static_cast<Symbol>(p.codes(c, k) >> bits_[1]);
+        v(k, c) = static_cast<Symbol>(p.codes(c, k) & ((1 << bits_[1]) - 1));
+      }
+    }
+  }
+
   // Runs the alternation on a sample of rows, with the best levels at every step.
   void learn(MatrixView<const float> x) {
     const size_t wanted = std::max(kPanelLanes, ceil_div(size_t{1} << 17, shape_.cols));
     const size_t stride = std::max<size_t>(1, shape_.rows / wanted), count = std::min(wanted, shape_.rows);
     std::vector<Panel> panels;
-    for (size_t k = 0; k < count; k += kPanelLanes) panels.emplace_back(*this);
+    for (size_t k = 0; k < count; k += kPanelLanes) panels.emplace_back(*this, shape_.cols);
     parallel_for(panels.size(), [&](size_t i) {
       const size_t first = i * kPanelLanes, rows = std::min(kPanelLanes, count - first);
       // Rows first * stride, (first + 1) * stride, ... one by one, since each has its own scale.
@@ -370,7 +380,7 @@ class KashinQuantizer final : public Quantizer {
       panels[i].v = std::move(v);
     });
     const auto fit_levels = [&](size_t which) {
-      LevelHistogram histogram;
+      KashinHistogram histogram;
       for (size_t i = 0; i < panels.size(); ++i) {
         const Matrix<float>& m = which == 0 ? panels[i].u : panels[i].v;
         const size_t rows = std::min(kPanelLanes, count - i * kPanelLanes);
@@ -380,7 +390,8 @@ class KashinQuantizer final : public Quantizer {
     };
     const auto each_panel = [&](const auto& body) { parallel_for(panels.size(), [&](size_t i) { body(panels[i]); }); };
     fit_levels(0);
-    if (rounds_ == 0) return fit_levels(1);
+    if (rounds_ == 0) fit_levels(1);
+    if (joint_) return learn_points(panels, count, fit_levels);
     for (size_t round = 0; round < rounds_; ++round) {
       each_panel([&](Panel& p) {
         snap(levels_[0], p.u.data(), p.u.size());
@@ -394,40 +405,64 @@ class KashinQuantizer final : public Quantizer {
       });
       fit_levels(0);
     }
+    points_.set_grid(levels_[0], levels_[1]);
+  }
+
+  // The same for points; u has levels already.
+  template <typename FitLevels>
+  void learn_points(std::vector<Panel>& panels, size_t rows, const FitLevels& fit_levels) {
+    constexpr size_t kStepsOfPair = 20;
+    if (rounds_ != 0) {
+      parallel_for(panels.size(), [&](size_t i) {
+        snap(levels_[0], panels[i].u.data(), panels[i].u.size());
+        project(panels[i], 1);
+      });
+      fit_levels(1);
+    }
+    points_.set_grid(levels_[0], levels_[1]);
+    for (size_t step = 0; step < (rounds_ == 0 ? kStepsOfPair : 2 * rounds_ - 1); ++step) {
+      std::vector<PointSums> sums(panels.size(), PointSums(points_.u.size()));
+      parallel_for(panels.size(), [&](size_t i) {
+        Panel& p = panels[i];
+        nearest_points(points_, p.u.data(), p.v.data(), p.u.size(), p.codes.data());
+        sums[i].add(p.codes, p.u, p.v, std::min(kPanelLanes, rows - i * kPanelLanes));
+        if (rounds_ == 0) return;
+        put_points(points_, p);
+        joint_step(p, step);
+      });
+      if (rounds_ != 0) joint_schedule_.push_back(points_);
+      for (size_t i = 1; i < sums.size(); ++i) sums[0].add(sums[i]);
+      sums[0].means(points_);
+    }
   }
 
   struct Round {
-    Levels u, v;
+    KashinLevels u, v;
   };
   const Shape shape_;
   const unsigned bits_[2];
+  const bool joint_;
   const size_t rounds_;
   const bool pair_;
   const float shrink_, relax_;
-  std::optional<DctPlan<float>> plan_;
-  size_t part_ = 0;              // of basis=hadamard
-  Levels levels_[2];             // of u and v
-  std::vector<float> scales_;    // [rows], exactly bf16
-  std::vector<Round> schedule_;  // of an encoder
+  const KashinBasis basis_;
+  KashinPoints points_;        // number (symbol of u) 2^v + symbol of v
+  std::vector<float> scales_;  // [rows], exactly bf16
+  // Of an encoder.
+  KashinLevels levels_[2];  // of u and v
+  std::vector<Round> schedule_;
+  std::vector<KashinPoints> joint_schedule_;
 };
-
-std::unique_ptr<Quantizer> fit(const Params& params, MatrixView<const float> x, const FitContext&) {
-  auto quantizer = std::make_unique<KashinQuantizer>(params, x.shape(), ErrorKind::kUsage);
-  quantizer->fit(x);
-  return quantizer;
-}
-
-std::unique_ptr<Quantizer> load(const Params& params, Shape shape, ByteReader& side) {
-  auto quantizer = std::make_unique<KashinQuantizer>(params, shape, ErrorKind::kInput);
-  quantizer->load(side);
-  return quantizer;
-}
 
 }  // namespace
 
 QuantizerEntry kashin_entry() {
-  return {"kashin", "rows as sums of two few-level vectors, one of them in a second basis", kParams, kPlanes, fit,
-          load};
+  return {"kashin",
+          "rows as sums of two few-level vectors, one of them in a second basis",
+          kParams,
+          kPlanes,
+          fit_quantizer<KashinQuantizer>,
+          load_quantizer<KashinQuantizer>};
 }
 
 }  // namespace occ

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "quantization/lloyd_kernels.h"
 #include "quantization/lloyd_levels.h"
+#include "quantization/make.h"
 #include "quantization/scale_grid.h"
 #include "quantization/uniform_kernels.h"
 
@@ -159,13 +160,13 @@ class LevelFit {
 
 class LloydQuantizer final : public Quantizer {
  public:
-  LloydQuantizer(const Params& params, Shape shape)
+  LloydQuantizer(const Params& params, Shape shape, ErrorKind)
       : grid_(make_scale_grid(params, shape)), bits_(static_cast<unsigned>(params.integer("bits"))) {}
 
-  void fit(MatrixView<const float> x, bool fitted) {
+  void fit(const Params& params, MatrixView<const float> x, const FitContext&) {
     set_levels(gaussian_levels(bits_));
     scales_.resize(grid_.count);
-    if (!fitted) {
+    if (params.choice("codebook") == "gaussian") {
       fit_scales(x, true);
       return;
     }
@@ -188,21 +189,9 @@ class LloydQuantizer final : public Quantizer {
   void load(ByteReader& side) {
     std::array<float, LevelSearch::kMaxLevels> levels;
     const size_t count = size_t{1} << bits_;
-    side.get_array(levels.data(), count);
-    for (size_t i = 0; i < count; ++i) {
-      if (!(std::abs(levels[i]) <= LevelSearch::kMaxLevel) || (i > 0 && levels[i] < levels[i - 1])) {
-        throw_input("{}: expected {} ascending levels up to 2^64, found {} as number {}", side.what(), count, levels[i],
-                    i);
-      }
-    }
+    get_levels({levels.data(), count}, -LevelSearch::kMaxLevel, LevelSearch::kMaxLevel, side);
     levels_.set_levels({levels.data(), count});
-    scales_ = get_scales(grid_.count, side);
-    const float limit = scale_of(max_code());
-    for (size_t i = 0; i < scales_.size(); ++i) {
-      if (scales_[i] > limit) {
-        throw_input("{}: scale {} is so large that decoded values would not be finite", side.what(), i);
-      }
-    }
+    scales_ = get_scales(grid_.count, side, max_code());
   }
 
   std::vector<SymbolPlane> planes() const override {
@@ -227,9 +216,7 @@ class LloydQuantizer final : public Quantizer {
   std::vector<float> scales() const override { return scales_; }
   void set_scales(std::span<const float> scales) override {
     OCC_CHECK(scales.size() == grid_.count);
-    for (size_t i = 0; i < scales.size(); ++i) {
-      scales_[i] = scale_of(std::min(scale_code_near(static_cast<double>(scales[i])), max_code()));
-    }
+    for (size_t i = 0; i < scales.size(); ++i) scales_[i] = stored_scale(scales[i], max_code());
   }
 
   void save(ByteWriter& out) const override {
@@ -279,24 +266,15 @@ class LloydQuantizer final : public Quantizer {
   std::vector<float> scales_;  // [grid.count], exactly bf16
 };
 
-std::unique_ptr<Quantizer> fit(const Params& params, MatrixView<const float> x, const FitContext&) {
-  auto quantizer = std::make_unique<LloydQuantizer>(params, x.shape());
-  quantizer->fit(x, params.choice("codebook") == "fitted");
-  return quantizer;
-}
-
-std::unique_ptr<Quantizer> load(const Params& params, Shape shape, ByteReader& side) {
-  auto quantizer = std::make_unique<LloydQuantizer>(params, shape);
-  quantizer->load(side);
-  return quantizer;
-}
-
 }  // namespace
 
 QuantizerEntry lloyd_entry() {
-  return {"lloyd", "2^bits levels placed where they cost least, a scale per row, tensor, column or group",
-          kParams, kPlanes,
-          fit,     load};
+  return {"lloyd",
+          "2^bits levels placed where they cost least, a scale per row, tensor, column or group",
+          kParams,
+          kPlanes,
+          fit_quantizer<LloydQuantizer>,
+          load_quantizer<LloydQuantizer>};
 }
 
 }  // namespace occ

@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "base/check.h"
+#include "base/error.h"
 
 namespace occ {
 namespace {
@@ -154,6 +155,16 @@ std::vector<double> best_levels(std::span<const double> weight, std::span<const 
   std::sort(levels.begin(), levels.end());  // rounding
   levels.resize(count, levels.back());
   return levels;
+}
+
+void get_levels(std::span<float> levels, float least, float most, ByteReader& side) {
+  side.get_array(levels.data(), levels.size());
+  for (size_t i = 0; i < levels.size(); ++i) {
+    if (!(levels[i] >= least && levels[i] <= most) || (i > 0 && levels[i] < levels[i - 1])) {
+      throw_input("{}: expected {} ascending levels from {} to {}, found {} as number {}", side.what(), levels.size(),
+                  least, most, levels[i], i);
+    }
+  }
 }
 
 }  // namespace occ

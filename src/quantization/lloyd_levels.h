@@ -5,6 +5,8 @@
 #include <span>
 #include <vector>
 
+#include "base/bytes.h"
+
 namespace occ {
 
 // Ascending Lloyd-Max levels of N(0, 1), 2^bits of them, symmetric about 0. 1 <= bits <= 8.
@@ -15,5 +17,8 @@ std::vector<double> gaussian_levels(unsigned bits);
 // monotone borders. Cells with less than 1e-12 of all weight are skipped; fewer cells than levels repeat the last one.
 // None: zeros.
 std::vector<double> best_levels(std::span<const double> weight, std::span<const double> sum, size_t count);
+
+// Stored levels, f32. Input error unless they ascend (equal ones are fine) and are all from `least` to `most`.
+void get_levels(std::span<float> levels, float least, float most, ByteReader& side);
 
 }  // namespace occ

@@ -26,7 +26,8 @@
 #include "quantization/direction_codebook.h"
 #include "quantization/direction_search.h"
 #include "quantization/lloyd_levels.h"
-#include "quantization/scale_grid.h"
+#include "quantization/make.h"
+#include "tensor/bf16_scales.h"
 
 namespace occ {
 namespace {
@@ -82,15 +83,6 @@ std::shared_ptr<const DirectionSearch> directions_of(const Settings& s) {
   return found;
 }
 
-// rms, free of overflow.
-double rms_of(const float* x, size_t n) {
-  double sums[8] = {};
-  for (size_t i = 0; i < n; ++i) sums[i % 8] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
-  double total = 0;
-  for (const double s : sums) total += s;
-  return std::sqrt(total / static_cast<double>(n));
-}
-
 template <size_t kDim>
 void decode_row(const float* directions, const float* levels, float scale, const Symbol* d, const Symbol* m,
                 size_t cols, float* out) {
@@ -114,32 +106,20 @@ class PolarQuantizer final : public Quantizer {
         search_(directions_of(settings_)),
         levels_(size_t{1} << settings_.magnitude) {}
 
-  void fit(MatrixView<const float> x) {
+  void fit(const Params&, MatrixView<const float> x, const FitContext&) {
     set_levels(chi_levels(settings_.dim, settings_.magnitude));
-    fit_scales(x);
+    scales_ = rms_scales(x, max_code());
     if (by_norm_) return;
     const std::vector<double> fitted = projected_levels(x);
     if (!fitted.empty()) {
       set_levels(fitted);
-      fit_scales(x);  // none may be too large for the new levels
+      scales_ = rms_scales(x, max_code());  // none may be too large for the new levels
     }
   }
 
   void load(ByteReader& side) {
-    side.get_array(levels_.data(), levels_.size());
-    for (size_t i = 0; i < levels_.size(); ++i) {
-      if (!(levels_[i] >= 0 && levels_[i] <= kMaxLevel) || (i > 0 && levels_[i] < levels_[i - 1])) {
-        throw_input("{}: expected {} ascending levels from 0 to 2^32, found {} as number {}", side.what(),
-                    levels_.size(), levels_[i], i);
-      }
-    }
-    scales_ = get_scales(shape_.rows, side);
-    const float limit = scale_of(max_code());
-    for (size_t i = 0; i < scales_.size(); ++i) {
-      if (scales_[i] > limit) {
-        throw_input("{}: scale {} is so large that decoded values would not be finite", side.what(), i);
-      }
-    }
+    get_levels(levels_, 0, kMaxLevel, side);
+    scales_ = get_scales(shape_.rows, side, max_code());
   }
 
   std::vector<SymbolPlane> planes() const override {
@@ -218,9 +198,7 @@ class PolarQuantizer final : public Quantizer {
   std::vector<float> scales() const override { return scales_; }
   void set_scales(std::span<const float> scales) override {
     OCC_CHECK(scales.size() == shape_.rows);
-    for (size_t i = 0; i < scales.size(); ++i) {
-      scales_[i] = scale_of(std::min(scale_code_near(static_cast<double>(scales[i])), max_code()));
-    }
+    for (size_t i = 0; i < scales.size(); ++i) scales_[i] = stored_scale(scales[i], max_code());
   }
   void save(ByteWriter& out) const override {
     out.put_array(levels_.data(), levels_.size());
@@ -236,19 +214,6 @@ class PolarQuantizer final : public Quantizer {
   // Largest scale with finite reconstructions; directions have length one, give or take a rounding.
   int max_code() const {
     return scale_code_down(static_cast<double>(FLT_MAX) / (1.001 * std::max(1.0f, levels_.back())));
-  }
-
-  void fit_scales(MatrixView<const float> x) {
-    scales_.assign(shape_.rows, 0);
-    if (shape_.cols == 0) return;
-    const int limit = max_code();
-    constexpr size_t kPanel = 64;
-    parallel_for(ceil_div(shape_.rows, kPanel), [&](size_t p) {
-      for (size_t r = p * kPanel; r < std::min(shape_.rows, (p + 1) * kPanel); ++r) {
-        const double rms = rms_of(x.row(r), shape_.cols);
-        if (rms > 0) scales_[r] = scale_of(std::clamp(scale_code_near(rms), 1, limit));
-      }
-    });
   }
 
   // x / s of n elements of a row.
@@ -330,18 +295,6 @@ class PolarQuantizer final : public Quantizer {
   std::vector<float> scales_;  // [rows], exactly bf16
 };
 
-std::unique_ptr<Quantizer> fit(const Params& params, MatrixView<const float> x, const FitContext&) {
-  auto quantizer = std::make_unique<PolarQuantizer>(params, x.shape(), ErrorKind::kUsage);
-  quantizer->fit(x);
-  return quantizer;
-}
-
-std::unique_ptr<Quantizer> load(const Params& params, Shape shape, ByteReader& side) {
-  auto quantizer = std::make_unique<PolarQuantizer>(params, shape, ErrorKind::kInput);
-  quantizer->load(side);
-  return quantizer;
-}
-
 }  // namespace
 
 // Density r^(dim - 1) exp(-r^2 / 2) on fine cells, and the best partition of these.
@@ -358,9 +311,12 @@ std::vector<double> chi_levels(size_t dim, unsigned bits) {
 }
 
 QuantizerEntry polar_entry() {
-  return {"polar", "vectors as one of 2^direction fixed directions times one of 2^magnitude lengths",
-          kParams, kPlanes,
-          fit,     load};
+  return {"polar",
+          "vectors as one of 2^direction fixed directions times one of 2^magnitude lengths",
+          kParams,
+          kPlanes,
+          fit_quantizer<PolarQuantizer>,
+          load_quantizer<PolarQuantizer>};
 }
 
 }  // namespace occ

@@ -55,6 +55,12 @@ class Quantizer {
   virtual std::optional<IntegerView> integer_view() const { return std::nullopt; }
   virtual void integers(const Rect& at, std::span<const MatrixView<const Symbol>> symbols,
                         MatrixView<int32_t> out) const;
+  // Where decoded rows are sums of parts, each mapped by an orthonormal matrix, w = p_0 T_0^T + p_1 T_1^T + ..., their
+  // number: products <w, x> = sum <p_i, T_i^T x> then need no w. parts(): p_0, p_1, ... of whole rows beside each other
+  // [rows, count * cols]; part_inputs(): likewise T_i^T x for the rows of x.
+  virtual size_t part_count() const { return 1; }
+  virtual void parts(const Rect& at, std::span<const MatrixView<const Symbol>> symbols, MatrixView<float> out) const;
+  virtual void part_inputs(MatrixView<const float> x, MatrixView<float> out) const;
   // Scales as they are decoded, for refits before coding; set_scales rounds them to what can be stored.
   virtual std::vector<float> scales() const { return {}; }
   virtual void set_scales(std::span<const float> /*scales*/) {}

@@ -14,6 +14,11 @@ void Quantizer::integers(const Rect&, std::span<const MatrixView<const Symbol>>,
   OCC_CHECK(false);  // integer_view() gave nothing
 }
 
+void Quantizer::parts(const Rect&, std::span<const MatrixView<const Symbol>>, MatrixView<float>) const {
+  OCC_CHECK(false);  // there are none
+}
+void Quantizer::part_inputs(MatrixView<const float>, MatrixView<float>) const { OCC_CHECK(false); }
+
 std::span<const QuantizerEntry> quantizer_registry() {
   static const QuantizerEntry table[] = {
       uniform_entry(), lloyd_entry(), trellis_entry(), polar_entry(), kashin_entry(), e8_entry(),

@@ -45,6 +45,9 @@ std::vector<QuantizerCase> all_cases() {
       {"kashin", {{"u", "1"}, {"v", "1"}, {"rounds", "4"}}},
       {"kashin", {{"u", "3"}, {"v", "2"}, {"basis", "hadamard"}, {"start", "pair"}, {"rounds", "3"}}},
       {"kashin", {{"rounds", "0"}}},
+      {"kashin", {{"block", "32"}, {"basis", "orthogonal"}, {"rounds", "2"}}},
+      {"kashin", {{"block", "24"}, {"clusters", "joint"}, {"rounds", "3"}}},
+      {"kashin", {{"block", "64"}, {"clusters", "joint"}, {"basis", "hadamard"}, {"u", "3"}, {"rounds", "0"}}},
       {"e8", {{"step", "0.01"}}},
   };
   for (const QuantizerEntry& entry : quantizer_registry()) cases.push_back({std::string(entry.name), {}});

@@ -1,5 +1,4 @@
-// Which elements of a plane share a scale, and scales as they are stored: bf16, that is two bytes for the full range of
-// f32 at 8 bits of precision.
+// Which elements of a plane share a scale (tensor/bf16_scales.h).
 //   per=row    one per row                 index(r, c) = r
 //   per=tensor one                         index(r, c) = 0
 //   per=column one per column              index(r, c) = c
@@ -7,15 +6,13 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
-#include <cfloat>
 #include <cstdint>
 #include <vector>
 
-#include "base/bytes.h"
 #include "base/parallel.h"
 #include "base/params.h"
 #include "occ/matrix.h"
+#include "tensor/bf16_scales.h"
 
 namespace occ {
 
@@ -37,40 +34,6 @@ constexpr ParamSpec kGroupParam = int_param("group", "0", 0, 65536, "columns of 
 
 // Usage error if group is given together with per=tensor or per=column.
 ScaleGrid make_scale_grid(const Params& params, Shape shape);
-
-// bf16 patterns of the numbers >= 0 are ordered like the numbers: scales are searched on these integers.
-constexpr int kMaxScaleCode = 0x7f7f;
-// Smallest code whose scale is >= value, or the largest code.
-inline int scale_code_up(double value) {
-  if (!(value > 0)) return 0;
-  if (value > FLT_MAX) return kMaxScaleCode;
-  const float rounded = static_cast<float>(value);
-  const uint32_t bits = std::bit_cast<uint32_t>(rounded) + (static_cast<double>(rounded) < value);
-  return std::min(static_cast<int>((bits + 0xffff) >> 16), kMaxScaleCode);
-}
-// Largest code whose scale is <= value.
-inline int scale_code_down(double value) {
-  if (!(value > 0)) return 0;
-  if (value > FLT_MAX) return kMaxScaleCode;
-  const float rounded = static_cast<float>(value);
-  return static_cast<int>((std::bit_cast<uint32_t>(rounded) - (static_cast<double>(rounded) > value)) >> 16);
-}
-int scale_code_near(double value);  // nearest; 0 for what is not > 0
-inline float scale_of(int code) { return std::bit_cast<float>(static_cast<uint32_t>(code) << 16); }
-
-// x / scale as (x * pre) * inverse, where both factors are finite even if 1 / scale is not. scale = 0: (0, 0).
-struct Reciprocal {
-  float pre = 0, inverse = 0;
-};
-inline Reciprocal reciprocal_of(float scale) {
-  if (scale <= 0) return {};
-  if (scale < 0x1p-96f) return {0x1p64f, 1 / (scale * 0x1p64f)};
-  return {1, 1 / scale};
-}
-
-void put_scales(const std::vector<float>& scales, ByteWriter& out);
-// Input error unless there are `count` finite scales >= 0.
-std::vector<float> get_scales(size_t count, ByteReader& side);
 
 // The elements that share scale number `index`, as a matrix of any shape.
 struct ScaleLine {

@@ -26,6 +26,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/parallel.h"
+#include "quantization/make.h"
 #include "quantization/trellis_kernels.h"
 #include "quantization/trellis_rates.h"
 #include "simd/panel.h"
@@ -61,12 +62,13 @@ float factor_of(float base, uint8_t code) {
 
 class TrellisQuantizer final : public Quantizer {
  public:
-  TrellisQuantizer(const Params& params, Shape shape)
+  TrellisQuantizer(const Params& params, Shape shape, ErrorKind)
       : shape_(shape), code_(trellis_code(states_of(params))), machine_(trellis_machine(code_)) {
     tile_rows_ = tile_rows(planes()[0]);
   }
 
-  void fit(double step, MatrixView<const float> x, const FitContext& ctx) {
+  void fit(const Params& params, MatrixView<const float> x, const FitContext& ctx) {
+    const double step = params.real("step");
     rates_ = std::make_unique<TrellisRates>(step);
     const std::vector<double> row_squares = fit_factors(step, x, ctx);
     fit_rows(row_squares);
@@ -400,23 +402,15 @@ class TrellisQuantizer final : public Quantizer {
   std::unique_ptr<TrellisRates> rates_;
 };
 
-std::unique_ptr<Quantizer> fit(const Params& params, MatrixView<const float> x, const FitContext& ctx) {
-  auto quantizer = std::make_unique<TrellisQuantizer>(params, x.shape());
-  quantizer->fit(params.real("step"), x, ctx);
-  return quantizer;
-}
-
-std::unique_ptr<Quantizer> load(const Params& params, Shape shape, ByteReader& side) {
-  auto quantizer = std::make_unique<TrellisQuantizer>(params, shape);
-  quantizer->load(side);
-  return quantizer;
-}
-
 }  // namespace
 
 QuantizerEntry trellis_entry() {
-  return {"trellis", "entropy-coded trellis down the columns: near the rate-distortion limit", kParams, kPlanes, fit,
-          load};
+  return {"trellis",
+          "entropy-coded trellis down the columns: near the rate-distortion limit",
+          kParams,
+          kPlanes,
+          fit_quantizer<TrellisQuantizer>,
+          load_quantizer<TrellisQuantizer>};
 }
 
 }  // namespace occ

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "quantization/make.h"
 #include "quantization/scale_grid.h"
 #include "quantization/uniform_kernels.h"
 #include "quantization/uniform_search.h"
@@ -23,16 +24,16 @@ constexpr std::string_view kPlanes[] = {"codes"};
 
 class UniformQuantizer final : public Quantizer {
  public:
-  UniformQuantizer(const Params& params, Shape shape)
+  UniformQuantizer(const Params& params, Shape shape, ErrorKind)
       : grid_(make_scale_grid(params, shape)),
         bits_(static_cast<unsigned>(params.integer("bits"))),
         asymmetric_(params.choice("zero") == "asymmetric"),
         max_code_(static_cast<float>((1u << bits_) - 1)) {}
 
-  void fit(MatrixView<const float> x, bool absmax) {
+  void fit(const Params& params, MatrixView<const float> x, const FitContext&) {
     scales_.resize(grid_.count);
     if (asymmetric_) zeros_.resize(grid_.count);
-    const UniformFit how(bits_, asymmetric_, absmax);
+    const UniformFit how(bits_, asymmetric_, params.choice("clip") == "absmax");
     for_each_line(grid_, x, [&](const ScaleLine& line) {
       const UniformChoice choice = fit_uniform_line(how, line.x);
       scales_[line.index] = choice.scale;
@@ -45,7 +46,7 @@ class UniformQuantizer final : public Quantizer {
     if (asymmetric_) get_zeros(side);
     for (size_t i = 0; i < scales_.size(); ++i) {
       if (scales_[i] > scale_of(max_scale_code(max_code_, offset(i)))) {
-        throw_input("{}: scale {} is so large that decoded values would not be finite", side.what(), i);
+        throw_scale_too_large(side, i);
       }
     }
   }
@@ -91,8 +92,7 @@ class UniformQuantizer final : public Quantizer {
   void set_scales(std::span<const float> scales) override {
     OCC_CHECK(scales.size() == grid_.count);
     for (size_t i = 0; i < scales.size(); ++i) {
-      scales_[i] =
-          scale_of(std::min(scale_code_near(static_cast<double>(scales[i])), max_scale_code(max_code_, offset(i))));
+      scales_[i] = stored_scale(scales[i], max_scale_code(max_code_, offset(i)));
     }
   }
 
@@ -147,22 +147,15 @@ class UniformQuantizer final : public Quantizer {
   std::vector<float> zeros_;   // [grid.count] integers if asymmetric, else empty
 };
 
-std::unique_ptr<Quantizer> fit(const Params& params, MatrixView<const float> x, const FitContext&) {
-  auto quantizer = std::make_unique<UniformQuantizer>(params, x.shape());
-  quantizer->fit(x, params.choice("clip") == "absmax");
-  return quantizer;
-}
-
-std::unique_ptr<Quantizer> load(const Params& params, Shape shape, ByteReader& side) {
-  auto quantizer = std::make_unique<UniformQuantizer>(params, shape);
-  quantizer->load(side);
-  return quantizer;
-}
-
 }  // namespace
 
 QuantizerEntry uniform_entry() {
-  return {"uniform", "evenly spaced levels, a scale per row, tensor, column or group", kParams, kPlanes, fit, load};
+  return {"uniform",
+          "evenly spaced levels, a scale per row, tensor, column or group",
+          kParams,
+          kPlanes,
+          fit_quantizer<UniformQuantizer>,
+          load_quantizer<UniformQuantizer>};
 }
 
 }  // namespace occ

@@ -49,6 +49,11 @@ class BoundRecipe {
   // tile; the last of a tile may be fewer. The row counts from the first of the matrix.
   virtual void symbols_by_rows(const Rect& at, size_t rows, const SymbolsBody& body) const;
 
+  // Decoded rows as sums of mapped parts (quantizer.h) where there is more than one. Only on a loaded recipe.
+  virtual size_t part_count() const { return 1; }
+  virtual void parts(const Rect& at, MatrixView<float> out) const;
+  virtual void part_inputs(MatrixView<const float> x, MatrixView<float> out) const;
+
   // Rows that quantize together without waste: rectangles with fewer work, but more slowly.
   virtual size_t panel_rows() const { return 1; }
   // Where columns are coded with error feedback: rows[r] = e_r H e_r^T of every row as last quantized, H the second

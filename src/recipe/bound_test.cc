@@ -106,8 +106,9 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         "uniform > bitpack", "uniform(bits=8, group=32, clip=absmax, zero=asymmetric) > rans", "lloyd(bits=3) > rans",
         "signs(seed=7) > hadamard > uniform(bits=3) > rans",
-        "rowscale > dct(block=64) > lloyd(codebook=fitted) > bitpack", "hadamard(axis=out) > uniform > bitpack",
-        "pca(block=16) > uniform > rans", "uniform(bits=2) > bitpack + uniform(bits=2) > rans",
+        "rowscale > dct(block=64) > lloyd(codebook=fitted) > bitpack", "rownorm(keep=product) > dst > lloyd > rans",
+        "hadamard(axis=out) > uniform > bitpack", "pca(block=16) > uniform > rans",
+        "uniform(bits=2) > bitpack + uniform(bits=2) > rans",
         "lowrank(rank=3) > { left: uniform(bits=8, per=column) > rans ; right: uniform(bits=8) > bitpack } + "
         "trellis > rans",
         "signs > lowrank(rank=2) > { left: trellis(step=0.1) > rans ; right: rowscale > lloyd > rans } + "
@@ -194,6 +195,40 @@ TEST(BoundRecipe, ALowRankTermPaysWhereThereIsOne) {
   const auto names = plane_names(Recipe::parse(lowrank("trellis > rans")));
   EXPECT_EQ(names[1], "term0/left/uniform");
   EXPECT_EQ(names[6], "term0/right/codes");
+}
+
+// keep=norm: |x'| = |x|; keep=product: <x, x'> = |x|^2; in both x' points where the code does.
+TEST(BoundRecipe, RowsKeepTheirNormOrTheirProducts) {
+  Matrix<float> x = gaussian(40, 257, 9);
+  std::fill_n(x.row(3), 257, 0.0f);
+  for (size_t c = 0; c < 257; ++c) x(5, c) *= 1e20f;
+  std::vector<Matrix<float>> decoded;
+  for (const char* keep : {"norm", "product"}) {
+    const std::string text =
+        std::string("rownorm(keep=") + keep + ") > signs > dct > lloyd(bits=1, per=tensor) > bitpack";
+    const Recipe recipe = Recipe::parse(text);
+    const Coded coded = encode(recipe, x);
+    decoded.emplace_back(40, 257);
+    load(recipe, x.shape(), coded)->dequantize({0, 0, 40, 257}, decoded.back().view());
+    ASSERT_TRUE(std::equal(coded.reconstruction.data(), coded.reconstruction.data() + x.size(), decoded.back().data()));
+  }
+  for (size_t r = 0; r < 40; ++r) {
+    double xx = 0, nn = 0, xp = 0, np = 0, pp = 0;
+    for (size_t c = 0; c < 257; ++c) {
+      const double v = double{x(r, c)}, n = double{decoded[0](r, c)}, p = double{decoded[1](r, c)};
+      xx += v * v;
+      nn += n * n;
+      xp += v * p;
+      np += n * p;
+      pp += p * p;
+    }
+    EXPECT_NEAR(nn, xx, 1e-5 * xx) << r;
+    EXPECT_NEAR(xp, xx, 1e-5 * xx) << r;
+    EXPECT_NEAR(np * np, nn * pp, 1e-5 * nn * pp) << r;
+    if (xx > 0) {
+      EXPECT_GT(pp, 1.2 * xx) << r;  // one bit: a cosine of .8
+    }
+  }
 }
 
 TEST(BoundRecipe, TrellisCodesAreReadAsIntegers) {

@@ -88,9 +88,21 @@ void TransformNode::quantize(const Rect& at, MatrixView<float> values) {
   const PlaneBuffers planes(*transform_, at, children_.size(), values);
   transform_->forward(at, values, planes.views());
   const std::vector<MatrixView<const float>> decoded = planes.const_views();
+  std::vector<Matrix<float>> coded;
+  if (transform_->traits().settles) {
+    for (const auto& plane : decoded) {
+      coded.push_back(Matrix<float>::uninitialized(plane.rows(), plane.cols()));
+      for (size_t r = 0; r < plane.rows(); ++r) std::copy_n(plane.row(r), plane.cols(), coded.back().row(r));
+    }
+  }
   for (size_t i = 0; i < children_.size(); ++i) {
     transform_->refine(at, i, std::span(decoded).first(i), planes.views()[i]);
     children_[i]->quantize(planes.rect(i), planes.views()[i]);
+  }
+  if (!coded.empty()) {
+    std::vector<MatrixView<const float>> views;
+    for (const Matrix<float>& plane : coded) views.push_back(plane.view());
+    transform_->settle(at, views, decoded);
   }
   transform_->inverse(at, decoded, values);
 }

@@ -113,6 +113,10 @@ void LeafNode::dequantize(const Rect& at, MatrixView<float> out) const {
                [&](std::span<const MatrixView<const Symbol>> symbols) { quantizer_->dequantize(at, symbols, out); });
 }
 
+void LeafNode::parts(const Rect& at, MatrixView<float> out) const {
+  with_symbols(at, [&](std::span<const MatrixView<const Symbol>> symbols) { quantizer_->parts(at, symbols, out); });
+}
+
 void LeafNode::integers(const Rect& at, MatrixView<int32_t> out) const {
   with_symbols(at, [&](std::span<const MatrixView<const Symbol>> symbols) { quantizer_->integers(at, symbols, out); });
 }

@@ -71,6 +71,8 @@ void PlaneReader::expect_done() const {
 
 // integer_view() gave nothing.
 void BoundRecipe::integers(const Rect&, MatrixView<int32_t>) const { OCC_CHECK(false); }
+void BoundRecipe::parts(const Rect&, MatrixView<float>) const { OCC_CHECK(false); }
+void BoundRecipe::part_inputs(MatrixView<const float>, MatrixView<float>) const { OCC_CHECK(false); }
 void BoundRecipe::symbols_by_rows(const Rect&, size_t, const SymbolsBody&) const { OCC_CHECK(false); }
 
 size_t num_transforms(const Chain& chain) {

@@ -79,7 +79,9 @@ Recipe pcdvq_recipe(const Params& params, int bits) {
 }
 
 constexpr std::array kKashinParams = {
-    choice_param("basis", "dct", "dct|hadamard", "the second basis"),
+    choice_param("basis", "dct", "dct|hadamard|orthogonal", "the second basis"),
+    int_param("block", "0", 0, 1 << 24, "columns it maps as one; 0: all (orthogonal: 256), then no error feedback"),
+    choice_param("clusters", "separate", "separate|joint", "levels for each part, or points for pairs of both"),
     int_param("rounds", "30", 0, 1000,
               "of alternating requantization; 0: the pair of the paper as it stands, even bits"),
 };
@@ -91,8 +93,11 @@ Recipe kashin_recipe(const Params& params, int bits) {
   const int v = rounds == 0 ? bits / 2 : 1;
   // The start that ends best for N(0, 1), docs/methods/kashin.md.
   const char* start = bits == 3 || rounds == 0 ? "start=pair" : bits == 2 ? "shrink=0.5" : "shrink=0.1";
-  return Recipe::parse(fmt::format("signs > hadamard > kashin(u={}, v={}, basis={}, {}, rounds={}) > bitpack", bits - v,
-                                   v, params.choice("basis"), start, rounds));
+  const std::string& basis = params.choice("basis");
+  const int64_t block = params.integer("block") == 0 && basis == "orthogonal" ? 256 : params.integer("block");
+  return Recipe::parse(
+      fmt::format("signs > hadamard > kashin(u={}, v={}, basis={}, block={}, clusters={}, {}, rounds={}) > bitpack",
+                  bits - v, v, basis, block, params.choice("clusters"), start, rounds));
 }
 
 Recipe turbo_recipe(const Params&, int bits) {
@@ -101,15 +106,46 @@ Recipe turbo_recipe(const Params&, int bits) {
 
 constexpr std::array kCpqParams = {
     choice_param("basis", "dct", "dct|dst", "coordinates of a row, after random signs"),
-    choice_param("quantizer", "scalar", "scalar|pair", "Lloyd-Max levels, or pairs of angle and radius"),
+    choice_param("quantizer", "scalar", "scalar|pair|trellis",
+                 "Lloyd-Max levels, pairs of angle and radius, or an entropy-coded trellis (any rate)"),
+    choice_param("keep", "norm", "norm|product", "decoded rows keep their norm, or unbiased inner products"),
 };
 
+Recipe cpq_recipe_of(const Params& params, const std::string& quantizer) {
+  const char* keep = params.choice("keep") == "norm" ? "" : "(keep=product)";
+  return Recipe::parse(fmt::format("rownorm{} > signs > {} > {}", keep, params.choice("basis"), quantizer));
+}
 Recipe cpq_recipe(const Params& params, int bits) {
-  const std::string quantizer =
-      params.choice("quantizer") == "scalar"
-          ? fmt::format("lloyd(bits={}, per=tensor)", bits)
-          : fmt::format("polar(direction={}, magnitude={}, dim=2, codebook=kmeans, radius=norm)", bits + 1, bits - 1);
-  return Recipe::parse(fmt::format("rownorm > signs > {} > {} > bitpack", params.choice("basis"), quantizer));
+  if (params.choice("quantizer") == "scalar")
+    return cpq_recipe_of(params, fmt::format("lloyd(bits={}, per=tensor) > bitpack", bits));
+  return cpq_recipe_of(
+      params, fmt::format("polar(direction={}, magnitude={}, dim=2, codebook=kmeans, radius=norm) > bitpack", bits + 1,
+                          bits - 1));
+}
+Recipe cpq_recipe_at(const Params& params, double step, int effort) {
+  return cpq_recipe_of(params, fmt::format("trellis(states={}, step={:.5g}) > rans(tables=64)", trellis_states(effort),
+                                           std::clamp(step, 1e-6, 1e6)));
+}
+
+constexpr std::array kPcaParams = {
+    int_param("block", "0", 0, 1 << 24, "columns per basis, 0: all; a basis is stored, 16 bits an element"),
+    choice_param("of", "data", "data|hessian", "eigenvectors of the rows' second moments, or of the inputs'"),
+    choice_param("quantizer", "trellis", "trellis|scalar",
+                 "entropy-coded trellis, one step (any rate), or as many levels in every direction"),
+    choice_param("zero", "symmetric", "symmetric|asymmetric", "levels of `scalar`: around zero, or with a zero point"),
+};
+
+Recipe pca_recipe_of(const Params& params, const std::string& quantizer) {
+  return Recipe::parse(
+      fmt::format("pca(block={}, of={}) > {}", params.integer("block"), params.choice("of"), quantizer));
+}
+Recipe pca_recipe(const Params& params, int bits) {
+  return pca_recipe_of(params,
+                       fmt::format("uniform(bits={}, per=column, zero={}) > bitpack", bits, params.choice("zero")));
+}
+Recipe pca_recipe_at(const Params& params, double step, int effort) {
+  return pca_recipe_of(params, fmt::format("trellis(states={}, step={:.5g}) > rans(tables=64)", trellis_states(effort),
+                                           std::clamp(step, 1e-6, 1e6)));
 }
 
 // A lattice with the second moment of E8 has the error of a trellis of half the step.
@@ -146,9 +182,21 @@ constexpr std::array kMethods = {
                 .paper = "Conway & Sloane 1982, Fast Quantizing and Decoding Algorithms for Lattice Quantizers",
                 .params = {},
                 .recipe_at = e8_recipe},
-    MethodEntry{"cpq", "cosine-preserving: rows keep their exact norm, only directions err",
-                "CPQ, cosine-preserving quantization; docs/methods/cpq.md", kCpqParams, 1, 8, cpq_recipe, nullptr,
-                false},
+    MethodEntry{.name = "cpq",
+                .summary = "cosine-preserving: rows keep their exact norm, only directions err",
+                .paper = "CPQ, cosine-preserving quantization; docs/methods/cpq.md",
+                .params = kCpqParams,
+                .max_bits = 8,
+                .recipe = cpq_recipe,
+                .recipe_at = cpq_recipe_at,
+                .continuous_with = [](const Params& p) { return p.choice("quantizer") == "trellis"; }},
+    MethodEntry{.name = "pca",
+                .summary = "principal axes of the rows, in blocks of columns or at once, then a trellis or levels",
+                .paper = "Karhunen 1947, Loeve 1948; Huang & Schultheiss 1963, Block Quantization",
+                .params = kPcaParams,
+                .recipe = pca_recipe,
+                .recipe_at = pca_recipe_at,
+                .continuous_with = [](const Params& p) { return p.choice("quantizer") == "trellis"; }},
     MethodEntry{"turbo",
                 "random rotation, then Lloyd-Max levels of the normal density",
                 "TurboQuant, arXiv 2504.19874",

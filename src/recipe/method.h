@@ -22,8 +22,8 @@ struct MethodEntry {
   // Methods of continuous rate instead: step of the quantizer in units of the rms of what it codes, effort 1 to 9.
   Recipe (*recipe_at)(const Params&, double step, int effort) = nullptr;
   bool chooses_coordinates = false;  // transforms in front of that recipe are chosen tensor by tensor
-
-  bool continuous() const { return recipe_at != nullptr; }
+  // Where a method has both: whether the rate is continuous with these parameters.
+  bool (*continuous_with)(const Params&) = nullptr;
 };
 
 // Step at which an entropy-coded trellis takes about `bits` per Gaussian weight, the bits at a step (below 0 where
@@ -44,6 +44,9 @@ struct Method {
   // "rtn" or "rtn(group=64)". Usage error for unknown names (listing the known ones) or parameters.
   static Method parse(std::string_view text);
   std::string print() const { return std::string(entry->name) + params.print(); }
+  bool continuous() const {
+    return entry->recipe_at != nullptr && (entry->continuous_with == nullptr || entry->continuous_with(params));
+  }
   Recipe recipe(int bits) const { return entry->recipe(params, bits); }
   Recipe recipe_at(double step, int effort) const { return entry->recipe_at(params, step, effort); }
   // The first `head_rows` of `rows` rows with one more bit than the others; a plain recipe where that leaves one part.

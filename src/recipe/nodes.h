@@ -43,6 +43,10 @@ class LeafNode final : public BoundRecipe {
   void integers(const Rect& at, MatrixView<int32_t> out) const override;
   void symbols_by_rows(const Rect& at, size_t rows, const SymbolsBody& body) const override;
 
+  size_t part_count() const override { return quantizer_->part_count(); }
+  void parts(const Rect& at, MatrixView<float> out) const override;
+  void part_inputs(MatrixView<const float> x, MatrixView<float> out) const override { quantizer_->part_inputs(x, out); }
+
   Quantizer& quantizer() { return *quantizer_; }
 
  private:

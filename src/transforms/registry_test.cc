@@ -45,6 +45,7 @@ const std::vector<Case>& cases() {
       {"pca", {{"of", "hessian"}, {"block", "1"}}},
       {"rowscale", {}},
       {"rownorm", {}},
+      {"rownorm", {{"keep", "product"}}},
       {"split", {}},
       {"split", {{"rows", "2"}}},
       {"lowrank", {{"rank", "128"}}},

@@ -4,32 +4,35 @@
 // best for the cosine, and the mean cosine is about sqrt(1 - D) for a code of error D: CPQ, cosine-preserving codes for
 // embeddings. 32 / cols bits per weight. Renormalising costs error where it is the error that counts (D = 1 - cos^2
 // before, 2 (1 - cos) after). Not linear: no error feedback behind it.
+//   keep=norm     as above
+//   keep=product  s_r becomes rms / cos(x_r, x'_r) as soon as x'_r is known, so that <x_r, x'_r> = |x_r|^2: products of
+//                 exact vectors with decoded ones are then unbiased (over random signs). Cosines below 1/16 count as
+//                 that.
 #include <algorithm>
+#include <array>
 #include <cfloat>
 #include <cmath>
 #include <vector>
 
+#include "tensor/bf16_scales.h"
 #include "transforms/axis.h"
 
 namespace occ {
 namespace {
 
-// Eight sums side by side, then added in order: part of the format.
-double mean_square(const float* x, size_t n) {
-  double sums[8] = {};
-  for (size_t i = 0; i < n; ++i) sums[i % 8] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
-  double total = 0;
-  for (const double s : sums) total += s;
-  return total / static_cast<double>(n);
-}
+constexpr std::array kParams = {
+    choice_param("keep", "norm", "norm|product", "what decoded rows share with rows: |x|^2, or <x, x'> with |x|^2"),
+};
 
 class RowNorm final : public Transform {
  public:
-  explicit RowNorm(std::vector<float> scales) : scales_(std::move(scales)) {}
-  TransformTraits traits() const override { return {}; }
+  // norms: those of an encoder that lets rows keep their products.
+  explicit RowNorm(std::vector<float> scales, std::vector<float> norms = {})
+      : scales_(std::move(scales)), norms_(std::move(norms)) {}
+  TransformTraits traits() const override { return {.settles = !norms_.empty()}; }
   void forward(const Rect& at, MatrixView<const float> x, std::span<const MatrixView<float>> planes) const override {
     for (size_t r = 0; r < x.rows(); ++r) {
-      const float scale = scales_[at.row + r];
+      const float scale = norms_.empty() ? scales_[at.row + r] : norms_[at.row + r];
       for (size_t c = 0; c < x.cols(); ++c) planes[0](r, c) = scale == 0 ? 0 : x(r, c) / scale;
     }
   }
@@ -42,19 +45,37 @@ class RowNorm final : public Transform {
       for (size_t c = 0; c < x.cols(); ++c) x(r, c) = std::clamp(from[c] * factor, -FLT_MAX, FLT_MAX);
     }
   }
+  void settle(const Rect& at, std::span<const MatrixView<const float>> coded,
+              std::span<const MatrixView<const float>> decoded) override {
+    constexpr double kLeastCosine = 1.0 / 16;
+    for (size_t r = 0; r < at.rows; ++r) {
+      const float *y = coded[0].row(r), *d = decoded[0].row(r);
+      double yy = 0, yd = 0, dd = 0;
+      for (size_t c = 0; c < at.cols; ++c) {
+        yy += double{y[c]} * double{y[c]};
+        yd += double{y[c]} * double{d[c]};
+        dd += double{d[c]} * double{d[c]};
+      }
+      const double cosine = yy > 0 && dd > 0 ? std::max(yd / std::sqrt(yy) / std::sqrt(dd), kLeastCosine) : 1;
+      scales_[at.row + r] =
+          static_cast<float>(std::min(double{norms_[at.row + r]} / cosine, static_cast<double>(FLT_MAX)));
+    }
+  }
   uint64_t resident_bytes() const override { return scales_.size() * sizeof(float); }
   void save(ByteWriter& out) const override { out.put_array(scales_.data(), scales_.size()); }
 
  private:
-  std::vector<float> scales_;
+  std::vector<float> scales_, norms_;
 };
 
-std::unique_ptr<Transform> fit(const Params&, MatrixView<const float> x, const FitContext&) {
+std::unique_ptr<Transform> fit(const Params& params, MatrixView<const float> x, const FitContext&) {
   std::vector<float> scales(x.rows());
   for (size_t r = 0; r < x.rows() && x.cols() != 0; ++r) {
     scales[r] = static_cast<float>(std::min(std::sqrt(mean_square(x.row(r), x.cols())), static_cast<double>(FLT_MAX)));
   }
-  return std::make_unique<RowNorm>(std::move(scales));
+  std::vector<float> norms;
+  if (params.choice("keep") == "product") norms = scales;
+  return std::make_unique<RowNorm>(std::move(scales), std::move(norms));
 }
 
 std::unique_ptr<Transform> load(const Params&, Shape shape, ByteReader& side) {
@@ -74,7 +95,7 @@ std::unique_ptr<Transform> load(const Params&, Shape shape, ByteReader& side) {
 }  // namespace
 
 TransformEntry rownorm_entry() {
-  return {"rownorm", "rows of rms 1, which decode to their exact rms again", {}, {}, fit, load};
+  return {"rownorm", "rows of rms 1, which decode to their exact rms again", kParams, {}, fit, load};
 }
 
 }  // namespace occ

@@ -19,6 +19,7 @@ struct TransformTraits {
   bool isometric = false;  // keeps norms
   bool row_local = true;   // a row of x depends on that row of the planes only, so that row panels stand alone
   bool refines = false;    // refine() does something: children are fitted one after the other
+  bool settles = false;    // settle() does something
   bool exact = true;       // if not, planes approximate the values given to fit, the only ones that forward takes
   // What a product W x with W = inverse(planes) can do in place of inverse; at most one of the three.
   bool maps_rows = false;     // inverse is a linear map of each row, the same for all rows; one plane
@@ -48,6 +49,10 @@ class Transform {
   // Called before plane i is coded, with planes 0 .. i-1 as they will be decoded: may change what plane i should hold.
   virtual void refine(const Rect& /*at*/, size_t /*plane*/, std::span<const MatrixView<const float>> /*decoded*/,
                       MatrixView<float> /*values*/) const {}
+  // Called after the planes of a rectangle are coded, before inverse: side information may be set to what suits their
+  // decoded values. coded: what forward gave. Thread-safe for disjoint rectangles.
+  virtual void settle(const Rect& /*at*/, std::span<const MatrixView<const float>> /*coded*/,
+                      std::span<const MatrixView<const float>> /*decoded*/) {}
   // H of x becomes H of y, in place, such that an error e_y of a row of y costs what it costs in x: e_x H e_x^T =
   // gain e_y H_y e_y^T for e_x = inverse(e_y), gain = error_gain(row). For y = x T^T, T orthonormal: H_y = T H T^T.
   // Only if traits().linear and row_local.

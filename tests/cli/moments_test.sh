@@ -34,6 +34,10 @@ fed=$(json weighted_nmse <out)
 less "$fed" "$(perl -e "print 0.7 * $plain")" "feedback"
 expect 0 "$OCC" compare w.fvecs fed.occ --activations x.fvecs
 grep -q 'weighted nmse' out || fail "compare has no column for the weighted error"
+expect 0 "$OCC" compare w.fvecs plain.occ --cosines --json
+grep -q '"recall_at_10"' out || fail "compare --cosines gives no recall"
+expect 0 "$OCC" compare w.fvecs plain.occ --cosines
+grep -q 'recall' out || fail "compare has no column for the recall"
 
 expect 0 "$OCC" inspect fed.occ --limits --json
 for key in weighted_error weighted_limit_bpw weighted_gap_bits weighted_gap_db limit_bpw; do

@@ -98,7 +98,10 @@ for recipe in \
   'polar(direction=6, dim=4, codebook=kmeans) > bitpack' \
   'kashin(rounds=3) > bitpack' \
   'kashin(u=3, v=1, basis=hadamard, rounds=2) > rans' \
+  'kashin(basis=orthogonal, block=48, seed=3, rounds=2) > bitpack' \
+  'kashin(clusters=joint, u=1, block=64, rounds=2) > rans' \
   'rownorm > signs > dct > lloyd(per=tensor) > bitpack' \
+  'rownorm(keep=product) > signs > dst > trellis(step=0.6) > rans' \
   'e8 > rans' \
   'rowscale > e8(step=0.02) > bitpack' \
   'e8(step=0.3) > rans(tables=16)'; do

@@ -1,0 +1,18 @@
+// main() of the experiments: run(argc, argv), errors as one line on stderr.
+#pragma once
+
+#include <cstdio>
+#include <exception>
+
+namespace occ {
+
+inline int experiment_main(int (*run)(int, char**), int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "error: %s\n", e.what());
+    return 1;
+  }
+}
+
+}  // namespace occ
