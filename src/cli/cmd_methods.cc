@@ -44,7 +44,7 @@ bool needs_blas(const Recipe& recipe) {
 
 Recipe recipe_at_4_bits(const MethodEntry& m) {
   const Params params(m.params);
-  return m.continuous() ? m.recipe_at(params, trellis_step(4), kDefaultEffort) : m.recipe(params, 4);
+  return m.continuous() ? m.recipe_at(params, trellis_step(4), kDefaultEffort) : Method{&m, params}.recipe(4);
 }
 
 // A method that chooses coordinates may choose pca or lowrank.

@@ -54,11 +54,25 @@ std::optional<Sizes> chain_sizes(const Chain& chain, Shape shape) {
     const uint64_t step = probe[1][i] - probe[0][i];
     sizes.push_back(shape.rows == 0 ? probe[0][i] - step : probe[0][i] + step * (shape.rows - 1));
   }
+  for (size_t i = 0; i < at; ++i) {
+    const TransformEntry& entry = *find_transform(chain.stages[i].name);
+    if (entry.blank == nullptr) continue;
+    ByteWriter side;
+    entry.blank(chain.stages[i].params, shape)->save(side);
+    sizes[i] = side.size();
+  }
+  if (quantizer.blank != nullptr) {
+    const auto bound = quantizer.blank(chain.stages[at].params, shape);
+    ByteWriter side;
+    bound->save(side);
+    sizes.back() = side.size();
+    planes = bound->planes();
+  }
   for (size_t i = 0; i < planes.size(); ++i) {
     const Stage& s = chain.branches.empty() ? chain.stages[at + 1] : chain.branches[i].recipe.terms[0].stages[0];
     const CoderEntry& coder = *find_coder(s.name);
     if (coder.fixed_bytes == nullptr) return std::nullopt;
-    planes[i].rows = planes[i].rows / 2 * shape.rows;
+    if (quantizer.blank == nullptr) planes[i].rows = planes[i].rows / 2 * shape.rows;
     ByteWriter tables;
     coder.fit(s.params, planes[i], {}, {})->save(tables);
     sizes.push_back(tables.size());
@@ -70,7 +84,15 @@ std::optional<Sizes> chain_sizes(const Chain& chain, Shape shape) {
 }  // namespace
 
 uint64_t predict_blob_bytes(const Recipe& recipe, Shape shape) {
-  if (recipe.terms.size() != 1) return 0;
+  if (recipe.terms.size() != 1) {
+    Sizes sizes;
+    for (const Chain& term : recipe.terms) {
+      const auto one = chain_sizes(term, shape);
+      if (!one) return 0;
+      sizes.insert(sizes.end(), one->begin(), one->end());
+    }
+    return blob_bytes(sizes);
+  }
   const Chain& chain = recipe.terms[0];
   if (chain.stages[0].name != "split") {
     const auto sizes = chain_sizes(chain, shape);

@@ -22,6 +22,8 @@ struct MethodEntry {
   // Methods of continuous rate instead: step of the quantizer in units of the rms of what it codes, effort 1 to 9.
   Recipe (*recipe_at)(const Params&, double step, int effort) = nullptr;
   bool chooses_coordinates = false;  // transforms in front of that recipe are chosen tensor by tensor
+  // Methods of fixed code width with codebooks, in place of `recipe`: all bytes of a tensor, any number of bits.
+  Recipe (*recipe_of_budget)(const Params&, double bits) = nullptr;
 
   bool continuous() const { return recipe_at != nullptr; }
 };
@@ -42,9 +44,12 @@ struct Method {
   // "rtn" or "rtn(group=64)". Usage error for unknown names (listing the known ones) or parameters.
   static Method parse(std::string_view text);
   std::string print() const { return std::string(entry->name) + params.print(); }
-  Recipe recipe(int bits) const { return entry->recipe(params, bits); }
+  Recipe recipe(int bits) const {
+    return entry->recipe != nullptr ? entry->recipe(params, bits) : entry->recipe_of_budget(params, bits);
+  }
   Recipe recipe_at(double step, int effort) const { return entry->recipe_at(params, step, effort); }
-  // The first `head_rows` of `rows` rows with one more bit than the others; a plain recipe where that leaves one part.
+  // The first `head_rows` of `rows` rows with one more bit than the others; a plain recipe where that leaves one part,
+  // and for a budget, which takes that many bits on average.
   Recipe split_recipe(int bits, size_t head_rows, size_t rows) const;
 };
 
