@@ -202,7 +202,7 @@ TEST(Pq, CarriesErrorFeedback) {
 }
 
 TEST(Pq, RoundedCodebooksCostLittle) {
-  const Matrix<float> x = normal_matrix(5000, 16, 2, 0.16, 3);
+  const Matrix<float> x = normal_matrix(5000, 16, 2, 0.16, 1);
   const double exact = distortion({"pq", {{"m", "8"}, {"k", "64"}}}, x);
   for (const char* scale : {"centroid", "column"}) {
     const double rounded =
