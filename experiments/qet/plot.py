@@ -214,6 +214,20 @@ for data in DATA:
                      + [one[3]["levels"] if one else "", f"{one[0] / min(base):.1%}" if one and base else "", share])
 table(["data", "ratio"] + [s[0] for s in SERIES] + ["its levels", "QET, 1 round / best of PQ, OPQ, LOPQ", "any rounds / best"], lines)
 
+print("## Levels, seed protocol, m = 8: MSE of QET over that of PQ\n")
+lines = []
+for data in DATA:
+    for ratio in RATIOS:
+        pq = best(select(data, "seed", ratio, 8, ("pq",)))
+        for protocol in ("seed", "paper"):
+            cells = []
+            for level in range(1, 7):
+                found = best([r for r in select(data, protocol, ratio, 8, ("qet",))
+                              if r["levels"] == str(level) and r["rounds"] == "1"])
+                cells.append(f"{found[0] / pq[0]:.1%}" if found and pq else "")
+            lines.append([data, ratio, "all bytes" if protocol == "seed" else "maps free"] + cells)
+table(["data", "ratio", "counted"] + [f"level {level}" for level in range(1, 7)], lines)
+
 print("## Open protocol: every method takes its best parameters; MSE\n")
 lines = []
 for data in DATA:
