@@ -266,7 +266,9 @@ TEST(Predict, BlobBytesAreExactForFixedLengthRecipes) {
   for (const char* text :
        {"uniform > bitpack", "uniform(bits=3, group=50) > bitpack", "lloyd(bits=2) > bitpack",
         "signs > hadamard > uniform(per=tensor) > bitpack", "rowscale > uniform(per=column) > bitpack",
-        "split(rows=20) > { head: uniform(bits=3) > bitpack ; tail: uniform(bits=2) > bitpack }"}) {
+        "split(rows=20) > { head: uniform(bits=3) > bitpack ; tail: uniform(bits=2) > bitpack }", "pq > bitpack",
+        "signs > pq(bits=2.3, codebook=rtn) > bitpack", "opq(bits=3, clusters=2, rounds=1) > bitpack",
+        "outliers(fraction=0.01) > qet(levels=1, bits=5) > bitpack + uniform(bits=2) > bitpack"}) {
     for (const Shape shape : {Shape{50, 331}, Shape{1000, 700}, Shape{33, 1}}) {
       const Recipe recipe = Recipe::parse(text);
       const Matrix<float> x = gaussian(shape.rows, shape.cols);

@@ -183,24 +183,24 @@ constexpr std::array kQetParams = {
     real_param("outliers", "0", 0, 0.1, "fraction of the values that are kept aside exactly"),
 };
 
-// Half of the budget is the first code's, the residual's rounds share the other half (whole bits for rtn).
+// What is left over by rtn gets all whole bits beside the order bits and a small codebook, which is where its error is
+// least (experiments/qet); by qet half of the budget.
 Recipe qet_recipe(const Params& params, double bits) {
   const std::string residual = params.choice("residual");
-  const int64_t rounds = residual == "none" ? 0 : params.integer("rounds");
-  const double outliers = params.real("outliers");
-  const double left = std::max(0.01, bits - 64 * outliers), half = left / 2;
-  const double share = rounds == 0 ? 0 : half / static_cast<double>(rounds);
-  const int width = std::clamp(static_cast<int>(share), 1, 16);
-  const double first = residual == "rtn" ? left - static_cast<double>(rounds * width) : rounds == 0 ? left : half;
+  const auto rounds = residual == "none" ? 0.0 : static_cast<double>(params.integer("rounds"));
+  const double outliers = params.real("outliers"), left = std::max(0.01, bits - 64 * outliers);
+  const double order = 0.5 * static_cast<double>(params.integer("levels"));
+  const double width = rounds == 0 ? 0 : std::clamp(std::floor((left - order - 0.3) / rounds), 1.0, 16.0);
+  const double first = residual == "rtn" ? left - rounds * width : residual == "qet" ? left / 2 : left;
   const auto stage = [&](double budget) {
     return product_stage("qet", params, std::span(kQetParams).first(8), budget) +
            (params.choice("order") == "rans" ? " > { codes: bitpack ; order: rans(tables=64) }" : " > bitpack");
   };
   std::string text = outliers > 0 ? fmt::format("outliers(fraction={:.6g}) > ", outliers) : "";
   text += stage(first);
-  for (int64_t i = 0; i < rounds; ++i) {
+  for (int i = 0; i < static_cast<int>(rounds); ++i) {
     text += " + ";
-    text += residual == "qet" ? stage(share) : fmt::format("uniform(bits={}) > bitpack", width);
+    text += residual == "qet" ? stage((left - first) / rounds) : fmt::format("uniform(bits={}) > bitpack", width);
   }
   return Recipe::parse(text);
 }
