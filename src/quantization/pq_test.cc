@@ -106,6 +106,19 @@ TEST(Kmeans, FindsAllDistinctVectors) {
   for (size_t j = 0; j < 8; ++j) EXPECT_TRUE(found.count({few(j, 0), few(j, 1)}));
 }
 
+// All centroids start at one place, so that all but one are empty at once.
+TEST(Kmeans, EmptyClustersStartAgain) {
+  Matrix<float> x(400, 2);
+  for (size_t r = 0; r < x.rows(); ++r) x(r, 0) = static_cast<float>(r % 8), x(r, 1) = -x(r, 0);
+  const Matrix<float> start(8, 2);
+  KmeansOptions options{.k = 8, .iterations = 50};
+  options.start = start.view();
+  const Matrix<float> centroids = kmeans(x.view(), options);
+  std::set<float> found;
+  for (size_t j = 0; j < 8; ++j) found.insert(centroids(j, 0));
+  EXPECT_EQ(found.size(), 8u);
+}
+
 double distortion(const QuantizerCase& c, const Matrix<float>& x) {
   return nmse_oracle(x.view(), quantize_whole(*c.fit(x.view()), x.view()).values.view());
 }
