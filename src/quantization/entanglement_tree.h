@@ -1,7 +1,7 @@
 // The splits of an entanglement tree (quantum entanglement trees, qet.cc): pairs of neighbours into smaller and larger
 // ones and a bit that tells their order, level by level.
 //
-//   x [2n] -> low_j = min(x_2j, x_2j+1), high_j = max(...), bit j set where the smaller one stood left (or both are
+//   x [2n] -> low_j = min(x_2j, x_2j+1), high_j = max(...), symbol j is 1 where the smaller one stood left (or both are
 //   equal)
 //
 // The smaller ones of all pairs, then the larger ones, are two parts; the next level splits each of them in the same
@@ -9,15 +9,14 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 
 #include "tensor/symbols.h"
 
 namespace occ {
 
-// One level of one part; bit j of `bits` is bit j % 8 of byte j / 8, ceil(pairs / 8) bytes. Nothing overlaps.
-void split_pairs(const float* x, size_t pairs, float* low, float* high, uint8_t* bits);
-void merge_pairs(const float* low, const float* high, const uint8_t* bits, size_t pairs, float* x);
+// One level of one part; order: a symbol 0 or 1 per pair. Nothing overlaps.
+void split_pairs(const float* x, size_t pairs, float* low, float* high, Symbol* order);
+void merge_pairs(const float* low, const float* high, const Symbol* order, size_t pairs, float* x);
 
 // All levels of a row of `count` values, count a multiple of 2^levels, in place. order: levels * count / 2 symbols 0 or
 // 1, level by level, part by part. work: count floats.

@@ -17,18 +17,18 @@ enum class Work { kCopy, kSplit, kMerge };
 void qet_level(benchmark::State& state, Work work) {
   const Matrix<float> x = normal_matrix(kRows, kCols);
   Matrix<float> parts(kRows, kCols), back(kRows, kCols);
-  Matrix<uint8_t> bits(kRows, kCols / 16);
+  Matrix<Symbol> order(kRows, kCols / 2);
   for (size_t r = 0; r < kRows; ++r) {
-    split_pairs(x.row(r), kCols / 2, parts.row(r), parts.row(r) + kCols / 2, bits.row(r));
+    split_pairs(x.row(r), kCols / 2, parts.row(r), parts.row(r) + kCols / 2, order.row(r));
   }
   for (auto _ : state) {
     for (size_t r = 0; r < kRows; ++r) {
       if (work == Work::kCopy) std::memcpy(back.row(r), x.row(r), kCols * sizeof(float));
       if (work == Work::kSplit) {
-        split_pairs(x.row(r), kCols / 2, parts.row(r), parts.row(r) + kCols / 2, bits.row(r));
+        split_pairs(x.row(r), kCols / 2, parts.row(r), parts.row(r) + kCols / 2, order.row(r));
       }
       if (work == Work::kMerge) {
-        merge_pairs(parts.row(r), parts.row(r) + kCols / 2, bits.row(r), kCols / 2, back.row(r));
+        merge_pairs(parts.row(r), parts.row(r) + kCols / 2, order.row(r), kCols / 2, back.row(r));
       }
     }
     benchmark::ClobberMemory();
