@@ -164,9 +164,13 @@ std::unique_ptr<Quantizer> load(const Params& params, Shape shape, ByteReader& s
     }
   }
   for (size_t j = 0; j < clusters; ++j) {
-    const size_t numbers = BlockRotation::numbers(shape.cols, block);
-    if (numbers > side.remaining() / sizeof(uint16_t)) {
-      throw_input("{}: expected a rotation of {} numbers, found {} bytes", side.what(), numbers, side.remaining());
+    // Whole blocks first, without products that could overflow; then there is at least one, larger than the last.
+    const size_t available = side.remaining() / sizeof(uint16_t);
+    const bool fits = block == 1 || shape.cols / block * block <= available / block;
+    const size_t numbers = fits ? BlockRotation::numbers(shape.cols, block) : 0;
+    if (!fits || numbers > available) {
+      throw_input("{}: expected a rotation of {} columns in blocks of {}, found {} bytes", side.what(), shape.cols,
+                  block, side.remaining());
     }
     std::vector<uint16_t> bases(numbers);
     side.get_array(bases.data(), bases.size());

@@ -255,5 +255,19 @@ TEST(Opq, ClustersHelpWhereRowsHaveThem) {
   EXPECT_LT(four, 0.5 * one);
 }
 
+// Sizes whose products leave 64 bits.
+TEST(Opq, HugeSizesInAFileAreInputErrors) {
+  const QuantizerCase c{"opq", {}};
+  for (const uint64_t block : {uint64_t{1} << 32, uint64_t{1} << 33, uint64_t{2}}) {
+    ByteWriter out;
+    out.put_varint(1);
+    out.put_varint(block);
+    for (int i = 0; i < 10; ++i) out.put(uint64_t{0});
+    const Bytes bytes = out.take();
+    ByteReader side(bytes, "test");
+    EXPECT_THROW(c.entry().load(c.params(), {1, size_t{1} << 33}, side), Error) << block;
+  }
+}
+
 }  // namespace
 }  // namespace occ
