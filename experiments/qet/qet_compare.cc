@@ -1,12 +1,12 @@
 // QET against RTN, PQ, OPQ and LOPQ at the same bytes: the seed's figures 3 to 26 as CSV (README.md).
 //
-//   qet_compare OUT_FOLDER DATA...        DATA: synthetic:SEED, or NAME=FILE, or NAME=FILE:TENSOR
+//   qet_compare OUT_FOLDER [--times] DATA...        DATA: synthetic:SEED, or NAME=FILE, or NAME=FILE:TENSOR
 //
-// Writes OUT_FOLDER/DATA.csv, one line per method, setting and ratio (of f32), and OUT_FOLDER/DATA.levels.csv, what the
-// tree does to the values. Protocols: "seed": every vector quantizer has the same m; "paper": the same, but the order
-// bits of QET are free; "open": every method takes its best parameters. All other bytes count, headers and padding too;
-// only candidates within the budget are written. Matrices are cut to 2,048 rows, evenly spread, and 192 columns. Times
-// are CPU seconds.
+// Writes OUT_FOLDER/DATA.csv, one line per method, setting and ratio (of f32); DATA.levels.csv, what the tree does to
+// the values; DATA.times.csv, CPU seconds of some of them (only these with --times). Protocols: "seed": every vector
+// quantizer has the same m; "paper": the same, but the order bits of QET are free; "open": every method takes its best
+// parameters. All other bytes count, headers and padding too; only candidates within the budget are written. Matrices
+// are cut to 2,048 rows, evenly spread, and 192 columns.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -96,25 +96,15 @@ double gaussian_limit(const Matrix<float>& x, double bits) {
 struct Result {
   std::string recipe;
   size_t bytes = 0, order = 0, side = 0;  // order: planes of order bits; side: all but codes and order
-  double mae = 0, mre = 0, mse = 0, nmse = 0, quantize = 0, dequantize = 0;
+  double mae = 0, mre = 0, mse = 0, nmse = 0;
 };
-
-double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
 Result measure(const Matrix<float>& x, const std::string& recipe) {
   Result out;
   const Recipe parsed = Recipe::parse(recipe);
   out.recipe = parsed.print();
-  const double start = cpu_seconds();
   const EncodedMatrix coded = encode_matrix(parsed, MatrixSource(x.view()), {}, "x");
-  out.quantize = cpu_seconds() - start;
-  const double again = cpu_seconds();
   const std::vector<ByteSpan> planes = unpack_blob(coded.blob, "x");
-  PlaneReader reader(planes, "x");
-  const auto bound = load_recipe(parsed, x.shape(), reader);
-  Matrix<float> decoded(x.rows(), x.cols());
-  bound->dequantize({0, 0, x.rows(), x.cols()}, decoded.view());
-  out.dequantize = cpu_seconds() - again;
   out.bytes = coded.blob.size();
   const std::vector<std::string> names = plane_names(parsed);
   for (size_t i = 0; i < planes.size(); ++i) {
@@ -127,12 +117,33 @@ Result measure(const Matrix<float>& x, const std::string& recipe) {
   return out;
 }
 
+double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+
+// Fit and coding once; loading and decoding, mean of 20.
+std::pair<double, double> times(const Matrix<float>& x, const std::string& recipe) {
+  const Recipe parsed = Recipe::parse(recipe);
+  const double start = cpu_seconds();
+  const EncodedMatrix coded = encode_matrix(parsed, MatrixSource(x.view()), {}, "x");
+  const double quantize = cpu_seconds() - start;
+  const std::vector<ByteSpan> planes = unpack_blob(coded.blob, "x");
+  Matrix<float> decoded(x.rows(), x.cols());
+  const double again = cpu_seconds();
+  constexpr int kRepeats = 20;
+  for (int i = 0; i < kRepeats; ++i) {
+    PlaneReader reader(planes, "x");
+    load_recipe(parsed, x.shape(), reader)->dequantize({0, 0, x.rows(), x.cols()}, decoded.view());
+  }
+  return {quantize, (cpu_seconds() - again) / kRepeats};
+}
+
 class Experiment {
  public:
-  Experiment(const std::filesystem::path& folder, std::string name, Matrix<float> x)
-      : name_(std::move(name)), x_(std::move(x)), out_(folder / (name_ + ".csv")) {
-    out_ << "data,protocol,ratio,m,method,levels,rounds,bytes,bpw,mae,mre,mse,nmse,limit_mse,quantize_s,dequantize_s,"
-            "codebook_share,recipe\n";
+  Experiment(const std::filesystem::path& folder, std::string name, Matrix<float> x, bool only_times)
+      : name_(std::move(name)), x_(std::move(x)) {
+    measure_times(folder / (name_ + ".times.csv"));
+    if (only_times) return;
+    out_.open(folder / (name_ + ".csv"));
+    out_ << "data,protocol,ratio,m,method,levels,rounds,bytes,bpw,mae,mre,mse,nmse,limit_mse,codebook_share,recipe\n";
     levels(folder / (name_ + ".levels.csv"));
     for (const int ratio : kRatios) {
       ratio_ = ratio;
@@ -147,6 +158,25 @@ class Experiment {
   }
 
  private:
+  // At 8 bits per weight, m = 8.
+  void measure_times(const std::filesystem::path& path) const {
+    std::ofstream out(path);
+    out << "data,method,quantize_s,dequantize_s\n";
+    const std::pair<const char*, const char*> recipes[] = {
+        {"RTN", "uniform(bits=7) > bitpack"},
+        {"PQ", "pq(bits=8, m=8) > bitpack"},
+        {"OPQ", "opq(bits=8, m=8) > bitpack"},
+        {"LOPQ, 4 clusters", "opq(bits=8, m=8, clusters=4) > bitpack"},
+        {"QET, 1 level", "qet(bits=8, m=8, levels=1) > bitpack"},
+        {"QET, 4 levels", "qet(bits=8, m=8, levels=4) > bitpack"},
+        {"QET, 6 levels", "qet(bits=8, m=8, levels=6) > bitpack"},
+        {"QET, 6 levels, 2 rounds", "qet(bits=4, m=8, levels=6) > bitpack + qet(bits=4, m=8, levels=6) > bitpack"}};
+    for (const auto& [method, recipe] : recipes) {
+      const auto [quantize, dequantize] = times(x_, recipe);
+      out << fmt::format("{},\"{}\",{:.4f},{:.5f}\n", name_, method, quantize, dequantize);
+    }
+  }
+
   // Variance within the columns, range of the columns, and the entropy of an order bit given its column.
   void levels(const std::filesystem::path& path) {
     std::ofstream out(path);
@@ -194,11 +224,10 @@ class Experiment {
   }
   void put(const char* protocol, size_t m, const std::string& method, int levels, int rounds, const Result& r,
            size_t charged) {
-    out_ << fmt::format(
-        "{},{},{},{},{},{},{},{},{:.4f},{:.5g},{:.5g},{:.5g},{:.5g},{:.5g},{:.4f},{:.4f},{:.4f},\"{}\"\n", name_,
-        protocol, ratio_, m, method, levels, rounds, charged,
-        8.0 * static_cast<double>(charged) / static_cast<double>(x_.size()), r.mae, r.mre, r.mse, r.nmse, limit_,
-        r.quantize, r.dequantize, static_cast<double>(r.side) / static_cast<double>(r.bytes), r.recipe);
+    out_ << fmt::format("{},{},{},{},{},{},{},{},{:.4f},{:.5g},{:.5g},{:.5g},{:.5g},{:.5g},{:.4f},\"{}\"\n", name_,
+                        protocol, ratio_, m, method, levels, rounds, charged,
+                        8.0 * static_cast<double>(charged) / static_cast<double>(x_.size()), r.mae, r.mre, r.mse,
+                        r.nmse, limit_, static_cast<double>(r.side) / static_cast<double>(r.bytes), r.recipe);
     out_.flush();
   }
 
@@ -350,13 +379,14 @@ class Experiment {
 };
 
 int run(int argc, char** argv) {
-  if (argc < 3) throw_usage("usage: qet_compare OUT_FOLDER DATA...");
+  if (argc < 3) throw_usage("usage: qet_compare OUT_FOLDER [--times] DATA...");
   std::filesystem::create_directories(argv[1]);
-  for (int i = 2; i < argc; ++i) {
+  const bool only_times = std::string_view(argv[2]) == "--times";
+  for (int i = only_times ? 3 : 2; i < argc; ++i) {
     const std::string text = argv[i];
     if (text.starts_with("synthetic:")) {
       const std::string seed = text.substr(10);
-      Experiment(argv[1], "synthetic" + seed, synthetic(std::stoull(seed)));
+      Experiment(argv[1], "synthetic" + seed, synthetic(std::stoull(seed)), only_times);
       continue;
     }
     const size_t equals = text.find('='), colon = text.rfind(':');
@@ -364,7 +394,8 @@ int run(int argc, char** argv) {
     const bool tensor = colon != std::string::npos && colon > equals;
     Experiment(argv[1], text.substr(0, equals),
                read_matrix(text.substr(equals + 1, tensor ? colon - equals - 1 : std::string::npos),
-                           tensor ? text.substr(colon + 1) : ""));
+                           tensor ? text.substr(colon + 1) : ""),
+               only_times);
   }
   return 0;
 }
