@@ -277,6 +277,12 @@ TEST(Predict, BlobBytesAreExactForFixedLengthRecipes) {
     }
   }
   EXPECT_EQ(predict_blob_bytes(Recipe::parse("uniform > rans"), {10, 10}), 0u);
+  const Recipe order = Recipe::parse("qet(levels=1, bits=5) > { codes: bitpack ; order: rans(tables=64) }");
+  const uint64_t most = predict_blob_bytes(order, {1000, 70});
+  const Matrix<float> x = gaussian(1000, 70);
+  const size_t real = encode_matrix(order, MatrixSource(x.view()), {}, "x").blob.size();
+  EXPECT_LE(real, most);
+  EXPECT_GE(static_cast<double>(real), 0.98 * static_cast<double>(most));  // order bits of iid data cannot be coded
 }
 
 TEST(EncodeMatrix, DegenerateMatrices) {

@@ -1,9 +1,11 @@
 // Sizes before coding. Side information of today's fixed-rate stages grows linearly with the rows, so two tiny fits
-// (one and two rows) tell it for any height; payloads of fixed-length coders follow from the plane's shape.
+// (one and two rows) tell it for any height, or a blank of the shape does; payloads of fixed-length coders follow from
+// the plane's shape.
 #include <algorithm>
 #include <numeric>
 #include <optional>
 
+#include "base/parallel.h"
 #include "compress/encode.h"
 #include "container/blob.h"
 #include "recipe/nodes.h"
@@ -12,6 +14,9 @@ namespace occ {
 namespace {
 
 using Sizes = std::vector<uint64_t>;
+
+// Of one entropy coder: of a table of 256 tokens; more tables are taken only where they pay for themselves.
+constexpr uint64_t kMostTables = 512;
 
 uint64_t payload_bytes(const CoderEntry& coder, const Params& params, const SymbolPlane& plane) {
   const size_t tile = tile_rows(plane);
@@ -71,7 +76,15 @@ std::optional<Sizes> chain_sizes(const Chain& chain, Shape shape) {
   for (size_t i = 0; i < planes.size(); ++i) {
     const Stage& s = chain.branches.empty() ? chain.stages[at + 1] : chain.branches[i].recipe.terms[0].stages[0];
     const CoderEntry& coder = *find_coder(s.name);
-    if (coder.fixed_bytes == nullptr) return std::nullopt;
+    if (coder.fixed_bytes == nullptr) {
+      if (quantizer.blank == nullptr) return std::nullopt;
+      // A sample would have the codebooks of the whole: instead the most that an entropy coder takes, packed tiles.
+      const CoderEntry& packed = *find_coder("bitpack");
+      sizes.push_back(kMostTables);
+      sizes.push_back(payload_bytes(packed, Params(packed.params), planes[i]) +
+                      ceil_div(planes[i].rows, tile_rows(planes[i])));
+      continue;
+    }
     if (quantizer.blank == nullptr) planes[i].rows = planes[i].rows / 2 * shape.rows;
     ByteWriter tables;
     coder.fit(s.params, planes[i], {}, {})->save(tables);
