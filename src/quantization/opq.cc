@@ -35,6 +35,7 @@ constexpr ParamSpec kParams[] = {
     kCodebookScaleParam};
 constexpr std::string_view kPlanes[] = {"clusters", "codes"};
 constexpr size_t kPanelRows = 64;
+constexpr double kWorthOfDoubling = 0.015;  // bits per weight that a block of twice the size saves; SIFT vectors
 
 class OpqQuantizer final : public Quantizer {
  public:
@@ -255,16 +256,29 @@ OpqSizes choose_opq_sizes(const Params& params, Shape shape, const FitContext& c
   const auto rows = static_cast<double>(shape.rows), cols = static_cast<double>(shape.cols);
   const auto clusters = static_cast<double>(sizes.clusters);
   const auto asked = static_cast<size_t>(params.integer("block"));
-  sizes.block =
-      asked != 0 ? asked : static_cast<size_t>(std::max(1.0, 0.1 * params.real("bits") * rows / (16 * clusters)));
-  sizes.block = std::min(sizes.block, shape.cols);
-  if (asked == 0 && sizes.block == 1 && shape.cols > 1) {
-    context.report_fallback(fmt::format("opq: a tenth of bits={:.4g} has no room for a rotation of {} x {} weights",
-                                        params.real("bits"), shape.rows, shape.cols));
+  const auto reserved = [&](size_t block) {
+    const double rotations = clusters * 16 * static_cast<double>(BlockRotation::numbers(shape.cols, block));
+    return rotations + (sizes.clusters > 1 ? clusters * cols * 16 + rows * std::ceil(std::log2(clusters)) : 0.0);
+  };
+  if (asked != 0) {
+    sizes.block = std::min(asked, shape.cols);
+  } else {
+    // The largest that a tenth pays for, or a half, a quarter, ... of it where codes are better off with its bits.
+    const double tenth = 0.1 * params.real("bits") * rows / (16 * clusters);
+    const size_t largest = std::min(static_cast<size_t>(std::max(1.0, tenth)), shape.cols);
+    double most = -1;
+    for (size_t block = largest; block > 0; block /= 2) {
+      double value = 0;
+      choose_sizes("opq", params, shape, reserved(block), sizes.clusters, {}, &value);
+      value += kWorthOfDoubling * std::log2(static_cast<double>(block));
+      if (value > most) most = value, sizes.block = block;
+    }
+    if (largest == 1 && shape.cols > 1) {
+      context.report_fallback(fmt::format("opq: a tenth of bits={:.4g} has no room for a rotation of {} x {} weights",
+                                          params.real("bits"), shape.rows, shape.cols));
+    }
   }
-  double reserved = clusters * 16 * static_cast<double>(BlockRotation::numbers(shape.cols, sizes.block));
-  if (sizes.clusters > 1) reserved += clusters * cols * 16 + rows * std::ceil(std::log2(clusters));
-  sizes.codebook = choose_sizes("opq", params, shape, reserved, sizes.clusters, context);
+  sizes.codebook = choose_sizes("opq", params, shape, reserved(sizes.block), sizes.clusters, context);
   return sizes;
 }
 

@@ -49,7 +49,7 @@ uint64_t CodebookFormat::bits(size_t cols, size_t width, size_t k) const {
 // Of all sizes that fit, those with the largest log2(k) / width + gain_of(width): the error of a vector quantizer of
 // high rate falls as 2^(-2 R), R = log2(k) / width bits per column.
 ProductSizes choose_sizes(std::string_view owner, const Params& params, Shape shape, double reserved, size_t copies,
-                          const FitContext& context) {
+                          const FitContext& context, double* value) {
   const CodebookFormat format(params);
   const auto m = static_cast<size_t>(params.integer("m")), k = static_cast<size_t>(params.integer("k"));
   if (shape.size() == 0) return {};
@@ -83,10 +83,11 @@ ProductSizes choose_sizes(std::string_view owner, const Params& params, Shape sh
       if (count < least || count > limit) continue;
       if (k != 0 && m == 0 && indices + static_cast<double>(copies * format.bits(shape.cols, width, k)) > budget)
         continue;
-      const double value = std::log2(static_cast<double>(count)) / static_cast<double>(width) + gain_of(width);
-      if (value > most) most = value, best = {width, count};
+      const double worth = std::log2(static_cast<double>(count)) / static_cast<double>(width) + gain_of(width);
+      if (worth > most) most = worth, best = {width, count};
     }
   }
+  if (value != nullptr) *value = most;
   if (most < 0) {
     best = {m != 0 ? widths[0] : shape.cols, k != 0 ? k : 1};
     context.report_fallback(fmt::format(

@@ -49,9 +49,10 @@ struct ProductSizes {
 };
 // m and k as far as they are given, the others such that codebook and indices take at most params "bits" times the
 // elements, less `reserved` bits: those that promise the least error (product_codebook.cc). There are `copies` of the
-// codebook. `owner` names the stage in what is reported.
+// codebook. `owner` names the stage in what is reported. `value`, if given: about the bits per weight that the codes
+// are worth, to compare budgets with; negative if nothing fits.
 ProductSizes choose_sizes(std::string_view owner, const Params& params, Shape shape, double reserved, size_t copies,
-                          const FitContext& context);
+                          const FitContext& context, double* value = nullptr);
 
 class ProductCodebook {
  public:
