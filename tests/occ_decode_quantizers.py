@@ -239,4 +239,134 @@ class E8:
         return np.ascontiguousarray((points * self.step).reshape(len(codes), -1)[:, : self.cols])
 
 
-QUANTIZERS = {"uniform": Uniform, "lloyd": Lloyd, "trellis": Trellis, "polar": Polar, "kashin": Kashin, "e8": E8}
+class Bytes:
+    """Side information, read from front to back."""
+
+    def __init__(self, side):
+        self.side, self.at = side, 0
+
+    def take(self, count):
+        require(self.at + count <= len(self.side), "side information is too short")
+        self.at += count
+        return self.side[self.at - count : self.at]
+
+    def varint(self):
+        value = shift = 0
+        while True:
+            byte = self.take(1)[0]
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    def array(self, kind, count):
+        kind = np.dtype(kind)
+        return np.frombuffer(self.take(count * kind.itemsize), kind)
+
+
+class ProductCodebook:
+    """Centroids of subspaces of neighbouring columns."""
+
+    def __init__(self, params, cols, side):
+        self.width, self.k = side.varint(), side.varint()
+        require(1 <= self.width <= max(cols, 1) and 1 <= self.k <= 65536, "bad sizes of codebooks")
+        widths = [min(self.width, cols - c) for c in range(0, cols, self.width)]
+        self.subspaces, count = len(widths), cols * self.k
+        subspace = np.repeat(np.arange(self.subspaces), [w * self.k for w in widths])
+        if params.get("codebook", "f16") == "f16":
+            scale = side.array("<f4", 1)[0]
+            values = side.array("<f2", count).astype(F32) * scale
+        else:
+            bits = int(params.get("codebook_bits", 8))
+            by_column = params.get("codebook_scale", "centroid") == "column"
+            if by_column:
+                middles, scales = side.array("<f4", cols), side.array("<f4", cols)
+            else:
+                scales = bf16(side.take(2 * self.subspaces * self.k))
+            packed = np.frombuffer(side.take((count * bits + 7) // 8), np.uint8)
+            codes = np.unpackbits(packed, bitorder="little")[: count * bits].reshape(count, bits)
+            codes = (codes.astype(np.int64) << np.arange(bits)).sum(axis=1)
+            levels = codes.astype(F32) - F32((1 << bits) - 1) / F32(2)
+            if by_column:
+                column = [np.tile(np.arange(s * self.width, s * self.width + w), self.k) for s, w in enumerate(widths)]
+                column = np.concatenate(column) if column else np.zeros(0, int)
+                values = middles[column] + scales[column] * levels
+            else:
+                values = scales[np.concatenate([np.repeat(np.arange(s * self.k, (s + 1) * self.k), w)
+                                                for s, w in enumerate(widths)] or [np.zeros(0, int)])] * levels
+        require(np.isfinite(values).all(), "centroids are not finite")
+        self.centroids = [values[subspace == s].reshape(self.k, w) for s, w in enumerate(widths)]
+
+    def decode(self, codes):
+        parts = [c[codes[:, s]] for s, c in enumerate(self.centroids)]
+        return np.concatenate(parts, axis=1) if parts else np.zeros((len(codes), 0), F32)
+
+
+class Pq:
+    def __init__(self, params, rows, cols, side):
+        side = Bytes(side)
+        self.codebook = ProductCodebook(params, cols, side)
+        require(side.at == len(side.side), "pq: wrong size of side information")
+        self.planes = [Plane(rows, self.codebook.subspaces, self.codebook.k)]
+
+    def decode(self, codes):
+        return self.codebook.decode(codes)
+
+
+class Opq:
+    def __init__(self, params, rows, cols, side):
+        side = Bytes(side)
+        clusters, self.block = side.varint(), side.varint()
+        self.coarse = ProductCodebook({}, cols, side) if clusters > 1 else None
+        self.rotations, self.codebooks = [], []
+        for _ in range(clusters):
+            blocks = []
+            for at in range(0, cols, self.block) if self.block > 1 else []:
+                n = min(self.block, cols - at)
+                if n > 1:
+                    blocks.append((at, side.array("<f2", n * n).reshape(n, n).astype(F32)))
+            self.rotations.append(blocks)
+            self.codebooks.append(ProductCodebook(params, cols, side))
+        require(side.at == len(side.side), "opq: wrong size of side information")
+        self.planes = [Plane(rows, min(cols, 1), clusters), Plane(rows, self.codebooks[0].subspaces, self.codebooks[0].k)]
+
+    def decode(self, clusters, codes):
+        out = np.zeros((len(codes), sum(c.shape[1] for c in self.codebooks[0].centroids)), F32)
+        most = np.finfo(F32).max
+        with np.errstate(over="ignore", invalid="ignore"):
+            for j, codebook in enumerate(self.codebooks):
+                rows = clusters[:, 0] == j if clusters.size else np.zeros(len(codes), bool)
+                y = codebook.decode(codes[rows])
+                for at, basis in self.rotations[j]:
+                    n = len(basis)
+                    y[:, at : at + n] = ordered_product(basis, np.ascontiguousarray(y[:, at : at + n].T)).T
+                if self.coarse is not None:
+                    y = y + self.coarse.centroids[0][j]
+                out[rows] = np.where(y >= -most, np.minimum(y, most), -most)
+        return out
+
+
+class Qet:
+    def __init__(self, params, rows, cols, side):
+        side = Bytes(side)
+        self.levels, self.groups = int(params.get("levels", 2)), params.get("layout", "parts") == "groups"
+        self.whole = cols >> self.levels << self.levels
+        self.codebook = ProductCodebook(params, cols, side)
+        require(side.at == len(side.side), "qet: wrong size of side information")
+        self.planes = [Plane(rows, self.codebook.subspaces, self.codebook.k), Plane(rows, self.levels * self.whole // 2, 2)]
+
+    def decode(self, codes, order):
+        x = self.codebook.decode(codes)
+        tail, x = x[:, self.whole :], x[:, : self.whole]
+        if self.groups:
+            x = x.reshape(len(x), -1, 1 << self.levels).transpose(0, 2, 1).reshape(len(x), -1)
+        half = self.whole // 2
+        for level in range(self.levels - 1, -1, -1):
+            low, high = x.reshape(len(x), 1 << level, 2, self.whole >> level >> 1).transpose(2, 0, 1, 3)
+            left = order[:, level * half : (level + 1) * half].reshape(low.shape) == 1
+            x = np.stack([np.where(left, low, high), np.where(left, high, low)], axis=3).reshape(len(x), -1)
+        return np.ascontiguousarray(np.concatenate([x, tail], axis=1))
+
+
+QUANTIZERS = {"uniform": Uniform, "lloyd": Lloyd, "trellis": Trellis, "polar": Polar, "kashin": Kashin, "e8": E8,
+              "pq": Pq, "opq": Opq, "qet": Qet}

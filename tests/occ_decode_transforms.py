@@ -39,6 +39,16 @@ def inverse_rowscale(_, side, y):
     return np.where(scales == 0, F32(0), y * scales)
 
 
+def inverse_outliers(params, side, y):
+    count = int(float(params.get("fraction", 0.0005)) * y.size)
+    require(len(side) == 8 * count, "outliers: wrong size of side information")
+    positions = np.frombuffer(side[: 4 * count], "<u4").astype(np.int64)
+    require((np.diff(positions) > 0).all() and (positions < y.size).all(), "outliers: bad positions")
+    out = y.copy()
+    out.reshape(-1)[positions] = np.frombuffer(side[4 * count :], "<f4")
+    return out
+
+
 def inverse_rownorm(_, side, y):
     require(len(side) == 4 * y.shape[0], "rownorm: wrong number of scales")
     if not y.size:
@@ -258,6 +268,7 @@ TRANSFORMS = {
     "identity": lambda params, side, y: y,
     "signs": inverse_signs,
     "rowscale": inverse_rowscale,
+    "outliers": inverse_outliers,
     "rownorm": inverse_rownorm,
     "pca": inverse_pca,
     "hadamard": inverse_blocks(hadamard_block),

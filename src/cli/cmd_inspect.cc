@@ -32,6 +32,16 @@ struct Row {
   double bpw() const { return bits_per_weight(bytes, info->elements()); }
 };
 
+// Planes that keep the order of what qet sorted, and their tables: free in the accounting of its paper.
+uint64_t order_bytes(const Row& r) {
+  uint64_t sum = 0;
+  for (const auto& [name, bytes] : r.planes) {
+    const std::string last = name.substr(name.rfind('/') + 1);  // npos + 1 is 0
+    if (last == "order" || last.starts_with("order.")) sum += bytes;
+  }
+  return sum;
+}
+
 struct Totals {
   uint64_t elements = 0, bytes = 0;
   void add(const Row& r) {
@@ -92,6 +102,8 @@ void run(const std::string& input, bool limits, bool json, const Globals& global
     if (!is_embedding(r.info->name)) inner.add(r);
     rows.push_back(std::move(r));
   }
+  uint64_t order = 0;
+  for (const Row& r : rows) order += order_bytes(r);
   uint64_t side_bytes = 0;  // as stored
   if (archive != nullptr) side_bytes = archive->side_file_bytes();
   const uint64_t file_bytes = file->file_bytes();
@@ -131,6 +143,7 @@ void run(const std::string& input, bool limits, bool json, const Globals& global
                         {"bpw_without_files", all.bpw(file_bytes - side_bytes)},
                         {"bpw_without_embeddings", inner.bpw(inner.bytes)},
                         {"format", file->format()}};
+    if (order > 0) out["bpw_without_order"] = all.bpw(file_bytes - order);
     if (archive != nullptr) {
       out["version"] = archive->index().version;
       out["tool"] = archive->index().tool;
@@ -190,6 +203,10 @@ void run(const std::string& input, bool limits, bool json, const Globals& global
   if (side_bytes > 0) std::printf(" (%s without its other files)", number(all.bpw(file_bytes - side_bytes)).c_str());
   if (inner.elements != all.elements && inner.elements > 0) {
     std::printf(", %s without embeddings and head", number(inner.bpw(inner.bytes)).c_str());
+  }
+  if (order > 0) {
+    std::printf(", %s without order bits (the accounting of the paper on qet)",
+                number(all.bpw(file_bytes - order)).c_str());
   }
   std::puts("");
 }

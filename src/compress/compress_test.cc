@@ -266,7 +266,9 @@ TEST(Predict, BlobBytesAreExactForFixedLengthRecipes) {
   for (const char* text :
        {"uniform > bitpack", "uniform(bits=3, group=50) > bitpack", "lloyd(bits=2) > bitpack",
         "signs > hadamard > uniform(per=tensor) > bitpack", "rowscale > uniform(per=column) > bitpack",
-        "split(rows=20) > { head: uniform(bits=3) > bitpack ; tail: uniform(bits=2) > bitpack }"}) {
+        "split(rows=20) > { head: uniform(bits=3) > bitpack ; tail: uniform(bits=2) > bitpack }", "pq > bitpack",
+        "signs > pq(bits=2.3, codebook=rtn) > bitpack", "opq(bits=3, clusters=2, rounds=1) > bitpack",
+        "outliers(fraction=0.01) > qet(levels=1, bits=5) > bitpack + uniform(bits=2) > bitpack"}) {
     for (const Shape shape : {Shape{50, 331}, Shape{1000, 700}, Shape{33, 1}}) {
       const Recipe recipe = Recipe::parse(text);
       const Matrix<float> x = gaussian(shape.rows, shape.cols);
@@ -275,6 +277,12 @@ TEST(Predict, BlobBytesAreExactForFixedLengthRecipes) {
     }
   }
   EXPECT_EQ(predict_blob_bytes(Recipe::parse("uniform > rans"), {10, 10}), 0u);
+  const Recipe order = Recipe::parse("qet(levels=1, bits=5) > { codes: bitpack ; order: rans(tables=64) }");
+  const uint64_t most = predict_blob_bytes(order, {1000, 70});
+  const Matrix<float> x = gaussian(1000, 70);
+  const size_t real = encode_matrix(order, MatrixSource(x.view()), {}, "x").blob.size();
+  EXPECT_LE(real, most);
+  EXPECT_GE(static_cast<double>(real), 0.98 * static_cast<double>(most));  // order bits of iid data cannot be coded
 }
 
 TEST(EncodeMatrix, DegenerateMatrices) {

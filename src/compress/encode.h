@@ -37,7 +37,8 @@ EncodedMatrix encode_matrix(const Recipe& recipe, const RowSource& source, const
 double energy_of(const RowSource& source, const std::string& what, std::span<const double> row_weights = {});
 
 // Bytes of the blob that encode_matrix will make, where that follows from the shape alone (coders of fixed length;
-// side information that grows with the rows); 0 otherwise.
+// side information that grows with the rows), and the most that it can have where entropy coders follow a quantizer
+// with codebooks; 0 otherwise.
 uint64_t predict_blob_bytes(const Recipe& recipe, Shape shape);
 
 }  // namespace occ

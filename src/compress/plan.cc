@@ -108,14 +108,15 @@ void plan_fixed_bits(std::vector<PlannedTensor>& plan, double bits) {
   for (const PlannedTensor& t : plan) {
     if (!t.method || t.continuous()) continue;
     const MethodEntry& m = *t.method->entry;
-    if (bits != std::floor(bits) || bits < m.min_bits || bits > m.max_bits) {
+    if ((bits != std::floor(bits) && m.recipe_of_budget == nullptr) || bits < m.min_bits || bits > m.max_bits) {
       throw_usage(
           "--bits: method '{}' has whole code widths from {} to {}, found {} (--ratio and --size meet rates between "
           "them)",
           m.name, m.min_bits, m.max_bits, bits);
     }
   }
-  set_recipes(plan, static_cast<int>(bits), 0);
+  const double whole = std::floor(bits);
+  set_recipes(plan, static_cast<int>(whole), bits - whole);
 }
 
 void plan_to_size(std::vector<PlannedTensor>& plan, uint64_t ceiling, const FileSize& file_size) {

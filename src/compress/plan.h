@@ -37,7 +37,7 @@ std::vector<PlannedTensor> plan_tensors(const TensorFile& source, const Compress
 
 // Widths that all methods of fixed code width in the plan have; usage error if there are none.
 struct CodeWidths {
-  int least = 1, most = 16;
+  int least = 0, most = 16;
 };
 CodeWidths common_widths(const std::vector<PlannedTensor>& plan);
 // Fill in the recipes of the tensors with a method of fixed code width: at one width, or so that `file_size` (of the

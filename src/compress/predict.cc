@@ -1,9 +1,11 @@
 // Sizes before coding. Side information of today's fixed-rate stages grows linearly with the rows, so two tiny fits
-// (one and two rows) tell it for any height; payloads of fixed-length coders follow from the plane's shape.
+// (one and two rows) tell it for any height, or a blank of the shape does; payloads of fixed-length coders follow from
+// the plane's shape.
 #include <algorithm>
 #include <numeric>
 #include <optional>
 
+#include "base/parallel.h"
 #include "compress/encode.h"
 #include "container/blob.h"
 #include "recipe/nodes.h"
@@ -12,6 +14,9 @@ namespace occ {
 namespace {
 
 using Sizes = std::vector<uint64_t>;
+
+// Of one entropy coder: of a table of 256 tokens; more tables are taken only where they pay for themselves.
+constexpr uint64_t kMostTables = 512;
 
 uint64_t payload_bytes(const CoderEntry& coder, const Params& params, const SymbolPlane& plane) {
   const size_t tile = tile_rows(plane);
@@ -54,11 +59,33 @@ std::optional<Sizes> chain_sizes(const Chain& chain, Shape shape) {
     const uint64_t step = probe[1][i] - probe[0][i];
     sizes.push_back(shape.rows == 0 ? probe[0][i] - step : probe[0][i] + step * (shape.rows - 1));
   }
+  for (size_t i = 0; i < at; ++i) {
+    const TransformEntry& entry = *find_transform(chain.stages[i].name);
+    if (entry.blank == nullptr) continue;
+    ByteWriter side;
+    entry.blank(chain.stages[i].params, shape)->save(side);
+    sizes[i] = side.size();
+  }
+  if (quantizer.blank != nullptr) {
+    const auto bound = quantizer.blank(chain.stages[at].params, shape);
+    ByteWriter side;
+    bound->save(side);
+    sizes.back() = side.size();
+    planes = bound->planes();
+  }
   for (size_t i = 0; i < planes.size(); ++i) {
     const Stage& s = chain.branches.empty() ? chain.stages[at + 1] : chain.branches[i].recipe.terms[0].stages[0];
     const CoderEntry& coder = *find_coder(s.name);
-    if (coder.fixed_bytes == nullptr) return std::nullopt;
-    planes[i].rows = planes[i].rows / 2 * shape.rows;
+    if (coder.fixed_bytes == nullptr) {
+      if (quantizer.blank == nullptr) return std::nullopt;
+      // A sample would have the codebooks of the whole: instead the most that an entropy coder takes, packed tiles.
+      const CoderEntry& packed = *find_coder("bitpack");
+      sizes.push_back(kMostTables);
+      sizes.push_back(payload_bytes(packed, Params(packed.params), planes[i]) +
+                      ceil_div(planes[i].rows, tile_rows(planes[i])));
+      continue;
+    }
+    if (quantizer.blank == nullptr) planes[i].rows = planes[i].rows / 2 * shape.rows;
     ByteWriter tables;
     coder.fit(s.params, planes[i], {}, {})->save(tables);
     sizes.push_back(tables.size());
@@ -70,7 +97,15 @@ std::optional<Sizes> chain_sizes(const Chain& chain, Shape shape) {
 }  // namespace
 
 uint64_t predict_blob_bytes(const Recipe& recipe, Shape shape) {
-  if (recipe.terms.size() != 1) return 0;
+  if (recipe.terms.size() != 1) {
+    Sizes sizes;
+    for (const Chain& term : recipe.terms) {
+      const auto one = chain_sizes(term, shape);
+      if (!one) return 0;
+      sizes.insert(sizes.end(), one->begin(), one->end());
+    }
+    return blob_bytes(sizes);
+  }
   const Chain& chain = recipe.terms[0];
   if (chain.stages[0].name != "split") {
     const auto sizes = chain_sizes(chain, shape);

@@ -467,7 +467,7 @@ bool RateControl::accept_bytes(double size) {
     if (size < most * fair) {
       notes_.push_back(
           fmt::format("the file stays {:.1f} % below the size asked for: rows are the smallest step, and codes have a "
-                      "greatest width",
+                      "greatest width (indices of codebooks: whole bits)",
                       100 - 100 * size / most));
     }
     return true;

@@ -3,18 +3,20 @@
 #include "quantization/quantizer.h"
 
 namespace occ {
+
+std::unique_ptr<Quantizer> fit_opq(const Params&, MatrixView<const float>, const FitContext&);
+
 namespace {
 
 struct FitEntry {
   std::string_view name;
   QuantizerFit fit;
 };
-// None yet: the end mark keeps the table from being empty.
-constexpr FitEntry kFits[] = {{"", nullptr}};
+constexpr FitEntry kFits[] = {{"opq", fit_opq}};
 
 const FitEntry* find_fit(std::string_view name) {
   for (const FitEntry& entry : kFits) {
-    if (entry.fit != nullptr && entry.name == name) return &entry;
+    if (entry.name == name) return &entry;
   }
   return nullptr;
 }

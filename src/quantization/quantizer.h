@@ -75,6 +75,8 @@ struct QuantizerEntry {
   // Binds to the values x of one plane. Null for a stage whose encoder needs BLAS (see fit registry).
   std::unique_ptr<Quantizer> (*fit)(const Params&, MatrixView<const float> x, const FitContext&);
   std::unique_ptr<Quantizer> (*load)(const Params&, Shape, ByteReader& side);
+  // One of that shape with nothing fitted, to tell sizes: where side information is not linear in the number of rows.
+  std::unique_ptr<Quantizer> (*blank)(const Params&, Shape) = nullptr;
 };
 
 std::span<const QuantizerEntry> quantizer_registry();

@@ -3,7 +3,10 @@
 #include "quantization/e8.h"
 #include "quantization/kashin.h"
 #include "quantization/lloyd.h"
+#include "quantization/opq.h"
 #include "quantization/polar.h"
+#include "quantization/pq.h"
+#include "quantization/qet.h"
 #include "quantization/quantizer.h"
 #include "quantization/trellis.h"
 #include "quantization/uniform.h"
@@ -21,7 +24,8 @@ void Quantizer::part_inputs(MatrixView<const float>, MatrixView<float>) const { 
 
 std::span<const QuantizerEntry> quantizer_registry() {
   static const QuantizerEntry table[] = {
-      uniform_entry(), lloyd_entry(), trellis_entry(), polar_entry(), kashin_entry(), e8_entry(),
+      uniform_entry(), lloyd_entry(), trellis_entry(), polar_entry(), kashin_entry(),
+      e8_entry(),      pq_entry(),    opq_entry(),     qet_entry(),
   };
   return table;
 }

@@ -148,6 +148,99 @@ Recipe pca_recipe_at(const Params& params, double step, int effort) {
                                            std::clamp(step, 1e-6, 1e6)));
 }
 
+constexpr ParamSpec kSubspaces = int_param("m", "0", 0, 1 << 24, "subspaces of the columns; 0: by the rate");
+constexpr ParamSpec kCentroids = int_param("k", "0", 0, 65536, "centroids per subspace; 0: by the rate");
+constexpr ParamSpec kIterations = int_param("iterations", "20", 1, 10000, "of k-means, at most");
+constexpr ParamSpec kCodebook = choice_param("codebook", "f16", "f16|rtn", "how centroids are stored");
+constexpr ParamSpec kCodebookBits = int_param("codebook_bits", "8", 2, 16, "bits of a number, codebook=rtn");
+constexpr ParamSpec kCodebookScale =
+    choice_param("codebook_scale", "centroid", "centroid|column", "what shares a scale, codebook=rtn");
+
+constexpr std::array kPqParams = {kSubspaces, kCentroids, kIterations, kCodebook, kCodebookBits, kCodebookScale};
+
+// The stage `name` with a budget and all parameters of the method that are given.
+std::string product_stage(std::string_view name, const Params& params, std::span<const ParamSpec> table, double bits) {
+  std::string text = fmt::format("{}(bits={:.6g}", name, std::clamp(bits, 0.01, 32.0));
+  for (const ParamSpec& p : table) {
+    if (!params.given(p.name)) continue;
+    const std::string value =
+        p.type == ParamSpec::Type::kChoice ? params.choice(p.name) : fmt::format("{}", params.integer(p.name));
+    text += fmt::format(", {}={}", p.name, value);
+  }
+  return text + ")";
+}
+
+Recipe pq_recipe(const Params& params, double bits) {
+  return Recipe::parse(product_stage("pq", params, kPqParams, bits) + " > bitpack");
+}
+
+constexpr std::array kOpqParams = {
+    int_param("block", "0", 0, 1 << 16, "columns that are rotated together, 1: none; 0: by the rate"),
+    int_param("rounds", "8", 0, 1000, "of fitting the rotation to the codes and the codes to the rotation"),
+    kSubspaces,
+    kCentroids,
+    kIterations,
+    kCodebook,
+    kCodebookBits,
+    kCodebookScale};
+
+Recipe opq_recipe(const Params& params, double bits) {
+  return Recipe::parse(product_stage("opq", params, kOpqParams, bits) + " > bitpack");
+}
+
+constexpr std::array kLopqParams = {int_param("clusters", "4", 2, 4096, "of rows, each with rotation and codebooks"),
+                                    kOpqParams[0],
+                                    kOpqParams[1],
+                                    kSubspaces,
+                                    kCentroids,
+                                    kIterations,
+                                    kCodebook,
+                                    kCodebookBits,
+                                    kCodebookScale};
+
+Recipe lopq_recipe(const Params& params, double bits) {
+  std::string stage = product_stage("opq", params, kLopqParams, bits);
+  if (!params.given("clusters")) stage.insert(stage.size() - 1, ", clusters=4");
+  return Recipe::parse(stage + " > bitpack");
+}
+
+constexpr std::array kQetParams = {
+    int_param("levels", "2", 0, 6, "of the tree, half a bit per weight each"),
+    choice_param("layout", "parts", "parts|groups", "sorted values part by part, or by group"),
+    kSubspaces,
+    kCentroids,
+    kIterations,
+    kCodebook,
+    kCodebookBits,
+    kCodebookScale,
+    choice_param("order", "bitpack", "bitpack|rans", "coder of the order bits"),
+    choice_param("residual", "none", "none|rtn|qet", "code of what is left over"),
+    int_param("rounds", "1", 1, 8, "of that code"),
+    real_param("outliers", "0", 0, 0.1, "fraction of the values that are kept aside exactly"),
+};
+
+// What is left over by rtn gets all whole bits beside the order bits and a small codebook, which is where its error is
+// least (experiments/qet); by qet half of the budget.
+Recipe qet_recipe(const Params& params, double bits) {
+  const std::string residual = params.choice("residual");
+  const auto rounds = residual == "none" ? 0.0 : static_cast<double>(params.integer("rounds"));
+  const double outliers = params.real("outliers"), left = std::max(0.01, bits - 64 * outliers);
+  const double order = 0.5 * static_cast<double>(params.integer("levels"));
+  const double width = rounds == 0 ? 0 : std::clamp(std::floor((left - order - 0.3) / rounds), 1.0, 16.0);
+  const double first = residual == "rtn" ? left - rounds * width : residual == "qet" ? left / 2 : left;
+  const auto stage = [&](double budget) {
+    return product_stage("qet", params, std::span(kQetParams).first(8), budget) +
+           (params.choice("order") == "rans" ? " > { codes: bitpack ; order: rans(tables=64) }" : " > bitpack");
+  };
+  std::string text = outliers > 0 ? fmt::format("outliers(fraction={:.6g}) > ", outliers) : "";
+  text += stage(first);
+  for (int i = 0; i < static_cast<int>(rounds); ++i) {
+    text += " + ";
+    text += residual == "qet" ? stage((left - first) / rounds) : fmt::format("uniform(bits={}) > bitpack", width);
+  }
+  return Recipe::parse(text);
+}
+
 // A lattice with the second moment of E8 has the error of a trellis of half the step.
 Recipe e8_recipe(const Params&, double step, int /*effort*/) {
   return Recipe::parse(fmt::format("e8(step={:.5g}) > rans(tables=64)", std::clamp(2 * step, 1e-6, 1e6)));
@@ -197,6 +290,30 @@ constexpr std::array kMethods = {
                 .recipe = pca_recipe,
                 .recipe_at = pca_recipe_at,
                 .continuous_with = [](const Params& p) { return p.choice("quantizer") == "trellis"; }},
+    MethodEntry{.name = "pq",
+                .summary = "product quantization: parts of rows as one of k centroids",
+                .paper = "Jegou, Douze & Schmid 2011, Product Quantization for Nearest Neighbor Search",
+                .params = kPqParams,
+                .min_bits = 0,
+                .recipe_of_budget = pq_recipe},
+    MethodEntry{.name = "opq",
+                .summary = "product quantization of rotated rows",
+                .paper = "Ge, He, Ke & Sun 2013, Optimized Product Quantization",
+                .params = kOpqParams,
+                .min_bits = 0,
+                .recipe_of_budget = opq_recipe},
+    MethodEntry{.name = "lopq",
+                .summary = "clusters of rows, each with a rotation and a product quantizer",
+                .paper = "Kalantidis & Avrithis 2014, Locally Optimized Product Quantization",
+                .params = kLopqParams,
+                .min_bits = 0,
+                .recipe_of_budget = lopq_recipe},
+    MethodEntry{.name = "qet",
+                .summary = "neighbours sorted pair by pair, then product quantization; what is left may be coded again",
+                .paper = "Quantum Entanglement Trees (QET, HERA); docs/methods/qet.md",
+                .params = kQetParams,
+                .min_bits = 0,
+                .recipe_of_budget = qet_recipe},
     MethodEntry{"turbo",
                 "random rotation, then Lloyd-Max levels of the normal density",
                 "TurboQuant, arXiv 2504.19874",
@@ -239,6 +356,10 @@ Method Method::parse(std::string_view text) {
 }
 
 Recipe Method::split_recipe(int bits, size_t head_rows, size_t rows) const {
+  if (entry->recipe_of_budget != nullptr) {
+    return entry->recipe_of_budget(
+        params, bits + static_cast<double>(head_rows) / static_cast<double>(std::max<size_t>(1, rows)));
+  }
   if (head_rows == 0) return recipe(bits);
   if (head_rows == rows) return recipe(bits + 1);
   return Recipe::parse(fmt::format("split(rows={}) > {{ head: {} ; tail: {} }}", head_rows, recipe(bits + 1).print(),

@@ -24,6 +24,8 @@ struct MethodEntry {
   bool chooses_coordinates = false;  // transforms in front of that recipe are chosen tensor by tensor
   // Where a method has both: whether the rate is continuous with these parameters.
   bool (*continuous_with)(const Params&) = nullptr;
+  // Methods of fixed code width with codebooks, in place of `recipe`: all bytes of a tensor, any number of bits.
+  Recipe (*recipe_of_budget)(const Params&, double bits) = nullptr;
 };
 
 // Step at which an entropy-coded trellis takes about `bits` per Gaussian weight, the bits at a step (below 0 where
@@ -47,9 +49,12 @@ struct Method {
   bool continuous() const {
     return entry->recipe_at != nullptr && (entry->continuous_with == nullptr || entry->continuous_with(params));
   }
-  Recipe recipe(int bits) const { return entry->recipe(params, bits); }
+  Recipe recipe(int bits) const {
+    return entry->recipe != nullptr ? entry->recipe(params, bits) : entry->recipe_of_budget(params, bits);
+  }
   Recipe recipe_at(double step, int effort) const { return entry->recipe_at(params, step, effort); }
-  // The first `head_rows` of `rows` rows with one more bit than the others; a plain recipe where that leaves one part.
+  // The first `head_rows` of `rows` rows with one more bit than the others; a plain recipe where that leaves one part,
+  // and for a budget, which takes that many bits on average.
   Recipe split_recipe(int bits, size_t head_rows, size_t rows) const;
 };
 

@@ -94,6 +94,12 @@ TEST(Method, ParsesAndMakesRecipes) {
             "split(rows=5) > { head: uniform(bits=3) > bitpack ; tail: uniform(bits=2) > bitpack }");
   EXPECT_EQ(Method::parse("rtn").split_recipe(2, 0, 10).print(), "uniform(bits=2) > bitpack");
   EXPECT_EQ(Method::parse("rtn").split_recipe(2, 10, 10).print(), "uniform(bits=3) > bitpack");
+  // A budget takes one more bit in half of the rows as half a bit more.
+  EXPECT_EQ(Method::parse("pq(m=8)").split_recipe(2, 5, 10).print(), "pq(bits=2.5, m=8) > bitpack");
+  EXPECT_EQ(Method::parse("lopq").recipe(4).print(), "opq(clusters=4) > bitpack");
+  EXPECT_EQ(Method::parse("qet(levels=1, order=rans, residual=rtn, rounds=2, outliers=0.001)").recipe(8).print(),
+            "outliers(fraction=0.001) > qet(bits=1.936, levels=1) > { codes: bitpack ; order: rans(tables=64) } + "
+            "uniform(bits=3) > bitpack + uniform(bits=3) > bitpack");
   EXPECT_THROW(Method::parse("nosuch"), Error);
   EXPECT_THROW(Method::parse("rtn(bits=4)"), Error);
   EXPECT_THROW(Method::parse("rtn > bitpack"), Error);

@@ -12,13 +12,14 @@ TransformEntry dst_entry();
 TransformEntry pca_entry();
 TransformEntry rowscale_entry();
 TransformEntry rownorm_entry();
+TransformEntry outliers_entry();
 TransformEntry split_entry();
 TransformEntry lowrank_entry();
 
 std::span<const TransformEntry> transform_registry() {
-  static const std::array kEntries = {identity_entry(), signs_entry(),  hadamard_entry(), dct_entry(),
-                                      dst_entry(),      pca_entry(),    rowscale_entry(), rownorm_entry(),
-                                      split_entry(),    lowrank_entry()};
+  static const std::array kEntries = {identity_entry(), signs_entry(), hadamard_entry(), dct_entry(),
+                                      dst_entry(),      pca_entry(),   rowscale_entry(), rownorm_entry(),
+                                      outliers_entry(), split_entry(), lowrank_entry()};
   return kEntries;
 }
 

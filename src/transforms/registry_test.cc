@@ -39,6 +39,8 @@ const std::vector<Case>& cases() {
       {"dst", {}},
       {"dst", {{"axis", "out"}}},
       {"dst", {{"block", "50"}}},
+      {"outliers", {}},
+      {"outliers", {{"fraction", "0.1"}}},
       {"pca", {}},
       {"pca", {{"block", "24"}}},
       {"pca", {{"of", "hessian"}}},
@@ -57,6 +59,7 @@ const std::vector<Case>& cases() {
 std::string case_name(const Case& c) {
   std::string out = c.name;
   for (const auto& [key, value] : c.params) out += "_" + key + "_" + value;
+  std::replace(out.begin(), out.end(), '.', '_');
   return out;
 }
 

@@ -74,6 +74,8 @@ struct TransformEntry {
   std::unique_ptr<Transform> (*fit)(const Params&, MatrixView<const float> x, const FitContext&);
   // Rebuilds from side information. Throws input errors on anything that does not fit.
   std::unique_ptr<Transform> (*load)(const Params&, Shape, ByteReader& side);
+  // One of that shape with nothing fitted, to tell sizes: where side information is not linear in the number of rows.
+  std::unique_ptr<Transform> (*blank)(const Params&, Shape) = nullptr;
 };
 
 // All of them, in the order of `occ methods`.

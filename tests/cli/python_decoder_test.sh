@@ -102,6 +102,15 @@ for recipe in \
   'kashin(clusters=joint, u=1, block=64, rounds=2) > rans' \
   'rownorm > signs > dct > lloyd(per=tensor) > bitpack' \
   'rownorm(keep=product) > signs > dst > trellis(step=0.6) > rans' \
+  'pq(bits=3) > bitpack' \
+  'pq(m=7, k=11, codebook=rtn, codebook_bits=5) > rans' \
+  'pq(m=30, codebook=rtn, codebook_scale=column) > bitpack' \
+  'opq(bits=3, block=24, rounds=2) > bitpack' \
+  'opq(clusters=3, m=40, k=9, block=7, rounds=1, codebook=rtn) > rans' \
+  'qet(m=16, k=30) > bitpack' \
+  'qet(levels=3, layout=groups, bits=6, codebook=rtn) > { codes: bitpack ; order: rans(tables=8) }' \
+  'outliers(fraction=0.01) > qet(levels=1, bits=3) > bitpack + uniform(bits=3) > rans' \
+  'signs > outliers > pq(m=10, k=16) > bitpack' \
   'e8 > rans' \
   'rowscale > e8(step=0.02) > bitpack' \
   'e8(step=0.3) > rans(tables=16)'; do

@@ -25,6 +25,13 @@ grep -q 'about 19[0-9]\.' out || { cat out; fail "a dry run did not tell the siz
 expect 0 "$OCC" compress x.fvecs -o n.occ --nmse 0.02 --json
 awk -F: '/"nmse"/ { exit !($2 + 0 <= 0.02 && $2 + 0 > 0.0195) }' out || { cat out; fail "--nmse 0.02 was missed"; }
 
+# Product quantizers take all bytes of a tensor as their bits, any number; indices are whole bits, so not all are used.
+for method in pq opq lopq 'qet(levels=1, layout=groups)' 'qet(residual=rtn, outliers=0.001)'; do
+  expect 0 "$OCC" compress x.fvecs -o p.occ --force --method "$method" --size 400000
+  within p.occ 400000 0.8
+  expect 0 "$OCC" compress x.fvecs -o p.occ --force --method "$method" --bits 3.3 --dry-run
+done
+
 # More states, less error at the same size.
 for effort in 1 6; do
   expect 0 "$OCC" compress x.fvecs -o e$effort.occ --bits 2 --effort $effort --json

@@ -1,0 +1,106 @@
+// pq: product quantization. Columns are cut into m subspaces of `width` neighbours, the part of a row in each is one of
+// k centroids of its own codebook:
+//
+//   x_r = [c_1[q_r1] | c_2[q_r2] | ... | c_m[q_rm]],  symbol plane [rows, m], alphabet k
+//
+// log2(k) / width bits per weight for indices, 16 k / rows for codebooks (f16; product_codebook.h has cheaper ones).
+// Where m or k are not given they follow from `bits`, which covers both. Jegou, Douze, Schmid: Product Quantization for
+// Nearest Neighbor Search, 2011. Cost: k multiply-adds per weight to encode and for each iteration of the fit, one
+// look-up per subspace to decode.
+//
+// Differences from the paper: k-means++ start and repair of empty clusters; where inputs have second moments H, errors
+// of columns count by H_cc in k-means and search, errors of rows by their weights; vectors of a subspace are one
+// granule, so that error feedback works on top.
+#include "quantization/pq.h"
+
+#include "base/check.h"
+#include "base/parallel.h"
+#include "quantization/product_codebook.h"
+
+namespace occ {
+namespace {
+
+constexpr ParamSpec kParams[] = {kBudgetParam,   kSubspacesParam,    kCentroidsParam,    kIterationsParam,
+                                 kCodebookParam, kCodebookBitsParam, kCodebookScaleParam};
+constexpr std::string_view kPlanes[] = {"codes"};
+
+class PqQuantizer final : public Quantizer {
+ public:
+  PqQuantizer(const Params& params, Shape shape) : shape_(shape), codebook_(params, shape.cols) {}
+  ProductCodebook& codebook() { return codebook_; }
+
+  std::vector<SymbolPlane> planes() const override {
+    std::vector<SymbolPlane> planes(1);
+    planes[0].name = kPlanes[0];
+    planes[0].rows = shape_.rows;
+    planes[0].cols = codebook_.subspaces();
+    planes[0].alphabet = static_cast<uint32_t>(codebook_.k());
+    return planes;
+  }
+  Granule granule() const override { return {1, codebook_.width()}; }
+  Rect plane_rect(size_t /*plane*/, const Rect& at) const override {
+    const size_t width = codebook_.width();
+    return {at.row, at.col / width, at.rows, ceil_div(at.cols, width)};
+  }
+
+  void quantize(const Rect& at, MatrixView<float> values, std::span<const MatrixView<Symbol>> symbols) const override {
+    OCC_CHECK(symbols.size() == 1 && values.shape() == at.shape() && at.col % codebook_.width() == 0);
+    const size_t first = at.col / codebook_.width();
+    codebook_.encode(first, values, symbols[0]);
+    codebook_.decode(first, symbols[0], values);
+  }
+  void dequantize(const Rect& at, std::span<const MatrixView<const Symbol>> symbols,
+                  MatrixView<float> out) const override {
+    OCC_CHECK(symbols.size() == 1 && out.shape() == at.shape() && at.col % codebook_.width() == 0);
+    codebook_.decode(at.col / codebook_.width(), symbols[0], out);
+  }
+  void save(ByteWriter& out) const override { codebook_.save(out); }
+
+ private:
+  const Shape shape_;
+  ProductCodebook codebook_;
+};
+
+std::unique_ptr<Quantizer> fit(const Params& params, MatrixView<const float> x, const FitContext& context) {
+  auto quantizer = std::make_unique<PqQuantizer>(params, x.shape());
+  quantizer->codebook().fit(x, choose_sizes("pq", params, x.shape(), 0, 1, context),
+                            static_cast<size_t>(params.integer("iterations")), context.seed,
+                            column_weights(context, x.cols()), context.row_weights);
+  return quantizer;
+}
+
+std::unique_ptr<Quantizer> blank(const Params& params, Shape shape) {
+  auto quantizer = std::make_unique<PqQuantizer>(params, shape);
+  quantizer->codebook().clear(choose_sizes("pq", params, shape, 0, 1, {}));
+  return quantizer;
+}
+
+std::unique_ptr<Quantizer> load(const Params& params, Shape shape, ByteReader& side) {
+  auto quantizer = std::make_unique<PqQuantizer>(params, shape);
+  quantizer->codebook().load(side);
+  return quantizer;
+}
+
+}  // namespace
+
+std::vector<float> column_weights(const FitContext& context, size_t cols) {
+  std::vector<double> weights;
+  if (!context.feedback_scales.empty()) {
+    for (const double l : context.feedback_scales) weights.push_back(l * l);
+  } else if (context.hessian.size() != 0) {
+    for (size_t c = 0; c < cols; ++c) weights.push_back(context.hessian(c, c));
+  }
+  double mean = 0;
+  for (const double w : weights) mean += w / static_cast<double>(cols);
+  if (!(mean > 0) || weights.size() != cols) return {};
+  std::vector<float> out;
+  for (const double w : weights)
+    out.push_back(static_cast<float>((w / mean + context.damping) / (1 + context.damping)));
+  return out;
+}
+
+QuantizerEntry pq_entry() {
+  return {"pq", "product quantization: parts of rows as one of k centroids", kParams, kPlanes, fit, load, blank};
+}
+
+}  // namespace occ

@@ -1,0 +1,69 @@
+// Rates are bytes of f32 values per second, on one core. Splitting and merging: per level, rows of 4,096 values, beside
+// a plain copy of them.
+#include <benchmark/benchmark.h>
+
+#include "base/parallel.h"
+#include "quantization/entanglement_tree.h"
+#include "quantization/quantizer_for_test.h"
+
+namespace occ {
+namespace {
+
+constexpr size_t kRows = 64, kCols = 4096;
+
+enum class Work { kCopy, kSplit, kMerge };
+
+// One level.
+void qet_level(benchmark::State& state, Work work) {
+  const Matrix<float> x = normal_matrix(kRows, kCols);
+  Matrix<float> parts(kRows, kCols), back(kRows, kCols);
+  Matrix<Symbol> order(kRows, kCols / 2);
+  for (size_t r = 0; r < kRows; ++r) {
+    split_pairs(x.row(r), kCols / 2, parts.row(r), parts.row(r) + kCols / 2, order.row(r));
+  }
+  for (auto _ : state) {
+    for (size_t r = 0; r < kRows; ++r) {
+      if (work == Work::kCopy) std::memcpy(back.row(r), x.row(r), kCols * sizeof(float));
+      if (work == Work::kSplit) {
+        split_pairs(x.row(r), kCols / 2, parts.row(r), parts.row(r) + kCols / 2, order.row(r));
+      }
+      if (work == Work::kMerge) {
+        merge_pairs(parts.row(r), parts.row(r) + kCols / 2, order.row(r), kCols / 2, back.row(r));
+      }
+    }
+    benchmark::ClobberMemory();
+  }
+  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * x.size() * sizeof(float)));
+}
+BENCHMARK_CAPTURE(qet_level, copy, Work::kCopy);
+BENCHMARK_CAPTURE(qet_level, split, Work::kSplit);
+BENCHMARK_CAPTURE(qet_level, merge, Work::kMerge);
+
+// The whole stage. Argument: levels; codebooks as in pq_bench.cc.
+void qet_code(benchmark::State& state, bool decode) {
+  ThreadLimit one(1);
+  const QuantizerCase c{"qet", {{"levels", std::to_string(state.range(0))}, {"m", "16"}, {"k", "256"}}};
+  const Matrix<float> x = normal_matrix(4096, 128);
+  const auto quantizer = c.fit(x.view());
+  Coded coded = quantize_whole(*quantizer, x.view());
+  const auto planes = coded.planes();
+  const auto const_planes = coded.const_planes();
+  Matrix<float> panel(4096, 128);
+  for (auto _ : state) {
+    if (decode) {
+      quantizer->dequantize({0, 0, 4096, 128}, const_planes, panel.view());
+    } else {
+      state.PauseTiming();
+      std::copy_n(x.data(), x.size(), panel.data());
+      state.ResumeTiming();
+      quantizer->quantize({0, 0, 4096, 128}, panel.view(), planes);
+    }
+    benchmark::ClobberMemory();
+  }
+  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * x.size() * sizeof(float)));
+}
+BENCHMARK_CAPTURE(qet_code, quantize, false)->Arg(0)->Arg(1)->Arg(4);
+BENCHMARK_CAPTURE(qet_code, dequantize, true)->Arg(0)->Arg(1)->Arg(4);
+
+}  // namespace
+}  // namespace occ
