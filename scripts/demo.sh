@@ -91,6 +91,7 @@ if [ $speaks = 1 ] && [ -z "${OCC_DEMO_TEXT:-}" ] && ! fetch_text; then
   echo "note: no text could be had (OCC_DEMO_TEXT=FILE names one): no perplexities"
   speaks=0
 fi
+tokens=8192  # of the text
 prompt="The three most important inventions of the nineteenth century were"
 rows=() said=()
 
@@ -98,8 +99,13 @@ rows=() said=()
 speak() {
   local name=$1 which=$2
   [ $speaks = 1 ] || { said_figures="- - -"; return 0; }
-  "$occ" evaluate "$which" --text "$text" --max-tokens 20000 --reference "$model" --json >"$work/evaluate.json"
-  said_figures="$(figure perplexity "$work/evaluate.json") $(figure kl_mean "$work/evaluate.json") $(figure top1_agreement "$work/evaluate.json")"
+  if [ "$which" = "$model" ]; then
+    "$occ" evaluate "$which" --text "$text" --max-tokens $tokens --json >"$work/evaluate.json"
+    said_figures="$(figure perplexity "$work/evaluate.json") 0 1"
+  else
+    "$occ" evaluate "$which" --text "$text" --max-tokens $tokens --reference "$model" --json >"$work/evaluate.json"
+    said_figures="$(figure perplexity "$work/evaluate.json") $(figure kl_mean "$work/evaluate.json") $(figure top1_agreement "$work/evaluate.json")"
+  fi
   said+=("$name: $("$occ" generate "$which" --prompt "$prompt" -n 40 --temperature 0 --quiet | tr '\n' ' ')")
 }
 
@@ -127,7 +133,7 @@ done
 
 echo
 echo "against the input (bpw: all bytes of the file over all weights; nmse of the weights: squared error over energy; perplexity and KL on"
-echo "20,000 tokens, in chunks of 512; top-1: how often both think the same token most likely)"
+echo "$tokens tokens, in chunks of 512; top-1: how often both think the same token most likely)"
 printf '%-22s %12s %8s %11s %11s %10s %8s\n' file bytes bpw nmse perplexity KL top-1
 for row in "${rows[@]}"; do printf '%-22s %12s %8s %11s %11s %10s %8s\n' $row; done
 if [ $speaks = 1 ]; then
