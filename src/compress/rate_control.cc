@@ -269,7 +269,8 @@ void RateControl::set_step(double step, bool all) {
 
 void RateControl::set_step_of(size_t k, double step) {
   PlannedTensor& t = plan_[k];
-  t.step = step * t.step_factor / std::sqrt(t.sensitivity);
+  // As recipes print it: damping depends on the step, and equal recipes shall have equal bytes.
+  t.step = std::stod(fmt::format("{:.5g}", step * t.step_factor / std::sqrt(t.sensitivity)));
   t.recipe = recipe_at(t, 1);
 }
 
@@ -352,7 +353,8 @@ void RateControl::estimate_again(size_t k, uint64_t bytes) {
   seen_[k].clear();
   by_step_[k].clear();
   predict(k);
-  corrections_[k] = static_cast<double>(bytes) / seen_[k].at(plan_[k].recipe).bytes;
+  const double estimated = seen_[k].at(plan_[k].recipe).bytes;
+  corrections_[k] = estimated > 0 ? static_cast<double>(bytes) / estimated : 1;
 }
 
 void RateControl::plan() {
@@ -360,7 +362,9 @@ void RateControl::plan() {
   if (attempt_++ > 0) {
     if (restoring_) {
       for (size_t k = 0; k < plan_.size(); ++k) {
-        if (plan_[k].method) plan_[k].recipe = best_->recipes[k];
+        if (!plan_[k].method) continue;
+        plan_[k].recipe = best_->recipes[k].first;
+        plan_[k].step = best_->recipes[k].second;
       }
     } else if (options_.nmse) {
       set_step(step_, true);
@@ -414,14 +418,14 @@ void RateControl::plan() {
 void RateControl::remember(double measure) {
   if (best_ && best_->measure >= measure) return;
   best_ = Best{{}, measure};
-  for (const PlannedTensor& t : plan_) best_->recipes.push_back(t.recipe);
+  for (const PlannedTensor& t : plan_) best_->recipes.emplace_back(t.recipe, t.step);
 }
 
 // No more attempts: the best one counts.
 bool RateControl::give_up(const std::string& why_not) {
   if (!best_) throw_failed("{}", why_not);
   for (size_t k = 0; k < plan_.size(); ++k) {
-    if (plan_[k].method && plan_[k].recipe != best_->recipes[k]) restoring_ = true;
+    if (plan_[k].method && plan_[k].recipe != best_->recipes[k].first) restoring_ = true;
   }
   return !restoring_;
 }
@@ -453,7 +457,10 @@ bool RateControl::accept_nmse(double nmse) {
   if (small_step_ && large_step_) {
     step_ = std::sqrt(*small_step_ * *large_step_);
   } else {
-    step_ *= std::isfinite(nmse) ? std::clamp(std::sqrt(target / nmse) * 0.998, 0.125, 4.0) : 0.5;
+    // In proportion to the squared step at small ones, and never above 1 (trellis_nmse).
+    const auto squared_step = [](double error) { return error < 1 ? error / (1 - error) : 1e6; };
+    step_ *= std::isfinite(nmse) ? std::clamp(std::sqrt(squared_step(target) / squared_step(nmse)) * 0.998, 0.125, 4.0)
+                                 : 0.5;
   }
   return false;
 }

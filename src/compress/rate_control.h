@@ -100,7 +100,7 @@ class RateControl {
   std::atomic<bool> estimated_ = false;  // predictions are made by several threads
   // The attempt that came closest to the target from below, and how far it came (bytes or nmse).
   struct Best {
-    std::vector<std::string> recipes;
+    std::vector<std::pair<std::string, double>> recipes;  // and their steps, which damping depends on
     double measure = 0;
   };
   std::optional<Best> best_;
