@@ -186,6 +186,7 @@ void Prefix::run(size_t s, const Visit& visit) {
   if (stage == 3) {
     for (Linear* linear : {&layer_.gate_up, &layer_.gate, &layer_.up}) linear->weight.reset();
   }
+  for (const ScratchMatrix* m : {&x_, &mixed_, &left_}) m->release();
 }
 
 }  // namespace occ

@@ -38,4 +38,11 @@ ScratchMatrix::~ScratchMatrix() {
   if (view_.data() != nullptr) ::munmap(view_.data(), view_.size() * sizeof(float));
 }
 
+void ScratchMatrix::release() const {
+  // Shared pages of a file stay in the page cache, changed ones as well.
+  if (view_.data() != nullptr) {
+    ::madvise(const_cast<float*>(view_.data()), view_.size() * sizeof(float), MADV_DONTNEED);
+  }
+}
+
 }  // namespace occ

@@ -22,6 +22,9 @@ class ScratchMatrix {
   ScratchMatrix(const ScratchMatrix&) = delete;
   ScratchMatrix& operator=(const ScratchMatrix&) = delete;
 
+  // Takes its pages out of this process' memory; the next access brings them back with what they held.
+  void release() const;
+
   size_t rows() const { return view_.rows(); }
   size_t cols() const { return view_.cols(); }
   MatrixView<float> view() { return view_; }

@@ -21,8 +21,11 @@ TEST(ScratchMatrix, IsZeroMovesAndLeavesNoFile) {
   ScratchMatrix b = std::move(a);
   EXPECT_EQ(a.rows(), 0);  // NOLINT(bugprone-use-after-move)
   EXPECT_EQ(b.view()(99, 36), 3699);
+  b.release();
+  EXPECT_EQ(b.view()(99, 36), 3699);
   const ScratchMatrix empty(folder.path(), 0, 5);
   EXPECT_EQ(empty.cols(), 5);
+  empty.release();
 }
 
 TEST(ScratchMatrix, AMissingFolderIsNamed) {
