@@ -3,13 +3,15 @@
 #   benchmarks/results.sh OCC MODEL DATA OUT [BITS...]       (default 4 3 2.5 2)
 # DATA has text/wiki.test.raw, text/c4_calibration.txt and tasks/. Every method gets the size in bytes of the calibrated
 # file of the default method. OUT/results.csv has a row a file; runs that are there already are not repeated.
-# Environment: TOKENS of calibration (default 65536), EVALUATE tokens of the text (20000), LIMIT items of a task (200; 0: none).
+# Environment: TOKENS of calibration (default 65536), EVALUATE tokens of the text (20000), LIMIT items of a task (200; 0:
+# none), ROWS (default: all; names as in the file names behind the bits).
 set -euo pipefail
-[ $# -ge 4 ] || { sed -n 3,6p "$0" >&2; exit 2; }
+[ $# -ge 4 ] || { sed -n 3,7p "$0" >&2; exit 2; }
 occ=$1 model=$2 data=$3 out=$4
 shift 4
 [ $# -gt 0 ] || set -- 4 3 2.5 2
 tokens=${TOKENS:-65536} evaluate=${EVALUATE:-20000} limit=${LIMIT:-200}
+rows=" ${ROWS:-auto auto-untuned auto-uncalibrated rtn gptq pcdvq turbo kashin} "
 mkdir -p "$out"
 calibrate=(--calibrate "$data/text/c4_calibration.txt" --calibration-tokens "$tokens")
 tasks=()
@@ -22,6 +24,7 @@ fi
 row() {
   local name=$1
   shift
+  [[ $rows == *" ${name#*-} "* ]] || return 0
   if [ ! -s "$out/$name.json" ]; then
     "$occ" compress "$model" -o "$out/$name.occ" --force --quiet --json "$@" >"$out/$name.compress.json" || return 0
     "$occ" evaluate "$out/$name.occ" --reference "$model" --text "$data/text/wiki.test.raw" --max-tokens "$evaluate" \

@@ -40,6 +40,20 @@ double energy_of(MatrixView<const float> x) {
   return sum;
 }
 
+// Of sums of g g^T, block under block.
+std::vector<int16_t> correlations_of(MatrixView<const double> outer) {
+  constexpr double kUnit = 0x1p15, kMost = 0x7fff;
+  std::vector<int16_t> out;
+  for (size_t r = 0; r < outer.rows(); ++r) {
+    const size_t first = r - r % kRowBlock;
+    for (size_t s = first; s <= r; ++s) {
+      const double c = outer(r, s - first) / std::sqrt(outer(r, r - first) * outer(s, s - first));
+      out.push_back(std::isfinite(c) ? static_cast<int16_t>(std::clamp(std::rint(kUnit * c), -kMost, kMost)) : 0);
+    }
+  }
+  return out;
+}
+
 // Adds up what the formulas need.
 class Accumulator final : public GradientObserver {
  public:
@@ -66,8 +80,10 @@ class Accumulator final : public GradientObserver {
   struct Sums {
     std::vector<double> squares, exact;  // by row
     std::shared_ptr<Matrix<double>> moments;
-    double energy = 0;  // of the inputs
-    size_t tokens = 0;  // so far
+    Matrix<double> outer;             // [rows, kRowBlock at most] sum of g g^T, if asked for
+    std::vector<float> token_energy;  // if asked for
+    double energy = 0;                // of the inputs
+    size_t tokens = 0;                // so far
   };
   // Rows of tokens [first, first + count) cut where sequences begin: body(row, count).
   template <typename F>
@@ -186,6 +202,19 @@ void Accumulator::linear(const std::string& tensor, MatrixView<const float> x, M
       });
     });
   }
+  if (options_.token_energies.contains(tensor)) {
+    for (size_t r = 0; r < dy.rows(); ++r) {
+      sums.token_energy.push_back(static_cast<float>(row_energy(dy.row(r), dy.cols())));
+    }
+  }
+  if (options_.correlations.contains(tensor)) {
+    if (sums.outer.size() == 0) sums.outer = Matrix<double>(dy.cols(), std::min(dy.cols(), kRowBlock));
+    for (size_t r = 0; r < dy.cols(); r += kRowBlock) {
+      const size_t n = std::min(kRowBlock, dy.cols() - r);
+      const auto part = dy.sub({0, r, dy.rows(), n});
+      add_moment(part, part, sums.outer.view().sub({r, 0, n, n}));
+    }
+  }
   sums.energy += energy_of(x);
   sums.tokens += x.rows();
   if (options_.moments) {
@@ -243,6 +272,8 @@ Fisher Accumulator::finish() {
     to.moments = sums.moments;
     to.rows = options_.exact ? sums.exact : sums.squares;
     to.input_energy = sums.energy * per_token;
+    to.token_energy = std::move(sums.token_energy);
+    to.correlations = correlations_of(sums.outer.view());
     const double scale = options_.exact && to.input_energy > 0 ? 1 / to.input_energy : 1;
     for (double& g : to.rows) g *= per_scored * scale;
   }
@@ -295,10 +326,27 @@ Bytes pack_fisher(const Fisher& fisher) {
       out.put(f.input_energy);
       out.put_varint(f.rows.size());
       out.put_array(f.rows.data(), f.rows.size());
+      out.put_varint(f.token_energy.size());
+      out.put_array(f.token_energy.data(), f.token_energy.size());
+      out.put_varint(f.correlations.size());
+      out.put_array(f.correlations.data(), f.correlations.size());
     }
   }
   return out.take();
 }
+
+namespace {
+
+template <typename T>
+bool get_vector(ByteReader& in, std::vector<T>* values) {
+  const uint64_t count = in.get_varint();
+  if (count > in.remaining() / sizeof(T)) return false;
+  values->resize(count);
+  in.get_array(values->data(), count);
+  return true;
+}
+
+}  // namespace
 
 std::optional<Fisher> unpack_fisher(ByteSpan bytes) {
   Fisher out;
@@ -311,10 +359,9 @@ std::optional<Fisher> unpack_fisher(ByteSpan bytes) {
         const ByteSpan tensor = in.get_bytes(in.get_varint());
         TensorFisher& f = (*tensors)[std::string(tensor.begin(), tensor.end())];
         f.input_energy = in.get<double>();
-        const uint64_t rows = in.get_varint();
-        if (rows > in.remaining() / sizeof(double)) return std::nullopt;
-        f.rows.resize(rows);
-        in.get_array(f.rows.data(), rows);
+        const bool whole =
+            get_vector(in, &f.rows) && get_vector(in, &f.token_energy) && get_vector(in, &f.correlations);
+        if (!whole) return std::nullopt;
       }
     }
     if (in.remaining() != 0) return std::nullopt;

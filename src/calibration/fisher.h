@@ -13,6 +13,13 @@
 //
 //   KL = 1/2 sum_r G_r e_r H e_r^T,   G_r = sum_s g_sr^2 / scored,   H = mean_s x_s x_s^T
 //
+// Outputs that depend on each other: with the correlations c_rs of g_r and g_s over tokens, a mean over rows and
+// columns of E in place of the sum over rows,
+//
+//   KL = 1/2 sum_rs sqrt(G_r G_s) c_rs e_r H e_s^T
+//
+// and inputs that count for more at some tokens: H = sum_s |g_s|^2 x_s x_s^T / sum_s |g_s|^2.
+//
 // White errors need no independence but that of the elements of E: their KL is 1/2 sum_r w_r |e_r|^2 / in with w_r =
 // sum over sequences |d loss / d W_r|^2 / scored. With `exact`, G_r = w_r / tr H; its samples
 // are sequences instead of tokens, so take many.
@@ -25,6 +32,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -35,11 +43,17 @@
 
 namespace occ {
 
+// Rows further apart are taken as independent.
+inline constexpr size_t kRowBlock = 1024;
+
 struct TensorFisher {
   std::vector<double> rows;  // G_r
   double input_energy = 0;   // tr H
   // H [in, in], shared by tensors with the same inputs; null without FisherOptions::moments.
   std::shared_ptr<const Matrix<double>> moments;
+  std::vector<float> token_energy;  // |g_s|^2 by token, if asked for
+  // c_rs, s <= r, row after row, in units of 2^-15, if asked for: of the first kRowBlock rows, of the next ones, ...
+  std::vector<int16_t> correlations;
 };
 
 struct Fisher {
@@ -52,11 +66,12 @@ struct Fisher {
 };
 
 struct FisherOptions {
-  uint64_t seed = 0;                                         // of the labels
-  bool moments = true;                                       // H costs about a third of the backward pass
-  bool exact = true;                                         // the same again
-  size_t first = 0;                                          // tokens of a sequence from this position on are scored
-  std::function<void(const std::string& tensor)> seen = {};  // gradients of a linear layer came by, perhaps again
+  uint64_t seed = 0;    // of the labels
+  bool moments = true;  // H costs about a third of the backward pass
+  bool exact = true;    // the same again
+  size_t first = 0;     // tokens of a sequence from this position on are scored
+  std::set<std::string> token_energies = {}, correlations = {};  // linear layers that they are measured of
+  std::function<void(const std::string& tensor)> seen = {};      // gradients of a linear layer came by, perhaps again
 };
 
 Fisher measure_fisher(GradientModel& model, std::span<const std::vector<TokenId>> sequences,

@@ -94,6 +94,42 @@ TEST_F(FisherOfStories, PredictsTheCostOfNoise) {
   EXPECT_EQ(measured, 8u);
 }
 
+// Errors that are the same in all rows: rows by themselves say little about them.
+TEST_F(FisherOfStories, CorrelationsPredictTheCostOfErrorsOfAllRows) {
+  const std::string name = "model.layers.1.self_attn.q_proj.weight";
+  const size_t i = file_->find(name);
+  ASSERT_LT(i, file_->tensors().size());
+  FisherOptions options;
+  options.correlations = options.token_energies = {name};
+  const TensorFisher fisher = this->fisher(options).linear.at(name);
+  const size_t rows = fisher.rows.size();
+  ASSERT_EQ(fisher.correlations.size(), rows * (rows + 1) / 2);
+  ASSERT_EQ(fisher.token_energy.size(), sequences_.size() * kContext);
+  Matrix<float> noise = noise_for(*file_, i, 1e-3, 7);
+  for (size_t r = 1; r < rows; ++r) std::copy_n(noise.row(0), noise.cols(), noise.row(r));
+  double alone = 0, together = 0;
+  for (size_t r = 0, at = 0; r < rows; ++r) {
+    for (size_t s = 0; s <= r; ++s, ++at) {
+      const double cost = std::sqrt(fisher.rows[r] * fisher.rows[s]) * 0x1p-15 * fisher.correlations[at];
+      if (r == s) alone += cost;
+      together += r == s ? cost : 2 * cost;
+    }
+  }
+  const double predicted = predicted_kl(fisher, noise.view()) * together / alone;
+  ChangedFile changed(*file_);
+  std::vector<float> values(noise.size());
+  file_->read_f32(i, 0, values.size(), values.data());
+  for (size_t e = 0; e < values.size(); ++e) values[e] += noise.data()[e];
+  changed.replace(name, std::move(values));
+  const TransformerOptions exact{Arithmetic::kF32, {}};
+  const auto model = load_transformer(changed, exact), reference = load_transformer(*file_, exact);
+  const double measured =
+      measure_perplexity(*model, *tokenizer_, text_, "text", reference.get(), {kContext, 0, {}}).divergence->kl_mean;
+  const double ratio = measured / predicted, ratio_alone = ratio * together / alone;
+  EXPECT_LT(std::fabs(std::log(ratio)), std::log(1.6)) << ratio;
+  EXPECT_LT(std::fabs(std::log(ratio)), 0.7 * std::fabs(std::log(ratio_alone))) << ratio << ", alone " << ratio_alone;
+}
+
 TEST_F(FisherOfStories, MomentsAreThoseOfTheInputs) {
   sequences_.resize(3);
   const Fisher fisher = this->fisher();
@@ -178,9 +214,9 @@ TEST(FisherOfEncoder, PredictsTheCostOfNoise) {
 TEST(Fisher, IsPackedExactly) {
   Fisher fisher;
   fisher.tokens = 1000, fisher.scored = 990;
-  fisher.linear["a"] = {{1.5, 0, 1e-300}, 2.25, nullptr};
-  fisher.linear["b"] = {{}, 0, nullptr};
-  fisher.embeddings["a"] = {{0.1}, 1, nullptr};
+  fisher.linear["a"] = {{1.5, 0, 1e-300}, 2.25, nullptr, {0.5f, 2e-30f}, {1, -2, 0x7fff}};
+  fisher.linear["b"] = {{}, 0, nullptr, {}, {}};
+  fisher.embeddings["a"] = {{0.1}, 1, nullptr, {}, {}};
   const Bytes bytes = pack_fisher(fisher);
   const std::optional<Fisher> back = unpack_fisher(bytes);
   ASSERT_TRUE(back);
@@ -189,6 +225,8 @@ TEST(Fisher, IsPackedExactly) {
   EXPECT_EQ(back->linear.size(), 2u);
   EXPECT_EQ(back->linear.at("a").rows, fisher.linear["a"].rows);
   EXPECT_EQ(back->linear.at("a").input_energy, 2.25);
+  EXPECT_EQ(back->linear.at("a").token_energy, fisher.linear["a"].token_energy);
+  EXPECT_EQ(back->linear.at("a").correlations, fisher.linear["a"].correlations);
   EXPECT_EQ(back->embeddings.at("a").rows, fisher.embeddings["a"].rows);
   EXPECT_EQ(pack_fisher(*back), bytes);
   for (size_t n = 0; n < bytes.size(); ++n) EXPECT_FALSE(unpack_fisher({bytes.data(), n})) << n;

@@ -12,6 +12,7 @@
 #include "base/hash.h"
 #include "base/parallel.h"
 #include "calibration/moment_sum.h"
+#include "calibration/row_factor.h"
 #include "calibration/tune.h"
 #include "linalg/linalg.h"
 #include "metrics/limits.h"
@@ -31,6 +32,16 @@ constexpr double kTablePower = 0.65, kTableFactor = 1.5;
 double correction_damping(size_t inputs, size_t tokens) {
   return 0.1 + 20 * static_cast<double>(inputs) / static_cast<double>(tokens);
 }
+
+// Added to the correlations of the gradients of rows, from so many tokens. Measured on SmolLM2 (8,192 and 16,384
+// tokens, 192 to 576 rows, gradients of other texts): .1 to 1 are best for queries and keys, .3 to 1 for the others.
+double row_damping(size_t rows, size_t tokens) {
+  return 0.3 + 2 * static_cast<double>(std::min(rows, kRowBlock)) / static_cast<double>(tokens);
+}
+
+// Keys and values count at a token for what later ones attend to there. Share of the weights of tokens that gradients
+// make; the others are alike. .25 to .75 measured alike.
+constexpr double kTokenShare = 0.5;
 
 double mean_diagonal(MatrixView<const double> h) {
   double sum = 0;
@@ -63,19 +74,55 @@ Matrix<float> correction_of(Matrix<double> c, MatrixView<const double> h, double
   return k;
 }
 
+std::vector<float> mean_one(std::vector<float> values) {
+  double sum = 0;
+  for (const float v : values) sum += double{v};
+  if (!(sum > 0) || !std::isfinite(sum)) return {};
+  for (float& v : values) v = static_cast<float>(double{v} * static_cast<double>(values.size()) / sum);
+  return values;
+}
+
+// Sums of z z^T and, of x the inputs that there were, x z^T, every token with the square of its root.
+struct MetricSum {
+  MetricSum(std::vector<float> token_roots, bool with_cross) : roots(std::move(token_roots)), crossed(with_cross) {}
+
+  void add(size_t first, MatrixView<const float> x, MatrixView<const float> z) {
+    const size_t n = z.cols();
+    if (h.size() == 0) {
+      h = Matrix<double>(n, n);
+      if (crossed) cross = Matrix<double>(n, n);
+    }
+    Matrix<float> rooted;  // z, then x
+    const auto times_roots = [&](MatrixView<const float> from) {
+      if (roots.empty()) return from;
+      rooted = Matrix<float>::uninitialized(from.rows(), n);
+      for (size_t r = 0; r < from.rows(); ++r) {
+        for (size_t i = 0; i < n; ++i) rooted(r, i) = roots[first + r] * from(r, i);
+      }
+      return MatrixView<const float>(rooted.view());
+    };
+    const MatrixView<const float> weighted = times_roots(z);
+    const Matrix<float> kept = std::move(rooted);  // what `weighted` looks at
+    add_moment(weighted, weighted, h.view());
+    if (crossed) add_moment(times_roots(x), weighted, cross.view());
+  }
+
+  std::vector<float> roots;  // empty: ones
+  bool crossed;
+  Matrix<double> h, cross;
+};
+
 }  // namespace
 
-// What the linear layers of a stage share. Moments lie in scratch files until they are asked for.
-struct ModelCalibration::Stage {
-  size_t width = 0;
+// Moments lie in scratch files until they are asked for.
+struct ModelCalibration::Metric {
+  size_t stage = 0, width = 0;
   std::vector<std::string> tensors;
+  std::vector<float> token_weights;  // of the tokens it was planned with, mean 1; empty: all alike
   ScratchMatrix h, correction;
-  mutable std::mutex mutex;
+  std::unique_ptr<std::mutex> mutex = std::make_unique<std::mutex>();
   mutable std::weak_ptr<const Moments> moments;  // in use
   mutable std::vector<uint8_t> profile;
-
-  Stage() = default;
-  Stage(Stage&& o) noexcept : width(o.width), tensors(std::move(o.tensors)) {}
 };
 
 ModelCalibration::~ModelCalibration() = default;
@@ -95,7 +142,10 @@ ModelCalibration::ModelCalibration(const TensorFile& source, std::vector<std::ve
 void ModelCalibration::plan() {
   std::vector<std::vector<TokenId>> some;
   const size_t count = std::min(settings_.plan_sequences, sequences_.size());
-  for (size_t i = 0; i < count; ++i) some.push_back(sequences_[i * sequences_.size() / count]);
+  for (size_t i = 0; i < count; ++i) {
+    planned_.push_back(i * sequences_.size() / count);
+    some.push_back(sequences_[planned_.back()]);
+  }
   Prefix prefix(source_, config_, some, folder_);
   name_stages(prefix);
   measure_importance(some);
@@ -106,25 +156,61 @@ void ModelCalibration::plan() {
 void ModelCalibration::name_stages(Prefix& prefix) {
   stages_.resize(prefix.stages());
   for (size_t s = 0; s < stages_.size(); ++s) {
-    stages_[s].tensors = prefix.tensors(s);
+    Stage& stage = stages_[s];
+    stage.tensors = prefix.tensors(s);
     const bool head = s + 1 == stages_.size() && !config_.encoder;
     // Where W^T is stored, columns are outputs, and the moments of the inputs are of no use.
     if (config_.transposed_weights && !head) continue;
-    for (const std::string& name : stages_[s].tensors) stage_of_.emplace(name, s);
+    const bool attention = !head && s % Prefix::kStages == 0 && stage.tensors.size() == 3;  // q, k, v
+    for (size_t i = 0; i < stage.tensors.size(); ++i) {
+      if (i == 0 || attention) {
+        stage.metrics.push_back(metrics_.size());
+        metrics_.emplace_back();
+        metrics_.back().stage = s;
+      }
+      metrics_.back().tensors.push_back(stage.tensors[i]);
+      metric_of_.emplace(stage.tensors[i], metrics_.size() - 1);
+      if (attention && i > 0) by_token_.insert(stage.tensors[i]);
+      // Queries of a head meet the same few keys. Outputs to the residual stream would have something to gain as well,
+      // but whole models came out no better for it.
+      if (attention && i < 2) by_row_.insert(stage.tensors[i]);
+    }
   }
+}
+
+// Roots of the weights of all tokens, or of those planned with; mean 1. Empty: all alike.
+std::vector<float> ModelCalibration::token_roots(const Metric& metric, bool plan) const {
+  if (metric.token_weights.empty()) return {};
+  std::vector<float> out;
+  size_t next = 0, total = 0;
+  for (const std::vector<TokenId>& s : sequences_) total += s.size();
+  const double share = static_cast<double>(plan ? metric.token_weights.size() : total) /
+                       static_cast<double>(metric.token_weights.size());
+  for (size_t i = 0; i < sequences_.size(); ++i) {
+    const bool planned = std::binary_search(planned_.begin(), planned_.end(), i);
+    if (plan && !planned) continue;
+    for (size_t t = 0; t < sequences_[i].size(); ++t) {
+      const double measured = planned ? share * double{metric.token_weights[next++]} : 0;
+      out.push_back(static_cast<float>(std::sqrt(1 - kTokenShare + kTokenShare * measured)));
+    }
+  }
+  return out;
 }
 
 void ModelCalibration::plan_moments(Prefix& prefix) {
   for (size_t s = 0; s < stages_.size(); ++s) {
-    Matrix<double> h;
-    prefix.run(s, [&](size_t, MatrixView<const float> x) {
-      if (h.size() == 0) h = Matrix<double>(x.cols(), x.cols());
-      add_moment(x, x, h.view());
+    std::vector<MetricSum> sums;
+    for (const size_t m : stages_[s].metrics) sums.emplace_back(token_roots(metrics_[m], true), false);
+    prefix.run(s, [&](size_t first, MatrixView<const float> x) {
+      for (MetricSum& sum : sums) sum.add(first, x, x);
     });
-    finish_moment(1 / static_cast<double>(prefix.tokens()), true, h.view());
-    const std::string& tensor = stages_[s].tensors[0];
-    if (fisher_.embeddings.contains(tensor)) join_embeddings(tensor, h.view());
-    store(s, std::move(h), {});
+    const double share = 1 / static_cast<double>(prefix.tokens());
+    for (size_t i = 0; i < sums.size(); ++i) {
+      Metric& metric = metrics_[stages_[s].metrics[i]];
+      finish_moment(share, true, sums[i].h.view());
+      if (fisher_.embeddings.contains(metric.tensors[0])) join_embeddings(metric.tensors[0], sums[i].h.view());
+      store(metric, std::move(sums[i].h), {});
+    }
     if (settings_.progress) settings_.progress("calibrate", s + 1, stages_.size());
   }
 }
@@ -141,14 +227,37 @@ void ModelCalibration::weigh(const std::string& tensor, std::vector<double> rows
   }
   // No row is free, whatever the few sequences say.
   for (double& w : rows) w = (w / mean + kLeastWeight) / (1 + kLeastWeight);
-  importance_[tensor] = {std::move(rows), mean / static_cast<double>(cols) / 2};
+  Importance& to = importance_[tensor];
+  to.rows = to.fed_rows =
+      std::make_shared<RowCosts>(RowCosts{std::move(rows), mean / static_cast<double>(cols) / 2, {}});
+}
+
+// What is left of the costs where errors of rows are fed into later ones.
+void ModelCalibration::feed_rows(const TensorFisher& fisher, Importance& to) const {
+  const size_t n = to.rows->weights.size();
+  RowFactor factor = factor_rows(fisher.correlations, n, row_damping(n, fisher_.tokens));
+  RowCosts fed = *to.rows;
+  double mean = 0;
+  for (size_t r = 0; r < n; ++r) mean += (fed.weights[r] *= factor.weights[r]) / static_cast<double>(n);
+  for (double& w : fed.weights) w /= mean;
+  fed.loss *= mean;
+  to.gains = ScratchMatrix(folder_, n, factor.gains.cols());
+  for (size_t s = 0; s < n; ++s) {
+    const size_t first = s - s % kRowBlock, last = std::min(n, first + kRowBlock);
+    for (size_t r = s + 1; r < last; ++r) {
+      const double scale = std::sqrt(to.rows->weights[s] / to.rows->weights[r]);
+      to.gains.view()(s, r - first) = static_cast<float>(scale * double{factor.gains(s, r - first)});
+    }
+  }
+  fed.gains = std::as_const(to.gains).view();
+  to.fed_rows = std::make_shared<RowCosts>(std::move(fed));
 }
 
 // Of this model on these sequences; what one run measured is there for the next one, at another rate perhaps.
 void ModelCalibration::measure_importance(std::span<const std::vector<TokenId>> sequences) {
   std::error_code ec;
   const std::filesystem::path path = std::filesystem::weakly_canonical(source_.path(), ec);
-  uint64_t key = hash64(fmt::format("importance 1\n{}\n{}", path.string(), describe_files(path)));
+  uint64_t key = hash64(fmt::format("importance 2\n{}\n{}", path.string(), describe_files(path)));
   for (const auto& s : sequences) key = key * 31 + hash64(s.data(), s.size() * sizeof(TokenId));
   const std::string name = fmt::format("importance-{}", hash_hex(key));
   const std::optional<Bytes> cached = settings_.cache ? read_cache(name) : std::nullopt;
@@ -164,7 +273,13 @@ void ModelCalibration::measure_importance(std::span<const std::vector<TokenId>> 
     std::vector<double> rows = fisher.rows;
     for (double& w : rows) w *= fisher.input_energy;
     const Shape shape = matrix_shape(source_.tensors()[source_.find(tensor)].shape);
-    if (rows.size() == shape.rows) weigh(tensor, std::move(rows), shape.cols);
+    if (rows.size() != shape.rows) continue;
+    weigh(tensor, std::move(rows), shape.cols);
+    const auto importance = importance_.find(tensor);
+    if (importance == importance_.end()) continue;
+    if (fisher.correlations.size() == correlation_count(shape.rows)) feed_rows(fisher, importance->second);
+    if (fisher.token_energy.size() == fisher_.tokens)
+      metrics_[metric_of_.at(tensor)].token_weights = mean_one(fisher.token_energy);
   }
 }
 
@@ -172,6 +287,8 @@ Fisher ModelCalibration::measure_gradients(std::span<const std::vector<TokenId>>
   GradientModel model(source_, folder_, false);
   FisherOptions options;
   options.moments = false;
+  options.token_energies = by_token_;
+  options.correlations = by_row_;
   std::set<std::string> seen;
   size_t total = 0;
   for (const Stage& s : stages_) total += s.tensors.size();
@@ -216,7 +333,7 @@ std::vector<double> ModelCalibration::lookups(const std::string& tensor) const {
 void ModelCalibration::weigh_tables() {
   for (const auto& [tensor, fisher] : fisher_.embeddings) {
     tables_.push_back(tensor);
-    if (stage_of_.contains(tensor)) continue;
+    if (metric_of_.contains(tensor)) continue;
     const Shape shape = matrix_shape(source_.tensors()[source_.find(tensor)].shape);
     weigh(tensor, lookups(tensor), shape.cols);
   }
@@ -244,71 +361,72 @@ void ModelCalibration::join_embeddings(const std::string& tensor, MatrixView<dou
   weigh(tensor, std::move(weights), n);
 }
 
-void ModelCalibration::store(size_t s, Matrix<double> h, Matrix<float> correction) {
-  Stage& stage = stages_[s];
-  const std::lock_guard lock(stage.mutex);
-  stage.width = h.rows();
+void ModelCalibration::store(Metric& metric, Matrix<double> h, Matrix<float> correction) {
+  const std::lock_guard lock(*metric.mutex);
+  metric.width = h.rows();
   const double mean = mean_diagonal(h.view());
   // Kept as floats: relative to a power of two near the mean.
   const double scale = mean > 0 && std::isfinite(mean) ? std::exp2(std::floor(std::log2(mean))) : 1;
-  if (stage.h.rows() != h.rows()) stage.h = ScratchMatrix(folder_, h.rows(), h.cols());
+  if (metric.h.rows() != h.rows()) metric.h = ScratchMatrix(folder_, h.rows(), h.cols());
   for (size_t r = 0; r < h.rows(); ++r) {
-    for (size_t c = 0; c < h.cols(); ++c) stage.h.view()(r, c) = static_cast<float>(h(r, c) / scale);
+    for (size_t c = 0; c < h.cols(); ++c) metric.h.view()(r, c) = static_cast<float>(h(r, c) / scale);
   }
   if (correction.size() != 0) {
-    stage.correction = ScratchMatrix(folder_, h.rows(), h.cols());
-    std::copy_n(correction.data(), correction.size(), stage.correction.view().data());
+    metric.correction = ScratchMatrix(folder_, h.rows(), h.cols());
+    std::copy_n(correction.data(), correction.size(), metric.correction.view().data());
   }
-  stage.moments.reset();
-  stage.profile.clear();
+  metric.moments.reset();
+  metric.profile.clear();
 }
 
 std::shared_ptr<const TensorCalibration> ModelCalibration::find(const std::string& tensor) const {
-  const auto at = stage_of_.find(tensor);
+  const auto at = metric_of_.find(tensor);
   const auto importance = importance_.find(tensor);
-  if (at == stage_of_.end() && importance == importance_.end()) return nullptr;
+  if (at == metric_of_.end() && importance == importance_.end()) return nullptr;
   auto out = std::make_shared<TensorCalibration>();
   if (importance != importance_.end()) {
-    out->row_weights = importance->second.row_weights;
-    out->loss = importance->second.loss;
+    out->rows = importance->second.rows;
+    out->fed_rows = importance->second.fed_rows;
   }
-  if (at == stage_of_.end()) return out;
-  const Stage& stage = stages_[at->second];
-  const std::lock_guard lock(stage.mutex);
-  const size_t n = stage.width;
-  if (stage.correction.rows() != 0) {
+  if (at == metric_of_.end()) return out;
+  const Metric& metric = metrics_[at->second];
+  const std::lock_guard lock(*metric.mutex);
+  const size_t n = metric.width;
+  if (metric.correction.rows() != 0) {
     auto correction = std::make_shared<Matrix<float>>(Matrix<float>::uninitialized(n, n));
-    std::copy_n(stage.correction.view().data(), n * n, correction->data());
+    std::copy_n(metric.correction.view().data(), n * n, correction->data());
     out->correction = std::move(correction);
   }
-  out->moments = stage.moments.lock();
+  out->moments = metric.moments.lock();
   if (out->moments) return out;
   auto moments = std::make_shared<Moments>();
   moments->h = Matrix<double>::uninitialized(n, n);
-  std::copy_n(stage.h.view().data(), n * n, moments->h.data());
-  if (stage.profile.empty()) {
+  std::copy_n(metric.h.view().data(), n * n, moments->h.data());
+  if (metric.profile.empty()) {
     Matrix<double> work = moments->h.clone();
     std::vector<double> values(n);
     eigenvalues(work.view(), values);
-    stage.profile = eigenvalue_profile(values);
+    metric.profile = eigenvalue_profile(values);
   }
-  moments->profile = stage.profile;
+  moments->profile = metric.profile;
   out->moments = moments;
-  stage.moments = moments;
+  metric.moments = moments;
   return out;
 }
 
 void ModelCalibration::reach(const std::string& tensor, const TensorFile& coded) {
-  const auto at = stage_of_.find(tensor);
-  if (at == stage_of_.end() || (config_.tied_embeddings && at->second + 1 == stages_.size())) return;
+  const auto at = metric_of_.find(tensor);
+  if (at == metric_of_.end()) return;
+  const size_t stage = metrics_[at->second].stage;
+  if (config_.tied_embeddings && stage + 1 == stages_.size()) return;
   if (!after_) {
     after_.emplace(coded, config_, sequences_, folder_);
     before_.emplace(source_, config_, sequences_, folder_);
     size_t widest = 0;
-    for (const Stage& s : stages_) widest = std::max(widest, s.width);
+    for (const Metric& m : metrics_) widest = std::max(widest, m.width);
     inputs_ = ScratchMatrix(folder_, after_->tokens(), widest);
   }
-  while (next_ <= at->second) run_stage(next_++);
+  while (next_ <= stage) run_stage(next_++);
 }
 
 std::vector<std::string> ModelCalibration::order() const {
@@ -321,6 +439,9 @@ std::map<std::string, std::vector<float>> ModelCalibration::tune(const TensorFil
                                                                  std::vector<std::string>* notes) {
   notes->insert(notes->end(), notes_.begin(), notes_.end());
   if (settings_.tune_sequences.size() < 2 || config_.encoder) return {};
+  before_.reset();
+  after_.reset();
+  inputs_ = ScratchMatrix();  // tuning has the whole model in memory
   size_t tokens = 0;
   for (const std::vector<TokenId>& s : settings_.tune_sequences) tokens += s.size();
   TuneOptions options;
@@ -335,24 +456,35 @@ std::map<std::string, std::vector<float>> ModelCalibration::tune(const TensorFil
 }
 
 void ModelCalibration::run_stage(size_t s) {
-  const size_t n = stages_[s].width;
-  Matrix<double> h(n, n), cross(n, n);
+  std::vector<MetricSum> sums;
+  for (const size_t m : stages_[s].metrics) sums.emplace_back(token_roots(metrics_[m], false), true);
   before_->run(s, [&](size_t first, MatrixView<const float> x) {
-    for (size_t r = 0; r < x.rows(); ++r) std::copy_n(x.row(r), n, inputs_.view().row(first + r));
+    for (size_t r = 0; r < x.rows() && !sums.empty(); ++r) {
+      std::copy_n(x.row(r), x.cols(), inputs_.view().row(first + r));
+    }
   });
   after_->run(s, [&](size_t first, MatrixView<const float> z) {
-    add_moment(z, z, h.view());
-    add_moment(inputs_.view().sub({first, 0, z.rows(), n}), z, cross.view());
+    const auto x = std::as_const(inputs_).view().sub({first, 0, z.rows(), z.cols()});
+    for (MetricSum& sum : sums) sum.add(first, x, z);
   });
   const double share = 1 / static_cast<double>(after_->tokens());
-  finish_moment(share, true, h.view());
-  finish_moment(share, false, cross.view());
-  Matrix<float> correction = correction_of(std::move(cross), h.view(), correction_damping(n, after_->tokens()));
-  if (correction.size() == 0) {
-    notes_.push_back(fmt::format("{}: its inputs are all 0, what was lost before is not corrected",
-                                 fmt::join(stages_[s].tensors, ", ")));
+  for (size_t i = 0; i < sums.size(); ++i) {
+    Metric& metric = metrics_[stages_[s].metrics[i]];
+    finish_moment(share, true, sums[i].h.view());
+    finish_moment(share, false, sums[i].cross.view());
+    // What counts for half is measured at the tokens planned with.
+    const size_t tokens = metric.token_weights.empty() ? after_->tokens() : metric.token_weights.size();
+    Matrix<float> correction =
+        correction_of(std::move(sums[i].cross), sums[i].h.view(), correction_damping(metric.width, tokens));
+    if (correction.size() == 0) {
+      notes_.push_back(
+          fmt::format("{}: the second moments of its inputs cannot be inverted, what was lost before is "
+                      "not corrected",
+                      fmt::join(metric.tensors, ", ")));
+    }
+    store(metric, std::move(sums[i].h), std::move(correction));
   }
-  store(s, std::move(h), std::move(correction));
+  inputs_.release();
 }
 
 }  // namespace occ

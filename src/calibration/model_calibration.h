@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -39,11 +40,17 @@ class ModelCalibration final : public CalibrationSource {
   std::map<std::string, std::vector<float>> tune(const TensorFile& coded, std::vector<std::string>* notes) override;
 
  private:
-  struct Stage;
-  // What errors of the rows of a tensor cost: weights of mean 1, and the loss of TensorCalibration.
+  // Linear layers with the same inputs.
+  struct Stage {
+    std::vector<std::string> tensors;
+    std::vector<size_t> metrics;
+  };
+  // Moments of the inputs as they count for some linear layers of a stage.
+  struct Metric;
+  // What errors of the rows of a tensor cost.
   struct Importance {
-    std::vector<double> row_weights;
-    double loss = 0;
+    std::shared_ptr<const RowCosts> rows, fed_rows;
+    ScratchMatrix gains;  // of fed_rows
   };
   void plan();
   void name_stages(Prefix& prefix);
@@ -54,8 +61,10 @@ class ModelCalibration final : public CalibrationSource {
   std::vector<double> lookups(const std::string& tensor) const;
   void join_embeddings(const std::string& tensor, MatrixView<double> h);
   void weigh(const std::string& tensor, std::vector<double> rows, size_t cols);
+  void feed_rows(const TensorFisher& fisher, Importance& to) const;
+  std::vector<float> token_roots(const Metric& metric, bool plan) const;
   void run_stage(size_t s);
-  void store(size_t s, Matrix<double> h, Matrix<float> correction);
+  void store(Metric& metric, Matrix<double> h, Matrix<float> correction);
 
   const TensorFile& source_;
   const std::vector<std::vector<TokenId>> sequences_;
@@ -63,11 +72,15 @@ class ModelCalibration final : public CalibrationSource {
   const std::filesystem::path folder_;
   const CalibrationSettings settings_;
   const ModelConfig config_;
-  std::map<std::string, size_t> stage_of_;
+  std::map<std::string, size_t> metric_of_;
   std::map<std::string, Importance> importance_;
   Fisher fisher_;
   std::vector<std::string> tables_;  // that rows are looked up in, coded before all others
   std::vector<Stage> stages_;
+  std::vector<Metric> metrics_;
+  std::set<std::string> by_token_,
+      by_row_;                            // tensors whose gradients are looked at token by token, and for correlations
+  std::vector<size_t> planned_;           // sequences that the model was planned with
   std::optional<Prefix> before_, after_;  // as it was, and as it is coded
   ScratchMatrix inputs_;                  // of `before_`, [tokens, in]
   size_t next_ = 0;                       // stage to be run

@@ -13,12 +13,15 @@ using nlohmann::ordered_json;
 
 constexpr size_t kShortTable = 40;  // more tensors than this are listed with --verbose only
 
+constexpr int kCalibratedEffort = 6;
+
 struct Arguments {
   std::string input, output, size, report;
   std::vector<std::string> tensors;
   bool no_verify = false, no_sync = false, no_tune = false, json = false;
   CompressOptions options;
   CalibrationOptions calibration;
+  std::optional<int> effort;
 };
 
 void print_report_json(const Arguments& a, const CompressReport& r) {
@@ -94,6 +97,8 @@ void run(Arguments& a, const Globals& globals) {
   o.verify = !a.no_verify;
   o.sync = !a.no_sync;
   a.calibration.tune = !a.no_tune;
+  // Beside what calibration takes a better code costs little.
+  o.effort = a.effort.value_or(a.calibration.text.empty() ? o.effort : kCalibratedEffort);
   if (!a.size.empty()) o.size = parse_size(a.size);
   for (const std::string& t : a.tensors) {
     const size_t eq = t.find('=');
@@ -147,8 +152,9 @@ void add_compress(CLI::App& app, const Globals& globals) {
   cmd->add_option("--nmse", a->options.nmse, "Smallest file with at most this normalised squared error");
   cmd->add_option("--sensitivity", a->options.sensitivity,
                   "JSON {tensor: loss per weight and unit of nmse}; the rate goes where it counts");
-  cmd->add_option("--effort", a->options.effort, "1 (quick) to 9 (smallest): 8, 8, 8, 16, 32, 64, 128, 256, 256 states")
-      ->capture_default_str();
+  cmd->add_option(
+      "--effort", a->effort,
+      "1 (quick) to 9 (smallest): 8, 8, 8, 16, 32, 64, 128, 256, 256 states (default 3, with --calibrate 6)");
   cmd->add_option("--tensor", a->tensors, "GLOB=SPEC: recipe, method or 'keep' for the tensors that match (repeatable)")
       ->allow_extra_args(false);
   cmd->add_option("--keep", a->options.keep, "GLOB of tensors to keep as they are (repeatable)")

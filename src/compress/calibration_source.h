@@ -14,12 +14,19 @@
 
 namespace occ {
 
-struct TensorCalibration {
-  std::shared_ptr<const Moments> moments;  // of its inputs
-  std::vector<double> row_weights;         // [rows] of squared errors of its rows, mean 1; empty: all alike
+// What errors of the rows of a tensor cost.
+struct RowCosts {
+  std::vector<double> weights;  // [rows] of squared errors of its rows, mean 1
   // Loss of the model for a squared error of 1 in every weight, if inputs were white: mean weight of the rows times
-  // mean diagonal of the moments. 0: not known.
+  // mean diagonal of the moments.
   double loss = 0;
+  MatrixView<const float> gains{};  // FitContext::row_gains, or empty
+};
+
+struct TensorCalibration {
+  std::shared_ptr<const Moments> moments;  // of its inputs, or null
+  // Or null. The second for codes that feed errors of rows into later ones: weights and loss are about what is left.
+  std::shared_ptr<const RowCosts> rows, fed_rows;
   // [cols, cols] K, or null: coding W + W K instead of W makes up for what the tensors before it changed.
   std::shared_ptr<const Matrix<float>> correction;
 };

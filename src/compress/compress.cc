@@ -127,7 +127,6 @@ class CompressJob {
     std::string out = fmt::format("{}\nformat {}\ninput {} {}\n", kTool, kFormatVersion,
                                   std::filesystem::weakly_canonical(source_.path(), ec).string(), source_.file_bytes());
     out += describe_files(source_.path());
-    for (const std::filesystem::path& file : contexts_.files()) out += describe_files(file);
     out += fmt::format("rate {} {} {} {}\n", options_.bits.value_or(0), options_.ratio.value_or(0),
                        options_.size.value_or(0), options_.nmse.value_or(0));
     out += fmt::format("seed {} effort {}\n", options_.seed, options_.effort);

@@ -43,6 +43,7 @@ Estimate estimate_blob(const Recipe& recipe, MatrixView<const float> sample, siz
                        const std::string& what) {
   FitContext quiet = ctx;
   quiet.fallbacks = nullptr;
+  if (sample.rows() != rows) quiet.row_gains = {};
   std::vector<double> weights;
   if (!ctx.row_weights.empty() && sample.rows() != rows) {
     for (size_t r = 0; r < sample.rows(); ++r) {

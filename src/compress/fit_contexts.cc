@@ -5,12 +5,20 @@
 #include <numeric>
 #include <unordered_map>
 
+#include "base/file.h"
 #include "base/parallel.h"
 #include "compress/encode.h"
 #include "linalg/linalg.h"
 #include "recipe/method.h"
 
 namespace occ {
+namespace {
+
+const RowCosts* rows_of(const TensorCalibration& known, const PlannedTensor& t) {
+  return t.method && t.method->entry->row_feedback ? known.fed_rows.get() : known.rows.get();
+}
+
+}  // namespace
 
 FitContexts::FitContexts(const TensorFile& source, const CompressOptions& options, MatrixView<const double> given,
                          CalibrationSource* calibration)
@@ -31,10 +39,11 @@ void FitContexts::plan(std::vector<PlannedTensor>* plan, std::vector<std::string
   for (size_t k = 0; k < plan->size(); ++k) {
     PlannedTensor& t = (*plan)[k];
     const auto known = t.continuous() ? calibrated(t) : nullptr;
-    if (!known || !(known->loss > 0)) continue;
+    const RowCosts* rows = known ? rows_of(*known, t) : nullptr;
+    if (rows == nullptr) continue;
     const std::string where = fmt::format("{}: tensor '{}'", source_.path(), name(t));
     const auto elements = static_cast<double>(t.shape.size());
-    costs[k] = known->loss * energy_of(TensorRows(source_, t.index), where, known->row_weights) / elements;
+    costs[k] = rows->loss * energy_of(TensorRows(source_, t.index), where, rows->weights) / elements;
     sum += elements * std::log2(costs[k]);
     weights += elements;
     t.calibrated = true;
@@ -71,7 +80,10 @@ std::pair<FitContext, std::shared_ptr<const Moments>> FitContexts::context(const
   if (t.step > 0) bits = std::clamp(trellis_rate(t.step), 0.1, 16.0);
   if (moments && t.method) ctx.damping = damping_at(bits, moments->profile);
   if (!known) return {ctx, std::move(moments)};
-  ctx.row_weights = known->row_weights;
+  if (const RowCosts* rows = rows_of(*known, t)) {
+    ctx.row_weights = rows->weights;
+    ctx.row_gains = rows->gains;
+  }
   return {ctx, std::shared_ptr<const Moments>(known, moments.get())};
 }
 
@@ -99,6 +111,7 @@ Matrix<float> FitContexts::corrected(const PlannedTensor& t, const RowSource& or
 std::string FitContexts::describe() const {
   std::string out = calibration_ != nullptr ? calibration_->describe() : "";
   if (moments_.any()) out += fmt::format("moments {} {}\n", options_.activations, options_.hessian);
+  for (const std::filesystem::path& file : moments_.files()) out += describe_files(file);
   return out;
 }
 

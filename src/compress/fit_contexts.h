@@ -35,7 +35,6 @@ class FitContexts {
   Matrix<float> corrected(const PlannedTensor& t, const RowSource& original) const;
   // Everything that decides what these are, files by their state.
   std::string describe() const;
-  std::vector<std::filesystem::path> files() const { return moments_.files(); }
 
  private:
   std::string name(const PlannedTensor& t) const { return source_.tensors()[t.index].name; }

@@ -192,8 +192,7 @@ class ShiftingInputs final : public CalibrationSource {
     }
     moments->profile = eigenvalue_profile(values);
     out->moments = moments;
-    out->row_weights.assign(kRows, 1.0);
-    out->loss = 1;
+    out->rows = out->fed_rows = std::make_shared<RowCosts>(RowCosts{std::vector<double>(kRows, 1.0), 1, {}});
     return out;
   }
   std::map<std::string, std::vector<float>> tune(const TensorFile&, std::vector<std::string>*) override { return {}; }

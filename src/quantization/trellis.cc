@@ -22,11 +22,13 @@
 #include <array>
 #include <cfloat>
 #include <cmath>
+#include <optional>
 
 #include "base/check.h"
 #include "base/error.h"
 #include "base/parallel.h"
 #include "quantization/make.h"
+#include "quantization/trellis_feedback.h"
 #include "quantization/trellis_kernels.h"
 #include "quantization/trellis_rates.h"
 #include "simd/panel.h"
@@ -74,6 +76,10 @@ class TrellisQuantizer final : public Quantizer {
     fit_rows(row_squares);
     const int passes = ctx.effort <= 1 ? 0 : ctx.effort <= 4 ? 1 : ctx.effort <= 7 ? 2 : 3;
     for (int pass = 0; pass < passes && base_ > 0 && x.size() >= kFewValues; ++pass) learn_rates(x);
+    if (ctx.row_gains.size() != 0) {
+      OCC_CHECK(ctx.row_gains.rows() == x.rows());
+      feedback_.emplace(ctx.row_gains);
+    }
   }
 
   void load(ByteReader& side) {
@@ -178,6 +184,7 @@ class TrellisQuantizer final : public Quantizer {
     }
 
     void run() {
+      if (q_.feedback_) return run_with_feedback();
       size_t longest = 0;
       for (const Segment& s : segments_) longest = std::max(longest, s.rows);
       const size_t decision_bytes = trellis_decision_bytes(q_.code_.states, longest);
@@ -242,8 +249,18 @@ class TrellisQuantizer final : public Quantizer {
       std::vector<uint8_t> decisions;
     };
 
-    TrellisSegment prepare(Segment& s, Slot& slot) {
-      float* x = values_.data() + s.first;
+    void run_with_feedback() {
+      for (Segment& s : segments_) {
+        offsets_.resize(s.rows);
+        classify(s);
+        q_.feedback_->walk(q_.code_, at_.row + s.row, s.rows, q_.rates_->shrink(s.cls), offsets_.data(),
+                           q_.rates_->table(), q_.rates_->lambda(), values_.data() + s.first);
+      }
+    }
+
+    // Its class, and where the bits of its values are.
+    void classify(Segment& s) {
+      const float* x = values_.data() + s.first;
       const size_t row = at_.row + s.row;
       const float* scale = &q_.inverse_row_scales_[row];
       double total = 0;
@@ -257,6 +274,11 @@ class TrellisQuantizer final : public Quantizer {
       }
       s.cls = TrellisRates::class_of(std::sqrt(total / static_cast<double>(s.rows)));
       for (size_t t = 0; t < s.rows; ++t) offsets_[t] = TrellisRates::offset(s.cls + q_.row_classes_[row + t]);
+    }
+
+    TrellisSegment prepare(Segment& s, Slot& slot) {
+      float* x = values_.data() + s.first;
+      classify(s);
       const TrellisBranches branches{slot.error.data(), slot.entry.data(), slot.k0.data()};
       trellis_branches(x, s.rows, q_.rates_->shrink(s.cls), offsets_.data(), branches);
       // The integers k replace the values.
@@ -400,6 +422,7 @@ class TrellisQuantizer final : public Quantizer {
   std::vector<int> row_classes_;           // [rows], relative to the mean
   std::vector<float> inverse_row_scales_;  // [rows]
   std::unique_ptr<TrellisRates> rates_;
+  std::optional<TrellisFeedback> feedback_;  // from row to row
 };
 
 }  // namespace

@@ -30,8 +30,9 @@ std::optional<FeedbackFactor> factor_for_feedback(const FitContext& ctx);
 
 class FeedbackNode final : public BoundRecipe {
  public:
-  // The child's granule spans some columns, not all.
-  FeedbackNode(std::unique_ptr<BoundRecipe> child, FeedbackFactor factor);
+  // The child's granule spans some columns, not all. row_gains: of a child that feeds errors of rows into later ones
+  // (FitContext), or empty.
+  FeedbackNode(std::unique_ptr<BoundRecipe> child, FeedbackFactor factor, MatrixView<const float> row_gains = {});
 
   Shape shape() const override { return child_->shape(); }
   Granule granule() const override { return {child_->granule().rows, 0}; }
@@ -49,12 +50,14 @@ class FeedbackNode final : public BoundRecipe {
   void code_panel(const Rect& at, MatrixView<float> values);
   void code_columns(const Panel& panel, size_t begin, size_t end);
   void code_granule(const Panel& panel, size_t col, size_t cols);
+  void count_fed_errors(const Panel& panel);
 
   std::unique_ptr<BoundRecipe> child_;
   size_t unit_;          // columns of a granule
   size_t block_;         // columns that are coded without BLAS; a multiple of unit_
   double added_;         // to the diagonal of H
   Matrix<float> gains_;  // [cols, cols]: L_BB on the diagonal, below it L_kB L_BB^-1
+  Matrix<float> row_gains_;
   std::vector<double> row_errors_;
 };
 

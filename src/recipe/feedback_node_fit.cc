@@ -99,12 +99,14 @@ struct FeedbackNode::Panel {
   MatrixView<float> sums;     // [2, rows] of one block: |(v - what) L_BB|^2 and |e|^2
 };
 
-FeedbackNode::FeedbackNode(std::unique_ptr<BoundRecipe> child, FeedbackFactor factor)
+FeedbackNode::FeedbackNode(std::unique_ptr<BoundRecipe> child, FeedbackFactor factor, MatrixView<const float> row_gains)
     : child_(std::move(child)),
       unit_(child_->granule().cols),
       added_(factor.added),
       gains_(std::move(factor.lower)),
+      row_gains_(Matrix<float>::uninitialized(row_gains.rows(), row_gains.cols())),
       row_errors_(child_->shape().rows) {
+  for (size_t r = 0; r < row_gains.rows(); ++r) std::copy_n(row_gains.row(r), row_gains.cols(), row_gains_.row(r));
   OCC_CHECK(unit_ != 0 && gains_.rows() == shape().cols && gains_.cols() == shape().cols);
   block_ = unit_ * std::max<size_t>(1, kBlock / unit_);
   for (size_t begin = 0; begin < shape().cols; begin += unit_) {
@@ -135,7 +137,9 @@ void FeedbackNode::code_panel(const Rect& at, MatrixView<float> values) {
   Matrix<float> sums(2, at.rows);
   double* row_errors = row_errors_.data() + at.row;
   std::fill_n(row_errors, at.rows, 0.0);
-  code_columns({at, targets.view(), errors.view(), codes.view(), deltas.view(), sums.view()}, 0, at.cols);
+  const Panel panel{at, targets.view(), errors.view(), codes.view(), deltas.view(), sums.view()};
+  code_columns(panel, 0, at.cols);
+  if (row_gains_.size() != 0) count_fed_errors(panel);
   for (size_t r = 0; r < at.rows; ++r) row_errors[r] = std::max(row_errors[r], 0.0);  // rounding
   transpose(targets.view(), values);
 }
@@ -201,6 +205,30 @@ void FeedbackNode::code_granule(const Panel& panel, size_t col, size_t cols) {
   }
 }
 
+// Where errors e_s of rows are fed into later ones, what counts is u_r = e_r + sum_s gain(s, r) e_s.
+void FeedbackNode::count_fed_errors(const Panel& panel) {
+  OCC_CHECK(unit_ == 1);
+  const size_t rows = panel.at.rows, cols = panel.at.cols, block = row_gains_.cols();
+  Matrix<float> u = Matrix<float>::uninitialized(cols, rows), product = Matrix<float>::uninitialized(cols, rows);
+  std::copy_n(panel.errors.data(), u.size(), u.data());
+  for (size_t r = 0; r < rows;) {
+    const size_t in_block = (panel.at.row + r) % block, n = std::min(rows - r, block - in_block);
+    gemm(Op::kNone, Op::kNone, 1.0f, panel.errors.sub({0, r, cols, n}),
+         row_gains_.view().sub({panel.at.row + r, in_block, n, n}), 1.0f, u.view().sub({0, r, cols, n}));
+    r += n;
+  }
+  gemm(Op::kTranspose, Op::kNone, 1.0f, gains_.view(), u.view(), 0.0f, product.view());
+  double* sums = row_errors_.data() + panel.at.row;
+  std::fill_n(sums, rows, 0.0);
+  for (size_t c = 0; c < cols; ++c) {
+    const float l = gains_(c, c);
+    for (size_t r = 0; r < rows; ++r) {
+      const float error = u(c, r), weighted = l * (product(c, r) - l * error + error);
+      sums[r] += static_cast<double>(weighted * weighted) - added_ * static_cast<double>(error * error);
+    }
+  }
+}
+
 bool FeedbackNode::weighted_errors(std::span<double> rows) const {
   OCC_CHECK(rows.size() == row_errors_.size());
   std::copy(row_errors_.begin(), row_errors_.end(), rows.begin());
@@ -222,7 +250,7 @@ std::unique_ptr<BoundRecipe> fit_with_feedback(
     ctx.report_fallback("coded without error feedback: the code needs all columns at once");
     return child;
   }
-  return std::make_unique<FeedbackNode>(std::move(child), std::move(*factor));
+  return std::make_unique<FeedbackNode>(std::move(child), std::move(*factor), ctx.row_gains);
 }
 
 }  // namespace occ

@@ -22,6 +22,7 @@ struct MethodEntry {
   // Methods of continuous rate instead: step of the quantizer in units of the rms of what it codes, effort 1 to 9.
   Recipe (*recipe_at)(const Params&, double step, int effort) = nullptr;
   bool chooses_coordinates = false;  // transforms in front of that recipe are chosen tensor by tensor
+  bool row_feedback = false;         // its quantizer takes FitContext::row_gains
   // Where a method has both: whether the rate is continuous with these parameters.
   bool (*continuous_with)(const Params&) = nullptr;
   // Methods of fixed code width with codebooks, in place of `recipe`: all bytes of a tensor, any number of bits.

@@ -1,6 +1,7 @@
 // Binding a recipe to values: every stage is fitted to what the stages before it make of the whole matrix. One matrix
 // of working memory per chain (transforms run in place), one more per residual term.
 #include <algorithm>
+#include <cmath>
 
 #include "base/check.h"
 #include "base/parallel.h"
@@ -34,6 +35,20 @@ Matrix<float> read_all(const RowSource& source) {
 bool rotates_columns(const Transform& transform, bool keeps_shape) {
   const TransformTraits traits = transform.traits();
   return keeps_shape && traits.isometric && !traits.row_local && transform.granule().cols == 1;
+}
+
+// Behind a transform by which errors of row r grow by the root of error_gain(r).
+Matrix<float> scaled_row_gains(MatrixView<const float> gains, const Transform& transform) {
+  Matrix<float> out(gains.rows(), gains.cols());
+  std::vector<float> roots(gains.rows());
+  for (size_t r = 0; r < roots.size(); ++r) roots[r] = static_cast<float>(std::sqrt(transform.error_gain(r)));
+  for (size_t s = 0; s < gains.rows(); ++s) {
+    const size_t first = s - s % gains.cols(), last = std::min(gains.rows(), first + gains.cols());
+    for (size_t r = s + 1; r < last; ++r) {
+      if (roots[r] > 0) out(s, r - first) = gains(s, r - first) * (roots[s] / roots[r]);
+    }
+  }
+  return out;
 }
 
 std::unique_ptr<BoundRecipe> fit_chain(const Chain& chain, size_t stage, Matrix<float>& x, const FitContext& ctx);
@@ -74,6 +89,12 @@ std::unique_ptr<BoundRecipe> fit_node(const Chain& chain, size_t stage, Matrix<f
     below.hessian = {};
     if (!keeps_shape || granule.cols != 1) below.feedback_scales = {};
   }
+
+  Matrix<float> row_gains;
+  if (ctx.row_gains.size() != 0 && keeps_shape && carries_hessian(*transform, count, shape)) {
+    row_gains = scaled_row_gains(ctx.row_gains, *transform);
+  }
+  below.row_gains = row_gains.view();
 
   std::vector<std::unique_ptr<BoundRecipe>> children;
   if (keeps_shape) {
