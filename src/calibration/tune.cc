@@ -61,7 +61,7 @@ class Teacher {
 
 // A vector with the state of Adam.
 struct Tuned {
-  std::vector<float> values;
+  std::vector<float> values, start;
   double size = 0;  // root mean square
   std::vector<double> mean, square;
 };
@@ -76,6 +76,7 @@ class Adam final : public GradientObserver {
     if (t.values.empty()) {
       t.values.resize(gradient.size());
       file_.read_f32(file_.find(tensor), 0, t.values.size(), t.values.data());
+      t.start = t.values;
       for (const float v : t.values) t.size += static_cast<double>(v) * static_cast<double>(v);
       t.size = std::sqrt(t.size / static_cast<double>(t.values.size()));
       t.mean.resize(gradient.size());
@@ -100,9 +101,13 @@ class Adam final : public GradientObserver {
       model.set_vector(tensor, t.values);
     }
   }
-  std::map<std::string, std::vector<float>> values() const {
+  // This share of the way from where they began.
+  std::map<std::string, std::vector<float>> values(float share) const {
     std::map<std::string, std::vector<float>> out;
-    for (const auto& [tensor, t] : all_) out[tensor] = t.values;
+    for (const auto& [tensor, t] : all_) {
+      std::vector<float>& to = out[tensor] = t.values;
+      for (size_t i = 0; i < to.size(); ++i) to[i] = t.start[i] + share * (t.values[i] - t.start[i]);
+    }
     return out;
   }
 
@@ -179,10 +184,14 @@ TuneResult tune_vectors(const TensorFile& compressed, const TensorFile& referenc
       ++out.steps;
       if (options.progress) options.progress(out.steps, steps, sum / static_cast<double>(batch.tokens));
     }
-    const double kl = held_out_kl();
-    if (!(kl < out.kl_after)) continue;
-    out.kl_after = kl;
-    out.vectors = adam.values();
+    for (const float share : {0.25f, 0.5f, 1.0f}) {
+      std::map<std::string, std::vector<float>> vectors = adam.values(share);
+      for (const auto& [tensor, values] : vectors) model.set_vector(tensor, values);
+      const double kl = held_out_kl();
+      if (!(kl < out.kl_after)) continue;
+      out.kl_after = kl;
+      out.vectors = std::move(vectors);
+    }
   }
   return out;
 }
