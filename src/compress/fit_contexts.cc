@@ -9,13 +9,26 @@
 #include "base/parallel.h"
 #include "compress/encode.h"
 #include "linalg/linalg.h"
+#include "metrics/limits.h"
 #include "recipe/method.h"
 
 namespace occ {
 namespace {
 
-const RowCosts* rows_of(const TensorCalibration& known, const PlannedTensor& t) {
-  return t.method && t.method->entry->row_feedback ? known.fed_rows.get() : known.rows.get();
+// Bits per weight from which errors of rows are fed into later ones. What correlations promise holds for small errors:
+// SmolLM2 gains 2.5 % of its KL at 3 bits, stories260k 2 to 7 % at 2.5 to 4.5 bits, but at 2 bits, where queries have
+// less than one, SmolLM2 loses a fifth.
+constexpr double kLeastFedBits = 2.75;
+
+double bits_asked_for(const TensorFile& source, const CompressOptions& o) {
+  double bytes = 0, elements = 0;
+  for (const TensorInfo& t : source.tensors()) {
+    bytes += static_cast<double>(t.stored_bytes);
+    elements += static_cast<double>(t.elements());
+  }
+  if (o.size) return 8 * static_cast<double>(*o.size) / elements;
+  if (o.ratio) return 8 * bytes / *o.ratio / elements;
+  return o.nmse ? gaussian_rate(*o.nmse) : o.bits.value_or(kLeastFedBits);
 }
 
 }  // namespace
@@ -25,7 +38,12 @@ FitContexts::FitContexts(const TensorFile& source, const CompressOptions& option
     : source_(source),
       options_(options),
       calibration_(calibration),
-      moments_(options.activations, options.hessian, given) {}
+      moments_(options.activations, options.hessian, given),
+      feeds_rows_(bits_asked_for(source, options) >= kLeastFedBits) {}
+
+const RowCosts* FitContexts::rows_of(const TensorCalibration& known, const PlannedTensor& t) const {
+  return feeds_rows_ && t.method && t.method->entry->row_feedback ? known.fed_rows.get() : known.rows.get();
+}
 
 std::shared_ptr<const TensorCalibration> FitContexts::calibrated(const PlannedTensor& t) const {
   return calibration_ != nullptr ? calibration_->find(name(t)) : nullptr;

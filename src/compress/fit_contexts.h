@@ -37,6 +37,8 @@ class FitContexts {
   std::string describe() const;
 
  private:
+  // What errors of its rows cost, or null.
+  const RowCosts* rows_of(const TensorCalibration& known, const PlannedTensor& t) const;
   std::string name(const PlannedTensor& t) const { return source_.tensors()[t.index].name; }
   std::shared_ptr<const TensorCalibration> calibrated(const PlannedTensor& t) const;
 
@@ -44,6 +46,7 @@ class FitContexts {
   const CompressOptions& options_;
   CalibrationSource* const calibration_;  // or null
   const MomentSource moments_;
+  bool feeds_rows_ = false;
 };
 
 }  // namespace occ
