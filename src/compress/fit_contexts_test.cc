@@ -1,0 +1,68 @@
+#include "compress/fit_contexts.h"
+
+#include <gtest/gtest.h>
+
+#include "container/archive_file.h"
+#include "io/safetensors.h"
+#include "test_data.h"
+
+namespace occ {
+namespace {
+
+constexpr size_t kRows = 128, kCols = 96;
+
+class TwoCosts final : public CalibrationSource {
+ public:
+  TwoCosts() : gains_(kRows, kRows) {
+    calibration_->rows = std::make_shared<RowCosts>(RowCosts{std::vector<double>(kRows, 1.0), 4, {}});
+    calibration_->fed_rows = std::make_shared<RowCosts>(RowCosts{std::vector<double>(kRows, 1.0), 1, gains_.view()});
+  }
+  std::string describe() const override { return "test"; }
+  std::vector<std::string> order() const override { return {}; }
+  void reach(const std::string& /*tensor*/, const TensorFile& /*coded*/) override {}
+  std::shared_ptr<const TensorCalibration> find(const std::string& /*tensor*/) const override { return calibration_; }
+  std::map<std::string, std::vector<float>> tune(const TensorFile&, std::vector<std::string>*) override { return {}; }
+
+ private:
+  const Matrix<float> gains_;
+  std::shared_ptr<TensorCalibration> calibration_ = std::make_shared<TensorCalibration>();
+};
+
+// Whether rows are fed into later ones with these options.
+bool feeds(const TensorFile& source, CompressOptions options) {
+  TwoCosts costs;
+  const FitContexts contexts(source, options, {}, &costs);
+  std::vector<PlannedTensor> plan = plan_tensors(source, options);
+  contexts.plan(&plan, nullptr);
+  return contexts.context(plan[0], 3).first.row_gains.size() != 0;
+}
+
+TEST(FitContexts, RowsAreFedIntoLaterOnesAtRatesAtWhichThatHolds) {
+  const TempFolder folder;
+  SafetensorsWriter writer(folder / "m.safetensors", {{"a.weight", DType::kF32, {kRows, kCols}}}, {}, false);
+  const std::vector<float> ones(kRows * kCols, 1.0f);
+  writer.write(ones.data(), ones.size() * sizeof(float));
+  writer.commit();
+  const auto source = open_any(folder / "m.safetensors");
+  CompressOptions o;
+  EXPECT_TRUE(feeds(*source, o));
+  o.bits = 3;
+  EXPECT_TRUE(feeds(*source, o));
+  o.bits = 2;
+  EXPECT_FALSE(feeds(*source, o));
+  o.bits.reset();
+  o.size = kRows * kCols * 3 / 8;
+  EXPECT_TRUE(feeds(*source, o));
+  o.size = kRows * kCols * 2 / 8;
+  EXPECT_FALSE(feeds(*source, o));
+  o.size.reset();
+  o.ratio = 16;
+  EXPECT_FALSE(feeds(*source, o));
+  o.ratio = 8;
+  EXPECT_TRUE(feeds(*source, o));
+  o.method = "e8";  // takes no gains
+  EXPECT_FALSE(feeds(*source, o));
+}
+
+}  // namespace
+}  // namespace occ
