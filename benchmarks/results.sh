@@ -3,8 +3,8 @@
 #   benchmarks/results.sh OCC MODEL DATA OUT [BITS...]       (default 4 3 2.5 2)
 # DATA has text/wiki.test.raw, text/c4_calibration.txt and tasks/. Every method gets the size in bytes of the calibrated
 # file of the default method. OUT/results.csv has a row a file; runs that are there already are not repeated.
-# Environment: TOKENS of calibration (default 65536), EVALUATE tokens of the text (20000), LIMIT items of a task (200; 0:
-# none), ROWS (default: all; names as in the file names behind the bits).
+# Environment: TOKENS of calibration (default 65536), TUNE tokens (16384), EVALUATE tokens of the text (20000), LIMIT items
+# of a task (200; 0: none), ROWS (default: all; names as in the file names behind the bits).
 set -euo pipefail
 [ $# -ge 4 ] || { sed -n 3,7p "$0" >&2; exit 2; }
 occ=$1 model=$2 data=$3 out=$4
@@ -34,14 +34,14 @@ row() {
 }
 
 for bits in "$@"; do
-  row "$bits-auto" --bits "$bits" "${calibrate[@]}"
+  row "$bits-auto" --bits "$bits" "${calibrate[@]}" --tune-tokens "${TUNE:-16384}"
   size=$(stat -c %s "$out/$bits-auto.occ")
-  row "$bits-auto-untuned" --size "$size" "${calibrate[@]}" --no-tune
+  row "$bits-auto-untuned" --size "$size" "${calibrate[@]}" --tune-tokens 0
   row "$bits-auto-uncalibrated" --size "$size"
   row "$bits-rtn" --method "rtn(group=64)" --size "$size"
-  row "$bits-gptq" --method rtn --size "$size" "${calibrate[@]}" --no-tune
-  row "$bits-pcdvq" --method pcdvq --size "$size" "${calibrate[@]}" --no-tune
-  row "$bits-turbo" --method turbo --size "$size" "${calibrate[@]}" --no-tune
+  row "$bits-gptq" --method rtn --size "$size" "${calibrate[@]}" --tune-tokens 0
+  row "$bits-pcdvq" --method pcdvq --size "$size" "${calibrate[@]}" --tune-tokens 0
+  row "$bits-turbo" --method turbo --size "$size" "${calibrate[@]}" --tune-tokens 0
   row "$bits-kashin" --method kashin --size "$size"
 done
 

@@ -1,6 +1,6 @@
 // Tunes the vectors of a compressed model on a text (src/calibration/tune.h) and prints what that brings.
 //
-//   tune COMPRESSED REFERENCE TEXT TOKENS LENGTH BATCH RATE
+//   tune COMPRESSED REFERENCE TEXT TOKENS LENGTH BATCH RATE [rows]
 #include "calibration/tune.h"
 
 #include <chrono>
@@ -17,7 +17,7 @@ namespace occ {
 namespace {
 
 int run(int argc, char** argv) {
-  if (argc != 8) throw_usage("usage: tune COMPRESSED REFERENCE TEXT TOKENS LENGTH BATCH RATE");
+  if (argc != 8 && argc != 9) throw_usage("usage: tune COMPRESSED REFERENCE TEXT TOKENS LENGTH BATCH RATE [rows]");
   const std::unique_ptr<TensorFile> compressed = open_any(argv[1]), reference = open_any(argv[2]);
   std::ifstream in(argv[3], std::ios::binary);
   const std::string text{std::istreambuf_iterator<char>(in), {}};
@@ -33,15 +33,18 @@ int run(int argc, char** argv) {
   TuneOptions options;
   options.batch_tokens = static_cast<size_t>(std::atol(argv[6]));
   options.rate = std::atof(argv[7]);
+  for (const TensorInfo& t : compressed->tensors()) {
+    if (argc == 9 && t.shape.size() == 2) options.scaled.insert(t.name);
+  }
   const auto begin = std::chrono::steady_clock::now();
   const auto seconds = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(); };
   options.progress = [&](size_t step, size_t steps, double kl) {
     std::printf("step %zu of %zu: KL %.4f, %.0f s\n", step, steps, kl, seconds());
     std::fflush(stdout);
   };
-  const TuneResult r =
-      tune_vectors(*compressed, *reference, sequences, std::filesystem::temp_directory_path(), options);
-  std::printf("held-out KL %.5f -> %.5f (%zu vectors), %.0f s\n", r.kl_before, r.kl_after, r.vectors.size(), seconds());
+  const TuneResult r = tune_model(*compressed, *reference, sequences, std::filesystem::temp_directory_path(), options);
+  std::printf("held-out KL %.5f -> %.5f (%zu vectors), %.0f s\n", r.kl_before, r.kl_after, r.values.vectors.size(),
+              seconds());
   return 0;
 }
 

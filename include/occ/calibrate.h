@@ -12,7 +12,9 @@ struct CalibrationOptions {
   std::filesystem::path text;  // any text like what the model will see; a line is a text of its own for encoders
   size_t tokens = 0;           // at most this many, spread over the text; 0: 128 sequences
   size_t context = 0;          // tokens of a sequence; 0: 512, or what the model takes
-  bool tune = true;            // norms and biases are tuned when all is coded, and kept if that helps on held-out text
+  // Norms, biases and scales of rows are tuned when all is coded, on so many tokens of what is left of the text, and
+  // kept if that helps on sequences held out. 0: they are not.
+  size_t tune_tokens = 16384;
 };
 
 // Compresses the model `input` (HF folder, GGUF, archive) like compress_file, with second moments of the inputs of

@@ -14,7 +14,7 @@
 namespace occ {
 namespace {
 
-constexpr size_t kDefaultSequences = 128, kDefaultContext = 512, kTuneTokens = 16384;
+constexpr size_t kDefaultSequences = 128, kDefaultContext = 512;
 
 using Sequences = std::vector<std::vector<TokenId>>;
 
@@ -100,7 +100,7 @@ CalibrationText read_text(const TensorFile& file, const CalibrationOptions& opti
     }
   }
   out.calibrate = take_evenly(&all, wanted);
-  if (options.tune && !config.encoder) out.tune = take_evenly(&all, kTuneTokens);
+  if (options.tune_tokens != 0 && !config.encoder) out.tune = take_evenly(&all, options.tune_tokens);
   return out;
 }
 
@@ -118,8 +118,8 @@ CompressReport compress_model(const std::filesystem::path& input, const std::fil
   uint64_t key = hash64(text.counts.data(), text.counts.size() * sizeof(uint64_t));
   for (const std::vector<TokenId>& s : text.calibrate) key = key * 31 + hash64(s.data(), s.size() * sizeof(TokenId));
   const size_t tokens = tokens_of(text.calibrate), sequences = text.calibrate.size();
-  const std::string what = fmt::format("calibration: {} tokens in {} sequences, {}{}\n", tokens, sequences,
-                                       hash_hex(key), calibration.tune ? "" : " no tuning");
+  const std::string what = fmt::format("calibration: {} tokens in {} sequences, {} tuned on {}\n", tokens, sequences,
+                                       hash_hex(key), tokens_of(text.tune));
   CalibrationSettings settings;
   settings.progress = options.progress;
   const size_t tuning = text.tune.size();
@@ -130,8 +130,9 @@ CompressReport compress_model(const std::filesystem::path& input, const std::fil
   ModelCalibration model(*source, std::move(text.calibrate), what, folder, std::move(settings));
   CompressReport report = compress_source(*source, output, options, &model);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  if (calibration.tune && tuning < 2 && !read_config(*source).encoder) {
-    report.notes.emplace_back("norms and biases are not tuned: the text has nothing left that is not calibrated with");
+  if (calibration.tune_tokens != 0 && tuning < 2 && !read_config(*source).encoder) {
+    report.notes.emplace_back(
+        "norms, biases and scales of rows are not tuned: the text has nothing left that is not calibrated with");
   }
   report.notes.push_back(what.substr(0, what.rfind(',')));
   if (read_config(*source).transposed_weights) {

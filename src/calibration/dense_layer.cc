@@ -20,37 +20,38 @@ void transpose(MatrixView<const float> in, MatrixView<float> out) {
   }
 }
 
-// The weight of one linear layer and the rows of a joined matrix that it fills.
-struct Part {
-  const Linear* linear;
-  Matrix<float>* to;
-  size_t row;
-};
-
 }  // namespace
+
+std::vector<DensePart> dense_parts(const ModelConfig& config, const Layer& l) {
+  std::vector<DensePart> parts;
+  const auto join = [&](std::initializer_list<const Linear*> linears, size_t cols, Matrix<float> DenseLayer::*to) {
+    size_t row = 0;
+    for (const Linear* linear : linears) {
+      if (linear->tensor.empty()) continue;
+      parts.push_back({linear, to, row, cols});
+      row += linear->outputs;
+    }
+  };
+  join({&l.qkv, &l.q, &l.k, &l.v}, config.dim, &DenseLayer::qkv);
+  join({&l.attention_output}, config.heads * config.head_dim, &DenseLayer::attention_output);
+  join({&l.gate_up, &l.gate, &l.up}, config.dim, &DenseLayer::gate_up);
+  join({&l.down}, config.ff_dim, &DenseLayer::down);
+  return parts;
+}
 
 DenseLayer read_dense_layer(const TensorFile& file, const ModelConfig& config, Layer info) {
   DenseLayer out;
   out.info = std::move(info);
-  std::vector<Part> parts;
-  const auto join = [&](std::initializer_list<const Linear*> linears, size_t cols, Matrix<float>* to) {
-    size_t rows = 0;
-    for (const Linear* l : linears) {
-      if (l->tensor.empty()) continue;
-      parts.push_back({l, to, rows});
-      rows += l->outputs;
-    }
-    *to = Matrix<float>::uninitialized(rows, cols);
-  };
-  const Layer& l = out.info;
-  join({&l.qkv, &l.q, &l.k, &l.v}, config.dim, &out.qkv);
-  join({&l.attention_output}, config.heads * config.head_dim, &out.attention_output);
-  join({&l.gate_up, &l.gate, &l.up}, config.dim, &out.gate_up);
-  join({&l.down}, config.ff_dim, &out.down);
+  const std::vector<DensePart> parts = dense_parts(config, out.info);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const DensePart& part = parts[i];
+    if (i + 1 < parts.size() && parts[i + 1].matrix == part.matrix) continue;
+    out.*part.matrix = Matrix<float>::uninitialized(part.row + part.linear->outputs, part.cols);
+  }
   parallel_for(parts.size(), [&](size_t i) {
-    const Part& part = parts[i];
-    const size_t tensor = file.find(part.linear->tensor), cols = part.to->cols();
-    const MatrixView<float> to = part.to->view().row_range(part.row, part.linear->outputs);
+    const DensePart& part = parts[i];
+    const size_t tensor = file.find(part.linear->tensor), cols = part.cols;
+    const MatrixView<float> to = (out.*part.matrix).view().row_range(part.row, part.linear->outputs);
     run_isolated([&] {
       if (!config.transposed_weights) {
         file.read_f32(tensor, 0, to.size(), to.data());

@@ -18,6 +18,15 @@ struct DenseLayer {
   Matrix<float> qkv, attention_output, gate_up, down;
 };
 
+// The weight of one linear layer in the matrix of a DenseLayer that it is joined to.
+struct DensePart {
+  const Linear* linear;
+  Matrix<float> DenseLayer::*matrix;
+  size_t row, cols;
+};
+
+std::vector<DensePart> dense_parts(const ModelConfig& config, const Layer& layer);
+
 DenseLayer read_dense_layer(const TensorFile& file, const ModelConfig& config, Layer info);
 
 // A whole tensor [rows, cols].

@@ -71,7 +71,8 @@ class Accumulator final : public GradientObserver {
   // Labels drawn from the softmax of the logits, which become gradients.
   double loss(size_t first, MatrixView<float> logits);
   double encoder_loss(MatrixView<float> embeddings);
-  void linear(const std::string& tensor, MatrixView<const float> x, MatrixView<const float> dy) override;
+  void linear(const std::string& tensor, MatrixView<const float> x, MatrixView<const float> w,
+              MatrixView<const float> dy) override;
   void embedding(const std::string& tensor, std::span<const uint32_t> rows, MatrixView<const float> dx) override;
   void vector(const std::string& /*tensor*/, std::span<const float> /*gradient*/) override {}
   Fisher finish();
@@ -180,7 +181,8 @@ void Accumulator::head_moment(MatrixView<const float> x) {
   add_moment(rows.view(), rows.view(), head_moments_->view());
 }
 
-void Accumulator::linear(const std::string& tensor, MatrixView<const float> x, MatrixView<const float> dy) {
+void Accumulator::linear(const std::string& tensor, MatrixView<const float> x, MatrixView<const float> /*w*/,
+                         MatrixView<const float> dy) {
   if (options_.seen) options_.seen(tensor);
   if (!head_.empty() && tensor == head_) return head_moment(x);
   Sums& sums = linear_[tensor];

@@ -1,6 +1,7 @@
 #include "calibration/gradients.h"
 
 #include <algorithm>
+#include <map>
 #include <optional>
 
 #include "base/check.h"
@@ -93,6 +94,12 @@ struct Pass {
   ScratchMatrix embedded;  // of encoders, before their first norm
 };
 
+void scale_rows(std::span<const float> factors, MatrixView<float> w) {
+  for (size_t r = 0; r < w.rows(); ++r) {
+    for (size_t c = 0; c < w.cols(); ++c) w(r, c) *= factors[r];
+  }
+}
+
 }  // namespace
 
 struct GradientModel::Impl {
@@ -109,6 +116,7 @@ struct GradientModel::Impl {
   std::vector<Rotations> make_rotations(std::span<const std::vector<TokenId>> sequences) const;
   // The layer's weights: kept, or in `own`.
   const DenseLayer& layer(size_t index, std::optional<DenseLayer>& own);
+  DenseLayer read_layer(size_t index);
   Weights& head_weights() { return config.tied_embeddings ? embedding : own_head; }
   void forward(Pass& pass);
   // No gradients without an observer.
@@ -123,10 +131,11 @@ struct GradientModel::Impl {
   ModelConfig config;
   std::optional<WeightLoader> loader;
   Weights embedding, positions, own_head;
-  std::string type_tensor;             // of encoders
-  NormWeights final_norm, input_norm;  // the latter of encoders, the former of the others
-  std::vector<DenseLayer> layers;      // if they are kept
-  bool changed = false;                // vectors, since layers was read
+  std::string type_tensor;                                // of encoders
+  NormWeights final_norm, input_norm;                     // the latter of encoders, the former of the others
+  std::vector<DenseLayer> layers;                         // if they are kept
+  std::map<std::string, std::vector<float>> row_factors;  // not 1
+  bool changed = false;                                   // vectors, since layers was read
 };
 
 GradientModel::Impl::Impl(const TensorFile& base, const std::filesystem::path& folder, bool keep)
@@ -183,13 +192,23 @@ std::vector<Rotations> GradientModel::Impl::make_rotations(std::span<const std::
   return out;
 }
 
+DenseLayer GradientModel::Impl::read_layer(size_t index) {
+  DenseLayer out = read_dense_layer(file, config, loader->layer(index));
+  for (const DensePart& part : dense_parts(config, out.info)) {
+    const auto factors = row_factors.find(part.linear->tensor);
+    if (factors == row_factors.end()) continue;
+    scale_rows(factors->second, (out.*part.matrix).view().row_range(part.row, part.linear->outputs));
+  }
+  return out;
+}
+
 const DenseLayer& GradientModel::Impl::layer(size_t index, std::optional<DenseLayer>& own) {
   if (!keep_weights) {
     own.reset();  // before the next one takes memory
-    return own.emplace(read_dense_layer(file, config, loader->layer(index)));
+    return own.emplace(read_layer(index));
   }
   if (layers.empty()) {
-    for (size_t i = 0; i < config.layers; ++i) layers.push_back(read_dense_layer(file, config, loader->layer(i)));
+    for (size_t i = 0; i < config.layers; ++i) layers.push_back(read_layer(i));
   } else if (changed) {
     for (size_t i = 0; i < config.layers; ++i) layers[i].info = loader->layer(i);
   }
@@ -249,7 +268,7 @@ double GradientModel::Impl::head(const LossFn& loss, MatrixView<const float> x, 
     sum += loss(row, logits);
     if (observer == nullptr) continue;
     const MatrixView<float> d_part = dx.row_range(row, n);
-    observer->linear(weights.name(), hidden, logits);
+    observer->linear(weights.name(), hidden, weights.view(), logits);
     product(logits, Op::kNone, weights.view(), d_hidden);
     for (size_t r = 0; r < n; ++r) std::fill_n(d_part.row(r), config.dim, 0.0f);
     norm_backward(config, final_norm, part, d_hidden, d_part, vectors);
@@ -330,6 +349,30 @@ void GradientModel::set_vector(const std::string& tensor, std::vector<float> val
   impl_->file.replace(tensor, std::move(values));
   impl_->read_norms();
   impl_->changed = true;
+}
+
+void GradientModel::set_row_factors(const std::string& tensor, std::vector<float> factors) {
+  Impl& m = *impl_;
+  for (size_t i = 0; i < m.config.layers; ++i) {
+    std::optional<Layer> own;
+    const Layer& info = m.layers.empty() ? own.emplace(m.loader->layer(i)) : m.layers[i].info;
+    for (const DensePart& part : dense_parts(m.config, info)) {
+      if (part.linear->tensor != tensor) continue;
+      if (part.linear->outputs != factors.size()) {
+        throw_usage("{}: tensor '{}': expected factors of {} rows, found {}", m.file.path(), tensor,
+                    part.linear->outputs, factors.size());
+      }
+      std::vector<float>& at = m.row_factors[tensor];
+      if (!m.layers.empty()) {
+        std::vector<float> change = factors;
+        for (size_t r = 0; r < at.size(); ++r) change[r] /= at[r];
+        scale_rows(change, (m.layers[i].*part.matrix).view().row_range(part.row, factors.size()));
+      }
+      at = std::move(factors);
+      return;
+    }
+  }
+  throw_usage("{}: tensor '{}': expected the weight of a linear layer", m.file.path(), tensor);
 }
 
 double GradientModel::run(std::span<const std::vector<TokenId>> sequences, const LossFn& loss,

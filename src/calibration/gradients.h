@@ -21,9 +21,10 @@ namespace occ {
 class GradientObserver {
  public:
   virtual ~GradientObserver() = default;
-  // y = x W^T: inputs x [tokens, in], gradients dL/dy [tokens, out] (y before its bias). `tensor`: the weight's name in
-  // the file. The head too: its gradients are dL/dlogits of the scored positions.
-  virtual void linear(const std::string& tensor, MatrixView<const float> inputs, MatrixView<const float> gradients) = 0;
+  // y = x W^T: inputs x [tokens, in], weights W [out, in], gradients dL/dy [tokens, out] (y before its bias). `tensor`:
+  // the weight's name in the file. The head too: its gradients are dL/dlogits of the scored positions.
+  virtual void linear(const std::string& tensor, MatrixView<const float> inputs, MatrixView<const float> weights,
+                      MatrixView<const float> gradients) = 0;
   // dL/d(row of the embedding that was looked up) [tokens, dim]; also for learned positions, by position.
   virtual void embedding(const std::string& tensor, std::span<const uint32_t> rows,
                          MatrixView<const float> gradients) = 0;
@@ -51,6 +52,9 @@ class GradientModel {
   const std::string& embedding_tensor() const;
   // Other values for a norm weight, norm bias or bias.
   void set_vector(const std::string& tensor, std::vector<float> values);
+  // Rows of the weight of a linear layer times these factors, instead of earlier ones; not of a head. Usage error
+  // unless there is such a weight, with these rows as outputs.
+  void set_row_factors(const std::string& tensor, std::vector<float> factors);
   // Each sequence from an empty context; returns the sum of the losses. Usage error for sequences longer than the model
   // takes, input error for tokens outside the vocabulary.
   double run(std::span<const std::vector<TokenId>> sequences, const LossFn& loss, GradientObserver& observer);

@@ -60,7 +60,8 @@ double embedding_loss(size_t first, MatrixView<float> embeddings) {
 class Collector final : public GradientObserver {
  public:
   explicit Collector(const TensorFile& file) : file_(file) {}
-  void linear(const std::string& tensor, MatrixView<const float> x, MatrixView<const float> dy) override {
+  void linear(const std::string& tensor, MatrixView<const float> x, MatrixView<const float> /*w*/,
+              MatrixView<const float> dy) override {
     EXPECT_EQ(x.rows(), dy.rows());
     std::vector<double>& to = of(tensor);
     ASSERT_EQ(to.size(), x.cols() * dy.cols()) << tensor;
@@ -102,7 +103,7 @@ class Collector final : public GradientObserver {
 
 class Nothing final : public GradientObserver {
  public:
-  void linear(const std::string&, MatrixView<const float>, MatrixView<const float>) override {}
+  void linear(const std::string&, MatrixView<const float>, MatrixView<const float>, MatrixView<const float>) override {}
   void embedding(const std::string&, std::span<const uint32_t>, MatrixView<const float>) override {}
   void vector(const std::string&, std::span<const float>) override {}
 };
@@ -297,6 +298,39 @@ TEST(GradientModel, TakesOtherVectors) {
     }
     EXPECT_USAGE_ERROR(model.set_vector("model.norm.bias", {}), "'model.norm.bias'");
     EXPECT_USAGE_ERROR(model.set_vector("model.norm.weight", {1}), "found 1");
+  }
+}
+
+TEST(GradientModel, TakesFactorsOfRows) {
+  const TinyModel separate("qwen2", "plain"), joined("phi3", "plain");
+  for (const bool keep : {false, true}) {
+    for (const auto& [tiny, names] :
+         {std::pair(&separate, std::vector<std::string>{"self_attn.k_proj", "mlp.down_proj"}),
+          std::pair(&joined, std::vector<std::string>{"self_attn.qkv_proj"})}) {
+      const auto file = tiny->open();
+      const Sequences sequences = random_sequences({30}, read_config(*file).vocab_size, 4);
+      const TempFolder folder;
+      GradientModel model(*file, folder.path(), keep);
+      Nothing nothing;
+      const double before = model.run(sequences, loss_of, nothing);
+      ChangedFile changed(*file);
+      for (const std::string& part : names) {
+        const std::string name = "model.layers.1." + part + ".weight";
+        const size_t i = file->find(name), rows = file->tensors()[i].shape[0];
+        for (const float step : {0.02f, -0.01f}) {  // the latter instead of the former
+          std::vector<float> values(file->tensors()[i].elements()), factors(rows);
+          file->read_f32(i, 0, values.size(), values.data());
+          for (size_t r = 0; r < rows; ++r) factors[r] = 1 + step * static_cast<float>(r % 7);
+          for (size_t e = 0; e < values.size(); ++e) values[e] *= factors[e / (values.size() / rows)];
+          changed.replace(name, values);
+          model.set_row_factors(name, factors);
+          EXPECT_NEAR(model.run(sequences, loss_of, nothing) / loss_at(changed, sequences), 1, 1e-6) << name;
+          EXPECT_GT(std::abs(loss_at(changed, sequences) / before - 1), 1e-5);
+        }
+      }
+      EXPECT_USAGE_ERROR(model.set_row_factors("model.layers.0." + names[0] + ".weight", {1}), "found 1");
+      EXPECT_USAGE_ERROR(model.set_row_factors("model.embed_tokens.weight", {1}), "weight of a linear layer");
+    }
   }
 }
 

@@ -31,13 +31,13 @@ void add_rows(MatrixView<const float> x, const float* bias, MatrixView<float> y)
 }
 
 // The joined outputs' gradients, tensor by tensor.
-void observe(std::initializer_list<const Linear*> linears, MatrixView<const float> x, MatrixView<const float> dy,
-             GradientObserver& observer, VectorGradients& vectors) {
+void observe(std::initializer_list<const Linear*> linears, MatrixView<const float> x, MatrixView<const float> w,
+             MatrixView<const float> dy, GradientObserver& observer, VectorGradients& vectors) {
   size_t col = 0;
   for (const Linear* l : linears) {
     if (l->tensor.empty()) continue;
     const auto part = dy.sub({0, col, dy.rows(), l->outputs});
-    observer.linear(l->tensor, x, part);
+    observer.linear(l->tensor, x, w.row_range(col, l->outputs), part);
     if (!l->bias.empty()) vectors.add_columns(bias_tensor(*l), part);
     col += l->outputs;
   }
@@ -168,7 +168,7 @@ void LayerPass::attention_gradient(const DenseLayer& layer, size_t index, std::s
   const size_t n = d_out.rows(), d = c.head_dim;
   const auto rows = [&](Matrix<float>& m) { return m.view().row_range(0, n); };
   const MatrixView<float> d_qkv = rows(d_qkv_);
-  observe({&w.attention_output}, rows(mixed_), d_out, observer, vectors);
+  observe({&w.attention_output}, rows(mixed_), layer.attention_output.view(), d_out, observer, vectors);
   product(d_out, Op::kNone, layer.attention_output.view(), rows(d_mixed_));
   attention_backward(c, index, sequences, rows(qkv_), rows(d_mixed_), d_qkv);
   const QkvLayout at(c);
@@ -202,7 +202,7 @@ void LayerPass::attention_gradient(const DenseLayer& layer, size_t index, std::s
     vectors.add_columns(w.q_norm_tensor, dq.view());
     vectors.add_columns(w.k_norm_tensor, dk.view());
   }
-  observe({&w.qkv, &w.q, &w.k, &w.v}, rows(normed_), d_qkv, observer, vectors);
+  observe({&w.qkv, &w.q, &w.k, &w.v}, rows(normed_), layer.qkv.view(), d_qkv, observer, vectors);
   product(d_qkv, Op::kNone, layer.qkv.view(), d_in);
 }
 
@@ -223,7 +223,7 @@ void LayerPass::mlp_gradient(const DenseLayer& layer, MatrixView<const float> d_
   const bool gated = is_gated(w);
   const auto rows = [&](Matrix<float>& m) { return m.view().row_range(0, n); };
   const MatrixView<float> wide(wide_.data(), n, layer.gate_up.rows());
-  observe({&w.down}, rows(narrow_), d_out, observer, vectors);
+  observe({&w.down}, rows(narrow_), layer.down.view(), d_out, observer, vectors);
   product(d_out, Op::kNone, layer.down.view(), rows(d_narrow_));
   for_row_panels(n, 3 * wide.cols(), [&](size_t first, size_t count) {
     for (size_t r = first; r < first + count; ++r) {
@@ -234,7 +234,7 @@ void LayerPass::mlp_gradient(const DenseLayer& layer, MatrixView<const float> d_
       }
     }
   });
-  observe({&w.gate_up, &w.gate, &w.up}, rows(normed_mlp_), wide, observer, vectors);
+  observe({&w.gate_up, &w.gate, &w.up}, rows(normed_mlp_), layer.gate_up.view(), wide, observer, vectors);
   product(wide, Op::kNone, layer.gate_up.view(), d_in);
 }
 

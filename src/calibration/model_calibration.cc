@@ -435,8 +435,8 @@ std::vector<std::string> ModelCalibration::order() const {
   return out;
 }
 
-std::map<std::string, std::vector<float>> ModelCalibration::tune(const TensorFile& coded,
-                                                                 std::vector<std::string>* notes) {
+TunedValues ModelCalibration::tune(const TensorFile& coded, const std::set<std::string>& scaled,
+                                   std::vector<std::string>* notes) {
   notes->insert(notes->end(), notes_.begin(), notes_.end());
   if (settings_.tune_sequences.size() < 2 || config_.encoder) return {};
   before_.reset();
@@ -449,10 +449,12 @@ std::map<std::string, std::vector<float>> ModelCalibration::tune(const TensorFil
   options.progress = [&](size_t step, size_t steps, double) {
     if (settings_.progress) settings_.progress("tune", step, steps);
   };
-  TuneResult result = tune_vectors(coded, source_, settings_.tune_sequences, folder_, options);
-  notes->push_back(fmt::format("norms and biases tuned on {} tokens: KL {:.4g}, {:.4g} before, on sequences held out{}",
-                               tokens, result.kl_after, result.kl_before, result.vectors.empty() ? "; not kept" : ""));
-  return std::move(result.vectors);
+  if (!config_.transposed_weights) options.scaled = scaled;  // else rows are inputs
+  TuneResult result = tune_model(coded, source_, settings_.tune_sequences, folder_, options);
+  notes->push_back(fmt::format("{} tuned on {} tokens: KL {:.4g}, {:.4g} before, on sequences held out{}",
+                               options.scaled.empty() ? "norms and biases" : "norms, biases and scales of rows", tokens,
+                               result.kl_after, result.kl_before, result.values.vectors.empty() ? "; not kept" : ""));
+  return std::move(result.values);
 }
 
 void ModelCalibration::run_stage(size_t s) {

@@ -37,7 +37,8 @@ class ModelCalibration final : public CalibrationSource {
   std::vector<std::string> order() const override;
   void reach(const std::string& tensor, const TensorFile& coded) override;
   std::shared_ptr<const TensorCalibration> find(const std::string& tensor) const override;
-  std::map<std::string, std::vector<float>> tune(const TensorFile& coded, std::vector<std::string>* notes) override;
+  TunedValues tune(const TensorFile& coded, const std::set<std::string>& scaled,
+                   std::vector<std::string>* notes) override;
 
  private:
   // Linear layers with the same inputs.

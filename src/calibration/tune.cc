@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "calibration/backward_kernels.h"
+#include "calibration/dense_layer.h"
 #include "calibration/gradients.h"
 #include "tensor/scratch_matrix.h"
 
@@ -59,62 +60,109 @@ class Teacher {
   Matrix<float> truth_;
 };
 
-// A vector with the state of Adam.
+// Values with the state of Adam.
 struct Tuned {
   std::vector<float> values, start;
-  double size = 0;  // root mean square
+  double size = 1;  // of a step, in units of the rate
   std::vector<double> mean, square;
 };
 
+void apply(const TunedValues& values, GradientModel& model) {
+  for (const auto& [tensor, v] : values.vectors) model.set_vector(tensor, v);
+  for (const auto& [tensor, factors] : values.row_factors) model.set_row_factors(tensor, factors);
+}
+
 class Adam final : public GradientObserver {
  public:
-  explicit Adam(const TensorFile& file) : file_(file) {}
-  void linear(const std::string&, MatrixView<const float>, MatrixView<const float>) override {}
+  Adam(const TensorFile& file, const TuneOptions& options, const std::string& head)
+      : file_(file), options_(options), head_(head) {}
+  void linear(const std::string& tensor, MatrixView<const float> x, MatrixView<const float> w,
+              MatrixView<const float> dy) override {
+    if (!options_.scaled.contains(tensor) || tensor == head_) return;
+    // d/d(log of a factor of row r) = sum_t dy_tr y_tr
+    if (outputs_.size() < dy.size()) outputs_ = Matrix<float>::uninitialized(1, dy.size());
+    const MatrixView<float> y(outputs_.data(), dy.rows(), dy.cols());
+    product(x, Op::kTranspose, w, y);
+    std::vector<double>& sums = row_gradients_[tensor];
+    sums.resize(dy.cols());
+    constexpr size_t kCols = 64;
+    parallel_for(ceil_div(dy.cols(), kCols), [&](size_t i) {
+      const size_t end = std::min(dy.cols(), (i + 1) * kCols);
+      for (size_t t = 0; t < dy.rows(); ++t) {
+        for (size_t c = i * kCols; c < end; ++c) sums[c] += double{dy(t, c)} * double{y(t, c)};
+      }
+    });
+  }
   void embedding(const std::string&, std::span<const uint32_t>, MatrixView<const float>) override {}
   void vector(const std::string& tensor, std::span<const float> gradient) override {
-    Tuned& t = all_[tensor];
-    if (t.values.empty()) {
-      t.values.resize(gradient.size());
-      file_.read_f32(file_.find(tensor), 0, t.values.size(), t.values.data());
-      t.start = t.values;
-      for (const float v : t.values) t.size += static_cast<double>(v) * static_cast<double>(v);
-      t.size = std::sqrt(t.size / static_cast<double>(t.values.size()));
-      t.mean.resize(gradient.size());
-      t.square.resize(gradient.size());
+    Tuned& t = vectors_[tensor];
+    if (t.start.empty()) {
+      t.start.resize(gradient.size());
+      file_.read_f32(file_.find(tensor), 0, t.start.size(), t.start.data());
+      double sum = 0;
+      for (const float v : t.start) sum += static_cast<double>(v) * static_cast<double>(v);
+      t.size = std::sqrt(sum / static_cast<double>(t.start.size()));
     }
-    for (size_t i = 0; i < gradient.size(); ++i) {
-      const auto g = static_cast<double>(gradient[i]);
-      t.mean[i] = kMean * t.mean[i] + (1 - kMean) * g;
-      t.square[i] = kSquare * t.square[i] + (1 - kSquare) * g * g;
-    }
+    take(std::vector<double>(gradient.begin(), gradient.end()), &t);
   }
-  // With the gradients since the last step.
-  void step(double rate, GradientModel& model) {
+  // With the gradients since the last step; `left`: share of the rates.
+  void step(double left, GradientModel& model) {
     ++steps_;
-    const double mean_scale = 1 / (1 - std::pow(kMean, steps_)), square_scale = 1 / (1 - std::pow(kSquare, steps_));
-    for (auto& [tensor, t] : all_) {
-      for (size_t i = 0; i < t.values.size(); ++i) {
-        const double deviation = std::sqrt(square_scale * t.square[i]);
-        if (deviation == 0) continue;
-        t.values[i] -= static_cast<float>(rate * t.size * mean_scale * t.mean[i] / deviation);
-      }
-      model.set_vector(tensor, t.values);
+    for (auto& [tensor, gradient] : row_gradients_) {
+      Tuned& t = rows_[tensor];
+      if (t.start.empty()) t.start.resize(gradient.size());
+      take(gradient, &t);
+      std::fill(gradient.begin(), gradient.end(), 0.0);
     }
+    for (std::map<std::string, Tuned>* all : {&vectors_, &rows_}) {
+      for (auto& [tensor, t] : *all) move(left * options_.rate, &t);
+    }
+    apply(values(1), model);
   }
   // This share of the way from where they began.
-  std::map<std::string, std::vector<float>> values(float share) const {
-    std::map<std::string, std::vector<float>> out;
-    for (const auto& [tensor, t] : all_) {
-      std::vector<float>& to = out[tensor] = t.values;
-      for (size_t i = 0; i < to.size(); ++i) to[i] = t.start[i] + share * (t.values[i] - t.start[i]);
+  TunedValues values(float share) const {
+    TunedValues out;
+    for (const auto& [tensor, t] : vectors_) out.vectors[tensor] = on_the_way(t, share);
+    for (const auto& [tensor, t] : rows_) {
+      std::vector<float>& factors = out.row_factors[tensor] = on_the_way(t, share);
+      for (float& f : factors) f = std::exp(f);
     }
     return out;
   }
 
  private:
   static constexpr double kMean = 0.9, kSquare = 0.98;
+
+  static void take(const std::vector<double>& gradient, Tuned* t) {
+    if (t->values.empty()) {
+      t->values = t->start;
+      t->mean.resize(gradient.size());
+      t->square.resize(gradient.size());
+    }
+    for (size_t i = 0; i < gradient.size(); ++i) {
+      t->mean[i] = kMean * t->mean[i] + (1 - kMean) * gradient[i];
+      t->square[i] = kSquare * t->square[i] + (1 - kSquare) * gradient[i] * gradient[i];
+    }
+  }
+  void move(double rate, Tuned* t) const {
+    const double mean_scale = 1 / (1 - std::pow(kMean, steps_)), square_scale = 1 / (1 - std::pow(kSquare, steps_));
+    for (size_t i = 0; i < t->values.size(); ++i) {
+      const double deviation = std::sqrt(square_scale * t->square[i]);
+      if (deviation != 0) t->values[i] -= static_cast<float>(rate * t->size * mean_scale * t->mean[i] / deviation);
+    }
+  }
+  static std::vector<float> on_the_way(const Tuned& t, float share) {
+    std::vector<float> out = t.values;
+    for (size_t i = 0; i < out.size(); ++i) out[i] = t.start[i] + share * (t.values[i] - t.start[i]);
+    return out;
+  }
+
   const TensorFile& file_;
-  std::map<std::string, Tuned> all_;
+  const TuneOptions& options_;
+  const std::string& head_;  // as many rows as words, most of them rare
+  std::map<std::string, Tuned> vectors_, rows_;
+  std::map<std::string, std::vector<double>> row_gradients_;  // since the last step
+  Matrix<float> outputs_;
   double steps_ = 0;
 };
 
@@ -137,9 +185,9 @@ std::vector<Batch> batches_of(const Sequences& sequences, size_t batch_tokens) {
 
 }  // namespace
 
-TuneResult tune_vectors(const TensorFile& compressed, const TensorFile& reference,
-                        std::span<const std::vector<TokenId>> sequences, const std::filesystem::path& scratch_folder,
-                        const TuneOptions& options) {
+TuneResult tune_model(const TensorFile& compressed, const TensorFile& reference,
+                      std::span<const std::vector<TokenId>> sequences, const std::filesystem::path& scratch_folder,
+                      const TuneOptions& options) {
   Sequences used, held_out;
   for (const std::vector<TokenId>& s : sequences) {
     if (s.empty()) continue;
@@ -173,24 +221,24 @@ TuneResult tune_vectors(const TensorFile& compressed, const TensorFile& referenc
   out.kl_before = out.kl_after = held_out_kl();
   const std::vector<Batch> batches = batches_of(used, options.batch_tokens);
   const size_t steps = options.epochs * batches.size();
-  Adam adam(compressed);
+  Adam adam(compressed, options, model.head_tensor());
   for (size_t epoch = 0; epoch < options.epochs; ++epoch) {
     for (const Batch& batch : batches) {
       const double sum = model.run(
           std::span(used).subspan(batch.begin, batch.end - batch.begin),
           [&](size_t first, MatrixView<float> logits) { return teacher.loss(batch.row + first, logits); }, adam);
       const double left = static_cast<double>(steps - out.steps) / static_cast<double>(steps);
-      adam.step(options.rate * left, model);
+      adam.step(left, model);
       ++out.steps;
       if (options.progress) options.progress(out.steps, steps, sum / static_cast<double>(batch.tokens));
     }
     for (const float share : {0.25f, 0.5f, 1.0f}) {
-      std::map<std::string, std::vector<float>> vectors = adam.values(share);
-      for (const auto& [tensor, values] : vectors) model.set_vector(tensor, values);
+      TunedValues values = adam.values(share);
+      apply(values, model);
       const double kl = held_out_kl();
       if (!(kl < out.kl_after)) continue;
       out.kl_after = kl;
-      out.vectors = std::move(vectors);
+      out.values = std::move(values);
     }
   }
   return out;

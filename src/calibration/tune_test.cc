@@ -73,12 +73,59 @@ TEST(Tune, BringsScaledNormsBack) {
   options.epochs = 3;
   options.batch_tokens = 128;
   options.rate = 0.02;
-  const TuneResult r = tune_vectors(changed, *file, sequences, scratch.path(), options);
+  const TuneResult r = tune_model(changed, *file, sequences, scratch.path(), options);
   EXPECT_NEAR(r.kl_before / held_out_kl(changed, *file, sequences), 1, 1e-3);
   EXPECT_LT(r.kl_after, 0.5 * r.kl_before);
-  EXPECT_EQ(r.vectors.size(), 11u);
+  EXPECT_EQ(r.values.vectors.size(), 11u);
   EXPECT_EQ(r.steps, 42u);
-  for (const auto& [tensor, values] : r.vectors) changed.replace(tensor, values);
+  for (const auto& [tensor, values] : r.values.vectors) changed.replace(tensor, values);
+  EXPECT_NEAR(r.kl_after / held_out_kl(changed, *file, sequences), 1, 1e-3);
+}
+
+// Rows of every linear layer are scaled, but for what no one may scale.
+TEST(Tune, BringsScaledRowsBack) {
+  OCC_REQUIRE_DATA(folder, "models/stories260k");
+  OCC_REQUIRE_DATA(text, "text/tinystories_a.txt");
+  const auto file = open_tensor_file(folder);
+  ChangedFile changed(*file);
+  Rng rng(1);
+  TuneOptions options;
+  const auto scale_rows = [&](size_t tensor, const auto& factor) {
+    std::vector<float> values = values_of(changed, tensor);
+    const uint64_t rows = file->tensors()[tensor].shape[0], cols = values.size() / rows;
+    for (size_t r = 0; r < rows; ++r) {
+      const float f = factor(r);
+      for (size_t c = 0; c < cols; ++c) values[r * cols + c] *= f;
+    }
+    changed.replace(file->tensors()[tensor].name, std::move(values));
+  };
+  for (size_t i = 0; i < file->tensors().size(); ++i) {
+    const TensorInfo& t = file->tensors()[i];
+    if (t.shape.size() != 2) continue;
+    options.scaled.insert(t.name);  // the head too, which stays as it is
+    if (t.name.find("layers.") == std::string::npos) continue;
+    scale_rows(i, [&](size_t) { return 1 + 0.15f * static_cast<float>(rng.normal()); });
+  }
+  const std::string left_out = "model.layers.2.mlp.up_proj.weight";
+  options.scaled.erase(left_out);
+  const Sequences sequences = stories_for_test(*file, text, 32, 64);
+  const TempFolder scratch;
+  options.epochs = 3;
+  options.batch_tokens = 128;
+  options.rate = 0.02;
+  const TuneResult r = tune_model(changed, *file, sequences, scratch.path(), options);
+  EXPECT_LT(r.kl_after, 0.5 * r.kl_before);
+  EXPECT_EQ(r.values.row_factors.size(), 5u * 7 - 1);
+  EXPECT_FALSE(r.values.row_factors.contains(left_out));
+  for (const bool keep : {false, true}) {
+    options.keep_weights = keep;
+    options.epochs = 1;
+    EXPECT_EQ(tune_model(changed, *file, std::span(sequences).first(8), scratch.path(), options).steps, 4u);
+  }
+  for (const auto& [tensor, values] : r.values.vectors) changed.replace(tensor, values);
+  for (const auto& [tensor, factors] : r.values.row_factors) {
+    scale_rows(changed.find(tensor), [&](size_t row) { return factors.at(row); });
+  }
   EXPECT_NEAR(r.kl_after / held_out_kl(changed, *file, sequences), 1, 1e-3);
 }
 
@@ -91,14 +138,14 @@ TEST(Tune, KeepsNothingThatIsNoBetter) {
     for (TokenId& t : s) t = static_cast<TokenId>(rng.below(60));
   }
   const TempFolder scratch;
-  const TuneResult r = tune_vectors(*file, *file, sequences, scratch.path());
+  const TuneResult r = tune_model(*file, *file, sequences, scratch.path());
   EXPECT_NEAR(r.kl_before, 0, 1e-6);
   EXPECT_EQ(r.kl_after, r.kl_before);
-  EXPECT_TRUE(r.vectors.empty());
-  EXPECT_USAGE_ERROR(tune_vectors(*file, *file, std::span(sequences).first(1), scratch.path()), "at least 2 sequences");
+  EXPECT_TRUE(r.values.vectors.empty());
+  EXPECT_USAGE_ERROR(tune_model(*file, *file, std::span(sequences).first(1), scratch.path()), "at least 2 sequences");
   const TinyModel other("llama", "plain");
   if (const auto reference = other.open(); read_config(*reference).vocab_size != read_config(*file).vocab_size) {
-    EXPECT_USAGE_ERROR(tune_vectors(*file, *reference, sequences, scratch.path()), "same vocabulary");
+    EXPECT_USAGE_ERROR(tune_model(*file, *reference, sequences, scratch.path()), "same vocabulary");
   }
 }
 

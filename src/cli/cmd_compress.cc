@@ -18,10 +18,11 @@ constexpr int kCalibratedEffort = 6;
 struct Arguments {
   std::string input, output, size, report;
   std::vector<std::string> tensors;
-  bool no_verify = false, no_sync = false, no_tune = false, json = false;
+  bool no_verify = false, no_sync = false, json = false;
   CompressOptions options;
   CalibrationOptions calibration;
   std::optional<int> effort;
+  std::optional<size_t> tune_tokens;
 };
 
 void print_report_json(const Arguments& a, const CompressReport& r) {
@@ -96,7 +97,6 @@ void run(Arguments& a, const Globals& globals) {
   o.threads = globals.threads;
   o.verify = !a.no_verify;
   o.sync = !a.no_sync;
-  a.calibration.tune = !a.no_tune;
   // Beside what calibration takes a better code costs little.
   o.effort = a.effort.value_or(a.calibration.text.empty() ? o.effort : kCalibratedEffort);
   if (!a.size.empty()) o.size = parse_size(a.size);
@@ -113,8 +113,9 @@ void run(Arguments& a, const Globals& globals) {
       (name == "importance" || name == "calibrate" || name == "tune" ? steps : bytes)(phase, done, total);
     };
   }
-  if (a.calibration.text.empty() && (a.calibration.tokens != 0 || a.calibration.context != 0)) {
-    throw_usage("--calibration-tokens and --context: expected with --calibrate TEXT");
+  a.calibration.tune_tokens = a.tune_tokens.value_or(a.calibration.tune_tokens);
+  if (a.calibration.text.empty() && (a.calibration.tokens != 0 || a.calibration.context != 0 || a.tune_tokens)) {
+    throw_usage("--calibration-tokens, --context and --tune-tokens: expected with --calibrate TEXT");
   }
   const CompressReport r = a.calibration.text.empty() ? compress_file(a.input, a.output, o)
                                                       : compress_model(a.input, a.output, o, a.calibration);
@@ -163,7 +164,8 @@ void add_compress(CLI::App& app, const Globals& globals) {
                   "Text like what the model will see: least loss of the model's predictions at the size asked for");
   cmd->add_option("--calibration-tokens", a->calibration.tokens, "Tokens of it to use (default 128 sequences)");
   cmd->add_option("--context", a->calibration.context, "Tokens of a sequence (default 512)");
-  cmd->add_flag("--no-tune", a->no_tune, "Do not tune norms and biases after coding");
+  cmd->add_option("--tune-tokens", a->tune_tokens,
+                  "Tokens of the rest of it to tune norms, biases and scales of rows on (default 16384; 0: none)");
   cmd->add_option("--activations", a->options.activations,
                   "Tensor file of input vectors (rows): least error of the outputs, for tensors of that width");
   cmd->add_option("--hessian", a->options.hessian,

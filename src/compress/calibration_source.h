@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -31,6 +32,11 @@ struct TensorCalibration {
   std::shared_ptr<const Matrix<float>> correction;
 };
 
+// Better values, by tensor, for vectors that are kept and factors for the rows of coded weights.
+struct TunedValues {
+  std::map<std::string, std::vector<float>> vectors, row_factors;
+};
+
 class CalibrationSource {
  public:
   virtual ~CalibrationSource() = default;
@@ -43,8 +49,9 @@ class CalibrationSource {
   virtual void reach(const std::string& tensor, const TensorFile& coded) = 0;
   // Null where nothing is known. Until reach(), of the model as it was.
   virtual std::shared_ptr<const TensorCalibration> find(const std::string& tensor) const = 0;
-  // When all is coded: better values for vectors that are kept, by name.
-  virtual std::map<std::string, std::vector<float>> tune(const TensorFile& coded, std::vector<std::string>* notes) = 0;
+  // When all is coded. `scaled`: tensors whose rows may have factors.
+  virtual TunedValues tune(const TensorFile& coded, const std::set<std::string>& scaled,
+                           std::vector<std::string>* notes) = 0;
 };
 
 // compress_file with calibration, or with none (null).

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <future>
 #include <map>
+#include <set>
 #include <unordered_map>
 
 #include "base/check.h"
@@ -28,6 +29,7 @@
 #include "compress/plan.h"
 #include "compress/rate_control.h"
 #include "compress/report.h"
+#include "compress/row_scales.h"
 #include "container/archive_file.h"
 #include "container/blob.h"
 #include "io/safetensors.h"
@@ -43,6 +45,16 @@ constexpr size_t kJoinAtOnce = 4;  // parts in memory at a time while they are j
 
 // Six digits are plenty for a report and keep the index small.
 double rounded(double v) { return std::isfinite(v) ? std::stod(fmt::format("{:.6g}", v)) : v; }
+
+// Rounded so that its text is not longer than that of `before`: file sizes are settled. None if no digit is left then.
+std::optional<double> rounded_within(double v, double before) {
+  const size_t length = fmt::format("{}", before).size();
+  for (int digits = 6; digits > 0; --digits) {
+    const std::string text = fmt::format("{:.{}g}", v, digits);
+    if (fmt::format("{}", std::stod(text)).size() <= length) return std::stod(text);
+  }
+  return std::nullopt;
+}
 
 void check_options(const CompressOptions& o) {
   if (o.bits.has_value() + o.ratio.has_value() + o.size.has_value() + o.nmse.has_value() > 1) {
@@ -275,20 +287,51 @@ class CompressJob {
     notes_.insert(notes_.end(), rates_->notes().begin(), rates_->notes().end());
   }
 
-  // Vectors that are kept may have better values now that the others are coded.
+  // Vectors that are kept and scales of rows may have better values now that all is coded.
   void take_tuned() {
-    for (const auto& [name, values] : calibration_->tune(coded_, &notes_)) {
-      for (PlannedTensor& t : plan_) {
-        const TensorInfo& in = info(t.index);
-        if (in.name != name || !t.kept() || in.elements() != values.size()) continue;
-        Bytes& raw = tuned_[t.index];
-        raw.resize(values.size() * dtype_size(in.dtype));
-        convert_from_f32(in.dtype, values.data(), raw.data(), values.size());
-        Part& part = *parts_[t.index];
-        part.record.checksum = tensor_checksum(part.record, raw);
-        t.note = "tuned";
-      }
+    std::set<std::string> scaled;
+    for (const PlannedTensor& t : plan_) {
+      if (!t.kept() && has_row_scales(Recipe::parse(t.recipe))) scaled.insert(info(t.index).name);
     }
+    const TunedValues tuned = calibration_->tune(coded_, scaled, &notes_);
+    for (PlannedTensor& t : plan_) {
+      const auto& values = t.kept() ? tuned.vectors : tuned.row_factors;
+      if (const auto found = values.find(info(t.index).name); found != values.end()) take_tuned(t, found->second);
+    }
+  }
+
+  void take_tuned(PlannedTensor& t, const std::vector<float>& values) {
+    const TensorInfo& in = info(t.index);
+    Part& part = *parts_[t.index];
+    if (t.kept()) {
+      if (in.elements() != values.size()) return;
+      Bytes& raw = tuned_[t.index];
+      raw.resize(values.size() * dtype_size(in.dtype));
+      convert_from_f32(in.dtype, values.data(), raw.data(), values.size());
+      part.record.checksum = tensor_checksum(part.record, raw);
+      t.note = "tuned";
+      return;
+    }
+    row_factors_[t.index] = values;
+    const Matrix<float> decoded = decode(t.index);
+    const Measured m = measure(TensorRows(source_, t.index), decoded.view());
+    const std::optional<double> nmse = rounded_within(m.distortion.nmse(), part.record.nmse);
+    if (!nmse) {
+      row_factors_.erase(t.index);
+      return;
+    }
+    part.record.nmse = *nmse;
+    part.record.decoded_hash = m.decoded_hash;
+    part.record.checksum = tensor_checksum(part.record, coded_blob(t.index));
+    part.sum_errors = m.distortion.squared_error();
+    t.note = "scales of rows tuned";
+  }
+
+  // As it goes into the archive. Parts stay as they were coded, so that a run which goes on tunes the same values.
+  Bytes coded_blob(size_t i) const {
+    Bytes blob = store_->read_blob(i);
+    const auto factors = row_factors_.find(i);
+    return factors == row_factors_.end() ? blob : with_scaled_rows(blob, factors->second, where(i));
   }
 
   // What tensor i is decoded to, if it is coded.
@@ -296,7 +339,7 @@ class CompressJob {
     const std::optional<Part>& part = parts_[i];
     if (!part || !part->record.coded()) return {};
     finish_saving();
-    const Bytes blob = store_->read_blob(i);
+    const Bytes blob = coded_blob(i);
     PlaneReader planes(unpack_blob(blob, where(i)), where(i));
     const Shape shape = matrix_shape(part->record.shape);
     const std::unique_ptr<BoundRecipe> recipe = load_recipe(Recipe::parse(part->record.recipe), shape, planes);
@@ -381,7 +424,7 @@ class CompressJob {
     for (size_t first = 0; first < plan_.size(); first += kJoinAtOnce) {
       parallel_for(std::min(kJoinAtOnce, plan_.size() - first), [&](size_t k) {
         const size_t i = sources.at(tensors[first + k].name);
-        const Bytes data = parts_[i]->record.coded() ? store_->read_blob(i) : read_kept(i);
+        const Bytes data = parts_[i]->record.coded() ? coded_blob(i) : read_kept(i);
         writer.write_tensor(first + k, data);
         meter_.add(data.size());
       });
@@ -414,8 +457,9 @@ class CompressJob {
   const FitContexts contexts_;
   Meter meter_;
   std::vector<PlannedTensor> plan_;
-  std::vector<std::optional<Part>> parts_;  // by tensor of the source
-  std::map<size_t, Bytes> tuned_;           // kept tensors with other values than the source
+  std::vector<std::optional<Part>> parts_;            // by tensor of the source
+  std::map<size_t, Bytes> tuned_;                     // kept tensors with other values than the source
+  std::map<size_t, std::vector<float>> row_factors_;  // of coded tensors, tuned
   std::vector<FileRecord> files_;
   std::vector<Bytes> file_bytes_;   // zstd-compressed
   std::vector<std::string> notes_;  // fallbacks of the whole run

@@ -112,6 +112,24 @@ double energy_of(const RowSource& source, const std::string& what, std::span<con
   return total;
 }
 
+Measured measure(const RowSource& source, MatrixView<const float> decoded) {
+  const Shape shape = source.shape();
+  const size_t chunk = chunk_rows(shape.cols);
+  std::vector<uint64_t> hashes(shape.size() == 0 ? 0 : ceil_div(shape.rows, chunk));
+  std::vector<DistortionAccumulator> distortions(hashes.size());
+  parallel_for(hashes.size(), [&](size_t i) {
+    const MatrixView<const float> values = decoded.row_range(i * chunk, std::min(chunk, shape.rows - i * chunk));
+    Matrix<float> reference = Matrix<float>::uninitialized(values.rows(), values.cols());
+    source.read_rows(i * chunk, reference.view());
+    hashes[i] = hash64(values.row(0), values.size() * sizeof(float));
+    distortions[i].add(reference.view(), values);
+  });
+  Measured out;
+  out.decoded_hash = hash_of_chunks(hashes);
+  for (const DistortionAccumulator& d : distortions) out.distortion.merge(d);
+  return out;
+}
+
 EncodedMatrix encode_matrix(const Recipe& recipe, const RowSource& source, const FitContext& ctx,
                             const std::string& what, const std::function<void(uint64_t)>& progress,
                             const RowSource* original) {

@@ -33,6 +33,13 @@ EncodedMatrix encode_matrix(const Recipe& recipe, const RowSource& source, const
                             const std::string& what, const std::function<void(uint64_t)>& progress = {},
                             const RowSource* original = nullptr);
 
+// What a matrix is decoded to, against the source.
+struct Measured {
+  uint64_t decoded_hash = 0;
+  DistortionAccumulator distortion;
+};
+Measured measure(const RowSource& source, MatrixView<const float> decoded);
+
 // Sum of squares, those of row r times row_weights[r] (empty: 1). Input error as above.
 double energy_of(const RowSource& source, const std::string& what, std::span<const double> row_weights = {});
 

@@ -21,7 +21,7 @@ class TwoCosts final : public CalibrationSource {
   std::vector<std::string> order() const override { return {}; }
   void reach(const std::string& /*tensor*/, const TensorFile& /*coded*/) override {}
   std::shared_ptr<const TensorCalibration> find(const std::string& /*tensor*/) const override { return calibration_; }
-  std::map<std::string, std::vector<float>> tune(const TensorFile&, std::vector<std::string>*) override { return {}; }
+  TunedValues tune(const TensorFile&, const std::set<std::string>&, std::vector<std::string>*) override { return {}; }
 
  private:
   const Matrix<float> gains_;

@@ -195,7 +195,7 @@ class ShiftingInputs final : public CalibrationSource {
     out->rows = out->fed_rows = std::make_shared<RowCosts>(RowCosts{std::vector<double>(kRows, 1.0), 1, {}});
     return out;
   }
-  std::map<std::string, std::vector<float>> tune(const TensorFile&, std::vector<std::string>*) override { return {}; }
+  TunedValues tune(const TensorFile&, const std::set<std::string>&, std::vector<std::string>*) override { return {}; }
 
  private:
   std::set<std::string> reached_;

@@ -12,11 +12,16 @@ kl() { expect 0 "$OCC" evaluate "$1" --text short --context 256 --reference "$M"
 # At equal size much of the loss is gone; tuning takes away more; nothing is in the way of the ceiling.
 size=146000
 expect 0 "$OCC" compress "$M" -o plain.occ --size $size --quiet
-expect 0 "$OCC" compress "$M" -o codes.occ --size $size --calibrate calibration --calibration-tokens 32768 --no-tune --quiet
+expect 0 "$OCC" compress "$M" -o codes.occ --size $size --calibrate calibration --calibration-tokens 32768 --tune-tokens 0 --quiet
 expect 0 "$OCC" compress "$M" -o tuned.occ --size $size --calibrate calibration --calibration-tokens 32768 \
   --report report.html --json
 grep -q '"sensitivity"' out && grep -q '"limit_bpw"' out && grep -q '"gap_bits"' out || fail "no limits in the report"
-grep -q 'tuned on' out || fail "no note about tuning"
+grep -q 'scales of rows tuned on' out || fail "no note about tuning"
+grep -q '"scales of rows tuned"' out || fail "no tensor with tuned rows"
+nmse=$(perl -0ne 'print $1 if /"model.layers.1.mlp.up_proj.weight".*?"nmse": ([0-9.e-]+)/s' out)
+expect 0 "$OCC" compare "$M" tuned.occ --json
+real=$(perl -0ne 'print $1 if /"model.layers.1.mlp.up_proj.weight".*?"nmse": ([0-9.e-]+)/s' out)
+perl -e 'exit(abs($ARGV[0] / $ARGV[1] - 1) < 1e-3 ? 0 : 1)' "$nmse" "$real" || fail "nmse of tuned rows: $nmse, really $real"
 for file in plain codes tuned; do
   bytes=$(stat -c %s $file.occ)
   [ "$bytes" -le $size ] && [ "$bytes" -ge $((size * 985 / 1000)) ] || fail "$file.occ has $bytes bytes"
@@ -56,8 +61,10 @@ rtn=$(kl rtn.occ) gptq=$(kl gptq.occ)
 perl -e 'exit($ARGV[1] < 0.9 * $ARGV[0] ? 0 : 1)' "$rtn" "$gptq" || fail "KL of rtn without and with calibration: $rtn $gptq"
 
 # Wrong usage and bad input.
-expect 2 "$OCC" compress "$M" -o x.occ --calibration-tokens 100
-expect_error "expected with --calibrate"
+for option in "--calibration-tokens 100" "--context 64" "--tune-tokens 0"; do
+  expect 2 "$OCC" compress "$M" -o x.occ $option
+  expect_error "expected with --calibrate"
+done
 expect 2 "$OCC" compress "$M" -o x.occ --calibrate calibration --context 100000
 expect_error "for calibration, found 100000"
 expect 3 "$OCC" compress "$M" -o x.occ --calibrate missing.txt

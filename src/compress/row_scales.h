@@ -1,0 +1,19 @@
+// Scales of the rows of a coded matrix, changed without coding it again.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "base/bytes.h"
+#include "recipe/recipe.h"
+
+namespace occ {
+
+// Whether the outermost stage of all is `rowscale`: its first plane has a bf16 scale for every row.
+bool has_row_scales(const Recipe& recipe);
+
+// The blob of a recipe with row scales, those of row r times factors[r], rounded to stored scales; no other byte
+// changes. Input error unless there is a scale for every factor. `what` names the source in errors.
+Bytes with_scaled_rows(ByteSpan blob, std::span<const float> factors, const std::string& what);
+
+}  // namespace occ
