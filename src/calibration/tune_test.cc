@@ -124,7 +124,7 @@ TEST(Tune, BringsScaledRowsBack) {
   }
   for (const auto& [tensor, values] : r.values.vectors) changed.replace(tensor, values);
   for (const auto& [tensor, factors] : r.values.row_factors) {
-    scale_rows(changed.find(tensor), [&](size_t row) { return factors.at(row); });
+    scale_rows(changed.find(tensor), [&f = factors](size_t row) { return f.at(row); });
   }
   EXPECT_NEAR(r.kl_after / held_out_kl(changed, *file, sequences), 1, 1e-3);
 }
