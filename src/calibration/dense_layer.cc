@@ -24,18 +24,23 @@ void transpose(MatrixView<const float> in, MatrixView<float> out) {
 
 std::vector<DensePart> dense_parts(const ModelConfig& config, const Layer& l) {
   std::vector<DensePart> parts;
-  const auto join = [&](std::initializer_list<const Linear*> linears, size_t cols, Matrix<float> DenseLayer::*to) {
+  size_t matrix = 0;
+  const auto join = [&](std::initializer_list<const Linear*> linears, size_t cols) {
     size_t row = 0;
     for (const Linear* linear : linears) {
       if (linear->tensor.empty()) continue;
-      parts.push_back({linear, to, row, cols});
+      parts.push_back({linear, matrix, row, cols});
       row += linear->outputs;
     }
+    ++matrix;
   };
-  join({&l.qkv, &l.q, &l.k, &l.v}, config.dim, &DenseLayer::qkv);
-  join({&l.attention_output}, config.heads * config.head_dim, &DenseLayer::attention_output);
-  join({&l.gate_up, &l.gate, &l.up}, config.dim, &DenseLayer::gate_up);
-  join({&l.down}, config.ff_dim, &DenseLayer::down);
+  join({&l.qkv, &l.q, &l.k, &l.v}, config.dim);
+  join({&l.attention_output}, config.heads * config.head_dim);
+  join({&l.router}, config.dim);
+  for (const Mlp& m : l.mlps) {
+    join({&m.gate_up, &m.gate, &m.up}, config.dim);
+    join({&m.down}, config.ff_dim);
+  }
   return parts;
 }
 
@@ -43,15 +48,16 @@ DenseLayer read_dense_layer(const TensorFile& file, const ModelConfig& config, L
   DenseLayer out;
   out.info = std::move(info);
   const std::vector<DensePart> parts = dense_parts(config, out.info);
+  out.matrices.resize(3 + 2 * out.info.mlps.size());
   for (size_t i = 0; i < parts.size(); ++i) {
     const DensePart& part = parts[i];
     if (i + 1 < parts.size() && parts[i + 1].matrix == part.matrix) continue;
-    out.*part.matrix = Matrix<float>::uninitialized(part.row + part.linear->outputs, part.cols);
+    out.matrices[part.matrix] = Matrix<float>::uninitialized(part.row + part.linear->outputs, part.cols);
   }
   parallel_for(parts.size(), [&](size_t i) {
     const DensePart& part = parts[i];
     const size_t tensor = file.find(part.linear->tensor), cols = part.cols;
-    const MatrixView<float> to = (out.*part.matrix).view().row_range(part.row, part.linear->outputs);
+    const MatrixView<float> to = out.matrices[part.matrix].view().row_range(part.row, part.linear->outputs);
     run_isolated([&] {
       if (!config.transposed_weights) {
         file.read_f32(tensor, 0, to.size(), to.data());

@@ -14,15 +14,21 @@ namespace occ {
 
 struct DenseLayer {
   Layer info;  // names, sizes, vectors; no operators
-  // Rows of q, k and v one after the other, or as the file's joined tensor has them; the same for gate and up.
-  Matrix<float> qkv, attention_output, gate_up, down;
+  // Rows of q, k and v one after the other, or as the file's joined tensor has them; the same for gate and up, MLP
+  // after MLP. An empty one where there is no router.
+  std::vector<Matrix<float>> matrices;
+
+  MatrixView<const float> qkv() const { return matrices[0].view(); }
+  MatrixView<const float> attention_output() const { return matrices[1].view(); }
+  MatrixView<const float> router() const { return matrices[2].view(); }
+  MatrixView<const float> gate_up(size_t mlp) const { return matrices[3 + 2 * mlp].view(); }
+  MatrixView<const float> down(size_t mlp) const { return matrices[4 + 2 * mlp].view(); }
 };
 
 // The weight of one linear layer in the matrix of a DenseLayer that it is joined to.
 struct DensePart {
   const Linear* linear;
-  Matrix<float> DenseLayer::*matrix;
-  size_t row, cols;
+  size_t matrix, row, cols;
 };
 
 std::vector<DensePart> dense_parts(const ModelConfig& config, const Layer& layer);

@@ -71,8 +71,7 @@ class Accumulator final : public GradientObserver {
   // Labels drawn from the softmax of the logits, which become gradients.
   double loss(size_t first, MatrixView<float> logits);
   double encoder_loss(MatrixView<float> embeddings);
-  void linear(const std::string& tensor, MatrixView<const float> x, MatrixView<const float> w,
-              MatrixView<const float> dy) override;
+  void linear(const LinearGradients& g) override;
   void embedding(const std::string& tensor, std::span<const uint32_t> rows, MatrixView<const float> dx) override;
   void vector(const std::string& /*tensor*/, std::span<const float> /*gradient*/) override {}
   Fisher finish();
@@ -181,8 +180,9 @@ void Accumulator::head_moment(MatrixView<const float> x) {
   add_moment(rows.view(), rows.view(), head_moments_->view());
 }
 
-void Accumulator::linear(const std::string& tensor, MatrixView<const float> x, MatrixView<const float> /*w*/,
-                         MatrixView<const float> dy) {
+void Accumulator::linear(const LinearGradients& g) {
+  const std::string& tensor = g.tensor;
+  const MatrixView<const float> x = g.inputs, dy = g.gradients;
   if (options_.seen) options_.seen(tensor);
   if (!head_.empty() && tensor == head_) return head_moment(x);
   Sums& sums = linear_[tensor];
@@ -198,10 +198,10 @@ void Accumulator::linear(const std::string& tensor, MatrixView<const float> x, M
     parallel_for(ceil_div(dy.cols(), kTile), [&](size_t block) {
       const size_t c = block * kTile, cols = std::min(kTile, dy.cols() - c);
       Matrix<float> dw = Matrix<float>::uninitialized(cols, x.cols());
-      for_sequences(sums.tokens, x.rows(), [&](size_t row, size_t count) {
+      for (const auto& [row, count] : g.sequences) {
         gemm(Op::kTranspose, Op::kNone, 1.0f, dy.sub({row, c, count, cols}), x.row_range(row, count), 0.0f, dw.view());
         for (size_t r = 0; r < cols; ++r) sums.exact[c + r] += row_energy(dw.row(r), x.cols());
-      });
+      }
     });
   }
   if (options_.token_energies.contains(tensor)) {
@@ -263,10 +263,11 @@ Fisher Accumulator::finish() {
   for (const uint8_t s : scored_) out.scored += s;
   if (head_.empty()) out.scored = texts_;
   if (out.scored == 0) return out;
-  const double per_token = 1 / static_cast<double>(out.tokens), per_scored = 1 / static_cast<double>(out.scored);
+  const double per_scored = 1 / static_cast<double>(out.scored);
   std::vector<const Matrix<double>*> done;
   for (auto& [tensor, sums] : linear_) {
     TensorFisher& to = out.linear[tensor];
+    const double per_token = 1 / static_cast<double>(sums.tokens);  // experts see some of them
     if (sums.moments && std::find(done.begin(), done.end(), sums.moments.get()) == done.end()) {
       finish_moment(per_token, true, sums.moments->view());
       done.push_back(sums.moments.get());

@@ -211,6 +211,58 @@ TEST(FisherOfEncoder, PredictsTheCostOfNoise) {
   }
 }
 
+// Errors of experts count at the tokens that they get. Of the last layer, so that none changes its experts.
+TEST(FisherOfExperts, PredictsTheCostOfNoise) {
+  for (const char* name : {"mixtral", "qwen3moe"}) {
+    const TinyModel tiny(name, "plain");
+    const auto file = tiny.open();
+    const ModelConfig config = read_config(*file);
+    std::vector<std::vector<TokenId>> sequences(40);
+    Rng rng(5);
+    for (auto& s : sequences) {
+      for (size_t t = 0; t < 60; ++t) s.push_back(static_cast<TokenId>(rng.below(config.vocab_size)));
+    }
+    const TempFolder scratch;
+    GradientModel model(*file, scratch.path(), true);
+    const Fisher fisher = measure_fisher(model, sequences);
+    Matrix<float> hidden(sequences.size() * 60, config.dim), logits(hidden.rows(), config.vocab_size);
+    model.hidden(sequences, hidden.view());
+    model.logits(hidden.view(), logits.view());
+    size_t measured = 0;
+    for (size_t i = 0; i < file->tensors().size(); ++i) {
+      const std::string& tensor = file->tensors()[i].name;
+      if (tensor.find("layers.1.") == std::string::npos || tensor.find("experts.1.") == std::string::npos) continue;
+      const Matrix<float> noise = noise_for(*file, i, 1e-3, 7);
+      ChangedFile changed(*file);
+      std::vector<float> values(noise.size());
+      file->read_f32(i, 0, values.size(), values.data());
+      for (size_t e = 0; e < values.size(); ++e) values[e] += noise.data()[e];
+      changed.replace(tensor, std::move(values));
+      GradientModel other(changed, scratch.path(), true);
+      const double sum = other.evaluate(sequences, [&](size_t first, MatrixView<float> q) {
+        double kl = 0;
+        for (size_t r = 0; r < q.rows(); ++r) {
+          double zp = 0, zq = 0;
+          for (size_t v = 0; v < q.cols(); ++v) {
+            zp += std::exp(double{logits(first + r, v)});
+            zq += std::exp(double{q(r, v)});
+          }
+          for (size_t v = 0; v < q.cols(); ++v) {
+            const double lp = double{logits(first + r, v)} - std::log(zp), lq = double{q(r, v)} - std::log(zq);
+            kl += std::exp(lp) * (lp - lq);
+          }
+        }
+        return kl;
+      });
+      const double ratio =
+          sum / static_cast<double>(logits.rows()) / predicted_kl(fisher.linear.at(tensor), noise.view());
+      EXPECT_NEAR(ratio, 1, 0.3) << tensor;
+      ++measured;
+    }
+    EXPECT_EQ(measured, 3u);
+  }
+}
+
 TEST(Fisher, IsPackedExactly) {
   Fisher fisher;
   fisher.tokens = 1000, fisher.scored = 990;

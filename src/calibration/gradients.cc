@@ -197,7 +197,7 @@ DenseLayer GradientModel::Impl::read_layer(size_t index) {
   for (const DensePart& part : dense_parts(config, out.info)) {
     const auto factors = row_factors.find(part.linear->tensor);
     if (factors == row_factors.end()) continue;
-    scale_rows(factors->second, (out.*part.matrix).view().row_range(part.row, part.linear->outputs));
+    scale_rows(factors->second, out.matrices[part.matrix].view().row_range(part.row, part.linear->outputs));
   }
   return out;
 }
@@ -268,7 +268,7 @@ double GradientModel::Impl::head(const LossFn& loss, MatrixView<const float> x, 
     sum += loss(row, logits);
     if (observer == nullptr) continue;
     const MatrixView<float> d_part = dx.row_range(row, n);
-    observer->linear(weights.name(), hidden, weights.view(), logits);
+    observer->linear({weights.name(), hidden, weights.view(), logits, {}});
     product(logits, Op::kNone, weights.view(), d_hidden);
     for (size_t r = 0; r < n; ++r) std::fill_n(d_part.row(r), config.dim, 0.0f);
     norm_backward(config, final_norm, part, d_hidden, d_part, vectors);
@@ -366,7 +366,7 @@ void GradientModel::set_row_factors(const std::string& tensor, std::vector<float
       if (!m.layers.empty()) {
         std::vector<float> change = factors;
         for (size_t r = 0; r < at.size(); ++r) change[r] /= at[r];
-        scale_rows(change, (m.layers[i].*part.matrix).view().row_range(part.row, factors.size()));
+        scale_rows(change, m.layers[i].matrices[part.matrix].view().row_range(part.row, factors.size()));
       }
       at = std::move(factors);
       return;

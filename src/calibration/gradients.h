@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "calibration/attention_backward.h"
 #include "model/config.h"
 #include "model/tokenizer.h"
 #include "occ/matrix.h"
@@ -17,14 +18,21 @@
 
 namespace occ {
 
+// Of y = x W^T, for the tokens of a panel; of an expert for those that it gets.
+struct LinearGradients {
+  const std::string& tensor;          // the weight's name in the file
+  MatrixView<const float> inputs;     // x [tokens, in]
+  MatrixView<const float> weights;    // W [out, in]
+  MatrixView<const float> gradients;  // dL/dy [tokens, out], y before its bias
+  std::span<const SequenceRows> sequences;
+};
+
 // Calls come one at a time; the same tensor several times, a panel of tokens each.
 class GradientObserver {
  public:
   virtual ~GradientObserver() = default;
-  // y = x W^T: inputs x [tokens, in], weights W [out, in], gradients dL/dy [tokens, out] (y before its bias). `tensor`:
-  // the weight's name in the file. The head too: its gradients are dL/dlogits of the scored positions.
-  virtual void linear(const std::string& tensor, MatrixView<const float> inputs, MatrixView<const float> weights,
-                      MatrixView<const float> gradients) = 0;
+  // The head too: its gradients are dL/dlogits of the scored positions; without sequences.
+  virtual void linear(const LinearGradients& g) = 0;
   // dL/d(row of the embedding that was looked up) [tokens, dim]; also for learned positions, by position.
   virtual void embedding(const std::string& tensor, std::span<const uint32_t> rows,
                          MatrixView<const float> gradients) = 0;

@@ -12,8 +12,6 @@ namespace {
 
 constexpr size_t kRowsOfSum = 64;  // rows summed in float before they go to doubles
 
-bool is_gated(const Layer& l) { return !l.gate_up.tensor.empty() || !l.gate.tensor.empty(); }
-
 void copy_rows(MatrixView<const float> from, MatrixView<float> to) {
   for_row_panels(from.rows(), from.cols(), [&](size_t first, size_t count) {
     for (size_t r = first; r < first + count; ++r) std::copy_n(from.row(r), from.cols(), to.row(r));
@@ -31,16 +29,29 @@ void add_rows(MatrixView<const float> x, const float* bias, MatrixView<float> y)
 }
 
 // The joined outputs' gradients, tensor by tensor.
-void observe(std::initializer_list<const Linear*> linears, MatrixView<const float> x, MatrixView<const float> w,
-             MatrixView<const float> dy, GradientObserver& observer, VectorGradients& vectors) {
+void observe(std::initializer_list<const Linear*> linears, std::span<const SequenceRows> sequences,
+             MatrixView<const float> x, MatrixView<const float> w, MatrixView<const float> dy,
+             GradientObserver& observer, VectorGradients& vectors) {
   size_t col = 0;
   for (const Linear* l : linears) {
     if (l->tensor.empty()) continue;
     const auto part = dy.sub({0, col, dy.rows(), l->outputs});
-    observer.linear(l->tensor, x, w.row_range(col, l->outputs), part);
+    observer.linear({l->tensor, x, w.row_range(col, l->outputs), part, sequences});
     if (!l->bias.empty()) vectors.add_columns(bias_tensor(*l), part);
     col += l->outputs;
   }
+}
+
+// Where the tokens of each sequence lie among those of an expert.
+std::vector<SequenceRows> routed_sequences(std::span<const Routed> routed, std::span<const SequenceRows> sequences) {
+  std::vector<SequenceRows> out;
+  size_t row = 0;
+  for (const SequenceRows& s : sequences) {
+    const size_t first = row;
+    while (row < routed.size() && routed[row].token < s.row + s.count) ++row;
+    if (row != first) out.push_back({first, row - first});
+  }
+  return out;
 }
 
 }  // namespace
@@ -93,6 +104,9 @@ LayerPass::LayerPass(const ModelConfig& c, size_t rows, std::span<const Rotation
   for (Matrix<float>* m : {&mixed_, &d_mixed_}) *m = make(c.heads * c.head_dim);
   for (Matrix<float>* m : {&narrow_, &d_narrow_}) *m = make(c.ff_dim);
   wide_ = make(2 * c.ff_dim);
+  if (c.experts == 0) return;
+  for (Matrix<float>* m : {&gathered_, &d_gathered_}) *m = make(c.dim);
+  logits_ = make(c.experts);
 }
 
 template <typename F>
@@ -116,7 +130,7 @@ void LayerPass::attention(const DenseLayer& layer, size_t index, std::span<const
   } else {
     normalize(c, layer.info.attention_norm, x, normed);
   }
-  product(normed, Op::kTranspose, layer.qkv.view(), qkv);
+  product(normed, Op::kTranspose, layer.qkv(), qkv);
   const QkvLayout at(c);
   const Layer& w = layer.info;
   keep_raw = keep_raw && !w.q_norm.empty();
@@ -135,6 +149,20 @@ void LayerPass::attention(const DenseLayer& layer, size_t index, std::span<const
   attention_forward(c, index, sequences, qkv, mixed_.view().row_range(0, n));
 }
 
+Routes LayerPass::route(const DenseLayer& layer, MatrixView<const float> in) {
+  const MatrixView<float> logits = logits_.view().row_range(0, in.rows());
+  product(in, Op::kTranspose, layer.router(), logits);
+  return route_tokens(config_, layer.info.router.bias, logits);
+}
+
+void LayerPass::mlp_forward(const DenseLayer& layer, size_t mlp, MatrixView<const float> in, MatrixView<float> out) {
+  const Mlp& w = layer.info.mlps[mlp];
+  const MatrixView<float> wide(wide_.data(), in.rows(), layer.gate_up(mlp).rows());
+  product(in, Op::kTranspose, layer.gate_up(mlp), wide);
+  activate(config_.activation, w.gated(), w.gate_up_bias.empty() ? nullptr : w.gate_up_bias.data(), wide);
+  product(wide.sub({0, 0, in.rows(), config_.ff_dim}), Op::kTranspose, layer.down(mlp), out);
+}
+
 void LayerPass::forward(const DenseLayer& layer, size_t index, std::span<const SequenceRows> sequences,
                         MatrixView<float> x) {
   const ModelConfig& c = config_;
@@ -143,7 +171,7 @@ void LayerPass::forward(const DenseLayer& layer, size_t index, std::span<const S
   const auto rows = [&](Matrix<float>& m) { return m.view().row_range(0, n); };
   attention(layer, index, sequences, x, false);
   if (c.parallel_residual) normalize(c, w.mlp_norm, x, rows(normed_));
-  product(rows(mixed_), Op::kTranspose, layer.attention_output.view(), rows(out_));
+  product(rows(mixed_), Op::kTranspose, layer.attention_output(), rows(out_));
   add_rows(rows(out_), w.attention_output.bias_data(), x);
   if (c.encoder) {
     normalize(c, w.attention_norm, x, x);
@@ -151,11 +179,20 @@ void LayerPass::forward(const DenseLayer& layer, size_t index, std::span<const S
   } else if (!c.parallel_residual) {
     normalize(c, w.mlp_norm, x, rows(normed_));
   }
-  const MatrixView<float> wide(wide_.data(), n, layer.gate_up.rows());
-  product(rows(normed_), Op::kTranspose, layer.gate_up.view(), wide);
-  activate(c.activation, is_gated(w), w.gate_up_bias.empty() ? nullptr : w.gate_up_bias.data(), wide);
-  product(wide.sub({0, 0, n, c.ff_dim}), Op::kTranspose, layer.down.view(), rows(out_));
-  add_rows(rows(out_), w.down.bias_data(), x);
+  if (w.has_experts()) {
+    const Routes routes = route(layer, rows(normed_));
+    for (size_t e = 0; e < routes.size(); ++e) {
+      const size_t count = routes[e].size();
+      if (count == 0) continue;
+      const MatrixView<float> in = gathered_.view().row_range(0, count), out = out_.view().row_range(0, count);
+      gather_routed(routes[e], rows(normed_), in);
+      mlp_forward(layer, e, in, out);
+      add_routed(routes[e], out, w.mlps[e].down.bias_data(), x);
+    }
+  } else {
+    mlp_forward(layer, 0, rows(normed_), rows(out_));
+    add_rows(rows(out_), w.mlp_output_bias(), x);
+  }
   if (c.encoder) normalize(c, w.mlp_norm, x, x);
 }
 
@@ -168,8 +205,8 @@ void LayerPass::attention_gradient(const DenseLayer& layer, size_t index, std::s
   const size_t n = d_out.rows(), d = c.head_dim;
   const auto rows = [&](Matrix<float>& m) { return m.view().row_range(0, n); };
   const MatrixView<float> d_qkv = rows(d_qkv_);
-  observe({&w.attention_output}, rows(mixed_), layer.attention_output.view(), d_out, observer, vectors);
-  product(d_out, Op::kNone, layer.attention_output.view(), rows(d_mixed_));
+  observe({&w.attention_output}, sequences, rows(mixed_), layer.attention_output(), d_out, observer, vectors);
+  product(d_out, Op::kNone, layer.attention_output(), rows(d_mixed_));
   attention_backward(c, index, sequences, rows(qkv_), rows(d_mixed_), d_qkv);
   const QkvLayout at(c);
   if (!rotations_.empty()) {
@@ -202,29 +239,30 @@ void LayerPass::attention_gradient(const DenseLayer& layer, size_t index, std::s
     vectors.add_columns(w.q_norm_tensor, dq.view());
     vectors.add_columns(w.k_norm_tensor, dk.view());
   }
-  observe({&w.qkv, &w.q, &w.k, &w.v}, rows(normed_), layer.qkv.view(), d_qkv, observer, vectors);
-  product(d_qkv, Op::kNone, layer.qkv.view(), d_in);
+  observe({&w.qkv, &w.q, &w.k, &w.v}, sequences, rows(normed_), layer.qkv(), d_qkv, observer, vectors);
+  product(d_qkv, Op::kNone, layer.qkv(), d_in);
 }
 
-void LayerPass::mlp_inner(const DenseLayer& layer, size_t n) {
-  const Layer& w = layer.info;
-  const MatrixView<float> wide(wide_.data(), n, layer.gate_up.rows());
-  product(normed_mlp_.view().row_range(0, n), Op::kTranspose, layer.gate_up.view(), wide);
-  activate_with_derivative(config_.activation, is_gated(w), w.gate_up_bias.empty() ? nullptr : w.gate_up_bias.data(),
-                           wide, narrow_.view().row_range(0, n));
+void LayerPass::mlp_inner(const DenseLayer& layer, size_t mlp, MatrixView<const float> in) {
+  const Mlp& w = layer.info.mlps[mlp];
+  const MatrixView<float> wide(wide_.data(), in.rows(), layer.gate_up(mlp).rows());
+  product(in, Op::kTranspose, layer.gate_up(mlp), wide);
+  activate_with_derivative(config_.activation, w.gated(), w.gate_up_bias.empty() ? nullptr : w.gate_up_bias.data(),
+                           wide, narrow_.view().row_range(0, in.rows()));
 }
 
 // Of the MLP's inputs, after mlp_inner.
-void LayerPass::mlp_gradient(const DenseLayer& layer, MatrixView<const float> d_out, MatrixView<float> d_in,
+void LayerPass::mlp_gradient(const DenseLayer& layer, size_t mlp, std::span<const SequenceRows> sequences,
+                             MatrixView<const float> in, MatrixView<const float> d_out, MatrixView<float> d_in,
                              GradientObserver& observer, VectorGradients& vectors) {
   const ModelConfig& c = config_;
-  const Layer& w = layer.info;
+  const Mlp& w = layer.info.mlps[mlp];
   const size_t n = d_out.rows();
-  const bool gated = is_gated(w);
+  const bool gated = w.gated();
   const auto rows = [&](Matrix<float>& m) { return m.view().row_range(0, n); };
-  const MatrixView<float> wide(wide_.data(), n, layer.gate_up.rows());
-  observe({&w.down}, rows(narrow_), layer.down.view(), d_out, observer, vectors);
-  product(d_out, Op::kNone, layer.down.view(), rows(d_narrow_));
+  const MatrixView<float> wide(wide_.data(), n, layer.gate_up(mlp).rows());
+  observe({&w.down}, sequences, rows(narrow_), layer.down(mlp), d_out, observer, vectors);
+  product(d_out, Op::kNone, layer.down(mlp), rows(d_narrow_));
   for_row_panels(n, 3 * wide.cols(), [&](size_t first, size_t count) {
     for (size_t r = first; r < first + count; ++r) {
       const float* dy = d_narrow_.row(r);
@@ -234,8 +272,52 @@ void LayerPass::mlp_gradient(const DenseLayer& layer, MatrixView<const float> d_
       }
     }
   });
-  observe({&w.gate_up, &w.gate, &w.up}, rows(normed_mlp_), layer.gate_up.view(), wide, observer, vectors);
-  product(wide, Op::kNone, layer.gate_up.view(), d_in);
+  observe({&w.gate_up, &w.gate, &w.up}, sequences, in, layer.gate_up(mlp), wide, observer, vectors);
+  product(wide, Op::kNone, layer.gate_up(mlp), d_in);
+}
+
+// Of the inputs of the router and its experts: y = sum_e w_e mlp_e(x), so dw_e = dy mlp_e(x), and w is a softmax, over
+// the chosen ones or over all.
+void LayerPass::experts_gradient(const DenseLayer& layer, std::span<const SequenceRows> sequences,
+                                 MatrixView<const float> in, MatrixView<const float> d_out, MatrixView<float> d_in,
+                                 GradientObserver& observer, VectorGradients& vectors) {
+  const ModelConfig& c = config_;
+  const size_t n = in.rows();
+  const Routes routes = route(layer, in);
+  Matrix<float> p(n, c.experts), dp(n, c.experts);
+  for (size_t r = 0; r < n; ++r) {
+    std::fill_n(d_in.row(r), d_in.cols(), 0.0f);
+    if (c.normalized_experts) continue;
+    std::copy_n(logits_.row(r), c.experts, p.row(r));
+    softmax_row(1, p.row(r), c.experts);
+  }
+  for (size_t e = 0; e < routes.size(); ++e) {
+    const std::span<const Routed> routed = routes[e];
+    if (routed.empty()) continue;
+    const auto rows = [&](Matrix<float>& m) { return m.view().row_range(0, routed.size()); };
+    gather_routed(routed, in, rows(gathered_));
+    gather_routed(routed, d_out, rows(d_gathered_));
+    mlp_inner(layer, e, rows(gathered_));
+    product(rows(narrow_), Op::kTranspose, layer.down(e), rows(out_));
+    const float* bias = layer.info.mlps[e].down.bias_data();
+    for (size_t i = 0; i < routed.size(); ++i) {
+      float* dy = d_gathered_.row(i);
+      double sum = 0;
+      for (size_t k = 0; k < c.dim; ++k) {
+        sum += double{dy[k]} * double{out_(i, k) + (bias != nullptr ? bias[k] : 0)};
+        dy[k] *= routed[i].weight;
+      }
+      dp(routed[i].token, e) = static_cast<float>(sum);
+      if (c.normalized_experts) p(routed[i].token, e) = routed[i].weight;
+    }
+    mlp_gradient(layer, e, routed_sequences(routed, sequences), rows(gathered_), rows(d_gathered_), rows(out_),
+                 observer, vectors);
+    for (size_t i = 0; i < routed.size(); ++i) add_to(out_.row(i), d_in.row(routed[i].token), c.dim);
+  }
+  for (size_t r = 0; r < n; ++r) softmax_backward_row(1, p.row(r), dp.row(r), c.experts);
+  observe({&layer.info.router}, sequences, in, layer.router(), dp.view(), observer, vectors);
+  product(dp.view(), Op::kNone, layer.router(), out_.view().row_range(0, n));
+  add_rows(out_.view().row_range(0, n), nullptr, d_in);
 }
 
 void LayerPass::backward(const DenseLayer& layer, size_t index, std::span<const SequenceRows> sequences,
@@ -250,13 +332,17 @@ void LayerPass::backward(const DenseLayer& layer, size_t index, std::span<const 
   MatrixView<const float> before_mlp = x;
   if (!c.parallel_residual) {
     copy_rows(x, rows(middle_));
-    product(rows(mixed_), Op::kTranspose, layer.attention_output.view(), rows(out_));
+    product(rows(mixed_), Op::kTranspose, layer.attention_output(), rows(out_));
     add_rows(rows(out_), w.attention_output.bias_data(), rows(middle_));
     before_mlp = rows(middle_);
   }
   normalize(c, w.mlp_norm, before_mlp, rows(normed_mlp_));
-  mlp_inner(layer, n);
-  mlp_gradient(layer, dx, rows(d_normed_mlp_), observer, vectors);
+  if (w.has_experts()) {
+    experts_gradient(layer, sequences, rows(normed_mlp_), dx, rows(d_normed_mlp_), observer, vectors);
+  } else {
+    mlp_inner(layer, 0, rows(normed_mlp_));
+    mlp_gradient(layer, 0, sequences, rows(normed_mlp_), dx, rows(d_normed_mlp_), observer, vectors);
+  }
   // With parallel residuals the attention's output has the gradient of the layer's output.
   if (!c.parallel_residual) norm_backward(c, w.mlp_norm, before_mlp, rows(d_normed_mlp_), dx, vectors);
   attention_gradient(layer, index, sequences, dx, rows(d_normed_), observer, vectors);
@@ -278,15 +364,15 @@ void LayerPass::backward_encoder(const DenseLayer& layer, size_t index, std::spa
   attention(layer, index, sequences, x, true);
   const MatrixView<float> middle = rows(middle_), last = rows(out_), d_last = rows(d_normed_mlp_);
   copy_rows(x, middle);
-  product(rows(mixed_), Op::kTranspose, layer.attention_output.view(), last);
+  product(rows(mixed_), Op::kTranspose, layer.attention_output(), last);
   add_rows(last, w.attention_output.bias_data(), middle);
   normalize(c, w.attention_norm, middle, rows(normed_mlp_));
-  mlp_inner(layer, n);
-  product(rows(narrow_), Op::kTranspose, layer.down.view(), last);
-  add_rows(rows(normed_mlp_), w.down.bias_data(), last);
+  mlp_inner(layer, 0, rows(normed_mlp_));
+  product(rows(narrow_), Op::kTranspose, layer.down(0), last);
+  add_rows(rows(normed_mlp_), w.mlp_output_bias(), last);
   clear(d_last);
   norm_backward(c, w.mlp_norm, last, dx, d_last, vectors);
-  mlp_gradient(layer, d_last, rows(d_normed_), observer, vectors);
+  mlp_gradient(layer, 0, sequences, rows(normed_mlp_), d_last, rows(d_normed_), observer, vectors);
   add_rows(rows(d_normed_), nullptr, d_last);
   clear(dx);
   norm_backward(c, w.attention_norm, middle, d_last, dx, vectors);

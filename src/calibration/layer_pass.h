@@ -11,6 +11,7 @@
 #include "calibration/dense_layer.h"
 #include "calibration/gradients.h"
 #include "model/config.h"
+#include "model/experts.h"
 
 namespace occ {
 
@@ -55,13 +56,21 @@ class LayerPass {
   void attention_gradient(const DenseLayer& layer, size_t index, std::span<const SequenceRows> sequences,
                           MatrixView<const float> d_out, MatrixView<float> d_in, GradientObserver& observer,
                           VectorGradients& vectors);
-  // normed_mlp_ to narrow_; wide_ gets the derivatives.
-  void mlp_inner(const DenseLayer& layer, size_t rows);
+  // Of the router; their logits stay in logits_.
+  Routes route(const DenseLayer& layer, MatrixView<const float> in);
+  // out = down(...), without its bias.
+  void mlp_forward(const DenseLayer& layer, size_t mlp, MatrixView<const float> in, MatrixView<float> out);
+  // To narrow_; wide_ gets the derivatives.
+  void mlp_inner(const DenseLayer& layer, size_t mlp, MatrixView<const float> in);
   void backward_encoder(const DenseLayer& layer, size_t index, std::span<const SequenceRows> sequences,
                         MatrixView<const float> x, MatrixView<float> dx, GradientObserver& observer,
                         VectorGradients& vectors);
-  void mlp_gradient(const DenseLayer& layer, MatrixView<const float> d_out, MatrixView<float> d_in,
+  void mlp_gradient(const DenseLayer& layer, size_t mlp, std::span<const SequenceRows> sequences,
+                    MatrixView<const float> in, MatrixView<const float> d_out, MatrixView<float> d_in,
                     GradientObserver& observer, VectorGradients& vectors);
+  void experts_gradient(const DenseLayer& layer, std::span<const SequenceRows> sequences, MatrixView<const float> in,
+                        MatrixView<const float> d_out, MatrixView<float> d_in, GradientObserver& observer,
+                        VectorGradients& vectors);
   // body(row, index of the row in rotations, rotations) for every token of the sequences, in parallel.
   template <typename F>
   void for_tokens(std::span<const SequenceRows> sequences, size_t cost, const F& body) const;
@@ -71,6 +80,7 @@ class LayerPass {
   // Inputs and outputs of the products; d_*: gradients. raw_: queries, keys and values before norms and rotation.
   Matrix<float> normed_, qkv_, raw_, mixed_, middle_, wide_, narrow_, out_;
   Matrix<float> normed_mlp_, d_qkv_, d_mixed_, d_narrow_, d_normed_, d_normed_mlp_;
+  Matrix<float> gathered_, d_gathered_, logits_;  // of experts
 };
 
 }  // namespace occ

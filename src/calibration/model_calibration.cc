@@ -82,47 +82,66 @@ std::vector<float> mean_one(std::vector<float> values) {
   return values;
 }
 
-// Sums of z z^T and, of x the inputs that there were, x z^T, every token with the square of its root.
-struct MetricSum {
-  MetricSum(std::vector<float> token_roots, bool with_cross) : roots(std::move(token_roots)), crossed(with_cross) {}
+// Moments of few tokens say more about these than about others: white inputs are added, as many as there are inputs
+// to a row. All there is where no token came by. (docs/calibration.md, "Experts".)
+void add_white(size_t tokens, MatrixView<double> h) {
+  const auto n = static_cast<double>(h.rows()), total = n + static_cast<double>(tokens);
+  const double mean = mean_diagonal(h), white = mean > 0 ? mean : 1;
+  for (size_t r = 0; r < h.rows(); ++r) {
+    for (size_t c = 0; c < h.cols(); ++c) h(r, c) *= 1 - n / total;
+    h(r, r) += white * n / total;
+  }
+}
 
-  void add(size_t first, MatrixView<const float> x, MatrixView<const float> z) {
+}  // namespace
+
+// Sums of z z^T and, of x the inputs that there were, x z^T, every token with the square of its root.
+struct ModelCalibration::MetricSum {
+  MetricSum(size_t width, std::vector<float> token_roots, bool with_cross)
+      : roots(std::move(token_roots)), crossed(with_cross), h(width, width) {
+    if (crossed) cross = Matrix<double>(width, width);
+  }
+
+  // x [all tokens, n], or anything if it is not crossed; z: the rows of `numbers`.
+  void add(std::span<const size_t> numbers, MatrixView<const float> x, MatrixView<const float> z) {
     const size_t n = z.cols();
-    if (h.size() == 0) {
-      h = Matrix<double>(n, n);
-      if (crossed) cross = Matrix<double>(n, n);
+    tokens += z.rows();
+    const auto root = [&](size_t r) { return roots.empty() ? 1 : roots[numbers[r]]; };
+    Matrix<float> weighted = Matrix<float>::uninitialized(z.rows(), n);
+    for (size_t r = 0; r < z.rows(); ++r) {
+      for (size_t i = 0; i < n; ++i) weighted(r, i) = root(r) * z(r, i);
     }
-    Matrix<float> rooted;  // z, then x
-    const auto times_roots = [&](MatrixView<const float> from) {
-      if (roots.empty()) return from;
-      rooted = Matrix<float>::uninitialized(from.rows(), n);
-      for (size_t r = 0; r < from.rows(); ++r) {
-        for (size_t i = 0; i < n; ++i) rooted(r, i) = roots[first + r] * from(r, i);
-      }
-      return MatrixView<const float>(rooted.view());
-    };
-    const MatrixView<const float> weighted = times_roots(z);
-    const Matrix<float> kept = std::move(rooted);  // what `weighted` looks at
-    add_moment(weighted, weighted, h.view());
-    if (crossed) add_moment(times_roots(x), weighted, cross.view());
+    add_moment(weighted.view(), weighted.view(), h.view());
+    if (!crossed) return;
+    Matrix<float> before = Matrix<float>::uninitialized(z.rows(), n);
+    for (size_t r = 0; r < z.rows(); ++r) {
+      for (size_t i = 0; i < n; ++i) before(r, i) = root(r) * x(numbers[r], i);
+    }
+    add_moment(before.view(), weighted.view(), cross.view());
+  }
+
+  void average() {
+    const double share = tokens == 0 ? 0 : 1 / static_cast<double>(tokens);
+    finish_moment(share, true, h.view());
+    if (crossed) finish_moment(share, false, cross.view());
   }
 
   std::vector<float> roots;  // empty: ones
   bool crossed;
+  size_t tokens = 0;  // so far
   Matrix<double> h, cross;
 };
 
-}  // namespace
-
 // Moments lie in scratch files until they are asked for.
 struct ModelCalibration::Metric {
-  size_t stage = 0, width = 0;
+  size_t stage = 0, group = 0, width = 0;
   std::vector<std::string> tensors;
   std::vector<float> token_weights;  // of the tokens it was planned with, mean 1; empty: all alike
   ScratchMatrix h, correction;
   std::unique_ptr<std::mutex> mutex = std::make_unique<std::mutex>();
   mutable std::weak_ptr<const Moments> moments;  // in use
   mutable std::vector<uint8_t> profile;
+  std::string note;
 };
 
 ModelCalibration::~ModelCalibration() = default;
@@ -157,23 +176,29 @@ void ModelCalibration::name_stages(Prefix& prefix) {
   stages_.resize(prefix.stages());
   for (size_t s = 0; s < stages_.size(); ++s) {
     Stage& stage = stages_[s];
-    stage.tensors = prefix.tensors(s);
+    const std::vector<std::vector<std::string>> groups = prefix.groups(s);
+    for (const std::vector<std::string>& g : groups) stage.tensors.insert(stage.tensors.end(), g.begin(), g.end());
     const bool head = s + 1 == stages_.size() && !config_.encoder;
     // Where W^T is stored, columns are outputs, and the moments of the inputs are of no use.
     if (config_.transposed_weights && !head) continue;
     const bool attention = !head && s % Prefix::kStages == 0 && stage.tensors.size() == 3;  // q, k, v
-    for (size_t i = 0; i < stage.tensors.size(); ++i) {
-      if (i == 0 || attention) {
-        stage.metrics.push_back(metrics_.size());
-        metrics_.emplace_back();
-        metrics_.back().stage = s;
+    for (size_t g = 0; g < groups.size(); ++g) {
+      for (size_t i = 0; i < groups[g].size(); ++i) {
+        const std::string& tensor = groups[g][i];
+        if (i == 0 || attention) {
+          stage.metrics.push_back(metrics_.size());
+          metrics_.emplace_back();
+          metrics_.back().stage = s;
+          metrics_.back().group = g;
+          metrics_.back().width = matrix_shape(source_.tensors()[source_.find(tensor)].shape).cols;
+        }
+        metrics_.back().tensors.push_back(tensor);
+        metric_of_.emplace(tensor, metrics_.size() - 1);
+        if (attention && i > 0) by_token_.insert(tensor);
+        // Queries of a head meet the same few keys. Outputs to the residual stream would have something to gain as
+        // well, but whole models came out no better for it.
+        if (attention && i < 2) by_row_.insert(tensor);
       }
-      metrics_.back().tensors.push_back(stage.tensors[i]);
-      metric_of_.emplace(stage.tensors[i], metrics_.size() - 1);
-      if (attention && i > 0) by_token_.insert(stage.tensors[i]);
-      // Queries of a head meet the same few keys. Outputs to the residual stream would have something to gain as well,
-      // but whole models came out no better for it.
-      if (attention && i < 2) by_row_.insert(stage.tensors[i]);
     }
   }
 }
@@ -197,20 +222,46 @@ std::vector<float> ModelCalibration::token_roots(const Metric& metric, bool plan
   return out;
 }
 
+bool ModelCalibration::of_experts(size_t stage) const {
+  return config_.experts != 0 && stage % Prefix::kStages >= 2;  // not the head's
+}
+
+// Runs a stage and gives `finish` the mean moments of its metrics, those of one group in memory at a time.
+void ModelCalibration::sum_moments(Prefix& prefix, size_t s, bool plan, bool crossed,
+                                   const std::function<void(Metric&, MetricSum)>& finish) {
+  const std::vector<size_t>& metrics = stages_[s].metrics;
+  size_t begin = 0;  // of the group
+  std::vector<MetricSum> sums;
+  const auto open = [&] {
+    sums.clear();
+    for (size_t i = begin; i < metrics.size() && metrics_[metrics[i]].group == metrics_[metrics[begin]].group; ++i) {
+      const Metric& metric = metrics_[metrics[i]];
+      sums.emplace_back(metric.width, token_roots(metric, plan), crossed);
+    }
+  };
+  const auto close = [&] {
+    for (size_t i = 0; i < sums.size(); ++i) {
+      sums[i].average();
+      finish(metrics_[metrics[begin + i]], std::move(sums[i]));
+    }
+    begin += sums.size();
+    open();
+  };
+  open();
+  prefix.run(s, [&](const Prefix::Inputs& in) {
+    while (begin < metrics.size() && metrics_[metrics[begin]].group < in.group) close();
+    for (MetricSum& sum : sums) sum.add(in.tokens, std::as_const(inputs_).view(), in.rows);
+  });
+  while (begin < metrics.size()) close();
+}
+
 void ModelCalibration::plan_moments(Prefix& prefix) {
   for (size_t s = 0; s < stages_.size(); ++s) {
-    std::vector<MetricSum> sums;
-    for (const size_t m : stages_[s].metrics) sums.emplace_back(token_roots(metrics_[m], true), false);
-    prefix.run(s, [&](size_t first, MatrixView<const float> x) {
-      for (MetricSum& sum : sums) sum.add(first, x, x);
+    sum_moments(prefix, s, true, false, [&](Metric& metric, MetricSum sum) {
+      if (of_experts(s)) add_white(sum.tokens, sum.h.view());
+      if (fisher_.embeddings.contains(metric.tensors[0])) join_embeddings(metric.tensors[0], sum.h.view());
+      store(metric, std::move(sum.h), {});
     });
-    const double share = 1 / static_cast<double>(prefix.tokens());
-    for (size_t i = 0; i < sums.size(); ++i) {
-      Metric& metric = metrics_[stages_[s].metrics[i]];
-      finish_moment(share, true, sums[i].h.view());
-      if (fisher_.embeddings.contains(metric.tensors[0])) join_embeddings(metric.tensors[0], sums[i].h.view());
-      store(metric, std::move(sums[i].h), {});
-    }
     if (settings_.progress) settings_.progress("calibrate", s + 1, stages_.size());
   }
 }
@@ -281,6 +332,34 @@ void ModelCalibration::measure_importance(std::span<const std::vector<TokenId>> 
     if (fisher.token_energy.size() == fisher_.tokens)
       metrics_[metric_of_.at(tensor)].token_weights = mean_one(fisher.token_energy);
   }
+  weigh_rare_experts();
+}
+
+// Nor is an expert free that hardly any of the tokens came by.
+void ModelCalibration::weigh_rare_experts() {
+  for (const Stage& stage : stages_) {
+    const size_t experts = stage.metrics.size();
+    if (experts == 0 || metrics_[stage.metrics.back()].group == 0) continue;
+    for (size_t k = 0; k < metrics_[stage.metrics[0]].tensors.size(); ++k) {
+      const auto tensor = [&](size_t e) -> const std::string& { return metrics_[stage.metrics[e]].tensors[k]; };
+      double mean = 0;
+      for (size_t e = 0; e < experts; ++e) {
+        const auto known = importance_.find(tensor(e));
+        if (known != importance_.end()) mean += known->second.rows->loss / static_cast<double>(experts);
+      }
+      for (size_t e = 0; e < experts && mean > 0; ++e) {
+        Importance& to = importance_[tensor(e)];
+        RowCosts costs;
+        if (to.rows) {
+          costs = *to.rows;
+        } else {
+          costs.weights.assign(matrix_shape(source_.tensors()[source_.find(tensor(e))].shape).rows, 1.0);
+        }
+        costs.loss = (costs.loss + kLeastWeight * mean) / (1 + kLeastWeight);
+        to.rows = to.fed_rows = std::make_shared<RowCosts>(std::move(costs));
+      }
+    }
+  }
 }
 
 Fisher ModelCalibration::measure_gradients(std::span<const std::vector<TokenId>> sequences) const {
@@ -293,7 +372,8 @@ Fisher ModelCalibration::measure_gradients(std::span<const std::vector<TokenId>>
   size_t total = 0;
   for (const Stage& s : stages_) total += s.tensors.size();
   options.seen = [&](const std::string& tensor) {
-    if (seen.insert(tensor).second && settings_.progress) settings_.progress("importance", seen.size(), total);
+    if (seen.insert(tensor).second && settings_.progress)
+      settings_.progress("importance", std::min(seen.size(), total), total);
   };
   return measure_fisher(model, sequences, options);
 }
@@ -363,7 +443,6 @@ void ModelCalibration::join_embeddings(const std::string& tensor, MatrixView<dou
 
 void ModelCalibration::store(Metric& metric, Matrix<double> h, Matrix<float> correction) {
   const std::lock_guard lock(*metric.mutex);
-  metric.width = h.rows();
   const double mean = mean_diagonal(h.view());
   // Kept as floats: relative to a power of two near the mean.
   const double scale = mean > 0 && std::isfinite(mean) ? std::exp2(std::floor(std::log2(mean))) : 1;
@@ -392,6 +471,7 @@ std::shared_ptr<const TensorCalibration> ModelCalibration::find(const std::strin
   const Metric& metric = metrics_[at->second];
   const std::lock_guard lock(*metric.mutex);
   const size_t n = metric.width;
+  out->note = metric.note;
   if (metric.correction.rows() != 0) {
     auto correction = std::make_shared<Matrix<float>>(Matrix<float>::uninitialized(n, n));
     std::copy_n(metric.correction.view().data(), n * n, correction->data());
@@ -438,6 +518,12 @@ std::vector<std::string> ModelCalibration::order() const {
 TunedValues ModelCalibration::tune(const TensorFile& coded, const std::set<std::string>& scaled,
                                    std::vector<std::string>* notes) {
   notes->insert(notes->end(), notes_.begin(), notes_.end());
+  if (rare_ != 0) {
+    notes->push_back(
+        fmt::format("{} times an expert saw fewer tokens than it has inputs and was coded nearly as if "
+                    "those were white (see the tensors)",
+                    rare_));
+  }
   if (settings_.tune_sequences.size() < 2 || config_.encoder) return {};
   before_.reset();
   after_.reset();
@@ -458,34 +544,39 @@ TunedValues ModelCalibration::tune(const TensorFile& coded, const std::set<std::
 }
 
 void ModelCalibration::run_stage(size_t s) {
-  std::vector<MetricSum> sums;
-  for (const size_t m : stages_[s].metrics) sums.emplace_back(token_roots(metrics_[m], false), true);
-  before_->run(s, [&](size_t first, MatrixView<const float> x) {
-    for (size_t r = 0; r < x.rows() && !sums.empty(); ++r) {
-      std::copy_n(x.row(r), x.cols(), inputs_.view().row(first + r));
+  // What comes out of gate and up of an expert is known of the tokens that the model as it was gave to it, not of those
+  // that it gets now.
+  const bool crossed = !of_experts(s) || s % Prefix::kStages != 3;
+  before_->run(s, [&](const Prefix::Inputs& in) {
+    for (size_t r = 0; r < in.rows.rows() && crossed; ++r) {
+      std::copy_n(in.rows.row(r), in.rows.cols(), inputs_.view().row(in.tokens[r]));
     }
   });
-  after_->run(s, [&](size_t first, MatrixView<const float> z) {
-    const auto x = std::as_const(inputs_).view().sub({first, 0, z.rows(), z.cols()});
-    for (MetricSum& sum : sums) sum.add(first, x, z);
-  });
-  const double share = 1 / static_cast<double>(after_->tokens());
-  for (size_t i = 0; i < sums.size(); ++i) {
-    Metric& metric = metrics_[stages_[s].metrics[i]];
-    finish_moment(share, true, sums[i].h.view());
-    finish_moment(share, false, sums[i].cross.view());
-    // What counts for half is measured at the tokens planned with.
-    const size_t tokens = metric.token_weights.empty() ? after_->tokens() : metric.token_weights.size();
-    Matrix<float> correction =
-        correction_of(std::move(sums[i].cross), sums[i].h.view(), correction_damping(metric.width, tokens));
-    if (correction.size() == 0) {
-      notes_.push_back(
-          fmt::format("{}: the second moments of its inputs cannot be inverted, what was lost before is "
-                      "not corrected",
-                      fmt::join(metric.tensors, ", ")));
+  sum_moments(*after_, s, false, crossed, [&](Metric& metric, MetricSum sum) {
+    Matrix<float> correction;
+    if (crossed && sum.tokens != 0) {
+      // What counts for half is measured at the tokens planned with.
+      const size_t tokens = metric.token_weights.empty() ? sum.tokens : metric.token_weights.size();
+      correction = correction_of(std::move(sum.cross), sum.h.view(), correction_damping(metric.width, tokens));
+      if (correction.size() == 0) {
+        notes_.push_back(
+            fmt::format("{}: the second moments of its inputs cannot be inverted, what was lost before is "
+                        "not corrected",
+                        fmt::join(metric.tensors, ", ")));
+      }
     }
-    store(metric, std::move(sums[i].h), std::move(correction));
-  }
+    if (of_experts(s)) {
+      add_white(sum.tokens, sum.h.view());
+      if (sum.tokens < metric.width) {
+        ++rare_;
+        metric.note = fmt::format(
+            "{} tokens of the calibration text came by, fewer than inputs: coded nearly as if "
+            "those were white",
+            sum.tokens);
+      }
+    }
+    store(metric, std::move(sum.h), std::move(correction));
+  });
   inputs_.release();
 }
 

@@ -48,6 +48,7 @@ class ModelCalibration final : public CalibrationSource {
   };
   // Moments of the inputs as they count for some linear layers of a stage.
   struct Metric;
+  struct MetricSum;
   // What errors of the rows of a tensor cost.
   struct Importance {
     std::shared_ptr<const RowCosts> rows, fed_rows;
@@ -55,9 +56,13 @@ class ModelCalibration final : public CalibrationSource {
   };
   void plan();
   void name_stages(Prefix& prefix);
+  bool of_experts(size_t stage) const;
+  void sum_moments(Prefix& prefix, size_t s, bool plan, bool crossed,
+                   const std::function<void(Metric&, MetricSum)>& finish);
   void plan_moments(Prefix& prefix);
   void measure_importance(std::span<const std::vector<TokenId>> sequences);
   Fisher measure_gradients(std::span<const std::vector<TokenId>> sequences) const;
+  void weigh_rare_experts();
   void weigh_tables();
   std::vector<double> lookups(const std::string& tensor) const;
   void join_embeddings(const std::string& tensor, MatrixView<double> h);
@@ -85,6 +90,7 @@ class ModelCalibration final : public CalibrationSource {
   std::optional<Prefix> before_, after_;  // as it was, and as it is coded
   ScratchMatrix inputs_;                  // of `before_`, [tokens, in]
   size_t next_ = 0;                       // stage to be run
+  size_t rare_ = 0;                       // metrics of experts with fewer tokens than inputs
   std::vector<std::string> notes_;
 };
 

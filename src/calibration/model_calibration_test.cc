@@ -1,5 +1,7 @@
 #include "calibration/model_calibration.h"
 
+#include <algorithm>
+
 #include "base/rng.h"
 #include "container/archive_file.h"
 #include "model/tiny_models_for_test.h"
@@ -11,17 +13,16 @@ struct Variant {
   const char *model, *name;
 };
 
-class EveryCalibration : public testing::TestWithParam<Variant> {
- protected:
-  std::vector<std::vector<TokenId>> random_texts(size_t count, size_t length, size_t vocab_size) {
-    std::vector<std::vector<TokenId>> texts(count);
-    for (auto& text : texts) {
-      for (size_t t = 0; t < length; ++t) text.push_back(static_cast<TokenId>(rng_.below(vocab_size)));
-    }
-    return texts;
+std::vector<std::vector<TokenId>> random_texts(size_t count, size_t length, size_t vocab_size, uint64_t seed) {
+  Rng rng(seed);
+  std::vector<std::vector<TokenId>> texts(count);
+  for (auto& text : texts) {
+    for (size_t t = 0; t < length; ++t) text.push_back(static_cast<TokenId>(rng.below(vocab_size)));
   }
-  Rng rng_{4};
-};
+  return texts;
+}
+
+class EveryCalibration : public testing::TestWithParam<Variant> {};
 
 // Of every architecture: the whole model is coded, and linear layers in the metric of their inputs.
 TEST_P(EveryCalibration, CodesTheWholeModel) {
@@ -31,9 +32,9 @@ TEST_P(EveryCalibration, CodesTheWholeModel) {
   const TempFolder folder;
   CalibrationSettings settings;
   settings.plan_sequences = 4;
-  settings.tune_sequences = random_texts(8, 16, config.vocab_size);
+  settings.tune_sequences = random_texts(8, 16, config.vocab_size, 4);
   settings.token_counts.resize(config.vocab_size, 1);
-  ModelCalibration calibration(*file, random_texts(12, 24, config.vocab_size), "test", folder.path(), settings);
+  ModelCalibration calibration(*file, random_texts(12, 24, config.vocab_size, 5), "test", folder.path(), settings);
   EXPECT_FALSE(calibration.order().empty());
   CompressOptions options;
   options.bits = 12;
@@ -53,7 +54,7 @@ TEST_P(EveryCalibration, CodesTheWholeModel) {
     EXPECT_GE(weighted, 4 * config.layers);
   }
   const auto archive = open_any(folder.path() / "m.occ");
-  const auto texts = random_texts(2, 20, config.vocab_size);
+  const auto texts = random_texts(2, 20, config.vocab_size, 6);
   if (config.encoder) {
     EXPECT_LT(difference_for_test(load_encoder(*archive)->embed(texts), load_encoder(*file)->embed(texts)), 0.2);
   } else {
@@ -63,11 +64,43 @@ TEST_P(EveryCalibration, CodesTheWholeModel) {
   }
 }
 
+// One token goes to two experts of four: the others know nothing of their inputs.
+TEST(Experts, ThatSawTooFewTokensAreCodedAsIfInputsWereWhite) {
+  const TinyModel tiny("mixtral", "plain");
+  const auto file = tiny.open();
+  const ModelConfig config = read_config(*file);
+  for (const size_t sequences : {1, 64}) {
+    const TempFolder folder;
+    CalibrationSettings settings;
+    ModelCalibration calibration(*file, random_texts(sequences, sequences == 1 ? 1 : 24, config.vocab_size, 4), "test",
+                                 folder.path(), settings);
+    CompressOptions options;
+    options.bits = 4;
+    const CompressReport report = compress_source(*file, folder.path() / "m.occ", options, &calibration);
+    size_t rare = 0, experts = 0;
+    for (const TensorReport& t : report.tensors) {
+      const bool noted = t.note.find("tokens of the calibration text") != std::string::npos;
+      const bool expert = t.name.find("experts.") != std::string::npos;
+      EXPECT_FALSE(noted && !expert) << t.name;
+      experts += expert;
+      rare += noted;
+      EXPECT_FALSE(expert && t.recipe.empty()) << t.name;
+      const bool router = t.name.find("gate.weight") != std::string::npos;
+      EXPECT_EQ(router, t.note == "router of experts") << t.name;
+    }
+    EXPECT_EQ(experts, 3 * config.experts * config.layers);
+    EXPECT_EQ(rare, sequences == 1 ? experts : 0);
+    const auto said = [](const std::string& note) { return note.find("an expert saw fewer") != std::string::npos; };
+    EXPECT_EQ(std::any_of(report.notes.begin(), report.notes.end(), said), sequences == 1);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, EveryCalibration,
                          testing::Values(Variant{"llama", "plain"}, Variant{"mistral", "window"},
                                          Variant{"qwen2", "plain"}, Variant{"qwen3", "plain"}, Variant{"gpt2", "plain"},
                                          Variant{"gptneox", "plain"}, Variant{"phi3", "short"},
-                                         Variant{"bert", "plain"}),
+                                         Variant{"bert", "plain"}, Variant{"mixtral", "plain"},
+                                         Variant{"qwen3moe", "raw"}),
                          [](const auto& at) { return std::string(at.param.model) + "_" + at.param.name; });
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 
 #include "base/check.h"
 #include "base/interrupt.h"
@@ -40,7 +41,9 @@ Prefix::Prefix(const TensorFile& weights, const ModelConfig& config, std::span<c
   }
   x_ = ScratchMatrix(folder_, tokens_, config_.dim);
   mixed_ = ScratchMatrix(folder_, tokens_, config_.heads * config_.head_dim);
-  left_ = ScratchMatrix(folder_, tokens_, config_.ff_dim);
+  left_ = ScratchMatrix(folder_, tokens_ * std::max<size_t>(1, config_.experts_used), config_.ff_dim);
+  numbers_.resize(tokens_);
+  std::iota(numbers_.begin(), numbers_.end(), size_t{0});
   buffers_.emplace(config_, most_rows_);
   if (config_.position == Position::kRotary) {
     read_rope_factors(loader_, config_);
@@ -57,23 +60,28 @@ void Prefix::load(std::initializer_list<Linear*> list) {
   }
 }
 
-std::vector<std::string> Prefix::tensors(size_t s) {
+std::vector<std::vector<std::string>> Prefix::groups(size_t s) {
   if (s == config_.layers * kStages) {
     const TensorNames& names = loader_.names();
     const std::string head = config_.tied_embeddings ? names.token_embedding : names.head;
-    return {loader_.embedding_tensor(head)};
+    return {{loader_.embedding_tensor(head)}};
   }
   const Layer layer = loader_.layer(s / kStages);
-  const std::array<std::vector<const Linear*>, kStages> stages = {
-      std::vector<const Linear*>{&layer.qkv, &layer.q, &layer.k, &layer.v},
-      {&layer.attention_output},
-      {&layer.gate_up, &layer.gate, &layer.up},
-      {&layer.down}};
-  std::vector<std::string> names;
-  for (const Linear* linear : stages[s % kStages]) {
-    if (!linear->tensor.empty()) names.push_back(linear->tensor);
+  std::vector<std::vector<std::string>> groups;
+  const auto add = [&](std::initializer_list<const Linear*> linears) {
+    std::vector<std::string>& names = groups.emplace_back();
+    for (const Linear* linear : linears) {
+      if (!linear->tensor.empty()) names.push_back(linear->tensor);
+    }
+  };
+  const size_t stage = s % kStages;
+  if (stage == 0) add({&layer.qkv, &layer.q, &layer.k, &layer.v});
+  if (stage == 1) add({&layer.attention_output});
+  for (size_t e = 0; e < layer.mlps.size() && stage >= 2; ++e) {
+    const Mlp& m = layer.mlps[e];
+    stage == 2 ? add({&m.gate_up, &m.gate, &m.up}) : add({&m.down});
   }
-  return names;
+  return groups;
 }
 
 void Prefix::embed() {
@@ -132,7 +140,70 @@ void Prefix::add_output(const Linear& linear, MatrixView<const float> inputs, co
 
 void Prefix::add_attention() { add_output(layer_.attention_output, mixed_.view(), layer_.attention_norm); }
 
-void Prefix::add_mlp() { add_output(layer_.down, left_.view(), layer_.mlp_norm); }
+void Prefix::add_mlp() {
+  if (!layer_.has_experts()) {
+    load({&layer_.mlps[0].down});
+    return add_output(layer_.mlps[0].down, left_.view(), layer_.mlp_norm);
+  }
+  size_t row = 0;
+  Matrix<float> y = buffer();
+  for (size_t e = 0; e < layer_.mlps.size(); ++e) {
+    Linear& down = layer_.mlps[e].down;
+    load({&down});
+    for_chunks_of(e, &row, [&](const Chunk& c, std::span<const Routed> routed, size_t first) {
+      const MatrixView<float> out = y.view().row_range(0, routed.size());
+      down.apply(left_.view().row_range(first, routed.size()), out, options_);
+      add_routed(routed, out, down.bias_data(), x_.view().row_range(c.row, c.rows));
+    });
+    down.weight.reset();
+  }
+}
+
+Routes Prefix::route(MatrixView<const float> normed) const {
+  Matrix<float> logits = Matrix<float>::uninitialized(normed.rows(), config_.experts);
+  layer_.router.apply(normed, logits.view(), options_);
+  return route_tokens(config_, layer_.router.bias, logits.view());
+}
+
+void Prefix::for_chunks_of(size_t expert, size_t* row, const ExpertChunk& body) const {
+  for (size_t i = 0; i < chunks_.size(); ++i) {
+    throw_if_interrupted();
+    const std::span<const Routed> routed = routes_[i][expert];
+    if (routed.empty()) continue;
+    body(chunks_[i], routed, *row);
+    *row += routed.size();
+  }
+}
+
+// Inputs of gate and up or, when those are coded, of down; of one expert after the other.
+void Prefix::run_experts(bool of_down, const Visit& visit) {
+  Matrix<float> work = buffer(), gathered = buffer();
+  if (!of_down) {
+    load({&layer_.router});
+    routes_.clear();
+    for (const Chunk& c : chunks_) {
+      routes_.push_back(route(normed(layer_.mlp_norm, x_.view().row_range(c.row, c.rows), work.view())));
+    }
+  }
+  size_t row = 0;
+  std::vector<size_t> tokens;
+  for (size_t e = 0; e < layer_.mlps.size(); ++e) {
+    Mlp& mlp = layer_.mlps[e];
+    if (of_down) load({&mlp.gate_up, &mlp.gate, &mlp.up});
+    for_chunks_of(e, &row, [&](const Chunk& c, std::span<const Routed> routed, size_t first) {
+      tokens.clear();
+      for (const Routed& r : routed) tokens.push_back(c.row + r.token);
+      const MatrixView<float> in = gathered.view().row_range(0, routed.size());
+      gather_routed(routed, normed(layer_.mlp_norm, x_.view().row_range(c.row, c.rows), work.view()), in);
+      if (!of_down) return visit({e, tokens, in});
+      const MatrixView<float> left = left_.view().row_range(first, routed.size());
+      const MatrixView<float> made = activated(layer_config_, mlp, in, *buffers_, options_);
+      for (size_t r = 0; r < made.rows(); ++r) std::copy_n(made.row(r), made.cols(), left.row(r));
+      visit({e, tokens, left});
+    });
+    for (Linear* linear : {&mlp.gate_up, &mlp.gate, &mlp.up}) linear->weight.reset();
+  }
+}
 
 void Prefix::run(size_t s, const Visit& visit) {
   throw_if_interrupted();
@@ -142,14 +213,15 @@ void Prefix::run(size_t s, const Visit& visit) {
     if (s == 0) {
       embed();
     } else {
-      load({&layer_.down});
       if (config_.parallel_residual) add_attention();
       add_mlp();
     }
     if (s == config_.layers * kStages) {
       layer_ = Layer();
       const NormWeights norm = loader_.norm(loader_.names().final_norm, config_.dim);
-      for (const Chunk& c : chunks_) visit(c.row, normed(norm, x_.view().row_range(c.row, c.rows), work.view()));
+      for (const Chunk& c : chunks_) {
+        visit({0, tokens_of(c), normed(norm, x_.view().row_range(c.row, c.rows), work.view())});
+      }
       return;
     }
     begin_layer(s / kStages);
@@ -159,8 +231,13 @@ void Prefix::run(size_t s, const Visit& visit) {
     for (Linear* linear : {&layer_.qkv, &layer_.q, &layer_.k, &layer_.v}) linear->weight.reset();
     load({&layer_.attention_output});
     if (!config_.parallel_residual) add_attention();
-  } else {
-    load({&layer_.gate_up, &layer_.gate, &layer_.up});
+  } else if (!layer_.has_experts()) {
+    load({&layer_.mlps[0].gate_up, &layer_.mlps[0].gate, &layer_.mlps[0].up});
+  }
+  if (stage >= 2 && layer_.has_experts()) {
+    run_experts(stage == 3, visit);
+    for (const ScratchMatrix* m : {&x_, &left_}) m->release();
+    return;
   }
   for (const Chunk& c : chunks_) {
     throw_if_interrupted();
@@ -177,14 +254,15 @@ void Prefix::run(size_t s, const Visit& visit) {
       inputs = mixed;
     } else if (stage == 3) {
       const MatrixView<float> left = left_.view().row_range(c.row, c.rows);
-      const MatrixView<float> made = activated(layer_config_, layer_, inputs, *buffers_, options_);
+      const MatrixView<float> made = activated(layer_config_, layer_.mlps[0], inputs, *buffers_, options_);
       for (size_t r = 0; r < c.rows; ++r) std::copy_n(made.row(r), made.cols(), left.row(r));
       inputs = left;
     }
-    visit(c.row, inputs);
+    visit({0, tokens_of(c), inputs});
   }
   if (stage == 3) {
-    for (Linear* linear : {&layer_.gate_up, &layer_.gate, &layer_.up}) linear->weight.reset();
+    Mlp& m = layer_.mlps[0];
+    for (Linear* linear : {&m.gate_up, &m.gate, &m.up}) linear->weight.reset();
   }
   for (const ScratchMatrix* m : {&x_, &mixed_, &left_}) m->release();
 }

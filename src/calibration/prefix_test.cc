@@ -1,7 +1,9 @@
 // Oracle: the inputs that a running model shows to its observer.
 #include "calibration/prefix.h"
 
+#include <algorithm>
 #include <map>
+#include <set>
 
 #include "base/rng.h"
 #include "model/tiny_models_for_test.h"
@@ -54,26 +56,34 @@ TEST_P(EveryPrefix, GivesWhatTheModelGivesItsLayers) {
   EXPECT_EQ(prefix.tokens(), 34);
   size_t tensors = 0;
   for (size_t s = 0; s < prefix.stages(); ++s) {
-    std::vector<float> inputs;
-    size_t next = 0;
-    prefix.run(s, [&](size_t first, MatrixView<const float> x) {
-      EXPECT_EQ(first, next);
-      next += x.rows();
-      append(x, &inputs);
+    const std::vector<std::vector<std::string>> groups = prefix.groups(s);
+    std::vector<std::vector<float>> inputs(groups.size());
+    std::vector<std::vector<size_t>> seen(groups.size());
+    prefix.run(s, [&](const Prefix::Inputs& in) {
+      EXPECT_EQ(in.tokens.size(), in.rows.rows());
+      seen[in.group].insert(seen[in.group].end(), in.tokens.begin(), in.tokens.end());
+      append(in.rows, &inputs[in.group]);
     });
-    EXPECT_EQ(next, prefix.tokens());
-    for (const std::string& name : prefix.tensors(s)) {
-      ++tensors;
-      ASSERT_EQ(inputs.size(), expected[name].size()) << name;
-      double most = 0, largest = 0;
-      for (size_t i = 0; i < inputs.size(); ++i) {
-        most = std::max(most, std::abs(double{inputs[i]} - double{expected[name][i]}));
-        largest = std::max(largest, std::abs(double{expected[name][i]}));
+    size_t total = 0;
+    for (size_t g = 0; g < groups.size(); ++g) {
+      total += seen[g].size();
+      EXPECT_EQ(std::set<size_t>(seen[g].begin(), seen[g].end()).size(), seen[g].size()) << "no token twice";
+      EXPECT_TRUE(std::is_sorted(seen[g].begin(), seen[g].end()));
+      for (const std::string& name : groups[g]) {
+        ++tensors;
+        ASSERT_EQ(inputs[g].size(), expected[name].size()) << name;
+        double most = 0, largest = 0;
+        for (size_t i = 0; i < inputs[g].size(); ++i) {
+          most = std::max(most, std::abs(double{inputs[g][i]} - double{expected[name][i]}));
+          largest = std::max(largest, std::abs(double{expected[name][i]}));
+        }
+        EXPECT_LE(most, 2e-5 * largest) << name;
       }
-      EXPECT_LE(most, 2e-5 * largest) << name;
     }
+    const bool experts = config.experts != 0 && s % Prefix::kStages >= 2 && s + 1 != prefix.stages();
+    EXPECT_EQ(total, prefix.tokens() * (experts ? config.experts_used : 1));
   }
-  EXPECT_EQ(tensors, expected.size());
+  EXPECT_EQ(tensors + (config.experts != 0 ? config.layers : 0), expected.size()) << "routers have no stage";
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, EveryPrefix,
@@ -81,7 +91,8 @@ INSTANTIATE_TEST_SUITE_P(Models, EveryPrefix,
                                          Variant{"mistral", "window"}, Variant{"qwen2", "window"},
                                          Variant{"qwen3", "plain"}, Variant{"gpt2", "plain"},
                                          Variant{"gptneox", "plain"}, Variant{"gptneox", "sequential"},
-                                         Variant{"phi3", "long"}, Variant{"bert", "plain"}),
+                                         Variant{"phi3", "long"}, Variant{"bert", "plain"}, Variant{"mixtral", "plain"},
+                                         Variant{"qwen3moe", "raw"}),
                          [](const auto& at) { return std::string(at.param.model) + "_" + at.param.name; });
 
 }  // namespace

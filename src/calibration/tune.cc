@@ -76,14 +76,14 @@ class Adam final : public GradientObserver {
  public:
   Adam(const TensorFile& file, const TuneOptions& options, const std::string& head)
       : file_(file), options_(options), head_(head) {}
-  void linear(const std::string& tensor, MatrixView<const float> x, MatrixView<const float> w,
-              MatrixView<const float> dy) override {
-    if (!options_.scaled.contains(tensor) || tensor == head_) return;
+  void linear(const LinearGradients& g) override {
+    const MatrixView<const float> dy = g.gradients;
+    if (!options_.scaled.contains(g.tensor) || g.tensor == head_) return;
     // d/d(log of a factor of row r) = sum_t dy_tr y_tr
     if (outputs_.size() < dy.size()) outputs_ = Matrix<float>::uninitialized(1, dy.size());
     const MatrixView<float> y(outputs_.data(), dy.rows(), dy.cols());
-    product(x, Op::kTranspose, w, y);
-    std::vector<double>& sums = row_gradients_[tensor];
+    product(g.inputs, Op::kTranspose, g.weights, y);
+    std::vector<double>& sums = row_gradients_[g.tensor];
     sums.resize(dy.cols());
     constexpr size_t kCols = 64;
     parallel_for(ceil_div(dy.cols(), kCols), [&](size_t i) {

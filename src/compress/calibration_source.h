@@ -30,6 +30,7 @@ struct TensorCalibration {
   std::shared_ptr<const RowCosts> rows, fed_rows;
   // [cols, cols] K, or null: coding W + W K instead of W makes up for what the tensors before it changed.
   std::shared_ptr<const Matrix<float>> correction;
+  std::string note;  // a fallback, for the report
 };
 
 // Better values, by tensor, for vectors that are kept and factors for the rows of coded weights.

@@ -365,7 +365,7 @@ class CompressJob {
     if (part && part->record.recipe == t.recipe && part->record.name == info(t.index).name) return meter_.add(work);
 
     part.emplace();
-    auto [ctx, moments] = contexts_.context(t, rates_->target_bits());
+    auto [ctx, moments] = contexts_.context(t, rates_->target_bits(), &part->notes);
     ctx.fallbacks = &part->notes;
     const TensorRows original(source_, t.index);
     const Matrix<float> corrected = contexts_.corrected(t, original);

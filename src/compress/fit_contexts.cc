@@ -88,7 +88,8 @@ std::vector<size_t> FitContexts::coding_order(const std::vector<PlannedTensor>& 
   return order;
 }
 
-std::pair<FitContext, std::shared_ptr<const Moments>> FitContexts::context(const PlannedTensor& t, double bits) const {
+std::pair<FitContext, std::shared_ptr<const Moments>> FitContexts::context(const PlannedTensor& t, double bits,
+                                                                           std::vector<std::string>* notes) const {
   FitContext ctx;
   ctx.seed = options_.seed;
   ctx.effort = options_.effort;
@@ -98,6 +99,7 @@ std::pair<FitContext, std::shared_ptr<const Moments>> FitContexts::context(const
   if (t.step > 0) bits = std::clamp(trellis_rate(t.step), 0.1, 16.0);
   if (moments && t.method) ctx.damping = damping_at(bits, moments->profile);
   if (!known) return {ctx, std::move(moments)};
+  if (notes != nullptr && !known->note.empty()) notes->push_back(known->note);
   if (const RowCosts* rows = rows_of(*known, t)) {
     ctx.row_weights = rows->weights;
     ctx.row_gains = rows->gains;

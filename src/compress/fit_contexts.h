@@ -28,8 +28,9 @@ class FitContexts {
   // Places in the plan, those of the calibrated model in the order of its layers and behind all others.
   std::vector<size_t> coding_order(const std::vector<PlannedTensor>& plan) const;
   // For fits of tensor t, at its step or, while it has none, at about `bits` per weight. The second moments live as
-  // long as what is returned with it.
-  std::pair<FitContext, std::shared_ptr<const Moments>> context(const PlannedTensor& t, double bits) const;
+  // long as what is returned with it. Fallbacks of the calibration go to `notes`.
+  std::pair<FitContext, std::shared_ptr<const Moments>> context(const PlannedTensor& t, double bits,
+                                                                std::vector<std::string>* notes = nullptr) const;
   bool has_moments(const PlannedTensor& t) const;
   // W + W K where the calibration has a correction K, else nothing.
   Matrix<float> corrected(const PlannedTensor& t, const RowSource& original) const;

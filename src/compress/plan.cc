@@ -21,6 +21,7 @@ std::string default_keep(const TensorInfo& t) {
   if (t.shape.size() <= 1) return t.shape.empty() ? "scalar" : "vector";
   if (is_any(t.name, {"*norm*", "*.ln_?.*", "*layernorm*"})) return "norm";
   if (is_any(t.name, {"*.bias", "*_bias", "bias"})) return "bias";
+  if (is_any(t.name, {"*.gate.weight", "*.ffn_gate_inp.weight"})) return "router of experts";
   return "";
 }
 

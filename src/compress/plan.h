@@ -31,7 +31,8 @@ struct PlannedTensor {
   bool continuous() const { return method && method->continuous(); }
 };
 
-// Applies options.tensors and options.keep over the defaults: vectors, scalars, integers, norms and biases are kept.
+// Applies options.tensors and options.keep over the defaults: vectors, scalars, integers, norms, biases and
+// routers of experts are kept.
 // Usage errors: a glob that matches nothing, a bad recipe or method.
 std::vector<PlannedTensor> plan_tensors(const TensorFile& source, const CompressOptions& options);
 

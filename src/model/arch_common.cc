@@ -82,6 +82,14 @@ void read_llama_hf(const ConfigKeys& keys, ModelConfig& config) {
   read_rope_hf(keys, config);
 }
 
+void read_experts_hf(const ConfigKeys& keys, ModelConfig& config) {
+  config.experts = keys.size(keys.has("num_local_experts") ? "num_local_experts" : "num_experts");
+  config.experts_used = keys.size("num_experts_per_tok");
+  if (config.experts_used > config.experts) {
+    keys.fail("num_experts_per_tok", fmt::format("at most the {} experts", config.experts));
+  }
+}
+
 void read_layer_windows(const ConfigKeys& keys, ModelConfig& config) {
   if (!keys.flag_or("use_sliding_window", false) || !keys.has("sliding_window")) return;
   config.sliding_window = keys.size("sliding_window");

@@ -1,4 +1,5 @@
-// Llama (Touvron et al. 2023) and what has its form: TinyLlama, SmolLM, Mistral (Jiang et al. 2023: a sliding window).
+// Llama (Touvron et al. 2023) and what has its form: TinyLlama, SmolLM, Mistral (Jiang et al. 2023: a sliding window)
+// and Mixtral (Jiang et al. 2024: a mixture of experts).
 //
 //   x += o(attention(rope(q(n)), rope(k(n)), v(n))), n = rms_norm(x);   x += down(silu(gate(n)) * up(n)), n =
 //   rms_norm(x)
@@ -15,10 +16,16 @@ void read_mistral_hf(const ConfigKeys& keys, ModelConfig& config) {
   if (keys.absent("sliding_window")) config.sliding_window = 4096;  // null: none
 }
 
+void read_mixtral_hf(const ConfigKeys& keys, ModelConfig& config) {
+  read_mistral_hf(keys, config);
+  if (keys.absent("sliding_window")) config.sliding_window = 0;
+  read_experts_hf(keys, config);
+}
+
 void read_llama_gguf(const ConfigKeys& keys, ModelConfig& config) {
   config.rope_pairs = RopePairs::kAdjacent;
   if (keys.has("expert_count") && keys.count("expert_count") != 0) {
-    keys.fail("expert_count", "no experts (mixtures of experts are not supported)");
+    keys.fail("expert_count", "no experts (mixtures of experts run from Hugging Face folders alone)");
   }
   if (keys.has("attention.sliding_window")) config.sliding_window = keys.count("attention.sliding_window");
 }
@@ -45,6 +52,19 @@ Architecture mistral_architecture() {
   a.model_types = {"mistral"};
   a.read_hf = read_mistral_hf;
   a.read_gguf = nullptr;  // there it is a llama
+  return a;
+}
+
+Architecture mixtral_architecture() {
+  Architecture a = mistral_architecture();
+  a.name = "mixtral";
+  a.hf_classes = {"MixtralForCausalLM"};
+  a.model_types = {"mixtral"};
+  a.hf_names.router = "layers.#.block_sparse_moe.gate";
+  a.hf_names.gate = "layers.#.block_sparse_moe.experts.@.w1";
+  a.hf_names.up = "layers.#.block_sparse_moe.experts.@.w3";
+  a.hf_names.down = "layers.#.block_sparse_moe.experts.@.w2";
+  a.read_hf = read_mixtral_hf;
   return a;
 }
 

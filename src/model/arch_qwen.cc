@@ -1,5 +1,6 @@
 // Qwen2 (Yang et al. 2024): Llama with biases of q, k and v. Qwen3 (2025): no such biases, but an RMS norm of every
-// head of q and k before the rotation. Both may have a sliding window in their last layers.
+// head of q and k before the rotation. Both may have a sliding window in their last layers. Qwen3-MoE: a
+// mixture of experts in every layer.
 #include "model/architectures.h"
 
 namespace occ {
@@ -15,6 +16,15 @@ void read_qwen2_hf(const ConfigKeys& keys, ModelConfig& config) {
 void read_qwen3_hf(const ConfigKeys& keys, ModelConfig& config) {
   read_llama_hf(keys, config);
   read_layer_windows(keys, config);
+}
+
+void read_qwen3_moe_hf(const ConfigKeys& keys, ModelConfig& config) {
+  read_qwen3_hf(keys, config);
+  read_experts_hf(keys, config);
+  config.ff_dim = keys.size("moe_intermediate_size");
+  config.normalized_experts = keys.flag_or("norm_topk_prob", false);
+  if (keys.size_or("decoder_sparse_step", 1) != 1) keys.fail("decoder_sparse_step", "1 (experts in every layer)");
+  if (keys.has("mlp_only_layers")) keys.numbers("mlp_only_layers", 0);
 }
 
 void read_qwen2_gguf(const ConfigKeys& /*keys*/, ModelConfig& config) { config.qkv_bias = true; }
@@ -46,6 +56,20 @@ Architecture qwen3_architecture() {
   a.gguf_names.k_norm = "blk.#.attn_k_norm";
   a.read_hf = read_qwen3_hf;
   a.read_gguf = read_qwen3_gguf;
+  return a;
+}
+
+Architecture qwen3_moe_architecture() {
+  Architecture a = qwen3_architecture();
+  a.name = "qwen3moe";
+  a.hf_classes = {"Qwen3MoeForCausalLM"};
+  a.model_types = {"qwen3_moe"};
+  a.hf_names.router = "layers.#.mlp.gate";
+  a.hf_names.gate = "layers.#.mlp.experts.@.gate_proj";
+  a.hf_names.up = "layers.#.mlp.experts.@.up_proj";
+  a.hf_names.down = "layers.#.mlp.experts.@.down_proj";
+  a.read_hf = read_qwen3_moe_hf;
+  a.read_gguf = nullptr;
   return a;
 }
 

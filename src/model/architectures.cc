@@ -6,17 +6,20 @@ namespace occ {
 
 Architecture llama_architecture();
 Architecture mistral_architecture();
+Architecture mixtral_architecture();
 Architecture qwen2_architecture();
 Architecture qwen3_architecture();
+Architecture qwen3_moe_architecture();
 Architecture gpt2_architecture();
 Architecture gpt_neox_architecture();
 Architecture phi3_architecture();
 Architecture bert_architecture();
 
 std::span<const Architecture> architectures() {
-  static const std::vector<Architecture> all = {llama_architecture(), mistral_architecture(), qwen2_architecture(),
-                                                qwen3_architecture(), gpt2_architecture(),    gpt_neox_architecture(),
-                                                phi3_architecture(),  bert_architecture()};
+  static const std::vector<Architecture> all = {llama_architecture(), mistral_architecture(),  mixtral_architecture(),
+                                                qwen2_architecture(), qwen3_architecture(),    qwen3_moe_architecture(),
+                                                gpt2_architecture(),  gpt_neox_architecture(), phi3_architecture(),
+                                                bert_architecture()};
   return all;
 }
 
@@ -35,8 +38,9 @@ std::string hf_prefix(const TensorFile& file, const Architecture& a) {
   return a.hf_prefixes[0];
 }
 
-std::string name_in_layer(std::string pattern, const std::string& layer) {
+std::string name_in_layer(std::string pattern, const std::string& layer, const std::string& expert) {
   if (const size_t at = pattern.find('#'); at != std::string::npos) pattern.replace(at, 1, layer);
+  if (const size_t at = pattern.find('@'); at != std::string::npos) pattern.replace(at, 1, expert);
   return pattern;
 }
 

@@ -12,7 +12,8 @@
 
 namespace occ {
 
-// Names without ".weight" and ".bias"; '#' stands for the number of the layer. Empty: the model has no such part.
+// Names without ".weight" and ".bias"; '#' stands for the number of the layer, '@' for that of the expert. Empty: the
+// model has no such part.
 struct TensorNames {
   std::string token_embedding, position_embedding, token_type_embedding, embedding_norm;
   std::string final_norm;
@@ -26,6 +27,7 @@ struct TensorNames {
   std::string gate, up;  // down(activation(gate) * up), without `gate` down(activation(up)); or both in one:
   std::string gate_up;
   std::string down;
+  std::string router;  // of experts; `gate`, `up` and `down` are theirs then
 };
 
 struct Architecture {
@@ -43,14 +45,16 @@ std::span<const Architecture> architectures();
 const Architecture& find_architecture(const std::string& name);  // of ModelConfig; must exist
 // The first of hf_prefixes that the file's names have.
 std::string hf_prefix(const TensorFile& file, const Architecture& a);
-// A pattern of TensorNames with the layer's number for its '#'.
-std::string name_in_layer(std::string pattern, const std::string& layer);
+// A pattern of TensorNames with the layer's number for its '#' and the expert's for its '@'.
+std::string name_in_layer(std::string pattern, const std::string& layer, const std::string& expert = "");
 std::string architecture_list();  // for error messages
 
 // What several descriptions share.
 TensorNames llama_hf_names();
 TensorNames llama_gguf_names();
 void read_llama_hf(const ConfigKeys& keys, ModelConfig& config);
+// num_local_experts or num_experts, num_experts_per_tok.
+void read_experts_hf(const ConfigKeys& keys, ModelConfig& config);
 void read_gguf_sizes(const ConfigKeys& keys, ModelConfig& config);
 // use_sliding_window, sliding_window, max_window_layers, layer_types as Qwen has them.
 void read_layer_windows(const ConfigKeys& keys, ModelConfig& config);

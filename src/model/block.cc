@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/parallel.h"
 #include "model/attention.h"
+#include "model/experts.h"
 #include "model/kernels.h"
 
 namespace occ {
@@ -108,11 +109,10 @@ void run_attention(const ModelConfig& c, const Layer& w, size_t layer, std::span
   w.attention_output.apply(mixed, y, options);
 }
 
-MatrixView<float> activated(const ModelConfig& c, const Layer& w, MatrixView<const float> x, BlockBuffers& buffers,
+MatrixView<float> activated(const ModelConfig& c, const Mlp& w, MatrixView<const float> x, BlockBuffers& buffers,
                             const TransformerOptions& options) {
   const MatrixView<float> both = buffers.wide(x.rows());
   const MatrixView<float> left = both.sub({0, 0, x.rows(), c.ff_dim});
-  const bool gated = w.gate || w.gate_up;
   if (w.gate_up) {
     w.gate_up.apply(x, both, options);
   } else if (w.gate) {
@@ -121,13 +121,35 @@ MatrixView<float> activated(const ModelConfig& c, const Layer& w, MatrixView<con
   } else {
     w.up.apply(x, left, options);
   }
-  activate(c.activation, gated, w.gate_up_bias.empty() ? nullptr : w.gate_up_bias.data(), gated ? both : left);
+  activate(c.activation, w.gated(), w.gate_up_bias.empty() ? nullptr : w.gate_up_bias.data(), w.gated() ? both : left);
   return left;
 }
 
+namespace {
+
+// Experts one after the other, each for all of its tokens.
+void run_experts(const ModelConfig& c, const Layer& w, MatrixView<const float> x, MatrixView<float> y,
+                 BlockBuffers& buffers, const TransformerOptions& options) {
+  Matrix<float> logits = Matrix<float>::uninitialized(x.rows(), c.experts);
+  w.router.apply(x, logits.view(), options);
+  const Routes routes = route_tokens(c, w.router.bias, logits.view());
+  for (size_t r = 0; r < y.rows(); ++r) std::fill_n(y.row(r), y.cols(), 0.0f);
+  for (size_t e = 0; e < c.experts; ++e) {
+    const size_t n = routes[e].size();
+    if (n == 0) continue;
+    Matrix<float> in = Matrix<float>::uninitialized(n, x.cols()), out = Matrix<float>::uninitialized(n, y.cols());
+    gather_routed(routes[e], x, in.view());
+    w.mlps[e].down.apply(activated(c, w.mlps[e], in.view(), buffers, options), out.view(), options);
+    add_routed(routes[e], out.view(), w.mlps[e].down.bias_data(), y);
+  }
+}
+
+}  // namespace
+
 void run_mlp(const ModelConfig& c, const Layer& w, MatrixView<const float> x, MatrixView<float> y,
              BlockBuffers& buffers, const TransformerOptions& options) {
-  w.down.apply(activated(c, w, x, buffers, options), y, options);
+  if (w.has_experts()) return run_experts(c, w, x, y, buffers, options);
+  w.mlp().down.apply(activated(c, w.mlp(), x, buffers, options), y, options);
 }
 
 }  // namespace occ

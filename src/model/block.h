@@ -60,10 +60,10 @@ void run_attention(const ModelConfig& config, const Layer& weights, size_t layer
                    const TransformerOptions& options);
 
 // The input of `down` [rows, ff_dim], in `buffers`.
-MatrixView<float> activated(const ModelConfig& config, const Layer& weights, MatrixView<const float> x,
+MatrixView<float> activated(const ModelConfig& config, const Mlp& weights, MatrixView<const float> x,
                             BlockBuffers& buffers, const TransformerOptions& options);
 
-// y [rows, dim] = down(activation(...)), without the bias of down.
+// y [rows, dim] = down(activation(...)), without the bias of down; or what the experts make of it, biases included.
 void run_mlp(const ModelConfig& config, const Layer& weights, MatrixView<const float> x, MatrixView<float> y,
              BlockBuffers& buffers, const TransformerOptions& options);
 

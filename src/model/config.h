@@ -27,6 +27,10 @@ struct ModelConfig {
   float norm_eps = 1e-5f;
   bool tied_embeddings = false;
   Activation activation = Activation::kSilu;
+  // Mixtures of experts: of `experts` MLPs in every layer a token goes through the `experts_used` that the router finds
+  // likeliest, by their probabilities (normalized_experts: over those of the chosen ones). 0: one MLP.
+  size_t experts = 0, experts_used = 0;
+  bool normalized_experts = true;
   bool parallel_residual = false;  // GPT-NeoX: x + attention(x) + mlp(x)
   // Biases that must be in the file; others are used if they are there.
   bool qkv_bias = false, attention_output_bias = false, mlp_bias = false;

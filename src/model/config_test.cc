@@ -157,6 +157,33 @@ TEST(Weights, ShapesAreChecked) {
   expect("llama", {{"head_dim", 1 << 27}, {"vocab_size", 64}}, "q_proj.weight': expected shape [536870912, 32]");
 }
 
+TEST(Config, ReadsExperts) {
+  const ModelConfig mixtral = read_config(*TinyModel("mixtral", "plain").open());
+  EXPECT_EQ(mixtral.experts, 4u);
+  EXPECT_EQ(mixtral.experts_used, 2u);
+  EXPECT_EQ(mixtral.ff_dim, 52u);
+  EXPECT_TRUE(mixtral.normalized_experts);
+  EXPECT_EQ(mixtral.sliding_window, 0u);
+  const ModelConfig qwen = read_config(*TinyModel("qwen3moe", "raw").open());
+  EXPECT_EQ(qwen.experts, 6u);
+  EXPECT_EQ(qwen.ff_dim, 20u);
+  EXPECT_FALSE(qwen.normalized_experts);
+  const auto expect = [](const char* model, const json& changes, const char* part) {
+    json config = config_of(model);
+    config.update(changes);
+    const TinyModel tiny(model, "plain", config.dump());
+    const auto file = tiny.open();
+    EXPECT_INPUT_ERROR(load_transformer(*file, kExact), part);
+  };
+  expect("mixtral", {{"num_experts_per_tok", 5}}, "expected at most the 4 experts");
+  expect("mixtral", {{"num_experts_per_tok", 0}}, "num_experts_per_tok");
+  expect("mixtral", {{"num_local_experts", 5}}, "gate.weight': expected shape [5, 32], found [4, 32]");
+  expect("mixtral", {{"num_local_experts", nullptr}}, "num_experts");
+  expect("mixtral", {{"intermediate_size", 51}}, "experts.0.w3.weight': expected shape [51, 32]");
+  expect("qwen3moe", {{"mlp_only_layers", {0}}}, "mlp_only_layers");
+  expect("qwen3moe", {{"decoder_sparse_step", 2}}, "expected 1 (experts in every layer)");
+}
+
 TEST(Weights, BiasesInTheFileAreUsedWhateverTheConfigurationSays) {
   json config = config_of("llama-bias");
   config["attention_bias"] = config["mlp_bias"] = false;

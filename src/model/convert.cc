@@ -363,6 +363,9 @@ std::unique_ptr<TensorFile> as_hugging_face(const TensorFile& file) {
 std::unique_ptr<TensorFile> as_gguf(const TensorFile& file) {
   const ModelConfig config = read_config(file);
   OCC_CHECK(!config.gguf_names);
+  if (config.experts != 0) {
+    throw_input("{}: expected a model without experts: mixtures of experts cannot be written as GGUF", file.path());
+  }
   const Architecture& a = find_architecture(config.architecture);
   const std::string name = std::filesystem::path(file.path()).stem().string();
   GgufMetadata metadata = gguf_config(config, name, file.path());

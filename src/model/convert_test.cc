@@ -140,6 +140,9 @@ TEST(Convert, WhatHasNoPlaceIsNamed) {
   const TinyModel gelu("llama-bias", "plain");
   const auto gelu_file = gelu.open();
   EXPECT_INPUT_ERROR(as_gguf(*gelu_file), "activation");
+  const TinyModel experts("mixtral", "plain");
+  const auto experts_file = experts.open();
+  EXPECT_INPUT_ERROR(as_gguf(*experts_file), "mixtures of experts");
 }
 
 }  // namespace

@@ -92,7 +92,7 @@ Matrix<float> PlainEncoder::hidden(std::span<const std::vector<uint32_t>> texts)
     add_and_normalize(config_, std::array{Addend{attended.view(), layer.attention_output.bias_data()}},
                       layer.attention_norm, x.view(), x.view());
     run_mlp(config_, layer, x.view(), fed.view(), buffers, options_);
-    add_and_normalize(config_, std::array{Addend{fed.view(), layer.down.bias_data()}}, layer.mlp_norm, x.view(),
+    add_and_normalize(config_, std::array{Addend{fed.view(), layer.mlp_output_bias()}}, layer.mlp_norm, x.view(),
                       x.view());
   }
   return x;

@@ -154,7 +154,7 @@ void PlainTransformer::run(std::span<const Segment> segments, MatrixView<float> 
     const Layer& layer = layers_[l];
     const NormWeights& next = l + 1 < layers_.size() ? layers_[l + 1].attention_norm : final_norm_;
     const Addend attention{attended.view(), layer.attention_output.bias_data()};
-    const Addend mlp{fed.view(), layer.down.bias_data()};
+    const Addend mlp{fed.view(), layer.mlp_output_bias()};
     run_attention(config_, layer, l, segments, out, attended.view(), buffers, options_);
     if (config_.parallel_residual) {
       normalize(config_, layer.mlp_norm, x, out);

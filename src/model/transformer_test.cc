@@ -95,16 +95,16 @@ std::string variant_name(const testing::TestParamInfo<Variant>& at) {
   return name;
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, EveryModel,
-                         testing::Values(Variant{"llama", "plain"}, Variant{"llama", "linear"},
-                                         Variant{"llama", "llama3"}, Variant{"llama", "yarn"},
-                                         Variant{"llama", "yarn-default"}, Variant{"llama-bias", "plain"},
-                                         Variant{"mistral", "plain"}, Variant{"mistral", "window"},
-                                         Variant{"qwen2", "plain"}, Variant{"qwen2", "window"},
-                                         Variant{"qwen3", "plain"}, Variant{"gpt2", "plain"},
-                                         Variant{"gptneox", "plain"}, Variant{"gptneox", "sequential"},
-                                         Variant{"phi3", "plain"}, Variant{"phi3", "long"}, Variant{"phi3", "short"}),
-                         variant_name);
+INSTANTIATE_TEST_SUITE_P(
+    Models, EveryModel,
+    testing::Values(Variant{"llama", "plain"}, Variant{"llama", "linear"}, Variant{"llama", "llama3"},
+                    Variant{"llama", "yarn"}, Variant{"llama", "yarn-default"}, Variant{"llama-bias", "plain"},
+                    Variant{"mistral", "plain"}, Variant{"mistral", "window"}, Variant{"qwen2", "plain"},
+                    Variant{"qwen2", "window"}, Variant{"qwen3", "plain"}, Variant{"gpt2", "plain"},
+                    Variant{"gptneox", "plain"}, Variant{"gptneox", "sequential"}, Variant{"phi3", "plain"},
+                    Variant{"phi3", "long"}, Variant{"phi3", "short"}, Variant{"mixtral", "plain"},
+                    Variant{"qwen3moe", "plain"}, Variant{"qwen3moe", "raw"}),
+    variant_name);
 INSTANTIATE_TEST_SUITE_P(Models, EveryGguf,
                          testing::Values(Variant{"llama", "plain"}, Variant{"llama", "llama3"},
                                          Variant{"llama", "yarn-default"}, Variant{"qwen2", "plain"},

@@ -11,6 +11,18 @@ namespace {
 
 std::string shape_text(const std::vector<uint64_t>& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
 
+// Of the outputs of all of them; none if none has any.
+std::vector<float> join_biases(std::initializer_list<const Linear*> parts) {
+  std::vector<float> bias;
+  if (std::all_of(parts.begin(), parts.end(), [](const Linear* p) { return p->bias.empty(); })) return bias;
+  for (const Linear* p : parts) {
+    const size_t at = bias.size();
+    bias.resize(at + p->outputs);
+    std::copy(p->bias.begin(), p->bias.end(), bias.begin() + static_cast<ptrdiff_t>(at));
+  }
+  return bias;
+}
+
 }  // namespace
 
 bool is_buffer(const std::string& name) {
@@ -98,30 +110,35 @@ NormWeights WeightLoader::norm(const std::string& name, size_t size) {
   return norm;
 }
 
+Mlp WeightLoader::mlp(const std::string& layer, const std::string& expert) {
+  const ModelConfig& c = config_;
+  const auto name = [&](const std::string& pattern) { return name_in_layer(pattern, layer, expert); };
+  Mlp m;
+  if (!names_.gate_up.empty()) {
+    m.gate_up = linear(name(names_.gate_up), 2 * c.ff_dim, c.dim, c.mlp_bias);
+  } else {
+    m.up = linear(name(names_.up), c.ff_dim, c.dim, c.mlp_bias);
+    if (!names_.gate.empty()) m.gate = linear(name(names_.gate), c.ff_dim, c.dim, c.mlp_bias);
+  }
+  m.gate_up_bias = join_biases({&m.gate_up, &m.gate, &m.up});
+  m.down = linear(name(names_.down), c.dim, c.ff_dim, c.mlp_bias);
+  return m;
+}
+
 Layer WeightLoader::layer(size_t i) {
   const ModelConfig& c = config_;
   const size_t q_dim = c.heads * c.head_dim, kv_dim = c.kv_heads * c.head_dim;
   const auto name = [&](const std::string& n) { return name_in_layer(n, std::to_string(i)); };
-  const auto join = [](std::initializer_list<const Linear*> parts) {
-    std::vector<float> bias;
-    if (std::all_of(parts.begin(), parts.end(), [](const Linear* p) { return p->bias.empty(); })) return bias;
-    for (const Linear* p : parts) {
-      const size_t at = bias.size();
-      bias.resize(at + p->outputs);
-      std::copy(p->bias.begin(), p->bias.end(), bias.begin() + static_cast<ptrdiff_t>(at));
-    }
-    return bias;
-  };
   Layer l;
   l.attention_norm = norm(name(names_.attention_norm), c.dim);
   if (!names_.qkv.empty()) {
     l.qkv = linear(name(names_.qkv), q_dim + 2 * kv_dim, c.dim, c.qkv_bias);
-    l.qkv_bias = join({&l.qkv});
+    l.qkv_bias = join_biases({&l.qkv});
   } else {
     l.q = linear(name(names_.q), q_dim, c.dim, c.qkv_bias);
     l.k = linear(name(names_.k), kv_dim, c.dim, c.qkv_bias);
     l.v = linear(name(names_.v), kv_dim, c.dim, c.qkv_bias);
-    l.qkv_bias = join({&l.q, &l.k, &l.v});
+    l.qkv_bias = join_biases({&l.q, &l.k, &l.v});
   }
   if (!names_.q_norm.empty()) {
     l.q_norm_tensor = prefix_ + name(names_.q_norm) + ".weight";
@@ -131,19 +148,12 @@ Layer WeightLoader::layer(size_t i) {
   }
   l.attention_output = linear(name(names_.attention_output), c.dim, q_dim, c.attention_output_bias);
   l.mlp_norm = norm(name(names_.mlp_norm), c.dim);
-  if (!names_.gate_up.empty()) {
-    l.gate_up = linear(name(names_.gate_up), 2 * c.ff_dim, c.dim, c.mlp_bias);
-    l.gate_up_bias = join({&l.gate_up});
+  if (c.experts != 0) {
+    l.router = linear(name(names_.router), c.experts, c.dim, false);
+    for (size_t e = 0; e < c.experts; ++e) l.mlps.push_back(mlp(std::to_string(i), std::to_string(e)));
   } else {
-    l.up = linear(name(names_.up), c.ff_dim, c.dim, c.mlp_bias);
-    if (!names_.gate.empty()) {
-      l.gate = linear(name(names_.gate), c.ff_dim, c.dim, c.mlp_bias);
-      l.gate_up_bias = join({&l.gate, &l.up});
-    } else {
-      l.gate_up_bias = join({&l.up});
-    }
+    l.mlps.push_back(mlp(std::to_string(i), ""));
   }
-  l.down = linear(name(names_.down), c.dim, c.ff_dim, c.mlp_bias);
   return l;
 }
 
@@ -168,7 +178,7 @@ void WeightLoader::load(Linear& linear) const {
 }
 
 void WeightLoader::check_layers_used() const {
-  const std::string start = prefix_ + names_.down.substr(0, names_.down.find('#'));
+  const std::string start = prefix_ + names_.attention_output.substr(0, names_.attention_output.find('#'));
   for (size_t i = 0; i < file_.tensors().size(); ++i) {
     const std::string& name = file_.tensors()[i].name;
     if (name.compare(0, start.size(), start) != 0 || used_.count(i) != 0 || is_buffer(name)) continue;
@@ -187,14 +197,15 @@ void read_rope_factors(WeightLoader& loader, ModelConfig& config) {
   config.rope_long_factors = loader.vector("rope_factors_long.weight", {pairs});
 }
 
-std::array<Linear*, 9> linears(Layer& l) {
-  return {&l.qkv, &l.q, &l.k, &l.v, &l.attention_output, &l.gate_up, &l.gate, &l.up, &l.down};
+std::vector<Linear*> linears(Layer& l) {
+  std::vector<Linear*> all = {&l.qkv, &l.q, &l.k, &l.v, &l.attention_output, &l.router};
+  for (Mlp& m : l.mlps) all.insert(all.end(), {&m.gate_up, &m.gate, &m.up, &m.down});
+  return all;
 }
 
 uint64_t layer_bytes(const Layer& layer) {
   uint64_t bytes = 0;
-  for (const Linear* l : {&layer.qkv, &layer.q, &layer.k, &layer.v, &layer.attention_output, &layer.gate_up,
-                          &layer.gate, &layer.up, &layer.down}) {
+  for (const Linear* l : linears(const_cast<Layer&>(layer))) {
     if (*l) bytes += l->weight->resident_bytes();
   }
   return bytes;

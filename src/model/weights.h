@@ -1,7 +1,6 @@
 // Weights of a model: linear layers as operators, vectors as floats; every shape is checked against the configuration.
 #pragma once
 
-#include <array>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -33,6 +32,14 @@ struct NormWeights {
   std::string weight_tensor = {}, bias_tensor = {};  // names in the file
 };
 
+// down(activation(gate) * up), or without gate down(activation(up)).
+struct Mlp {
+  Linear gate_up, gate, up, down;
+  std::vector<float> gate_up_bias;  // of gate (if there is one) and up
+
+  bool gated() const { return !gate_up.tensor.empty() || !gate.tensor.empty(); }
+};
+
 struct Layer {
   NormWeights attention_norm, mlp_norm;
   // Outputs of qkv, or of q, k and v one after the other: [heads * head_dim | kv_heads * head_dim | the same].
@@ -41,8 +48,13 @@ struct Layer {
   std::vector<float> q_norm, k_norm;
   std::string q_norm_tensor, k_norm_tensor;
   Linear attention_output;
-  Linear gate_up, gate, up, down;
-  std::vector<float> gate_up_bias;  // of gate (if there is one) and up
+  Linear router;          // of more than one MLP: logits of each
+  std::vector<Mlp> mlps;  // one, or the experts
+
+  const Mlp& mlp() const { return mlps[0]; }
+  bool has_experts() const { return !router.tensor.empty(); }
+  // Bias of the outputs of the MLP; those of experts are in what run_mlp gives.
+  const float* mlp_output_bias() const { return has_experts() ? nullptr : mlp().down.bias_data(); }
 };
 
 class WeightLoader {
@@ -68,6 +80,7 @@ class WeightLoader {
   void check_layers_used() const;
 
  private:
+  Mlp mlp(const std::string& layer, const std::string& expert);
   Linear linear(const std::string& name, size_t out, size_t in, bool needs_bias);
 
   const TensorFile& file_;
@@ -86,7 +99,7 @@ void read_rope_factors(WeightLoader& loader, ModelConfig& config);
 bool is_buffer(const std::string& name);
 
 // All linear layers of a layer, also those that it does not have.
-std::array<Linear*, 9> linears(Layer& layer);
+std::vector<Linear*> linears(Layer& layer);
 
 // resident_bytes of all operators of a layer.
 uint64_t layer_bytes(const Layer& layer);

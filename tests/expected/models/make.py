@@ -299,6 +299,12 @@ def main(out):
         "short": (dict(original_max_position_embeddings=100, max_position_embeddings=400, rope_parameters=dict(
             rope_type="longrope", **factors, **rope)), False, None)}, **{**small, **heads})
     bert(out, 9)
+    causal(out, "mixtral", tr.MixtralConfig, tr.MixtralForCausalLM, 10, {"plain": ({}, False, None)},
+           num_local_experts=4, num_experts_per_tok=2, **small, **heads)
+    experts = dict(num_experts=6, num_experts_per_tok=3, moe_intermediate_size=20, head_dim=16)
+    causal(out, "qwen3moe", tr.Qwen3MoeConfig, tr.Qwen3MoeForCausalLM, 11, {
+        "plain": (dict(norm_topk_prob=True), False, None), "raw": (dict(norm_topk_prob=False), True, None)},
+        **experts, **{**small, **heads})
 
 
 if __name__ == "__main__":
