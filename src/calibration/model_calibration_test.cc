@@ -77,19 +77,25 @@ TEST(Experts, ThatSawTooFewTokensAreCodedAsIfInputsWereWhite) {
     CompressOptions options;
     options.bits = 4;
     const CompressReport report = compress_source(*file, folder.path() / "m.occ", options, &calibration);
-    size_t rare = 0, experts = 0;
+    size_t rare = 0, white = 0, experts = 0;
     for (const TensorReport& t : report.tensors) {
       const bool noted = t.note.find("tokens of the calibration text") != std::string::npos;
       const bool expert = t.name.find("experts.") != std::string::npos;
       EXPECT_FALSE(noted && !expert) << t.name;
       experts += expert;
       rare += noted;
-      EXPECT_FALSE(expert && t.recipe.empty()) << t.name;
+      EXPECT_TRUE(!expert || t.recipe.find("by=weight") != std::string::npos) << t.name << ": " << t.recipe;
+      if (t.note.starts_with("0 tokens")) {
+        ++white;
+        ASSERT_TRUE(t.weighted_error.has_value()) << t.name;
+        EXPECT_NEAR(*t.weighted_error / t.nmse, 1, 1e-3) << t.name;
+      }
       const bool router = t.name.find("gate.weight") != std::string::npos;
       EXPECT_EQ(router, t.note == "router of experts") << t.name;
     }
     EXPECT_EQ(experts, 3 * config.experts * config.layers);
     EXPECT_EQ(rare, sequences == 1 ? experts : 0);
+    EXPECT_EQ(white, sequences == 1 ? experts / 2 : 0);
     const auto said = [](const std::string& note) { return note.find("an expert saw fewer") != std::string::npos; };
     EXPECT_EQ(std::any_of(report.notes.begin(), report.notes.end(), said), sequences == 1);
   }

@@ -44,8 +44,7 @@ TEST(Experts, LikeliestAreChosen) {
 }
 
 TEST(Experts, EveryTokenGetsAsManyAsItShould) {
-  Matrix<float> logits =
-      matrix_of(4, {NAN, NAN, NAN, NAN, /**/ INFINITY, 0, NAN, -INFINITY, /**/ 1e30f, 0, 0, 0});
+  Matrix<float> logits = matrix_of(4, {NAN, NAN, NAN, NAN, /**/ INFINITY, 0, NAN, -INFINITY, /**/ 1e30f, 0, 0, 0});
   const Routes routes = route_tokens(config_of(4, 2, true), {}, logits.view());
   std::vector<size_t> count(3);
   for (const auto& routed : routes) {
