@@ -409,8 +409,8 @@ void RateControl::plan() {
     step_ = trellis_step(bits);
     set_step(step_, true);
     notes_.push_back(
-        fmt::format("{} bits per weight are spent on the codes alone: the header and the tensors kept as "
-                    "they are take more than that",
+        fmt::format("{} bits per weight are spent on the codes alone: the header, scales and the tensors kept as "
+                    "they are leave no room for them in a file of that size",
                     bits));
   }
 }

@@ -23,6 +23,14 @@ std::vector<float> join_biases(std::initializer_list<const Linear*> parts) {
   return bias;
 }
 
+// All linear layers of a Layer or a const Layer, also those that it does not have.
+template <typename L>
+auto all_linears(L& l) {
+  std::vector<decltype(&l.q)> all = {&l.qkv, &l.q, &l.k, &l.v, &l.attention_output, &l.router};
+  for (auto& m : l.mlps) all.insert(all.end(), {&m.gate_up, &m.gate, &m.up, &m.down});
+  return all;
+}
+
 }  // namespace
 
 bool is_buffer(const std::string& name) {
@@ -163,7 +171,7 @@ std::vector<Layer> WeightLoader::layers() {
   check_layers_used();
   std::vector<Linear*> all;
   for (Layer& l : out) {
-    for (Linear* linear : linears(l)) {
+    for (Linear* linear : all_linears(l)) {
       if (!linear->tensor.empty()) all.push_back(linear);
     }
   }
@@ -197,15 +205,9 @@ void read_rope_factors(WeightLoader& loader, ModelConfig& config) {
   config.rope_long_factors = loader.vector("rope_factors_long.weight", {pairs});
 }
 
-std::vector<Linear*> linears(Layer& l) {
-  std::vector<Linear*> all = {&l.qkv, &l.q, &l.k, &l.v, &l.attention_output, &l.router};
-  for (Mlp& m : l.mlps) all.insert(all.end(), {&m.gate_up, &m.gate, &m.up, &m.down});
-  return all;
-}
-
 uint64_t layer_bytes(const Layer& layer) {
   uint64_t bytes = 0;
-  for (const Linear* l : linears(const_cast<Layer&>(layer))) {
+  for (const Linear* l : all_linears(layer)) {
     if (*l) bytes += l->weight->resident_bytes();
   }
   return bytes;

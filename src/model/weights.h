@@ -98,9 +98,6 @@ void read_rope_factors(WeightLoader& loader, ModelConfig& config);
 // Buffers that old checkpoints carry in their layers: causal masks and rotary frequencies.
 bool is_buffer(const std::string& name);
 
-// All linear layers of a layer, also those that it does not have.
-std::vector<Linear*> linears(Layer& layer);
-
 // resident_bytes of all operators of a layer.
 uint64_t layer_bytes(const Layer& layer);
 
