@@ -11,7 +11,7 @@ occ=$1 model=$2 data=$3 out=$4
 shift 4
 [ $# -gt 0 ] || set -- 4 3 2.5 2
 tokens=${TOKENS:-65536} evaluate=${EVALUATE:-20000} limit=${LIMIT:-200}
-rows=" ${ROWS:-auto auto-untuned auto-uncalibrated rtn gptq pcdvq turbo kashin} "
+rows=" ${ROWS:-auto auto-untuned auto-uncalibrated rtn gptq pcdvq turbo kashin cpq qet} "
 mkdir -p "$out"
 calibrate=(--calibrate "$data/text/c4_calibration.txt" --calibration-tokens "$tokens")
 tasks=()
@@ -42,7 +42,7 @@ for bits in "$@"; do
   row "$bits-gptq" --method rtn --size "$size" "${calibrate[@]}" --tune-tokens 0
   row "$bits-pcdvq" --method pcdvq --size "$size" "${calibrate[@]}" --tune-tokens 0
   row "$bits-turbo" --method turbo --size "$size" "${calibrate[@]}" --tune-tokens 0
-  row "$bits-kashin" --method kashin --size "$size"
+  for method in kashin cpq qet; do row "$bits-$method" --method "$method" --size "$size"; done
 done
 
 "${PYTHON:-python3}" - "$out" <<'PY' | tee "$out/results.csv"
