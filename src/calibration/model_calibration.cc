@@ -11,7 +11,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/parallel.h"
-#include "calibration/moment_sum.h"
+#include "calibration/metric_sum.h"
 #include "calibration/row_factor.h"
 #include "calibration/tune.h"
 #include "linalg/linalg.h"
@@ -27,12 +27,6 @@ constexpr double kLeastWeight = 0.01;  // of a row, beside the mean of all
 // docs/calibration.md.
 constexpr double kTablePower = 0.65, kTableFactor = 1.5;
 
-// Of the moments in a correction, in units of their mean. Measured on 4,096 tokens (0.3 to 1 are best at 64 to 172
-// inputs) and on 65,536 (0.05 to 0.3).
-double correction_damping(size_t inputs, size_t tokens) {
-  return 0.1 + 20 * static_cast<double>(inputs) / static_cast<double>(tokens);
-}
-
 // Added to the correlations of the gradients of rows, from so many tokens. Measured on SmolLM2 (8,192 and 16,384
 // tokens, 192 to 576 rows, gradients of other texts): .1 to 1 are best for queries and keys, .3 to 1 for the others.
 double row_damping(size_t rows, size_t tokens) {
@@ -43,37 +37,6 @@ double row_damping(size_t rows, size_t tokens) {
 // make; the others are alike. .25 to .75 measured alike.
 constexpr double kTokenShare = 0.5;
 
-double mean_diagonal(MatrixView<const double> h) {
-  double sum = 0;
-  for (size_t i = 0; i < h.rows(); ++i) sum += h(i, i);
-  return sum / static_cast<double>(h.rows());
-}
-
-// (C - H) (H + damping mean I)^-1 with C = E[x z^T], H = E[z z^T], x the inputs that there were and z those that there
-// are: W x = (W + W K) z as nearly as a linear map can. Empty if that cannot be solved.
-Matrix<float> correction_of(Matrix<double> c, MatrixView<const double> h, double damping) {
-  const size_t n = h.rows();
-  const double added = damping * mean_diagonal(h);
-  Matrix<double> l = Matrix<double>::uninitialized(n, n), right = Matrix<double>::uninitialized(n, n);
-  for (size_t r = 0; r < n; ++r) {
-    std::copy_n(h.row(r), n, l.row(r));
-    l(r, r) += added;
-    for (size_t k = 0; k < n; ++k) right(k, r) = c(r, k) - h(r, k);
-  }
-  if (!(added > 0) || !cholesky(l.view())) return {};
-  constexpr size_t kColumns = 128;
-  parallel_for(ceil_div(n, kColumns), [&](size_t i) {
-    const size_t col = i * kColumns, cols = std::min(kColumns, n - col);
-    solve_lower(Op::kNone, l.view(), right.view().sub({0, col, n, cols}));
-    solve_lower(Op::kTranspose, l.view(), right.view().sub({0, col, n, cols}));
-  });
-  Matrix<float> k = Matrix<float>::uninitialized(n, n);
-  for (size_t r = 0; r < n; ++r) {
-    for (size_t j = 0; j < n; ++j) k(r, j) = static_cast<float>(right(j, r));
-  }
-  return k;
-}
-
 std::vector<float> mean_one(std::vector<float> values) {
   double sum = 0;
   for (const float v : values) sum += double{v};
@@ -82,55 +45,7 @@ std::vector<float> mean_one(std::vector<float> values) {
   return values;
 }
 
-// Moments of few tokens say more about these than about others: white inputs are added, as many as there are inputs
-// to a row. All there is where no token came by. (docs/calibration.md, "Experts".)
-void add_white(size_t tokens, MatrixView<double> h) {
-  const auto n = static_cast<double>(h.rows()), total = n + static_cast<double>(tokens);
-  const double mean = mean_diagonal(h), white = mean > 0 ? mean : 1;
-  for (size_t r = 0; r < h.rows(); ++r) {
-    for (size_t c = 0; c < h.cols(); ++c) h(r, c) *= 1 - n / total;
-    h(r, r) += white * n / total;
-  }
-}
-
 }  // namespace
-
-// Sums of z z^T and, of x the inputs that there were, x z^T, every token with the square of its root.
-struct ModelCalibration::MetricSum {
-  MetricSum(size_t width, std::vector<float> token_roots, bool with_cross)
-      : roots(std::move(token_roots)), crossed(with_cross), h(width, width) {
-    if (crossed) cross = Matrix<double>(width, width);
-  }
-
-  // x [all tokens, n], or anything if it is not crossed; z: the rows of `numbers`.
-  void add(std::span<const size_t> numbers, MatrixView<const float> x, MatrixView<const float> z) {
-    const size_t n = z.cols();
-    tokens += z.rows();
-    const auto root = [&](size_t r) { return roots.empty() ? 1 : roots[numbers[r]]; };
-    Matrix<float> weighted = Matrix<float>::uninitialized(z.rows(), n);
-    for (size_t r = 0; r < z.rows(); ++r) {
-      for (size_t i = 0; i < n; ++i) weighted(r, i) = root(r) * z(r, i);
-    }
-    add_moment(weighted.view(), weighted.view(), h.view());
-    if (!crossed) return;
-    Matrix<float> before = Matrix<float>::uninitialized(z.rows(), n);
-    for (size_t r = 0; r < z.rows(); ++r) {
-      for (size_t i = 0; i < n; ++i) before(r, i) = root(r) * x(numbers[r], i);
-    }
-    add_moment(before.view(), weighted.view(), cross.view());
-  }
-
-  void average() {
-    const double share = tokens == 0 ? 0 : 1 / static_cast<double>(tokens);
-    finish_moment(share, true, h.view());
-    if (crossed) finish_moment(share, false, cross.view());
-  }
-
-  std::vector<float> roots;  // empty: ones
-  bool crossed;
-  size_t tokens = 0;  // so far
-  Matrix<double> h, cross;
-};
 
 // Moments lie in scratch files until they are asked for.
 struct ModelCalibration::Metric {
@@ -557,7 +472,7 @@ void ModelCalibration::run_stage(size_t s) {
     if (crossed && sum.tokens != 0) {
       // What counts for half is measured at the tokens planned with.
       const size_t tokens = metric.token_weights.empty() ? sum.tokens : metric.token_weights.size();
-      correction = correction_of(std::move(sum.cross), sum.h.view(), correction_damping(metric.width, tokens));
+      correction = correction_of(sum.cross.view(), sum.h.view(), tokens);
       if (correction.size() == 0) {
         notes_.push_back(
             fmt::format("{}: the second moments of its inputs cannot be inverted, what was lost before is "

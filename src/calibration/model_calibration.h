@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "calibration/fisher.h"
+#include "calibration/metric_sum.h"
 #include "calibration/prefix.h"
 #include "compress/calibration_source.h"
 
@@ -48,7 +49,6 @@ class ModelCalibration final : public CalibrationSource {
   };
   // Moments of the inputs as they count for some linear layers of a stage.
   struct Metric;
-  struct MetricSum;
   // What errors of the rows of a tensor cost.
   struct Importance {
     std::shared_ptr<const RowCosts> rows, fed_rows;

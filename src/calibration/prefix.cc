@@ -159,6 +159,11 @@ void Prefix::add_mlp() {
   }
 }
 
+void Prefix::activate_to(const Mlp& mlp, MatrixView<const float> inputs, MatrixView<float> left) {
+  const MatrixView<float> made = activated(layer_config_, mlp, inputs, *buffers_, options_);
+  for (size_t r = 0; r < made.rows(); ++r) std::copy_n(made.row(r), made.cols(), left.row(r));
+}
+
 Routes Prefix::route(MatrixView<const float> normed) const {
   Matrix<float> logits = Matrix<float>::uninitialized(normed.rows(), config_.experts);
   layer_.router.apply(normed, logits.view(), options_);
@@ -197,8 +202,7 @@ void Prefix::run_experts(bool of_down, const Visit& visit) {
       gather_routed(routed, normed(layer_.mlp_norm, x_.view().row_range(c.row, c.rows), work.view()), in);
       if (!of_down) return visit({e, tokens, in});
       const MatrixView<float> left = left_.view().row_range(first, routed.size());
-      const MatrixView<float> made = activated(layer_config_, mlp, in, *buffers_, options_);
-      for (size_t r = 0; r < made.rows(); ++r) std::copy_n(made.row(r), made.cols(), left.row(r));
+      activate_to(mlp, in, left);
       visit({e, tokens, left});
     });
     for (Linear* linear : {&mlp.gate_up, &mlp.gate, &mlp.up}) linear->weight.reset();
@@ -254,8 +258,7 @@ void Prefix::run(size_t s, const Visit& visit) {
       inputs = mixed;
     } else if (stage == 3) {
       const MatrixView<float> left = left_.view().row_range(c.row, c.rows);
-      const MatrixView<float> made = activated(layer_config_, layer_.mlps[0], inputs, *buffers_, options_);
-      for (size_t r = 0; r < c.rows; ++r) std::copy_n(made.row(r), made.cols(), left.row(r));
+      activate_to(layer_.mlps[0], inputs, left);
       inputs = left;
     }
     visit({0, tokens_of(c), inputs});

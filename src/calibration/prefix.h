@@ -63,6 +63,8 @@ class Prefix {
   // Input of the attention or the MLP of a chunk, in `buffer`, or the residual stream itself.
   MatrixView<const float> normed(const NormWeights& norm, MatrixView<float> x, MatrixView<float> buffer) const;
   std::span<const size_t> tokens_of(const Chunk& c) const { return std::span(numbers_).subspan(c.row, c.rows); }
+  // The inputs of down.
+  void activate_to(const Mlp& mlp, MatrixView<const float> inputs, MatrixView<float> left);
   // Chooses the experts of all tokens of a chunk.
   Routes route(MatrixView<const float> normed) const;
   // Experts one after the other: body(chunk, its tokens with that expert, first row of them in left_).

@@ -178,7 +178,8 @@ void add_compress(CLI::App& app, const Globals& globals) {
   cmd->add_flag("--no-sync", a->no_sync, "Do not wait until the output is on disk");
   cmd->add_flag("--dry-run", a->options.dry_run, "Only print what would be done");
   cmd->add_flag("--json", a->json, "One JSON document on stdout");
-  cmd->footer("Vectors, norms, biases and integers are kept as they are unless --tensor says otherwise.");
+  cmd->footer(
+      "Vectors, norms, biases, routers of experts and integers are kept as they are unless --tensor says otherwise.");
   const CLI::Validator not_empty([](const std::string& text) { return text.empty() ? "expected a value" : ""; }, "",
                                  "not_empty");
   for (const char* name : {"--method", "--recipe", "--size", "--tensor", "--keep", "--output", "--activations",

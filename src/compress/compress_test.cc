@@ -57,6 +57,21 @@ CompressOptions quick() {
   return o;
 }
 
+TEST(CompressFile, KeepsRoutersOfExpertsButNoOtherGates) {
+  const TempFolder folder;
+  const auto note = [&](const char* name, size_t rows) {
+    CompressOptions o = quick();
+    o.method = "rtn";
+    o.force = true;
+    return compress_matrix(gaussian(rows, 256).view(), name, folder / "m.occ", o).tensors[0].note;
+  };
+  EXPECT_EQ(note("layers.0.mlp.gate.weight", 8), "router of experts");
+  EXPECT_EQ(note("layers.0.block_sparse_moe.gate.weight", 8), "router of experts");
+  EXPECT_EQ(note("blk.0.ffn_gate_inp.weight", 8), "router of experts");
+  EXPECT_EQ(note("blocks.0.att.gate.weight", 64), "");
+  EXPECT_EQ(note("layers.0.mlp.gate.weight", 256), "");
+}
+
 TEST(CompressFile, KeepsWhatShouldBeKeptAndVerifies) {
   const TempFolder folder;
   const auto input = write_model(folder);

@@ -21,7 +21,11 @@ std::string default_keep(const TensorInfo& t) {
   if (t.shape.size() <= 1) return t.shape.empty() ? "scalar" : "vector";
   if (is_any(t.name, {"*norm*", "*.ln_?.*", "*layernorm*"})) return "norm";
   if (is_any(t.name, {"*.bias", "*_bias", "bias"})) return "bias";
-  if (is_any(t.name, {"*.gate.weight", "*.ffn_gate_inp.weight"})) return "router of experts";
+  // Not what other models call a gate: routers have few rows.
+  const bool flat = t.shape.size() == 2 && t.shape[0] < t.shape[1];
+  if (flat && is_any(t.name, {"*.mlp.gate.weight", "*.block_sparse_moe.gate.weight", "*.ffn_gate_inp.weight"})) {
+    return "router of experts";
+  }
   return "";
 }
 

@@ -17,8 +17,8 @@ void read_mistral_hf(const ConfigKeys& keys, ModelConfig& config) {
 }
 
 void read_mixtral_hf(const ConfigKeys& keys, ModelConfig& config) {
-  read_mistral_hf(keys, config);
-  if (keys.absent("sliding_window")) config.sliding_window = 0;
+  read_llama_hf(keys, config);
+  if (keys.has("sliding_window")) config.sliding_window = keys.size("sliding_window");
   read_experts_hf(keys, config);
 }
 

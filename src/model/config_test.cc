@@ -134,27 +134,35 @@ TEST(Config, FilesThatAreNoModels) {
   EXPECT_INPUT_ERROR(load_transformer(*open_tensor_file(folder / "x.safetensors")), "config.json or GGUF metadata");
 }
 
+// What a tiny model with another configuration is refused with.
+void expect_load_error(const char* model, const json& changes, const char* part) {
+  json config = config_of(model);
+  config.update(changes);
+  const TinyModel tiny(model, "plain", config.dump());
+  const auto file = tiny.open();
+  EXPECT_INPUT_ERROR(load_transformer(*file, kExact), part);
+}
+
 // What the configuration says must be what the tensors are.
 TEST(Weights, ShapesAreChecked) {
-  const auto expect = [](const char* model, const json& changes, const char* part) {
-    json config = config_of(model);
-    config.update(changes);
-    const TinyModel tiny(model, "plain", config.dump());
-    const auto file = tiny.open();
-    EXPECT_INPUT_ERROR(load_transformer(*file, kExact), part);
-  };
-  expect("llama", {{"vocab_size", 65}}, "tensor 'model.embed_tokens.weight': expected shape [65, 32], found [64, 32]");
-  expect("llama", {{"intermediate_size", 53}}, "mlp.up_proj.weight': expected shape [53, 32], found [52, 32]");
-  expect("llama", {{"num_attention_heads", 6}}, "q_proj.weight': expected shape [96, 32], found [64, 32]");
-  expect("llama", {{"num_hidden_layers", 3}}, "'model.layers.2.input_layernorm.weight': expected shape [32], found no");
-  expect("llama", {{"num_hidden_layers", 100'000'000}}, "model.layers.2.input_layernorm.weight");
-  expect("llama", {{"num_hidden_layers", 1}}, "expected 1 layers of architecture llama, which have no such tensor");
-  expect("llama", {{"attention_bias", true}}, "q_proj.bias': expected shape [64], found no such tensor");
-  expect("llama", {{"architectures", {"Qwen3ForCausalLM"}}}, "q_norm.weight");
-  expect("qwen3", {{"architectures", {"LlamaForCausalLM"}}}, "which have no such tensor");
-  expect("gpt2", {{"n_positions", 512}}, "transformer.wpe.weight': expected shape [512, 32], found [128, 32]");
-  expect("gpt2", {{"n_inner", 64}}, "c_fc.weight': expected shape [32, 64], found [32, 128]");
-  expect("llama", {{"head_dim", 1 << 27}, {"vocab_size", 64}}, "q_proj.weight': expected shape [536870912, 32]");
+  expect_load_error("llama", {{"vocab_size", 65}},
+                    "tensor 'model.embed_tokens.weight': expected shape [65, 32], found [64, 32]");
+  expect_load_error("llama", {{"intermediate_size", 53}},
+                    "mlp.up_proj.weight': expected shape [53, 32], found [52, 32]");
+  expect_load_error("llama", {{"num_attention_heads", 6}}, "q_proj.weight': expected shape [96, 32], found [64, 32]");
+  expect_load_error("llama", {{"num_hidden_layers", 3}},
+                    "'model.layers.2.input_layernorm.weight': expected shape [32], found no");
+  expect_load_error("llama", {{"num_hidden_layers", 100'000'000}}, "model.layers.2.input_layernorm.weight");
+  expect_load_error("llama", {{"num_hidden_layers", 1}},
+                    "expected 1 layers of architecture llama, which have no such tensor");
+  expect_load_error("llama", {{"attention_bias", true}}, "q_proj.bias': expected shape [64], found no such tensor");
+  expect_load_error("llama", {{"architectures", {"Qwen3ForCausalLM"}}}, "q_norm.weight");
+  expect_load_error("qwen3", {{"architectures", {"LlamaForCausalLM"}}}, "which have no such tensor");
+  expect_load_error("gpt2", {{"n_positions", 512}},
+                    "transformer.wpe.weight': expected shape [512, 32], found [128, 32]");
+  expect_load_error("gpt2", {{"n_inner", 64}}, "c_fc.weight': expected shape [32, 64], found [32, 128]");
+  expect_load_error("llama", {{"head_dim", 1 << 27}, {"vocab_size", 64}},
+                    "q_proj.weight': expected shape [536870912, 32]");
 }
 
 TEST(Config, ReadsExperts) {
@@ -168,20 +176,13 @@ TEST(Config, ReadsExperts) {
   EXPECT_EQ(qwen.experts, 6u);
   EXPECT_EQ(qwen.ff_dim, 20u);
   EXPECT_FALSE(qwen.normalized_experts);
-  const auto expect = [](const char* model, const json& changes, const char* part) {
-    json config = config_of(model);
-    config.update(changes);
-    const TinyModel tiny(model, "plain", config.dump());
-    const auto file = tiny.open();
-    EXPECT_INPUT_ERROR(load_transformer(*file, kExact), part);
-  };
-  expect("mixtral", {{"num_experts_per_tok", 5}}, "expected at most the 4 experts");
-  expect("mixtral", {{"num_experts_per_tok", 0}}, "num_experts_per_tok");
-  expect("mixtral", {{"num_local_experts", 5}}, "gate.weight': expected shape [5, 32], found [4, 32]");
-  expect("mixtral", {{"num_local_experts", nullptr}}, "num_experts");
-  expect("mixtral", {{"intermediate_size", 51}}, "experts.0.w3.weight': expected shape [51, 32]");
-  expect("qwen3moe", {{"mlp_only_layers", {0}}}, "mlp_only_layers");
-  expect("qwen3moe", {{"decoder_sparse_step", 2}}, "expected 1 (experts in every layer)");
+  expect_load_error("mixtral", {{"num_experts_per_tok", 5}}, "expected at most the 4 experts");
+  expect_load_error("mixtral", {{"num_experts_per_tok", 0}}, "num_experts_per_tok");
+  expect_load_error("mixtral", {{"num_local_experts", 5}}, "gate.weight': expected shape [5, 32], found [4, 32]");
+  expect_load_error("mixtral", {{"num_local_experts", nullptr}}, "num_experts");
+  expect_load_error("mixtral", {{"intermediate_size", 51}}, "experts.0.w3.weight': expected shape [51, 32]");
+  expect_load_error("qwen3moe", {{"mlp_only_layers", {0}}}, "mlp_only_layers");
+  expect_load_error("qwen3moe", {{"decoder_sparse_step", 2}}, "expected 1 (experts in every layer)");
 }
 
 TEST(Weights, BiasesInTheFileAreUsedWhateverTheConfigurationSays) {
