@@ -13,15 +13,17 @@ foreach(candidate /usr/bin/python3 python3)
 endforeach()
 
 set(OCC_DEFAULT_TEST_DATA ${PROJECT_SOURCE_DIR}/../shared/data)
+add_library(occ_test_data STATIC ${PROJECT_SOURCE_DIR}/tests/test_data.cc)
+target_compile_definitions(occ_test_data PRIVATE OCC_DEFAULT_TEST_DATA="${OCC_DEFAULT_TEST_DATA}"
+                                                 OCC_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+target_include_directories(occ_test_data PUBLIC ${PROJECT_SOURCE_DIR}/tests)
+target_link_libraries(occ_test_data PUBLIC GTest::gtest PRIVATE occ_flags)
 file(GLOB folders LIST_DIRECTORIES true RELATIVE ${PROJECT_SOURCE_DIR}/src CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/*)
 foreach(folder IN LISTS folders)
   file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${folder}/*_test.cc)
   if(sources)
     add_executable(${folder}_test ${sources})
-    target_include_directories(${folder}_test PRIVATE ${PROJECT_SOURCE_DIR}/tests)
-    target_compile_definitions(${folder}_test PRIVATE OCC_DEFAULT_TEST_DATA="${OCC_DEFAULT_TEST_DATA}"
-                               OCC_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
-    target_link_libraries(${folder}_test PRIVATE occ_calibration occ_flags nlohmann_json::nlohmann_json PkgConfig::OPENBLAS
+    target_link_libraries(${folder}_test PRIVATE occ_test_data occ_calibration occ_flags nlohmann_json::nlohmann_json PkgConfig::OPENBLAS
                           PkgConfig::LAPACKE GTest::gtest GTest::gmock GTest::gtest_main)
     gtest_discover_tests(${folder}_test NO_PRETTY_VALUES TEST_PREFIX ${folder}. DISCOVERY_TIMEOUT 120 PROPERTIES TIMEOUT 600
                          ENVIRONMENT "OCC_PYTHON=${OCC_PYTHON}")

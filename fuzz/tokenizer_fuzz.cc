@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "base/check.h"
-#include "model/chat.h"
-#include "model/tokenizer.h"
 #include "occ/error.h"
+#include "tokenizer/chat.h"
+#include "tokenizer/tokenizer.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const uint8_t* end = data + size;

@@ -14,6 +14,7 @@ recipe
 container
 compress
 operators
+tokenizer
 model
 evaluation
 calibration

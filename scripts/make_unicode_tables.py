@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes src/model/unicode_tables.cc. Needs the `tokenizers` package: categories, lower case and decompositions are read
+"""Writes src/tokenizer/unicode_tables.cc. Needs the `tokenizers` package: categories, lower case and decompositions are read
 off what it does to each character, because its tables are of several Unicode versions (8 to 17) and ids must be equal.
 Combining classes are those of Python's unicodedata where `tokenizers` has one."""
 import sys
@@ -114,7 +114,7 @@ def decomposition_table():
 def main():
     sys.stdout = open(sys.argv[1], "w", encoding="utf-8")
     print("// Made by scripts/make_unicode_tables.py.\n// clang-format off")
-    print('#include "model/unicode_tables.h"\n\nnamespace occ {\nnamespace {\n')
+    print('#include "tokenizer/unicode_tables.h"\n\nnamespace occ {\nnamespace {\n')
     punctuation = pre_tokenizers.Punctuation()
     range_table("kPunctuation", [c for c in CHARS if len(punctuation.pre_tokenize_str("a" + chr(c))) == 2])
     range_table("kOther", removed(bert(clean_text=True)))

@@ -3,16 +3,15 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <string>
 
 namespace occ {
 
-inline std::filesystem::path test_data_folder() {
-  const char* env = std::getenv("OCC_TEST_DATA");
-  return env != nullptr ? env : OCC_DEFAULT_TEST_DATA;
-}
+// The root of the project's source tree.
+std::filesystem::path source_folder();
+// OCC_TEST_DATA, or where the build expects the data.
+std::filesystem::path test_data_folder();
 
 // A fresh folder for one test, removed with it.
 class TempFolder {

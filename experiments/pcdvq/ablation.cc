@@ -19,9 +19,9 @@
 #include "evaluation/tasks.h"
 #include "experiments/main.h"
 #include "model/language_model.h"
-#include "quantization/direction_codebook.h"
-#include "quantization/direction_search.h"
 #include "quantization/polar.h"
+#include "quantization/polar_codebook.h"
+#include "quantization/polar_search.h"
 #include "transforms/transform.h"
 
 namespace occ {

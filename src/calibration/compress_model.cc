@@ -8,8 +8,8 @@
 #include "base/parallel.h"
 #include "calibration/model_calibration.h"
 #include "container/archive_file.h"
-#include "model/tokenizer.h"
 #include "occ/calibrate.h"
+#include "tokenizer/tokenizer.h"
 
 namespace occ {
 namespace {

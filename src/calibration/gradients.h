@@ -12,9 +12,9 @@
 
 #include "calibration/attention_backward.h"
 #include "model/config.h"
-#include "model/tokenizer.h"
 #include "occ/matrix.h"
 #include "tensor/tensor_file.h"
+#include "tokenizer/tokenizer.h"
 
 namespace occ {
 

@@ -22,6 +22,7 @@
 #include "model/weights.h"
 #include "tensor/scratch_matrix.h"
 #include "tensor/tensor_file.h"
+#include "tokenizer/tokenizer.h"
 
 namespace occ {
 

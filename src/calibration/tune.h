@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "compress/calibration_source.h"
-#include "model/tokenizer.h"
 #include "tensor/tensor_file.h"
+#include "tokenizer/tokenizer.h"
 
 namespace occ {
 

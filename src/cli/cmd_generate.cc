@@ -7,9 +7,9 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "cli/cli.h"
-#include "model/chat.h"
 #include "model/generate.h"
 #include "model/language_model.h"
+#include "tokenizer/chat.h"
 
 namespace occ {
 namespace {

@@ -3,7 +3,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/cli.h"
-#include "model/tokenizer.h"
+#include "tokenizer/tokenizer.h"
 
 namespace occ {
 namespace {

@@ -161,8 +161,7 @@ TEST_F(ArchiveTest, TruncationAnywhereIsFound) {
 // floats for ever (from format version 1 on) and on every instruction set.
 TEST(Golden, ArchivesDecodeToTheSameFloatsOnEveryTarget) {
   size_t count = 0;
-  for (const auto& entry :
-       std::filesystem::directory_iterator(std::filesystem::path(OCC_SOURCE_DIR) / "tests/golden")) {
+  for (const auto& entry : std::filesystem::directory_iterator(source_folder() / "tests/golden")) {
     if (entry.path().extension() != ".occ") continue;
     ++count;
     for_each_simd_target([&] { EXPECT_NO_THROW(Archive::open(entry.path()).verify()) << entry.path(); });

@@ -363,7 +363,7 @@ TEST(CoderRegistry, ThePythonDecoderAgrees) {
   const TempFolder folder;
   const std::string file = (folder / "cases.json").string();
   std::ofstream(file) << fmt::format("[{}]", fmt::join(written, ",\n"));
-  const std::string script = std::string(OCC_SOURCE_DIR) + "/tests/occ_decode_entropy.py";
+  const std::string script = (source_folder() / "tests/occ_decode_entropy.py").string();
   EXPECT_EQ(std::system((python + " " + script + " --check " + file).c_str()), 0);
 }
 

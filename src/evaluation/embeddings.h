@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "evaluation/perplexity.h"
-#include "model/tokenizer.h"
 #include "model/transformer.h"
+#include "tokenizer/tokenizer.h"
 
 namespace occ {
 

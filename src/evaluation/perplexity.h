@@ -12,8 +12,8 @@
 #include <string>
 #include <string_view>
 
-#include "model/tokenizer.h"
 #include "model/transformer.h"
+#include "tokenizer/tokenizer.h"
 
 namespace occ {
 

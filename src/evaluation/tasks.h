@@ -14,8 +14,8 @@
 #include <string>
 #include <vector>
 
-#include "model/tokenizer.h"
 #include "model/transformer.h"
+#include "tokenizer/tokenizer.h"
 
 namespace occ {
 

@@ -5,7 +5,7 @@
 
 #include <cstddef>
 
-#include "model/kv_cache.h"
+#include "model/plain_kv_cache.h"
 
 namespace occ {
 

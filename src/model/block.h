@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "model/kv_cache.h"
+#include "model/plain_kv_cache.h"
 #include "model/rope.h"
 #include "model/weights.h"
 

@@ -7,7 +7,7 @@
 #include "io/gguf_json.h"
 #include "io/json.h"
 #include "model/architectures.h"
-#include "model/side_files.h"
+#include "tensor/side_files.h"
 
 namespace occ {
 namespace {

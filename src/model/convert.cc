@@ -16,10 +16,10 @@
 #include "model/architectures.h"
 #include "model/config_export.h"
 #include "model/rope.h"
-#include "model/side_files.h"
-#include "model/tokenizer_export.h"
 #include "model/weights.h"
 #include "simd/panel.h"
+#include "tensor/side_files.h"
+#include "tokenizer/tokenizer_export.h"
 
 namespace occ {
 namespace {

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "base/check.h"
-#include "model/tokenizer.h"
 #include "model/transformer.h"
+#include "tokenizer/tokenizer.h"
 
 namespace occ {
 

@@ -4,9 +4,9 @@
 #include <memory>
 #include <string>
 
-#include "model/tokenizer.h"
 #include "model/transformer.h"
 #include "tensor/tensor_file.h"
+#include "tokenizer/tokenizer.h"
 
 namespace occ {
 

@@ -15,9 +15,7 @@
 
 namespace occ {
 
-inline std::filesystem::path tiny_models_folder() {
-  return std::filesystem::path(OCC_SOURCE_DIR) / "tests" / "expected" / "models";
-}
+inline std::filesystem::path tiny_models_folder() { return source_folder() / "tests" / "expected" / "models"; }
 
 inline std::string read_text_for_test(const std::filesystem::path& path) {
   std::ifstream in(path, std::ios::binary);

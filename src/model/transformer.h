@@ -2,42 +2,24 @@
 // checkpoints and archives.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "model/config.h"
-#include "model/tokenizer.h"
+#include "model/kv_cache.h"
+#include "model/transformer_options.h"
 #include "occ/matrix.h"
-#include "operators/operator.h"
 #include "tensor/tensor_file.h"
+#include "tokenizer/tokenizer.h"
 
 namespace occ {
-
-// Keys (after rotation) and values of one sequence. f16 with Arithmetic::kInt8, f32 with kF32.
-class KvCache {
- public:
-  virtual ~KvCache() = default;
-  virtual size_t length() const = 0;  // tokens in it
-  virtual size_t capacity() const = 0;
-  virtual void truncate(size_t length) = 0;  // forgets all tokens from there on
-  // Keys or values of a layer as f32 [length, kv_heads * head_dim].
-  virtual Matrix<float> keys(size_t layer) const = 0;
-  virtual Matrix<float> values(size_t layer) const = 0;
-};
 
 // New tokens of one sequence; they stand at positions cache->length() on and are added to it.
 struct Sequence {
   std::span<const TokenId> tokens;
   KvCache* cache = nullptr;
-};
-
-struct TransformerOptions {
-  Arithmetic arithmetic = Arithmetic::kInt8;
-  // Called with the inputs of every linear layer [tokens, in] and the name of its tensor in the file.
-  std::function<void(const std::string& tensor, MatrixView<const float> inputs)> observer;
 };
 
 class Transformer {

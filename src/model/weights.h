@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "model/architectures.h"
-#include "model/transformer.h"
+#include "model/transformer_options.h"
 #include "operators/operator.h"
 
 namespace occ {

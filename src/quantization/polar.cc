@@ -8,7 +8,7 @@
 //                     <q, d>^2 + (r - <q, d>)^2; levels fitted to a sample of the matrix. Differs from the paper.
 //
 // One stage with two symbol planes, not a transform that splits: error feedback needs both parts of a vector and its
-// reconstruction at once. Levels are stored, 4 bytes each; codebooks of directions are not (direction_codebook.h). The
+// reconstruction at once. Levels are stored, 4 bytes each; codebooks of directions are not (polar_codebook.h). The
 // last vector of a row may be shorter than dim: it takes the direction and level of least error over the coordinates it
 // has, found by trying all of them.
 #include "quantization/polar.h"
@@ -23,10 +23,10 @@
 
 #include "base/check.h"
 #include "base/parallel.h"
-#include "quantization/direction_codebook.h"
-#include "quantization/direction_search.h"
 #include "quantization/lloyd_levels.h"
 #include "quantization/make.h"
+#include "quantization/polar_codebook.h"
+#include "quantization/polar_search.h"
 #include "tensor/bf16_scales.h"
 
 namespace occ {

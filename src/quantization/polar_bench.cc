@@ -2,7 +2,7 @@
 #include <benchmark/benchmark.h>
 
 #include "base/parallel.h"
-#include "quantization/direction_codebook.h"
+#include "quantization/polar_codebook.h"
 #include "quantization/quantizer_for_test.h"
 
 namespace occ {

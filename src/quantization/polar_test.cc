@@ -12,9 +12,9 @@
 #include <set>
 
 #include "hwy/targets.h"
-#include "quantization/direction_codebook.h"
-#include "quantization/direction_search.h"
 #include "quantization/feedback_for_test.h"
+#include "quantization/polar_codebook.h"
+#include "quantization/polar_search.h"
 
 namespace occ {
 namespace {

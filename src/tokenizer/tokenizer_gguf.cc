@@ -1,0 +1,234 @@
+// The vocabulary in GGUF metadata (tokenizer.ggml.*): "gpt2" (byte-level BPE, patterns by tokenizer.ggml.pre), "llama"
+// (SentencePiece's BPE by scores) and "bert" (WordPiece). The format does not mention Unicode normalization: as in
+// llama.cpp none is done for BPE.
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "io/gguf_metadata.h"
+#include "io/json.h"
+#include "tokenizer/bpe.h"
+#include "tokenizer/gguf_patterns.h"
+#include "tokenizer/tokenizer_pipeline.h"
+#include "tokenizer/unicode_normalization.h"
+#include "tokenizer/wordpiece.h"
+
+namespace occ {
+namespace {
+
+constexpr int32_t kUnknownToken = 2, kControlToken = 3, kUserDefinedToken = 4;
+
+class GgufTokenizer {
+ public:
+  GgufTokenizer(const GgufMetadata& metadata, const std::string& what) : metadata_(metadata), what_(what) {}
+
+  std::unique_ptr<Tokenizer> read() {
+    const std::string* model = metadata_.string("tokenizer.ggml.model");
+    if (model == nullptr) throw_input("{}: expected a vocabulary (tokenizer.ggml.model), found none", what_);
+    read_vocabulary();
+    if (*model == "gpt2") {
+      read_bpe();
+    } else if (*model == "llama") {
+      read_sentencepiece();
+    } else if (*model == "bert") {
+      read_wordpiece();
+    } else {
+      throw_input("{}: tokenizer.ggml.model: expected gpt2, llama or bert, found '{}'", what_, printable(*model));
+    }
+    if (const std::string* text = metadata_.string("tokenizer.chat_template")) parts_.chat_template = *text;
+    return make_pipeline(std::move(parts_));
+  }
+
+ private:
+  template <typename T>
+  const std::vector<T>& list(const char* key, size_t size) const {
+    const auto* items = metadata_.items<T>(key);
+    if (items == nullptr) throw_input("{}: {}: expected an array, found none of the right type", what_, key);
+    if (items->size() != size) throw_input("{}: {}: expected {} items, found {}", what_, key, size, items->size());
+    return *items;
+  }
+
+  bool is(size_t id, int32_t type) const { return !types_.empty() && types_[id] == type; }
+
+  void read_vocabulary() {
+    const auto* tokens = metadata_.items<std::string>("tokenizer.ggml.tokens");
+    if (tokens == nullptr || tokens->empty()) {
+      throw_input("{}: tokenizer.ggml.tokens: expected an array of strings, found none", what_);
+    }
+    parts_.vocabulary->tokens = *tokens;
+    for (size_t i = 0; i < tokens->size(); ++i) {
+      const std::string& text = (*tokens)[i];
+      if (!is_valid_utf8(text))
+        throw_input("{}: tokenizer.ggml.tokens[{}]: expected UTF-8, found '{}'", what_, i, printable(text));
+      if (!text.empty() && !parts_.vocabulary->ids.emplace(text, static_cast<TokenId>(i)).second) {
+        throw_input("{}: tokenizer.ggml.tokens: '{}' stands twice", what_, printable(text));
+      }
+    }
+    if (metadata_.find("tokenizer.ggml.token_type") != nullptr) {
+      types_ = list<int32_t>("tokenizer.ggml.token_type", tokens->size());
+    }
+    for (size_t i = 0; i < types_.size(); ++i) {
+      const bool special = is(i, kUnknownToken) || is(i, kControlToken);
+      if ((!special && !is(i, kUserDefinedToken)) || (*tokens)[i].empty()) continue;
+      AddedToken token;
+      token.id = static_cast<TokenId>(i);
+      token.content = (*tokens)[i];
+      token.special = special;
+      if (special) parts_.added_text.emplace_back(token.id, token.content);
+      parts_.added.push_back(std::move(token));
+    }
+    strip_phi3();
+  }
+
+  // Phi-3's tokens take the white space behind them, which the format does not say.
+  void strip_phi3() {
+    const std::string* name = metadata_.string("general.name");
+    std::string lower = name == nullptr ? "" : *name;
+    for (char& c : lower) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+    if (lower.find("phi-3") == std::string::npos && lower.find("phi3") == std::string::npos) return;
+    for (AddedToken& t : parts_.added) {
+      t.rstrip = t.content != "<unk>" && t.content != "<s>" && t.content != "<|endoftext|>";
+    }
+  }
+
+  std::optional<TokenId> id(const char* key) const {
+    if (metadata_.find(key) == nullptr) return std::nullopt;
+    const auto value = metadata_.uint(key);
+    const size_t count = parts_.vocabulary->tokens.size();
+    if (!value || *value >= count) {
+      throw_input("{}: {}: expected an id below {}, found {}", what_, key, count,
+                  value ? std::to_string(*value) : "no whole number");
+    }
+    return static_cast<TokenId>(*value);
+  }
+
+  bool flag(const char* key, bool otherwise) const { return metadata_.boolean(key).value_or(otherwise); }
+
+  void read_special_ids(bool add_bos) {
+    parts_.bos = id("tokenizer.ggml.bos_token_id");
+    const auto eos = id("tokenizer.ggml.eos_token_id");
+    auto& ends = parts_.end_of_generation;
+    for (const char* key :
+         {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"}) {
+      const auto end = id(key);
+      if (end && std::find(ends.begin(), ends.end(), *end) == ends.end()) ends.push_back(*end);
+    }
+    std::vector<std::pair<TokenId, std::string>> special;
+    for (const AddedToken& t : parts_.added) special.emplace_back(t.id, t.content);
+    add_end_of_turn_tokens(special, ends);
+    if (parts_.bos && flag("tokenizer.ggml.add_bos_token", add_bos)) parts_.prefix = {*parts_.bos};
+    if (eos && flag("tokenizer.ggml.add_eos_token", false)) parts_.suffix = {*eos};
+  }
+
+  void read_bpe() {
+    const std::string* pre = metadata_.string("tokenizer.ggml.pre");
+    if (pre == nullptr)
+      throw_input("{}: expected tokenizer.ggml.pre, found none: how to cut words is not known", what_);
+    const GgufPattern& pattern = gguf_pattern(*pre, what_);
+    for (const std::string_view p : pattern.patterns) {
+      parts_.pre_tokenizers.push_back(
+          split_pieces(match_regex(Regex(p, "tokenizer.ggml.pre")), SplitBehavior::kIsolated, false));
+    }
+    parts_.pre_tokenizers.push_back(byte_level());
+    parts_.decoder.byte_level = true;
+
+    BpeOptions options;
+    options.ignore_merges = pattern.ignore_merges;
+    auto bpe = std::make_unique<Bpe>(*parts_.vocabulary, options);
+    const auto* merges = metadata_.items<std::string>("tokenizer.ggml.merges");
+    if (merges == nullptr) throw_input("{}: expected tokenizer.ggml.merges, found none", what_);
+    for (size_t i = 0; i < merges->size(); ++i) {
+      const std::string& merge = (*merges)[i];
+      const size_t space = merge.find(' ', 1);
+      if (space == std::string::npos || space + 1 == merge.size() || !is_valid_utf8(merge)) {
+        throw_input("{}: tokenizer.ggml.merges[{}]: expected two tokens, found '{}'", what_, i, printable(merge));
+      }
+      bpe->add_merge(std::string_view(merge).substr(0, space), std::string_view(merge).substr(space + 1),
+                     static_cast<uint32_t>(i));
+    }
+    parts_.model = std::move(bpe);
+    read_special_ids(pattern.add_bos);
+  }
+
+  void read_sentencepiece() {
+    BpeOptions options;
+    options.byte_fallback = true;
+    options.unk = id("tokenizer.ggml.unknown_token_id");
+    const auto& scores = list<float>("tokenizer.ggml.scores", parts_.vocabulary->tokens.size());
+    for (size_t i = 0; i < scores.size(); ++i) {
+      if (std::isnan(scores[i])) throw_input("{}: tokenizer.ggml.scores[{}]: expected a number, found NaN", what_, i);
+    }
+    auto bpe = std::make_unique<Bpe>(*parts_.vocabulary, options);
+    bpe->add_score_merges(scores);
+
+    const bool prefix = flag("tokenizer.ggml.add_space_prefix", true);
+    parts_.normalizers.emplace_back([prefix](const std::string& text) {
+      return replace_all(prefix && !text.empty() ? " " + text : text, " ", "\u2581");
+    });
+    if (bpe->cuts_before_metaspace()) parts_.pre_tokenizers.push_back(cut_before_metaspace());
+    parts_.model = std::move(bpe);
+    parts_.decoder.byte_fallback = true;
+    parts_.decoder.replace.emplace_back("\u2581", " ");
+    parts_.decoder.drop_first_space = prefix;
+    read_special_ids(true);
+  }
+
+  // The converter wrote tokens in SentencePiece's way: U+2581 before those that begin a word, nothing before others.
+  void read_wordpiece() {
+    constexpr std::string_view kMeta = "\u2581";
+    auto& vocabulary = *parts_.vocabulary;
+    vocabulary.ids.clear();
+    bool cased = false;
+    for (size_t i = 0; i < vocabulary.tokens.size(); ++i) {
+      std::string& text = vocabulary.tokens[i];
+      const bool plain =
+          !is(i, kControlToken) && !is(i, kUnknownToken) && !(text.starts_with('[') && text.ends_with(']'));
+      if (plain && text.starts_with(kMeta)) {
+        text.erase(0, kMeta.size());
+      } else if (plain && !text.empty()) {
+        text.insert(0, "##");
+      }
+      cased = cased || (plain && std::any_of(text.begin(), text.end(), [](char c) { return c >= 'A' && c <= 'Z'; }));
+      if (!text.empty() && !vocabulary.ids.emplace(text, static_cast<TokenId>(i)).second) {
+        throw_input("{}: tokenizer.ggml.tokens: '{}' stands twice", what_, printable(text));
+      }
+    }
+    WordPieceOptions options;
+    const auto unk = id("tokenizer.ggml.unknown_token_id");
+    const auto unk_by_text = vocabulary.find("[UNK]");
+    if (!unk && !unk_by_text) throw_input("{}: tokenizer.ggml.unknown_token_id: expected an id, found none", what_);
+    options.unk = unk ? *unk : *unk_by_text;
+    parts_.model = std::make_unique<WordPiece>(vocabulary, options);
+
+    // A vocabulary without capitals is one for texts without capitals.
+    BertOptions bert;
+    bert.lowercase = flag("tokenizer.ggml.normalizer.lowercase", !cased);
+    bert.strip_accents = flag("tokenizer.ggml.normalizer.strip_accents", bert.lowercase);
+    parts_.normalizers.emplace_back([bert](const std::string& text) { return bert_normalize(text, bert); });
+    add_bert_pre_tokenizer(parts_.pre_tokenizers);
+    parts_.decoder.continuation = options.continuation;
+    parts_.decoder.clean_up = true;
+
+    auto cls = id("tokenizer.ggml.cls_token_id");
+    if (!cls) cls = id("tokenizer.ggml.bos_token_id");
+    if (!cls) cls = vocabulary.find("[CLS]");
+    auto sep = id("tokenizer.ggml.seperator_token_id");  // as the format spells it
+    if (!sep) sep = id("tokenizer.ggml.eos_token_id");
+    if (!sep) sep = vocabulary.find("[SEP]");
+    if (cls && flag("tokenizer.ggml.add_bos_token", true)) parts_.prefix = {*cls};
+    if (sep && flag("tokenizer.ggml.add_sep_token", flag("tokenizer.ggml.add_eos_token", true))) parts_.suffix = {*sep};
+  }
+
+  const GgufMetadata& metadata_;
+  const std::string& what_;
+  TokenizerParts parts_;
+  std::vector<int32_t> types_;
+};
+
+}  // namespace
+
+std::unique_ptr<Tokenizer> tokenizer_from_gguf(const GgufMetadata& metadata, const std::string& what) {
+  return GgufTokenizer(metadata, what).read();
+}
+
+}  // namespace occ
