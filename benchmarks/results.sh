@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What compressed forms of a causal model lose: the tables of docs/results.md.
+# What compressed forms of a causal model lose: the tables of docs/reference/results.md.
 #   benchmarks/results.sh OCC MODEL DATA OUT [BITS...]       (default 4 3 2.5 2)
 # DATA has text/wiki.test.raw, text/c4_calibration.txt and tasks/. Every method gets the size in bytes of the calibrated
 # file of the default method. OUT/results.csv has a row a file; runs that are there already are not repeated.

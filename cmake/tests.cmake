@@ -46,6 +46,9 @@ foreach(source IN LISTS fuzzers)
 endforeach()
 
 add_test(NAME repository.include_order COMMAND ${PROJECT_SOURCE_DIR}/scripts/check_includes.sh)
+if(OCC_PYTHON)
+  add_test(NAME repository.links COMMAND ${OCC_PYTHON} ${PROJECT_SOURCE_DIR}/tests/links_test.py)
+endif()
 
 if(NOT OCC_SANITIZE AND NOT OCC_FUZZ)
   add_test(NAME repository.install COMMAND ${PROJECT_SOURCE_DIR}/tests/install_test.sh ${PROJECT_BINARY_DIR} ${CMAKE_CXX_COMPILER})

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Second decoder of .occ archives, written from docs/format.md; the standard library and numpy only.
+"""Second decoder of .occ archives, written from docs/reference/format.md; the standard library and numpy only.
 
     occ_decode.py ARCHIVE OUT_FOLDER                        every tensor to OUT_FOLDER/<name>.npy ('/' becomes '_')
     occ_decode.py ARCHIVE --compare-with REF.safetensors    compares with a file made by `decompress --dtype f32`

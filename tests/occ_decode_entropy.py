@@ -1,4 +1,4 @@
-"""Second decoder of the entropy coders, written from docs/format.md, section 8; numpy and the standard library only.
+"""Second decoder of the entropy coders, written from docs/reference/format.md, section 8; numpy and the standard library only.
 
     plane = Plane(rows=512, cols=512, alphabet=16)
     model, used = load_rans(plane, side)          # side: bytes that start with the coder's tables

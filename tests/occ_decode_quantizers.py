@@ -1,4 +1,4 @@
-"""Second decoder of the quantizers, written from docs/format.md; numpy only.
+"""Second decoder of the quantizers, written from docs/reference/format.md; numpy only.
 
     quantizer = QUANTIZERS[name](params, rows, cols, side)     # quantizer.planes: what the coders need to know
     y = quantizer.decode(*codes)                               # one array of symbols a plane; f32 [rows, cols]

@@ -1,4 +1,4 @@
-"""Second decoder of the transforms: their inverses, written from docs/format.md; numpy only.
+"""Second decoder of the transforms: their inverses, written from docs/reference/format.md; numpy only.
 
     w = TRANSFORMS[name](params, side, y)     # y: f32 [rows, cols]; params: {key: text}; side: bytes
 """
@@ -90,7 +90,7 @@ def inverse_pca(params, side, y):
 
 
 def cos_pi(a, b):
-    """cos(pi a / b) in doubles, the operations of docs/format.md."""
+    """cos(pi a / b) in doubles, the operations of docs/reference/format.md."""
     a %= 2 * b
     if a > b:
         a = 2 * b - a

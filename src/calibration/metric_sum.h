@@ -33,7 +33,7 @@ double mean_diagonal(MatrixView<const double> h);
 Matrix<float> correction_of(MatrixView<const double> c, MatrixView<const double> h, size_t tokens);
 
 // Moments of few tokens say more about these than about others: white inputs are added, as many as there are inputs
-// to a row. All there is where no token came by. (docs/calibration.md, "Experts".)
+// to a row. All there is where no token came by. (docs/explanation/calibration.md, "Experts".)
 void add_white(size_t tokens, MatrixView<double> h);
 
 }  // namespace occ

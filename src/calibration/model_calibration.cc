@@ -24,7 +24,7 @@ constexpr double kLeastWeight = 0.01;  // of a row, beside the mean of all
 // Tables that rows are looked up in. Texts differ most in how often words occur in them: weights of rows are taken to
 // this power, their mean stays. And layers after the table make up for their own errors, not for those of the table:
 // coded alone it cost twice the KL that its share of the second-order loss says. Both by measurement,
-// docs/calibration.md.
+// docs/explanation/calibration.md.
 constexpr double kTablePower = 0.65, kTableFactor = 1.5;
 
 // Added to the correlations of the gradients of rows, from so many tokens. Measured on SmolLM2 (8,192 and 16,384

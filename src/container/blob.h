@@ -1,5 +1,5 @@
 // A coded tensor is one blob: varint number of planes, one varint byte count per plane, the planes one after the other,
-// zeros up to a multiple of 64 bytes (docs/format.md).
+// zeros up to a multiple of 64 bytes (docs/reference/format.md).
 #pragma once
 
 #include <string>

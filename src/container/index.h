@@ -1,5 +1,5 @@
-// The index of an archive: the JSON under the metadata key "occ" (docs/format.md). What each tensor is, how it is coded
-// and what its bytes must hash to.
+// The index of an archive: the JSON under the metadata key "occ" (docs/reference/format.md). What each tensor is, how
+// it is coded and what its bytes must hash to.
 #pragma once
 
 #include <cstdint>

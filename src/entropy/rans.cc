@@ -1,5 +1,5 @@
 // Static range ANS with 12-bit frequencies, 16 interleaved states and escapes: within 0.2 % of the entropy. Tables are
-// fitted to the plane once; tiles are independent. docs/format.md has every byte.
+// fitted to the plane once; tiles are independent. docs/reference/format.md has every byte.
 //
 // A tile is walked row by row. All symbols share one table: one flat run. Tables by rows, columns or both: a run per
 // row, whose table number is the row's part plus the column's. Machines down columns: the same, plus the context.

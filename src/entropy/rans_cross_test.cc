@@ -1,5 +1,5 @@
-// The `rans` coder with ids of lines and of positions: every walk against a slow decoder that follows docs/format.md,
-// what the fit chooses, and side information that contradicts itself.
+// The `rans` coder with ids of lines and of positions: every walk against a slow decoder that follows
+// docs/reference/format.md, what the fit chooses, and side information that contradicts itself.
 #include <gtest/gtest.h>
 
 #include <cmath>

@@ -1,5 +1,5 @@
-// Side information of the `rans` coder (docs/format.md): split, ids of lines and positions, tables. Reading checks all
-// of it: nothing that was read can make the coder index out of range.
+// Side information of the `rans` coder (docs/reference/format.md): split, ids of lines and positions, tables. Reading
+// checks all of it: nothing that was read can make the coder index out of range.
 #include "entropy/rans_model.h"
 
 #include <algorithm>

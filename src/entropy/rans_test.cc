@@ -220,7 +220,7 @@ TEST(Rans, OutliersOfALargeAlphabetAreEscaped) {
   EXPECT_LE(payload, entropy * 1.003 + 64);
 }
 
-// Straight from docs/format.md, one symbol at a time: flat tiles of rANS mode.
+// Straight from docs/reference/format.md, one symbol at a time: flat tiles of rANS mode.
 Matrix<Symbol> slow_decode(const RansModel& model, ByteSpan bytes, Shape shape) {
   ByteReader in(bytes, "tile");
   EXPECT_EQ(in.get<uint8_t>(), 1);

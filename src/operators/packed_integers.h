@@ -1,5 +1,5 @@
 // A matrix of small integers in RAM, packed so that products unpack it at the speed of memory: see int8_kernels.h for
-// the cells, docs/models.md for the form as a whole.
+// the cells, docs/explanation/models.md for the form as a whole.
 //
 //   integer(r, c) = k'(r, c) + base(cell) + delta of an escape, if there is one
 //

@@ -2,8 +2,9 @@
 // shorter; 0: all in one).
 //   dct         inverse of the orthonormal DCT-II
 //   hadamard    Walsh-Hadamard of each run of p columns, p the largest power of two that divides the block's length
-//   orthogonal  dense, made from `seed` in a fixed order of f64 operations (docs/format.md, section 7): the rows of
-//               normal-like vectors orthonormalised one after the other, twice (Gram-Schmidt). Up to 512 columns.
+//   orthogonal  dense, made from `seed` in a fixed order of f64 operations (docs/reference/format.md, section 7): the
+//               rows of normal-like vectors orthonormalised one after the other, twice (Gram-Schmidt). Up to 512
+//               columns.
 #pragma once
 
 #include <memory>

@@ -1,4 +1,4 @@
-// kashin: its distortion on normal values (docs/methods/kashin.md), and decoding by the definition.
+// kashin: its distortion on normal values (docs/explanation/methods/kashin.md), and decoding by the definition.
 #include <gtest/gtest.h>
 
 #include <cmath>

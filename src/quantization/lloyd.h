@@ -8,7 +8,7 @@
 //   of
 //             4,096 cells of x / rms (Wu 1991), then centroid iterations on the data itself.
 // Scales minimise the squared error of what shares them, by alternating assignment and least squares.
-// Rate: b + 16 / (elements per scale) + 32 2^b / elements. The bytes are in docs/methods/lloyd.md.
+// Rate: b + 16 / (elements per scale) + 32 2^b / elements. The bytes are in docs/explanation/methods/lloyd.md.
 #pragma once
 
 #include "quantization/quantizer.h"

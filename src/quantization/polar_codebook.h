@@ -1,5 +1,5 @@
 // Codebooks of directions, the same for every tensor, so that no archive stores them: generated in integers alone and
-// therefore the same everywhere (docs/format.md, section 7, has the exact rules).
+// therefore the same everywhere (docs/reference/format.md, section 7, has the exact rules).
 //
 //   e8-greedy  dimension 8: farthest-point selection (the largest angle to what was chosen before; ties: the first)
 //              among the 337,920 directions of the points of E8 with squared norm <= 16; PCDVQ, arXiv 2506.05432, 3.2

@@ -1,5 +1,5 @@
 // polar and what it stands on: codebooks by the definition, the search against all products, and the distortion of
-// normal values (docs/methods/pcdvq.md).
+// normal values (docs/explanation/methods/pcdvq.md).
 #include "quantization/polar.h"
 
 #include <gtest/gtest.h>

@@ -1,7 +1,7 @@
 // qet: a product quantizer behind an entanglement tree ("Quantum Entanglement Trees", also "HERA";
-// docs/methods/qet.md). Every level sorts pairs of neighbours into a part of smaller and a part of larger values, which
-// vary less, and keeps their order in one bit a pair (entanglement_tree.h); after `levels` of them product codebooks
-// (pq.cc) code the parts:
+// docs/explanation/methods/qet.md). Every level sorts pairs of neighbours into a part of smaller and a part of larger
+// values, which vary less, and keeps their order in one bit a pair (entanglement_tree.h); after `levels` of them
+// product codebooks (pq.cc) code the parts:
 //
 //   x -> order [rows, levels * whole / 2], alphabet 2, and codes [rows, m], alphabet k, of X* = [part 0 | part 1 | ...]
 //

@@ -3,7 +3,8 @@
 //   asymmetric  x' = scale * (q - z), z an integer zero point per scale; z may lie outside the codes
 // The scale is the smallest at which nothing clips (absmax) or the one with the least squared error (mse, default).
 // Rate: b + (16 or, asymmetric, 24 .. 32) / (elements per scale) bits per weight. Cost: about 30 passes over cached
-// data to fit with mse, one with absmax; one pass to quantize or dequantize. The bytes are in docs/methods/rtn.md.
+// data to fit with mse, one with absmax; one pass to quantize or dequantize. The bytes are in
+// docs/explanation/methods/rtn.md.
 // Classic; what differs from common practice: scales are searched on the bf16 lattice they are stored on.
 #pragma once
 

@@ -52,7 +52,7 @@ constexpr std::array kPcdvqParams = {
     choice_param("radius", "projected", "projected|norm", "length coded: <x, direction>, or |x| as in the paper"),
 };
 
-// The split of the bits with the least error for N(0, 1), docs/methods/pcdvq.md.
+// The split of the bits with the least error for N(0, 1), docs/explanation/methods/pcdvq.md.
 Recipe pcdvq_recipe(const Params& params, int bits) {
   struct Split {
     int dim, direction;
@@ -91,7 +91,7 @@ Recipe kashin_recipe(const Params& params, int bits) {
   if (rounds == 0 && bits % 2 != 0)
     throw_usage("method kashin: rounds=0 expects an even number of bits, found {}", bits);
   const int v = rounds == 0 ? bits / 2 : 1;
-  // The start that ends best for N(0, 1), docs/methods/kashin.md.
+  // The start that ends best for N(0, 1), docs/explanation/methods/kashin.md.
   const char* start = bits == 3 || rounds == 0 ? "start=pair" : bits == 2 ? "shrink=0.5" : "shrink=0.1";
   const std::string& basis = params.choice("basis");
   const int64_t block = params.integer("block") == 0 && basis == "orthogonal" ? 256 : params.integer("block");
@@ -249,7 +249,7 @@ Recipe e8_recipe(const Params&, double step, int /*effort*/) {
 constexpr std::array kMethods = {
     MethodEntry{.name = "auto",
                 .summary = "trellis in the coordinate system that takes the fewest bits, chosen tensor by tensor",
-                .paper = "see trellis; docs/methods/trellis.md",
+                .paper = "see trellis; docs/explanation/methods/trellis.md",
                 .params = kTrellisParams,
                 .recipe_at = trellis_recipe,
                 .chooses_coordinates = true,
@@ -279,7 +279,7 @@ constexpr std::array kMethods = {
                 .recipe_at = e8_recipe},
     MethodEntry{.name = "cpq",
                 .summary = "cosine-preserving: rows keep their exact norm, only directions err",
-                .paper = "CPQ, cosine-preserving quantization; docs/methods/cpq.md",
+                .paper = "CPQ, cosine-preserving quantization; docs/explanation/methods/cpq.md",
                 .params = kCpqParams,
                 .max_bits = 8,
                 .recipe = cpq_recipe,
@@ -312,7 +312,7 @@ constexpr std::array kMethods = {
                 .recipe_of_budget = lopq_recipe},
     MethodEntry{.name = "qet",
                 .summary = "neighbours sorted pair by pair, then product quantization; what is left may be coded again",
-                .paper = "Quantum Entanglement Trees (QET, HERA); docs/methods/qet.md",
+                .paper = "Quantum Entanglement Trees (QET, HERA); docs/explanation/methods/qet.md",
                 .params = kQetParams,
                 .min_bits = 0,
                 .recipe_of_budget = qet_recipe},

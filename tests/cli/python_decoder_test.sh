@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The decoder of tests/occ_decode.py, written from docs/format.md, gives the floats of `occ decompress` bit for bit.
+# The decoder of tests/occ_decode.py, written from docs/reference/format.md, gives the floats of `occ decompress` bit for bit.
 # usage: python_decoder_test.sh OCC
 set -euo pipefail
 occ=$(realpath "$1")
