@@ -1,8 +1,8 @@
 // Attention over whole sequences, causal or of an encoder, and its gradient, by products of matrices: blocks of queries
 // against all keys they see, the weights recomputed for the gradient.
 //
-//   P = softmax(Q K^T / sqrt(head_dim)), O = P V:   dV = P^T dO,  dP = dO V^T,  dS = softmax'(dP),  dQ = dS K,
-//   dK = dS^T Q
+//   P = softmax(Q K^T / sqrt(head_dim)),  O = P V
+//   dV = P^T dO,  dP = dO V^T,  dS = softmax'(dP) / sqrt(head_dim),  dQ = dS K,  dK = dS^T Q
 #pragma once
 
 #include <span>

@@ -1,7 +1,8 @@
 // Derivatives of what stands between the matrix products of a transformer, row by row, and softmax.
 //
-//   norm        y = w xh + b, xh = (x - m) s:   dx = s (g - mean(g) - xh mean(g xh)), g = w dy   (RMS: m = 0, and
-//               without mean(g));   dw = sum dy xh, db = sum dy
+//   norm        y = w xh + b, xh = (x - m) s:   dx = s (g - mean(g) - xh mean(g xh)), g = w dy
+//                                               dw = sum dy xh, db = sum dy
+//               RMS norm: m = 0, and dx without mean(g)
 //   softmax     p = softmax(scale s):           ds = scale p (dp - sum(p dp))
 //   activation  y = a(g) u:                     dg = a'(g) u dy, du = a(g) dy
 #pragma once

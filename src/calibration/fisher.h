@@ -2,9 +2,12 @@
 // tensor.
 //
 // Let y_s = W x_s at token s and E the error of W. To second order the KL of the prediction at token t is
-// 1/2 d_t^T F_t d_t with the change of its logits d_t = sum_{s <= t} dz_t/dy_s E x_s and F_t = diag(p) - p p^T =
-// E[(p - e_l)(p - e_l)^T] over labels l ~ p = softmax(z_t). Labels of different tokens are independent and E[p - e_l] =
-// 0, so the sum over tokens is that of one loss, sum_t -log p_t(l_t), with one label drawn at every token:
+//
+//   1/2 d_t^T F_t d_t,   d_t = sum_{s <= t} dz_t/dy_s E x_s,   F_t = diag(p) - p p^T = E[(p - e_l)(p - e_l)^T]
+//
+// with the change d_t of its logits z_t and the mean over labels l ~ p = softmax(z_t). Labels of different tokens are
+// independent and E[p - e_l] = 0, so the sum over tokens is that of one loss, sum_t -log p_t(l_t), with one label drawn
+// at every token:
 //
 //   sum_t KL_t = 1/2 E_labels[(sum_s g_s^T E x_s)^2],   g_s = d loss / d y_s
 //
@@ -20,9 +23,11 @@
 //
 // and inputs that count for more at some tokens: H = sum_s |g_s|^2 x_s x_s^T / sum_s |g_s|^2.
 //
-// White errors need no independence but that of the elements of E: their KL is 1/2 sum_r w_r |e_r|^2 / in with w_r =
-// sum over sequences |d loss / d W_r|^2 / scored. With `exact`, G_r = w_r / tr H; its samples
-// are sequences instead of tokens, so take many.
+// White errors need no independence but that of the elements of E: their KL is
+//
+//   KL = 1/2 sum_r w_r |e_r|^2 / in,   w_r = sum over sequences |d loss / d W_r|^2 / scored
+//
+// With `exact`, G_r = w_r / tr H; its samples are sequences instead of tokens, so take many.
 //
 // Encoders: 1 - cosine of a text's embeddings in place of the KL of a token. To second order that is 1/2 |d|^2 with the
 // change d of the embedding's direction u, and the loss is v^T (I - u u^T) / |embedding| times the embedding, v normal.
@@ -82,8 +87,8 @@ Bytes pack_fisher(const Fisher& fisher);
 // Nothing if these are no such bytes.
 std::optional<Fisher> unpack_fisher(ByteSpan bytes);
 
-// 1/2 sum_r G_r e_r H e_r^T, or with the multiple of the identity that has its trace where there is no H; errors [rows,
-// in].
+// 1/2 sum_r G_r e_r H e_r^T of errors [rows, in], or with the multiple of the identity that has its trace where there
+// is no H.
 double predicted_kl(const TensorFisher& fisher, MatrixView<const float> errors);
 
 }  // namespace occ

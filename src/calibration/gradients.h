@@ -41,8 +41,8 @@ class GradientObserver {
 };
 
 // Loss of a causal model's scored rows: logits [n, vocab] of tokens [first, first + n) of all sequences one after the
-// other -> their gradient, in place; returns the sum of the losses. Of an encoder: embeddings [n, dim] of texts [first,
-// first + n).
+// other -> their gradient, in place; returns the sum of the losses. Of an encoder: embeddings [n, dim] of texts
+// [first, first + n).
 using LossFn = std::function<double(size_t first, MatrixView<float> logits)>;
 
 // A causal model or an encoder with all weights as floats, one layer at a time in memory or all of them.

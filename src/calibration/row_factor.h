@@ -1,8 +1,9 @@
 // Errors of the rows of a tensor that cost sum_rs sqrt(G_r G_s) c_rs e_r H e_s^T (fisher.h) as a sum of squares that
-// can be minimized row after row, as error feedback does it with columns: with (C + damping I) / (1 + damping) = M D
-// M^T, M unit upper triangular, and e_r = w_r - what_r it is
+// can be minimized row after row, as error feedback does it with columns: with M unit upper triangular and
+// e_r = w_r - what_r it is
 //
 //   sum_r G_r D_r |u_r|_H^2,   u_r = v_r - what_r,   v_r = w_r + sum_{s < r} sqrt(G_s / G_r) M_sr e_s
+//   (C + damping I) / (1 + damping) = M D M^T
 //
 // (YAQA, arXiv 2505.22988, rounds with both factors; here rows go down a trellis).
 #pragma once

@@ -15,8 +15,8 @@ struct CoordinateChoice {
   std::string why;         // "identity (bits per weight against identity: rowscale +0.012, hadamard +0.031)"
 };
 
-// Codes a sample (of sample_rows) in every coordinate system that could pay and compares bits at equal distortion, R +
-// 1/2 log2 D with all side information of the whole tensor in R. Leading singular components are coded apart
+// Codes a sample (of sample_rows) in every coordinate system that could pay and compares bits at equal distortion,
+// R + 1/2 log2 D with all side information of the whole tensor in R. Leading singular components are coded apart
 // (`lowrank`) where the rate that they take from the rest, N/2 log2(E / E_rest) for N weights, is more than what their
 // two planes cost. A Gaussian has the highest entropy at a given variance, so rotations, which make everything look
 // Gaussian, pay only where they gather energy.

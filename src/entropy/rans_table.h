@@ -1,12 +1,12 @@
 // Frequency tables of the `rans` coder: 12-bit integer frequencies, an escape for rare tokens, and a split of the
 // symbol into a token and raw low bits.
 //
-// Split (one per plane): token = symbol >> shift, the low `shift` bits are stored raw. Tokens in the window [offset,
-// offset + 256) have an id = token - offset; every other token has the id 256, "escape".
+// Split (one per plane): token = symbol >> shift, the low `shift` bits are stored raw. Tokens in the window
+// [offset, offset + 256) have an id = token - offset; every other token has the id 256, "escape".
 // Table: frequencies f[id] of the ids 0..255 with sum + f[256] = 4096. A token with f = 0 (or outside the window) is
-// coded as an escape and its rank r among the n such tokens in ascending order, in truncated binary: with w =
-// floor(log2 n) and u = 2^(w+1) - n, r < u takes w bits, and otherwise w bits hold (r + u) / 2 and one more (r + u)
-// % 2. So every token can be coded with every table.
+// coded as an escape and its rank r among the n such tokens in ascending order, in truncated binary: with
+// w = floor(log2 n) and u = 2^(w+1) - n, r < u takes w bits, and otherwise w bits hold (r + u) / 2 and one more
+// (r + u) % 2. So every token can be coded with every table.
 #pragma once
 
 #include <algorithm>

@@ -34,8 +34,8 @@ TEST(Limits, GaussianAndItsInverse) {
 }
 
 TEST(Limits, WaterFillingOfTwoLevelsIsClosedForm) {
-  // Half the components at 4, half at 1. Below theta = 1: R = 1/2 log2(2 / theta). From 1 to 4: R = 1/4 log2(4 /
-  // theta).
+  // Half the components at 4, half at 1. Below theta = 1: R = 1/2 log2(2 / theta).
+  // From 1 to 4: R = 1/4 log2(4 / theta).
   const std::vector<double> v = {4, 1, 4, 1};
   const WaterFilling deep = water_filling_for_rate(v, 3);
   EXPECT_NEAR(deep.theta, 2.0 / 64, 1e-12);

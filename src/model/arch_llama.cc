@@ -1,8 +1,8 @@
 // Llama (Touvron et al. 2023) and what has its form: TinyLlama, SmolLM, Mistral (Jiang et al. 2023: a sliding window)
 // and Mixtral (Jiang et al. 2024: a mixture of experts).
 //
-//   x += o(attention(rope(q(n)), rope(k(n)), v(n))), n = rms_norm(x);   x += down(silu(gate(n)) * up(n)), n =
-//   rms_norm(x)
+//   n = rms_norm(x);   x += o(attention(rope(q(n)), rope(k(n)), v(n)))
+//   n = rms_norm(x);   x += down(silu(gate(n)) * up(n))
 //
 // GGUF files of this architecture have the rows of q and k in the order of adjacent rotary pairs.
 #include "model/architectures.h"

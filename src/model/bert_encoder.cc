@@ -1,6 +1,7 @@
 // BERT-type encoders over the same blocks.
 //
-//   x = norm(E[token] + P[position] + T[0]);  per layer  x = norm(x + attention(x));  x = norm(x + mlp(x));
+//   x = norm(E[token] + P[position] + T[0])
+//   per layer  x = norm(x + attention(x));  x = norm(x + mlp(x))
 //   embedding = mean of x over the tokens of a text, or the first token's x
 #include <algorithm>
 #include <array>

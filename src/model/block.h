@@ -10,8 +10,8 @@
 
 namespace occ {
 
-// Consecutive tokens of one sequence: rows [row, row + count) of the activations, positions [position, position +
-// count) of the cache.
+// Consecutive tokens of one sequence: rows [row, row + count) of the activations, positions
+// [position, position + count) of the cache.
 struct Segment {
   size_t row = 0, count = 0, position = 0;
   PlainKvCache* cache = nullptr;

@@ -1,7 +1,7 @@
 // Mixtures of experts: which MLPs a token goes through (Shazeer et al. 2017, arXiv 1701.06538).
 //
-//   p = softmax(router x);   y = sum over the experts_used likeliest e of w_e mlp_e(x),   w_e = p_e, or p_e over the
-//   sum of those chosen
+//   p = softmax(router x);   y = sum over the experts_used likeliest e of w_e mlp_e(x)
+//   w_e = p_e, or p_e over the sum of those chosen
 #pragma once
 
 #include <span>

@@ -1,7 +1,8 @@
 // Causal language models over shared blocks.
 //
-//   x = E[token] (+ P[position]);  per layer  x += attention(norm x);  x += mlp(norm x)   (GPT-NeoX: both from the same
-//   x);  hidden = norm x;  logits = hidden H^T
+//   x = E[token] (+ P[position])
+//   per layer  x += attention(norm x);  x += mlp(norm x)   (GPT-NeoX: both from the same x)
+//   hidden = norm x;  logits = hidden H^T
 //
 // Tokens of all sequences go through a layer together, at most kChunk at a time: products are large, activations stay
 // small.

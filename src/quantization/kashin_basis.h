@@ -26,8 +26,8 @@ class KashinBasis {
   size_t block() const { return block_; }
   // Floats that apply() needs to work in.
   size_t work_size() const;
-  // 16 vectors, element (c, k) at [16 c + k], of a range of columns that begins with a block: out = Q from, or out =
-  // Q^T from if transposed. `from` is destroyed; arrays are disjoint.
+  // 16 vectors, element (c, k) at [16 c + k], of a range of columns that begins with a block: out = Q from, or
+  // out = Q^T from if transposed. `from` is destroyed; arrays are disjoint.
   void apply(float* from, float* out, size_t cols, bool transposed, float* work) const;
 
  private:

@@ -1,5 +1,5 @@
-// Loops over elements of `lloyd`. t = x / scale; q = number of borders < t, borders midway between levels; x' = scale *
-// level[q]: one multiplication. Kernels allocate nothing and cannot fail; sums as in partial_sums-inl.h.
+// Loops over elements of `lloyd`. t = x / scale; q = number of borders < t, borders midway between levels;
+// x' = scale * level[q]: one multiplication. Kernels allocate nothing and cannot fail; sums as in partial_sums-inl.h.
 #pragma once
 
 #include <array>

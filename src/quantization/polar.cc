@@ -4,8 +4,9 @@
 //
 //   q = x / s;  d = the direction with the largest <q, d>
 //   radius=norm       r = the level nearest to |q|, Lloyd-Max levels of chi(dim) (section 3.2 of the paper)
-//   radius=projected  r = the level nearest to <q, d>, which is where the error is least: |q - r d|^2 = |q|^2 -
-//                     <q, d>^2 + (r - <q, d>)^2; levels fitted to a sample of the matrix. Differs from the paper.
+//   radius=projected  r = the level nearest to <q, d>, which is where the error is least:
+//                     |q - r d|^2 = |q|^2 - <q, d>^2 + (r - <q, d>)^2
+//                     levels fitted to a sample of the matrix. Differs from the paper.
 //
 // One stage with two symbol planes, not a transform that splits: error feedback needs both parts of a vector and its
 // reconstruction at once. Levels are stored, 4 bytes each; codebooks of directions are not (polar_codebook.h). The

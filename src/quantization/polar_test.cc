@@ -97,8 +97,8 @@ TEST(Directions, KmeansIsBetterThanRandom) {
     return sum / norms;
   };
   const double random = mean_cosine(DirectionSource::kRandom), kmeans = mean_cosine(DirectionSource::kKmeans);
-  // No 128 directions of dimension 4 do better than caps of a 128th of the sphere: half angle t with t - sin t cos t =
-  // pi / 128, mean cosine about 1 - 3/5 t^2 / 2 = .967.
+  // No 128 directions of dimension 4 do better than caps of a 128th of the sphere: half angle t with
+  // t - sin t cos t = pi / 128, mean cosine about 1 - 3/5 t^2 / 2 = .967.
   EXPECT_LT(kmeans, 0.967);
   EXPECT_GT(kmeans, 0.960);
   EXPECT_NEAR((1 - kmeans) / (1 - random), 0.7, 0.03);

@@ -3,10 +3,10 @@
 //
 //   value = k * factor[column],  k = 2 j + u       j: the symbol, u: the lowest bit of the state (trellis_code.h)
 //
-// Down every column, tile by tile, a walk through the trellis chooses the j of least sum of (x / factor - k)^2 +
-// penalty(k) (trellis_rates.h). The integers are far coarser than those of a scalar quantizer of the same rate: a state
-// allows every second k only, so k costs R bits where its own entropy would be R + 1, and the walk decides which union
-// each value gets. Coded with `rans` and the union as context.
+// Down every column, tile by tile, a walk through the trellis chooses the j of least sum of
+// (x / factor - k)^2 + penalty(k) (trellis_rates.h). The integers are far coarser than those of a scalar quantizer of
+// the same rate: a state allows every second k only, so k costs R bits where its own entropy would be R + 1, and the
+// walk decides which union each value gets. Coded with `rans` and the union as context.
 //
 // factor = step * rms of the plane * 2^((code - 128) / 16): the codes, one byte per column, are all 128 unless columns
 // are coded with error feedback. Then factor_i is proportional to 1 / L_ii, which spreads the weighted error evenly

@@ -216,8 +216,8 @@ void Viterbi(const TrellisCode& code, size_t n, const float* HWY_RESTRICT table,
   trellis_trace_back<kN, 1>(code, n, metrics, &segment);
 }
 
-// The same without the way back where a half of the states fills one vector, which then stays in a register; kSegments
-// = 1 or 2, metrics [kSegments * kStates].
+// The same without the way back where a half of the states fills one vector, which then stays in a register;
+// kSegments = 1 or 2, metrics [kSegments * kStates].
 template <uint32_t kStates, size_t kSegments>
 void ViterbiShort(const TrellisCode& code, size_t n, const float* HWY_RESTRICT table, float lambda,
                   const TrellisSegment* HWY_RESTRICT segments, float* HWY_RESTRICT metrics) {

@@ -123,8 +123,8 @@ TEST(Uniform, ZeroPointsHelpWhereDataLieAside) {
   const double symmetric = nmse_of({"uniform", {{"bits", "6"}}}, x);
   const double asymmetric = nmse_of({"uniform", {{"bits", "6"}, {"zero", "asymmetric"}}}, x);
   EXPECT_LT(asymmetric, symmetric / 5);
-  // The variance is 1, the energy 401. 64 levels over the range of 1,024 normal values, about 6.5: step^2 / 12 =
-  // .00089.
+  // The variance is 1, the energy 401. 64 levels over the range of 1,024 normal values, about 6.5:
+  // step^2 / 12 = .00089.
   EXPECT_GT(asymmetric * 401, .0007);
   EXPECT_LT(asymmetric * 401, .00104);  // best clip at 6 bits on unlimited data
 }

@@ -1,5 +1,4 @@
 // The pipeline as a value: text that parses and prints canonically, used on the command line, in tests and in archives.
-// clang-format off
 //
 //   recipe := chain {'+' chain}              '+' codes what the chains before it left (the residual)
 //   chain  := stage {'>' stage} ['>' '{' name ':' recipe {';' name ':' recipe} '}']
@@ -9,7 +8,6 @@
 // or a transform of several planes and braces with one recipe per plane:
 //   signs(seed=7) > hadamard(block=128) > uniform(bits=4, group=64) > bitpack
 //   split(rows=100) > { head: uniform(bits=3) > bitpack ; tail: uniform(bits=2) > bitpack }
-// clang-format on
 #pragma once
 
 #include <cstdint>

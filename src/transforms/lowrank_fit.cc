@@ -1,5 +1,5 @@
-// Fits lowrank (lowrank.cc): left right = W with the least squared error or, where there are second moments H = E[x
-// x^T] of the inputs, with the least tr((W - left right) H (W - left right)^T).
+// Fits lowrank (lowrank.cc): left right = W with the least squared error or, where there are second moments
+// H = E[x x^T] of the inputs, with the least tr((W - left right) H (W - left right)^T).
 //
 //   H + damping = L L^T,   W L ~ U diag(s) V^T truncated to r components,   left = U s^1/2,   right = s^-1/2 U^T W
 //

@@ -53,8 +53,9 @@ class Transform {
   // decoded values. coded: what forward gave. Thread-safe for disjoint rectangles.
   virtual void settle(const Rect& /*at*/, std::span<const MatrixView<const float>> /*coded*/,
                       std::span<const MatrixView<const float>> /*decoded*/) {}
-  // H of x becomes H of y, in place, such that an error e_y of a row of y costs what it costs in x: e_x H e_x^T =
-  // gain e_y H_y e_y^T for e_x = inverse(e_y), gain = error_gain(row). For y = x T^T, T orthonormal: H_y = T H T^T.
+  // H of x becomes H of y, in place, such that an error e_y of a row of y costs what it costs in x:
+  // e_x H e_x^T = gain e_y H_y e_y^T for e_x = inverse(e_y), gain = error_gain(row). For y = x T^T, T orthonormal:
+  // H_y = T H T^T.
   // Only if traits().linear and row_local.
   virtual void transform_hessian(MatrixView<double> h) const;
   // See there; not 1 where rows of x are scaled.
