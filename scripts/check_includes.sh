@@ -1,5 +1,5 @@
 #!/bin/sh
-# A folder of src/ may include only folders listed above it (design.md section 2); those on one line are siblings and
+# A folder of src/ may include only folders listed above it (the list is in docs/overview.md); those on one line are siblings and
 # never include each other. Prints every violation.
 set -eu
 cd "$(dirname "$0")/../src"

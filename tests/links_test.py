@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Every relative link of a Markdown file leads to something, and every docs/*.md named anywhere in the tree exists.
 
-Prints each link that does not; exit status 1 if there is one. A link to a heading (`page.md#heading`) needs the heading.
+A link to a heading (`page.md#heading`) needs the heading. A block of code after <!-- from FILE --> must stand in that file. Prints what is
+not so; exit status 1 if there is anything.
 """
 import re
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LINK = re.compile(r"(?<!\\)\[[^\]\[]*(?:\[[^\]]*\][^\]\[]*)?\]\(\s*<?([^)\s>]+)>?[^)]*\)|(?:src|srcset|href)=\"([^\"]+)\"")
 NAMED = re.compile(r"(?<![\w./-])docs/[\w./-]*\.md\b")
+QUOTED = re.compile(r"<!-- from (\S+) -->\n```[a-z]*\n(.*?)```", re.S)
 FOREIGN = {"docs/gguf.md"}  # of ggml
 
 
@@ -57,6 +59,8 @@ def main():
                     bad.append(f"{where}: {target} does not exist")
                 elif anchor and file.suffix == ".md" and anchor not in anchors(file.read_text()):
                     bad.append(f"{where}: {target or path.name} has no heading #{anchor}")
+            bad += [f"{where}: {file} does not have what is quoted from it: {code.splitlines()[0].strip()} ..."
+                    for file, code in QUOTED.findall(text) if code not in (ROOT / file).read_text()]
         if where.parts[0] != "fuzz":
             bad += [f"{where}: {name} does not exist" for name in NAMED.findall(text)
                     if name not in FOREIGN and not (ROOT / name).exists()]
