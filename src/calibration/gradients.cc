@@ -149,12 +149,9 @@ GradientModel::Impl::Impl(const TensorFile& base, const std::filesystem::path& f
   if (config.position == Position::kLearned) positions = matrix(names.position_embedding, config.max_context);
   if (config.encoder) {
     type_tensor = loader->embedding_tensor(names.token_type_embedding);
-    loader->first_row(names.token_type_embedding, config.dim);
   } else if (!config.tied_embeddings) {
     own_head = matrix(names.head, config.vocab_size);
   }
-  for (size_t i = 0; i < config.layers; ++i) loader->layer(i);
-  loader->check_layers_used();
   read_norms();
   if (config.position == Position::kRotary) read_rope_factors(*loader, config);
 }

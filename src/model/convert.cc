@@ -89,8 +89,12 @@ bool is_linear(Part part) {
 
 // Row r of the result is row from[r] of w.
 Matrix<float> gather_rows(const Matrix<float>& w, const std::vector<size_t>& from) {
+  OCC_CHECK(from.size() == w.rows());  // WeightLoader compared the shapes with the configuration
   Matrix<float> out = Matrix<float>::uninitialized(w.rows(), w.cols());
-  for (size_t r = 0; r < from.size(); ++r) std::copy_n(w.row(from[r]), w.cols(), out.row(r));
+  for (size_t r = 0; r < from.size(); ++r) {
+    OCC_CHECK(from[r] < w.rows());
+    std::copy_n(w.row(from[r]), w.cols(), out.row(r));
+  }
   return out;
 }
 
@@ -267,12 +271,10 @@ std::vector<float> llama3_divisors(ModelConfig config) {
 }
 
 // The frequencies' divisors of rope_freqs.weight as the parameters of Llama 3 that make them.
-void find_llama3_scaling(const TensorFile& file, size_t index, ModelConfig* config) {
-  std::vector<float> factors(file.tensors()[index].elements());
-  file.read_f32(index, 0, factors.size(), factors.data());
+void find_llama3_scaling(const TensorFile& file, const std::vector<float>& factors, ModelConfig* config) {
   ModelConfig trial = *config;
   trial.rope_scaling = RopeScaling::kLlama3;
-  trial.rope_factor = factors.empty() ? 1 : *std::max_element(factors.begin(), factors.end());
+  trial.rope_factor = *std::max_element(factors.begin(), factors.end());
   for (size_t original = 32; original <= (size_t{1} << 20); original *= 2) {
     trial.rope_original_context = original;
     const std::vector<float> made = llama3_divisors(trial);
@@ -319,13 +321,15 @@ bool is_hf_model(const TensorFile& file) {
 std::unique_ptr<TensorFile> as_hugging_face(const TensorFile& file) {
   ModelConfig config = read_config(file);
   OCC_CHECK(config.gguf_names);
+  WeightLoader loader(file, config, Arithmetic::kF32);
   const Architecture& a = find_architecture(config.architecture);
   const std::vector<SideFile> files = file.side_files();
   const SideFile* metadata_file = find_side_file(files, kGgufSideFile);
   OCC_CHECK(metadata_file != nullptr);
   const GgufMetadata metadata = parse_gguf_metadata_json(text_of(*metadata_file), file.path() + ": " + kGgufSideFile);
-  if (const size_t i = file.find("rope_freqs.weight"); i != file.tensors().size())
-    find_llama3_scaling(file, i, &config);
+  if (loader.has("rope_freqs.weight")) {
+    find_llama3_scaling(file, loader.vector("rope_freqs.weight", {config.rotary_dim / 2}), &config);
+  }
   ExportFacts facts;
   facts.bos = metadata.uint("tokenizer.ggml.bos_token_id");
   facts.eos = metadata.uint("tokenizer.ggml.eos_token_id");
@@ -363,6 +367,7 @@ std::unique_ptr<TensorFile> as_hugging_face(const TensorFile& file) {
 std::unique_ptr<TensorFile> as_gguf(const TensorFile& file) {
   const ModelConfig config = read_config(file);
   OCC_CHECK(!config.gguf_names);
+  const WeightLoader check(file, config, Arithmetic::kF32);
   if (config.experts != 0) {
     throw_input("{}: expected a model without experts: mixtures of experts cannot be written as GGUF", file.path());
   }

@@ -2,6 +2,7 @@
 
 #include "io/expect_error_for_test.h"
 #include "model/tiny_models_for_test.h"
+#include "tensor/side_files.h"
 
 namespace occ {
 namespace {
@@ -79,6 +80,103 @@ TEST_P(EveryConversion, HasTheTensorsOfTheGgufPackage) {
     ASSERT_NE(k, gguf->tensors().size()) << info.name;
     EXPECT_EQ(info.shape, gguf->tensors()[k].shape) << info.name;
     EXPECT_LT(difference_for_test(values_of(*gguf, k), values_of(*expected, i)), 1e-6) << info.name;
+  }
+}
+
+// A model with one of its side files replaced.
+class OtherSideFile final : public TensorFile {
+ public:
+  OtherSideFile(const TensorFile& base, SideFile other) : base_(base), other_(std::move(other)) {}
+  std::string path() const override { return base_.path(); }
+  std::string format() const override { return base_.format(); }
+  const std::vector<TensorInfo>& tensors() const override { return base_.tensors(); }
+  void read_f32(size_t i, uint64_t first, uint64_t count, float* out) const override {
+    base_.read_f32(i, first, count, out);
+  }
+  void read_raw(size_t i, uint64_t first, uint64_t count, void* out) const override {
+    base_.read_raw(i, first, count, out);
+  }
+  std::vector<SideFile> side_files() const override {
+    std::vector<SideFile> files = base_.side_files();
+    for (SideFile& f : files) {
+      if (f.name == other_.name) f = other_;
+    }
+    return files;
+  }
+  uint64_t file_bytes() const override { return base_.file_bytes(); }
+
+ private:
+  const TensorFile& base_;
+  SideFile other_;
+};
+
+// `file` with `from` replaced by `to` in its side file `name`.
+OtherSideFile with_edit(const TensorFile& file, const std::string& name, const std::string& from,
+                        const std::string& to) {
+  const std::vector<SideFile> files = file.side_files();
+  const SideFile* old = find_side_file(files, name);
+  std::string text(text_of(*old));
+  const size_t at = text.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  text.replace(at, from.size(), to);
+  return {file, {name, Bytes(text.begin(), text.end())}};
+}
+
+// Reads all of it, as `decompress` does.
+void read_all(const TensorFile& file) {
+  for (size_t i = 0; i < file.tensors().size(); ++i) values_of(file, i);
+}
+
+// Two key heads of 16 rows: rows were gathered from, and put to, places that the tensor does not have.
+TEST(Convert, HeadsThatTheTensorsDoNotHaveAreNamed) {
+  const TinyModel tiny("llama", "plain");
+  const auto file = tiny.open();
+  const auto gguf = as_gguf(*file);
+  for (const std::string heads : {"1", "4"}) {
+    const OtherSideFile bad =
+        with_edit(*file, "config.json", "\"num_key_value_heads\": 2", "\"num_key_value_heads\": " + heads);
+    EXPECT_INPUT_ERROR(read_all(*as_gguf(bad)), "k_proj.weight': expected shape");
+    EXPECT_INPUT_ERROR(load_transformer(bad, kExact), "k_proj.weight': expected shape");
+    const std::string key = R"("llama.attention.head_count_kv", "type": "u32", "value": )";
+    const OtherSideFile bad_gguf = with_edit(*gguf, "gguf.json", key + "2", key + heads);
+    EXPECT_INPUT_ERROR(read_all(*as_hugging_face(bad_gguf)), "attn_k.weight': expected shape");
+    EXPECT_INPUT_ERROR(load_transformer(bad_gguf, kExact), "attn_k.weight': expected shape");
+  }
+}
+
+// Tensors of a layer that the model does not have have no shape that could be checked.
+TEST(Convert, LayersThatTheModelDoesNotHaveAreNamed) {
+  const TinyModel tiny("llama", "plain");
+  const auto file = tiny.open();
+  const auto gguf = as_gguf(*file);
+  const OtherSideFile bad = with_edit(*file, "config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1");
+  EXPECT_INPUT_ERROR(read_all(*as_gguf(bad)), "expected 1 layers");
+  const std::string key = R"("llama.block_count", "type": "u32", "value": )";
+  const OtherSideFile bad_gguf = with_edit(*gguf, "gguf.json", key + "2", key + "1");
+  EXPECT_INPUT_ERROR(read_all(*as_hugging_face(bad_gguf)), "expected 1 layers");
+}
+
+// A tensor of any part of any architecture with one row more is named before a value is read.
+TEST_P(EveryConversion, EveryShapeIsChecked) {
+  class Reshaped final : public TensorFile {
+   public:
+    Reshaped(const TensorFile& base, size_t changed) : base_(base), infos_(base.tensors()) {
+      ++infos_[changed].shape[0];
+    }
+    std::string path() const override { return base_.path(); }
+    std::string format() const override { return base_.format(); }
+    const std::vector<TensorInfo>& tensors() const override { return infos_; }
+    void read_f32(size_t, uint64_t, uint64_t, float*) const override { ADD_FAILURE(); }
+    void read_raw(size_t, uint64_t, uint64_t, void*) const override { ADD_FAILURE(); }
+    std::vector<SideFile> side_files() const override { return base_.side_files(); }
+    uint64_t file_bytes() const override { return base_.file_bytes(); }
+
+   private:
+    const TensorFile& base_;
+    std::vector<TensorInfo> infos_;
+  };
+  for (size_t i = 0; i < file_->tensors().size(); ++i) {
+    EXPECT_INPUT_ERROR(as_gguf(Reshaped(*file_, i)), "expected");
   }
 }
 

@@ -47,6 +47,29 @@ WeightLoader::WeightLoader(const TensorFile& file, const ModelConfig& config, Ar
   const Architecture& a = find_architecture(config.architecture);
   names_ = config.gguf_names ? a.gguf_names : a.hf_names;
   if (!config.gguf_names) prefix_ = hf_prefix(file, a);
+  check_model();
+  reading_ = true;
+}
+
+void WeightLoader::check_model() {
+  const ModelConfig& c = config_;
+  require(embedding_tensor(names_.token_embedding), {c.vocab_size, c.dim});
+  if (c.position == Position::kLearned) require(embedding_tensor(names_.position_embedding), {c.max_context, c.dim});
+  if (c.encoder) {
+    first_row(names_.token_type_embedding, c.dim);
+    norm(names_.embedding_norm, c.dim);
+  }
+  for (size_t i = 0; i < c.layers; ++i) layer(i);
+  check_layers_used();
+  if (!c.encoder) {
+    norm(names_.final_norm, c.dim);
+    const std::string head = embedding_tensor(names_.head);
+    if (!c.tied_embeddings || has(head)) require(head, {c.vocab_size, c.dim});
+  }
+  if (c.position == Position::kRotary) {
+    ModelConfig unused = c;
+    read_rope_factors(*this, unused);
+  }
 }
 
 size_t WeightLoader::require(const std::string& tensor, const std::vector<uint64_t>& shape) {
@@ -68,6 +91,7 @@ size_t WeightLoader::require(const std::string& tensor, const std::vector<uint64
 
 std::vector<float> WeightLoader::vector(const std::string& tensor, std::vector<uint64_t> shape) {
   const size_t index = require(tensor, shape);
+  if (!reading_) return {};
   std::vector<float> out(file_.tensors()[index].elements());
   file_.read_f32(index, 0, out.size(), out.data());
   return out;
@@ -79,6 +103,7 @@ std::vector<float> WeightLoader::first_row(const std::string& name, size_t cols)
   const bool matrix = at != index_.end() && file_.tensors()[at->second].shape.size() == 2;
   const uint64_t rows = matrix ? std::max<uint64_t>(1, file_.tensors()[at->second].shape[0]) : 1;
   const size_t index = require(tensor, {rows, cols});
+  if (!reading_) return {};
   std::vector<float> out(cols);
   file_.read_f32(index, 0, cols, out.data());
   return out;
@@ -166,9 +191,8 @@ Layer WeightLoader::layer(size_t i) {
 }
 
 std::vector<Layer> WeightLoader::layers() {
-  std::vector<Layer> out;  // not reserved: the number is the file's word until its tensors are there
+  std::vector<Layer> out;
   for (size_t i = 0; i < config_.layers; ++i) out.push_back(layer(i));
-  check_layers_used();
   std::vector<Linear*> all;
   for (Layer& l : out) {
     for (Linear* linear : all_linears(l)) {

@@ -1,4 +1,6 @@
-// Weights of a model: linear layers as operators, vectors as floats; every shape is checked against the configuration.
+// Weights of a model: linear layers as operators, vectors as floats. A WeightLoader exists only for a file whose
+// tensors are those that the configuration implies, each of the implied shape: whatever uses a model (generate,
+// evaluate, calibrate, convert) makes one first.
 #pragma once
 
 #include <string>
@@ -59,6 +61,8 @@ struct Layer {
 
 class WeightLoader {
  public:
+  // Input error that names the first tensor that is missing, has another shape than `config` implies, is not of floats,
+  // or lies in a layer that has no such tensor. Reads no values. `file` and `config` must outlive the loader.
   WeightLoader(const TensorFile& file, const ModelConfig& config, Arithmetic arithmetic);
 
   const TensorNames& names() const { return names_; }
@@ -76,10 +80,11 @@ class WeightLoader {
   size_t require(const std::string& tensor, const std::vector<uint64_t>& shape);
   // Name in the file of an embedding or the head.
   std::string embedding_tensor(const std::string& name) const;
-  // Input error for tensors of layers that nothing asked for: the model is not what its configuration says.
-  void check_layers_used() const;
 
  private:
+  void check_model();
+  // Input error for tensors of layers that nothing asked for: the model is not what its configuration says.
+  void check_layers_used() const;
   Mlp mlp(const std::string& layer, const std::string& expert);
   Linear linear(const std::string& name, size_t out, size_t in, bool needs_bias);
 
@@ -90,6 +95,7 @@ class WeightLoader {
   Arithmetic arithmetic_;
   std::unordered_map<std::string, size_t> index_;
   std::unordered_set<size_t> used_;
+  bool reading_ = false;  // while it is not, vectors are checked and come out empty
 };
 
 // GGUF keeps divisors of the rotary frequencies as tensors; those of longrope need not be told of in the metadata.
