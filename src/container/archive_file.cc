@@ -18,6 +18,9 @@ namespace occ {
 namespace {
 
 constexpr size_t kRecentTensors = 2;
+// Chunks of which some rows are missing while a tensor is decoded: threads decode panels side by side, and a chunk may
+// lie across the border of two. Readers of single rows here and there shall not fill the memory.
+constexpr size_t kMostParts = 256;
 constexpr uint64_t kMaxSideFile = uint64_t{1} << 30;
 
 SafetensorsFile open_container(const std::filesystem::path& path) {
@@ -84,6 +87,7 @@ ArchiveFile::ArchiveFile(const std::filesystem::path& path) : file_(open_contain
     out.stored_type = r.recipe;
     out.stored_bytes = info.stored_bytes;
     infos_.push_back(std::move(out));
+    checks_.emplace_back(matrix_shape(r.shape), std::max(kMostParts, 4 * max_threads()));
     by_name.erase(it);
   }
   for (const FileRecord& f : index_.files) {
@@ -98,6 +102,31 @@ Bytes ArchiveFile::read_stored(size_t i) const {
   Bytes bytes(stored_bytes(i));
   file_.read_raw(stored_index_[i], 0, stored(i).elements(), bytes.data());
   return bytes;
+}
+
+Bytes ArchiveFile::checked_blob(size_t i) const {
+  Bytes blob = read_stored(i);
+  if (tensor_checksum(record(i), blob) != record(i).checksum) {
+    throw_input("{}: its bytes do not match their checksum", where(i));
+  }
+  return blob;
+}
+
+// In pieces: kept tensors may be large.
+void ArchiveFile::check_kept(size_t i) const {
+  const TensorInfo& info = stored(i);
+  const size_t size = dtype_size(info.dtype);
+  const uint64_t step = (size_t{1} << 18) / size;
+  Bytes piece(std::min(step, info.elements()) * size);
+  Hash64 hash;
+  for (uint64_t first = 0; first < info.elements(); first += step) {
+    const uint64_t count = std::min(step, info.elements() - first);
+    file_.read_raw(stored_index_[i], first, count, piece.data());
+    hash.add(ByteSpan(piece).first(count * size));
+  }
+  if (tensor_checksum(record(i), hash.value()) != record(i).checksum) {
+    throw_input("{}: its bytes do not match their checksum", where(i));
+  }
 }
 
 std::shared_ptr<ArchiveFile::Loaded> ArchiveFile::load(size_t i) const {
@@ -122,10 +151,7 @@ ArchiveFile::Coded ArchiveFile::open_coded(size_t i) const {
   const TensorRecord& r = record(i);
   OCC_CHECK(r.coded());
   Coded coded;
-  coded.blob = std::make_shared<const Bytes>(read_stored(i));
-  if (tensor_checksum(r, *coded.blob) != r.checksum) {
-    throw_input("{}: its bytes do not match their checksum", where(i));
-  }
+  coded.blob = std::make_shared<const Bytes>(checked_blob(i));
   PlaneReader planes(unpack_blob(*coded.blob, where(i)), where(i));
   as_fault_of(i, [&] { coded.recipe = load_recipe(Recipe::parse(r.recipe), matrix_shape(r.shape), planes); });
   planes.expect_done();
@@ -134,8 +160,19 @@ ArchiveFile::Coded ArchiveFile::open_coded(size_t i) const {
 
 void ArchiveFile::as_fault_of(size_t i, const std::function<void()>& body) const { as_input_error(where(i), body); }
 
+void ArchiveFile::check_hash(size_t i, uint64_t decoded_hash) const {
+  if (decoded_hash == record(i).decoded_hash) return;
+  throw_input("{}: decodes to other values than the encoder's, expected hash {}, found {}", where(i),
+              hash_hex(record(i).decoded_hash), hash_hex(decoded_hash));
+}
+
+void ArchiveFile::check_decoded(size_t i, size_t row, MatrixView<const float> values) const {
+  if (const std::optional<uint64_t> hash = checks_[i].decoded.add(row, values)) check_hash(i, *hash);
+}
+
 void ArchiveFile::read_rows(Loaded& loaded, size_t row, MatrixView<float> out) const {
   as_input_error(where(loaded.tensor), [&] { decode_rows(loaded, row, out); });
+  check_decoded(loaded.tensor, row, out);
 }
 
 void ArchiveFile::decode_rows(Loaded& loaded, size_t row, MatrixView<float> out) {
@@ -164,7 +201,10 @@ void ArchiveFile::decode_rows(Loaded& loaded, size_t row, MatrixView<float> out)
 }
 
 void ArchiveFile::read_f32(size_t i, uint64_t first, uint64_t count, float* out) const {
-  if (!record(i).coded()) return file_.read_f32(stored_index_[i], first, count, out);
+  if (!record(i).coded()) {
+    std::call_once(checks_[i].kept, [&] { check_kept(i); });
+    return file_.read_f32(stored_index_[i], first, count, out);
+  }
   const Shape shape = matrix_shape(record(i).shape);
   OCC_CHECK(first <= shape.size() && count <= shape.size() - first);
   if (count == 0) return;
@@ -181,7 +221,10 @@ void ArchiveFile::read_f32(size_t i, uint64_t first, uint64_t count, float* out)
 
 void ArchiveFile::read_raw(size_t i, uint64_t first, uint64_t count, void* out) const {
   const DType dtype = record(i).dtype;
-  if (!record(i).coded()) return file_.read_raw(stored_index_[i], first, count, out);
+  if (!record(i).coded()) {
+    std::call_once(checks_[i].kept, [&] { check_kept(i); });
+    return file_.read_raw(stored_index_[i], first, count, out);
+  }
   if (dtype == DType::kF32) return read_f32(i, first, count, static_cast<float*>(out));
   std::vector<float> values(count);
   read_f32(i, first, count, values.data());
@@ -225,7 +268,7 @@ std::vector<SideFile> ArchiveFile::side_files() const {
 }
 
 std::vector<std::pair<std::string, uint64_t>> ArchiveFile::planes(size_t i) const {
-  const Bytes blob = read_stored(i);
+  const Bytes blob = checked_blob(i);
   const std::vector<ByteSpan> spans = unpack_blob(blob, where(i));
   std::vector<std::string> names;
   as_input_error(where(i), [&] { names = plane_names(Recipe::parse(record(i).recipe)); });
@@ -238,33 +281,24 @@ std::vector<std::pair<std::string, uint64_t>> ArchiveFile::planes(size_t i) cons
 }
 
 void ArchiveFile::verify_tensor(size_t i, const std::function<void(uint64_t)>& progress) const {
-  const TensorRecord& r = record(i);
-  if (!r.coded()) {
-    if (tensor_checksum(r, read_stored(i)) != r.checksum) {
-      throw_input("{}: its bytes do not match their checksum", where(i));
-    }
+  if (!record(i).coded()) {
+    check_kept(i);
     if (progress) progress(infos_[i].elements() * sizeof(float));
     return;
   }
   const std::shared_ptr<Loaded> loaded = load(i);  // checks the checksum
   const Shape shape = loaded->coded.recipe->shape();
-  const size_t chunk = chunk_rows(shape.cols);
-  std::vector<uint64_t> hashes(shape.size() == 0 ? 0 : ceil_div(shape.rows, chunk));
-  const size_t panel = ceil_div(rows_per_decode(*loaded->coded.recipe), chunk) * chunk;
-  parallel_for(hashes.empty() ? 0 : ceil_div(shape.rows, panel), [&](size_t p) {
+  if (shape.size() == 0) return check_hash(i, hash_of_chunks({}));
+  ValuesHash values_hash(shape, shape.rows);
+  const size_t unit = rows_per_decode(*loaded->coded.recipe);
+  const size_t panel = ceil_div(chunk_rows(shape.cols), unit) * unit;
+  parallel_for(ceil_div(shape.rows, panel), [&](size_t p) {
     const size_t row = p * panel;
     Matrix<float> values = Matrix<float>::uninitialized(std::min(panel, shape.rows - row), shape.cols);
-    read_rows(*loaded, row, values.view());
-    for (size_t at = 0; at < values.rows(); at += chunk) {
-      const size_t rows = std::min(chunk, values.rows() - at);
-      hashes[(row + at) / chunk] = hash64(values.row(at), rows * shape.cols * sizeof(float));
-    }
+    as_input_error(where(i), [&] { decode_rows(*loaded, row, values.view()); });
+    if (const std::optional<uint64_t> hash = values_hash.add(row, values.view())) check_hash(i, *hash);
     if (progress) progress(values.size() * sizeof(float));
   });
-  if (hash_of_chunks(hashes) != r.decoded_hash) {
-    throw_input("{}: decodes to other values than the encoder's, expected hash {}, found {}", where(i),
-                hash_hex(r.decoded_hash), hash_hex(hash_of_chunks(hashes)));
-  }
 }
 
 void ArchiveFile::verify(const std::function<void(uint64_t)>& progress) const {

@@ -1,6 +1,11 @@
 // Reads a .occ archive: as a TensorFile (coded tensors are decoded on the fly) and as what it is (records, blobs).
+//
+// No byte is used unchecked: a blob is compared with its checksum when it is loaded, a kept tensor before the first of
+// its values is given out (once while the file is open), side files when they are read. Decoded values are compared
+// with the hash of those that the encoder saw as soon as all of them have been decoded, whoever asked for them.
 #pragma once
 
+#include <deque>
 #include <filesystem>
 #include <functional>
 #include <list>
@@ -10,6 +15,7 @@
 #include <vector>
 
 #include "container/index.h"
+#include "container/values_hash.h"
 #include "io/safetensors.h"
 #include "recipe/bound.h"
 #include "tensor/tensor_file.h"
@@ -37,6 +43,9 @@ class ArchiveFile final : public TensorFile {
   };
   // Checked against its checksum; owned by the caller. Thread-safe.
   Coded open_coded(size_t i) const;
+  // To be told of rows that a recipe of open_coded(i) was decoded to. Input error once all rows are known and are not
+  // what the encoder saw. Thread-safe.
+  void check_decoded(size_t i, size_t row, MatrixView<const float> values) const;
   // Runs body; what goes wrong in it is tensor i's fault and becomes an input error that names it.
   void as_fault_of(size_t i, const std::function<void()>& body) const;
 
@@ -52,6 +61,12 @@ class ArchiveFile final : public TensorFile {
   void verify_tensor(size_t i, const std::function<void(uint64_t)>& progress = {}) const;
 
  private:
+  // What is known of a tensor since the file was opened.
+  struct Checks {
+    Checks(Shape shape, size_t most_parts) : decoded(shape, most_parts) {}
+    std::once_flag kept;
+    ValuesHash decoded;
+  };
   // A coded tensor ready to decode.
   struct Loaded {
     size_t tensor = 0;
@@ -63,6 +78,9 @@ class ArchiveFile final : public TensorFile {
   const TensorInfo& stored(size_t i) const { return file_.tensors()[stored_index_[i]]; }
   std::string where(size_t i) const { return path() + ": tensor '" + record(i).name + "'"; }
   std::shared_ptr<Loaded> load(size_t i) const;
+  Bytes checked_blob(size_t i) const;
+  void check_kept(size_t i) const;
+  void check_hash(size_t i, uint64_t decoded_hash) const;
   void read_rows(Loaded& loaded, size_t row, MatrixView<float> out) const;
   static void decode_rows(Loaded& loaded, size_t row, MatrixView<float> out);
 
@@ -70,6 +88,7 @@ class ArchiveFile final : public TensorFile {
   ArchiveIndex index_;
   std::vector<TensorInfo> infos_;
   std::vector<size_t> stored_index_;  // of tensor i in file_
+  mutable std::deque<Checks> checks_;
   mutable std::mutex mutex_;
   mutable std::list<std::shared_ptr<Loaded>> recent_;  // the most recently used first
 };

@@ -1,12 +1,17 @@
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <fstream>
+#include <numeric>
 
 #include "base/hash.h"
+#include "base/parallel.h"
 #include "base/rng.h"
 #include "container/archive_file.h"
 #include "container/blob.h"
 #include "container/index.h"
+#include "container/values_hash.h"
+#include "io/expect_error_for_test.h"
 #include "occ/archive.h"
 #include "occ/compress.h"
 #include "simd/for_each_target_for_test.h"
@@ -168,6 +173,164 @@ TEST(Golden, ArchivesDecodeToTheSameFloatsOnEveryTarget) {
   }
   EXPECT_GE(count, 8u);
 }
+
+// Of the definition in docs/format.md, section 3, another way.
+uint64_t hash_of_values(const Matrix<float>& x) {
+  const size_t step = (65536 + x.cols() - 1) / x.cols();
+  std::vector<uint64_t> hashes;
+  for (size_t r = 0; r < x.rows(); r += step) {
+    hashes.push_back(hash64(x.row(r), std::min(step, x.rows() - r) * x.cols() * sizeof(float)));
+  }
+  return hash64(hashes.data(), hashes.size() * sizeof(uint64_t));
+}
+
+Matrix<float> gaussian(size_t rows, size_t cols, uint64_t seed) {
+  Matrix<float> x(rows, cols);
+  Rng rng(seed);
+  for (size_t i = 0; i < x.size(); ++i) x.data()[i] = static_cast<float>(rng.normal());
+  return x;
+}
+
+// The hash is there with the last row and not before, in whatever order and pieces rows come, some of them twice.
+TEST(ValuesHash, DoesNotDependOnHowRowsCome) {
+  const Matrix<float> x = gaussian(300, 700, 3);  // chunks of 94 rows
+  const uint64_t expected = hash_of_values(x);
+  for (const size_t step : {1, 7, 93, 94, 95, 188, 300}) {
+    const size_t count = ceil_div(x.rows(), step);
+    for (const size_t stride : {1, 7, 299}) {  // prime to all counts but their multiples
+      if (std::gcd(stride, count) != 1) continue;
+      ValuesHash hash(x.shape(), 100);
+      for (size_t k = 0; k < count; ++k) {
+        const size_t row = k * stride % count * step;
+        const auto rows = x.view().row_range(row, std::min(step, x.rows() - row));
+        const std::optional<uint64_t> found = hash.add(row, rows);
+        EXPECT_EQ(found.has_value(), k + 1 == count) << step << " " << stride;
+        EXPECT_EQ(found.value_or(expected), expected) << step << " " << stride;
+        EXPECT_EQ(hash.add(row, rows), found);
+      }
+    }
+  }
+}
+
+TEST(ValuesHash, KeepsNoMorePartsThanAllowed) {
+  const Matrix<float> x = gaussian(300, 700, 3);
+  ValuesHash hash(x.shape(), 2);
+  for (const size_t row : {0, 94, 188}) EXPECT_FALSE(hash.add(row, x.view().row_range(row, 1)));
+  EXPECT_FALSE(hash.add(1, x.view().row_range(1, 187)));
+  EXPECT_FALSE(hash.add(189, x.view().row_range(189, 111)));  // row 188 had no place
+  EXPECT_EQ(hash.add(188, x.view().row_range(188, 1)), hash_of_values(x));
+}
+
+// A file of the tensors "w" and "x" (kept), and an archive of it.
+class KeptTest : public ArchiveTest {
+ protected:
+  void SetUp() override {
+    SafetensorsWriter writer(folder_ / "m.safetensors", {{"w", DType::kF32, {40, 50}}, {"x", kKept, {70'000}}}, {},
+                             false);
+    const Matrix<float> w = gaussian(40, 50, 1);
+    writer.write(w.data(), w.size() * sizeof(float));
+    const Bytes x(70'000 * dtype_size(kKept), 7);
+    writer.write(x.data(), x.size());
+    writer.commit();
+    CompressOptions options;
+    options.sync = false;
+    options.keep = {"x"};
+    compress_file(folder_ / "m.safetensors", path_, options);
+  }
+  void damage(uint64_t byte_of_x) const {
+    uint64_t at = 0;
+    {
+      const SafetensorsFile file(path_);
+      at = file.data_offset(file.find("x")) + byte_of_x;
+    }
+    std::fstream file(path_, std::ios::binary | std::ios::in | std::ios::out);
+    file.seekp(static_cast<std::streamoff>(at));
+    file.write("!?", 2);
+  }
+  static constexpr DType kKept = DType::kBF16;
+  const std::filesystem::path path_ = folder_ / "m.occ";
+};
+
+TEST_F(KeptTest, DamageIsFoundAtTheFirstReadAndAtEveryOther) {
+  for (const uint64_t byte : {0, 70'000, 139'998}) {
+    SetUp();
+    damage(byte);
+    const ArchiveFile file(path_);
+    const size_t x = file.find("x");
+    std::vector<float> values(3);
+    for (int again = 0; again < 2; ++again) {  // where the damage is not
+      EXPECT_INPUT_ERROR(file.read_f32(x, 10, 3, values.data()), "m.occ: tensor 'x'");
+      EXPECT_INPUT_ERROR(file.read_raw(x, 10, 3, values.data()), "m.occ: tensor 'x'");
+    }
+    std::atomic<size_t> caught = 0;
+    parallel_for(64, [&](size_t i) {
+      float value;
+      try {
+        file.read_f32(x, i, 1, &value);
+      } catch (const Error&) {
+        ++caught;
+      }
+    });
+    EXPECT_EQ(caught, 64u);
+    EXPECT_INPUT_ERROR(file.verify_tensor(x), "tensor 'x'");
+    file.verify_tensor(file.find("w"));
+  }
+}
+
+TEST_F(KeptTest, WholeOnesAreRead) {
+  const ArchiveFile file(path_);
+  const size_t x = file.find("x");
+  std::vector<uint8_t> values(6);
+  file.read_raw(x, 69'997, 3, values.data());
+  EXPECT_EQ(values, std::vector<uint8_t>(6, 7));
+  file.verify();
+}
+
+// An archive whose checksums are right and whose values are not those that the encoder saw: that of one matrix with
+// the blob of another.
+class AlteredTest : public ArchiveTest, public testing::WithParamInterface<const char*> {
+ protected:
+  void SetUp() override {
+    CompressOptions options;
+    options.recipe = GetParam();
+    options.sync = false;
+    compress_matrix(gaussian(kRows, kCols, 1).view(), "w", folder_ / "a.occ", options);
+    compress_matrix(gaussian(kRows, kCols, 2).view(), "w", folder_ / "b.occ", options);
+    const Bytes blob = ArchiveFile(folder_ / "b.occ").read_stored(0);
+    ArchiveIndex index = ArchiveFile(folder_ / "a.occ").index();
+    index.tensors[0].checksum = tensor_checksum(index.tensors[0], blob);
+    const std::string text = print_index(index);
+    SafetensorsWriter writer(folder_ / "altered.occ", {{"w", DType::kU8, {blob.size()}}},
+                             {{kIndexKey, text}, {kCheckKey, hash_hex(hash64(std::string_view(text)))}}, false);
+    writer.write(blob.data(), blob.size());
+    writer.commit();
+  }
+  // Reads all rows in pieces that begin with multiples of `step`.
+  static void read(const std::filesystem::path& path, size_t step) {
+    const ArchiveFile file(path);
+    Matrix<float> rows(step, kCols);
+    for (size_t row = 0; row < kRows; row += step) {
+      file.read_f32(0, row * kCols, std::min(step, kRows - row) * kCols, rows.data());
+    }
+  }
+  static constexpr size_t kRows = 3000, kCols = 300;  // chunks of 219 rows
+};
+
+TEST_P(AlteredTest, IsFoundWhenAllRowsAreDecoded) {
+  for (const size_t step : {kRows, size_t{1024}, size_t{876}, size_t{100}}) {
+    EXPECT_INPUT_ERROR(read(folder_ / "altered.occ", step), "altered.occ: tensor 'w': decodes to other values");
+    read(folder_ / "a.occ", step);
+  }
+  const ArchiveFile file(folder_ / "altered.occ");
+  float value;
+  file.read_f32(0, 5, 1, &value);  // a part of it alone tells nothing
+  EXPECT_INPUT_ERROR(file.verify(), "decodes to other values");
+  ArchiveFile(folder_ / "a.occ").verify();
+}
+
+INSTANTIATE_TEST_SUITE_P(Recipes, AlteredTest,
+                         testing::Values("uniform > rans", "signs > hadamard(axis=out) > uniform > bitpack",
+                                         "signs > hadamard > trellis(states=8) > rans"));
 
 TEST_F(ArchiveTest, APlainSafetensorsFileIsNoArchive) {
   SafetensorsWriter writer(folder_ / "plain.occ", {{"w", DType::kU8, {4}}}, {}, false);

@@ -195,9 +195,11 @@ TensorRecord parse_record(const std::string& text, const std::string& what) {
   return r;
 }
 
-uint64_t tensor_checksum(const TensorRecord& r, ByteSpan stored) {
+uint64_t tensor_checksum(const TensorRecord& r, ByteSpan stored) { return tensor_checksum(r, hash64(stored)); }
+
+uint64_t tensor_checksum(const TensorRecord& r, uint64_t stored_hash) {
   std::string head = fmt::format("{}\n{}\n[{}]\n{}\n", r.name, dtype_name(r.dtype), fmt::join(r.shape, ","), r.recipe);
-  head += fmt::format("{}\n{}", hash_hex(r.decoded_hash), hash_hex(hash64(stored)));
+  head += fmt::format("{}\n{}", hash_hex(r.decoded_hash), hash_hex(stored_hash));
   return hash64(head);
 }
 

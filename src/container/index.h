@@ -62,8 +62,9 @@ ArchiveIndex parse_index(const std::string& json, const std::string& what);
 std::string print_record(const TensorRecord& record);
 TensorRecord parse_record(const std::string& json, const std::string& what);
 
-// xxh64 over the record (name, dtype, shape, recipe, decoded hash) and the stored bytes.
+// xxh64 over the record (name, dtype, shape, recipe, decoded hash) and the stored bytes, or their xxh64.
 uint64_t tensor_checksum(const TensorRecord& record, ByteSpan stored);
+uint64_t tensor_checksum(const TensorRecord& record, uint64_t stored_hash);
 
 // Values of a matrix are hashed in chunks of chunk_rows(cols) rows, so that threads can share the work: the hash of the
 // matrix is the xxh64 of the array of its chunks' xxh64 values.

@@ -73,10 +73,12 @@ size_t decoding_rows(const BoundRecipe& recipe) {
   return ceil_div(std::max<size_t>(1, recipe.tile_rows()), granule) * granule;
 }
 
-std::unique_ptr<Operator> make_dense(const BoundRecipe& recipe, bool transposed) {
+std::unique_ptr<Operator> make_dense(const BoundRecipe& recipe, bool transposed,
+                                     const std::function<void(size_t, MatrixView<const float>)>& decoded) {
   return read_dense<float>(DType::kF32, recipe.shape(), decoding_rows(recipe), transposed,
                            [&](size_t row, MatrixView<float> out) {
                              recipe.dequantize({row, 0, out.rows(), out.cols()}, out);
+                             decoded(row, out);
                            });
 }
 

@@ -12,8 +12,10 @@ std::unique_ptr<Operator> make_operator(const TensorFile& file, size_t index, co
   std::unique_ptr<Operator> made;
   archive->as_fault_of(index, [&] {
     ArchiveFile::Coded coded = archive->open_coded(index);
-    made = options.arithmetic == Arithmetic::kF32 ? make_dense(*coded.recipe, options.transposed)
-                                                  : make_tree(std::move(coded.recipe), coded.blob, options.transposed);
+    made = options.arithmetic == Arithmetic::kF32
+               ? make_dense(*coded.recipe, options.transposed,
+                            [&](size_t row, MatrixView<const float> rows) { archive->check_decoded(index, row, rows); })
+               : make_tree(std::move(coded.recipe), coded.blob, options.transposed);
   });
   return made;
 }
