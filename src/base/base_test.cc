@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <atomic>
 #include <cmath>
@@ -86,6 +87,53 @@ TEST(InputFile, RefusesWhatIsNotThere) {
   EXPECT_THROW(file.read(1, 5), Error);
   EXPECT_THROW(file.read(~uint64_t{0}, 2), Error);
   EXPECT_THROW(file.read(0, ~size_t{0}), Error);  // before anything of that size is allocated
+}
+
+// Opening a FIFO for reading waits for a writer, who may never come.
+TEST(InputFile, RefusesPipesAtOnce) {
+  const TempFolder folder;
+  ASSERT_EQ(mkfifo((folder / "pipe").c_str(), 0600), 0);
+  EXPECT_THROW(InputFile(folder / "pipe"), Error);
+  EXPECT_THROW(MappedFile(folder / "pipe"), Error);
+}
+
+TEST(RequireNotInput, FollowsLinksAndFolders) {
+  const TempFolder folder;
+  namespace fs = std::filesystem;
+  fs::create_directories(folder / "model/1_Pooling");
+  for (const char* name : {"model/w.safetensors", "model/1_Pooling/config.json", "other"}) {
+    std::ofstream(folder / name) << name;
+  }
+  fs::create_symlink(folder / "model/w.safetensors", folder / "soft");
+  fs::create_hard_link(folder / "model/w.safetensors", folder / "hard");
+  fs::create_directory_symlink(folder / "model", folder / "link");
+  const auto refused = [&](const std::string& output, const std::string& input) {
+    try {
+      require_not_input(folder / output, folder / input);
+    } catch (const Error& e) {
+      EXPECT_EQ(e.kind(), ErrorKind::kUsage) << e.what();
+      return true;
+    }
+    return false;
+  };
+  const char* names[] = {"model/w.safetensors", "soft", "hard", "link/w.safetensors"};
+  for (const char* output : names) {
+    for (const char* input : names) EXPECT_TRUE(refused(output, input)) << output << " " << input;
+    for (const char* input : {"model", "link", "model/"}) EXPECT_TRUE(refused(output, input)) << output << " " << input;
+    EXPECT_FALSE(refused(output, "other")) << output;
+    EXPECT_FALSE(refused("other", output)) << output;
+    EXPECT_FALSE(refused("model/new", output)) << output;
+  }
+  EXPECT_TRUE(refused("model/1_Pooling/config.json", "model"));
+  for (const char* output : {"model", "link", "model/"}) {
+    for (const char* input : {"model", "link", "model/w.safetensors", "soft", "model/1_Pooling/config.json"}) {
+      EXPECT_TRUE(refused(output, input)) << output << " " << input;
+    }
+    EXPECT_FALSE(refused(output, "other")) << output;
+  }
+  EXPECT_FALSE(refused("model/new", "model"));
+  EXPECT_FALSE(refused("new", "model"));
+  EXPECT_FALSE(refused("other", "missing"));
 }
 
 TEST(RequireFreeSpace, TellsBothNumbers) {

@@ -18,7 +18,8 @@ std::string errno_text() { return std::strerror(errno); }
 
 // Opens for reading and returns {descriptor, size}. A missing file is the user's input, hence kInput.
 std::pair<int, uint64_t> open_for_reading(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // O_NONBLOCK: without it opening a FIFO waits for somebody who writes to it.
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) throw_input("{}: cannot be opened: {}", path, errno_text());
   struct stat st = {};
   if (::fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
@@ -149,6 +150,31 @@ void require_writable_target(const std::filesystem::path& path, bool force, bool
   }
   if (!std::filesystem::is_directory(folder_of(path), ec)) {
     throw_failed("{}: its folder does not exist", path.string());
+  }
+}
+
+void require_not_input(const std::filesystem::path& output, const std::filesystem::path& input) {
+  namespace fs = std::filesystem;
+  const auto is_same = [](const fs::path& a, const fs::path& b) {
+    std::error_code ec;
+    return fs::equivalent(a, b, ec);
+  };
+  std::error_code ec;
+  bool replaced = is_same(output, input);
+  // A model's files lie in its folder and at most one below.
+  for (fs::recursive_directory_iterator it(input, fs::directory_options::skip_permission_denied, ec), end;
+       !ec && it != end && !replaced; it.increment(ec)) {
+    replaced = is_same(output, it->path());
+    if (it.depth() != 0) it.disable_recursion_pending();
+  }
+  // Of a folder that is replaced everything goes.
+  if (fs::is_directory(output, ec)) {
+    for (fs::path p = fs::canonical(input, ec); !ec && p.has_relative_path() && !replaced; p = p.parent_path()) {
+      replaced = is_same(output, p);
+    }
+  }
+  if (replaced) {
+    throw_usage("{}: expected an output that does not replace the input {}", output.string(), input.string());
   }
 }
 

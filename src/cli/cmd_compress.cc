@@ -106,6 +106,16 @@ void run(Arguments& a, const Globals& globals) {
       throw_usage("--tensor: expected GLOB=SPEC, found '{}'", t);
     o.tensors.emplace_back(t.substr(0, eq), t.substr(eq + 1));
   }
+  namespace fs = std::filesystem;
+  for (const fs::path& input :
+       {fs::path(a.input), a.calibration.text, fs::path(o.activations), fs::path(o.hessian), o.sensitivity}) {
+    if (input.empty()) continue;
+    require_not_input(a.output, input);
+    if (!a.report.empty()) require_not_input(a.report, input);
+  }
+  if (!a.report.empty() && fs::weakly_canonical(a.report) == fs::weakly_canonical(a.output)) {
+    throw_usage("--report: expected another file than the archive, found '{}'", a.report);
+  }
   if (!a.report.empty()) require_writable_target(a.report, o.force);
   if (const ProgressFn bytes = progress_bar(globals), steps = progress_bar(globals, "steps"); bytes) {
     o.progress = [=](const char* phase, uint64_t done, uint64_t total) {

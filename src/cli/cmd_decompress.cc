@@ -67,6 +67,7 @@ void write_tensor(const TensorFile& file, size_t i, DType dtype, TensorSink& sin
 
 void run(const Arguments& a, const Globals& globals) {
   const ThreadLimit limit(globals.threads);
+  require_not_input(a.output, a.input);
   const std::unique_ptr<TensorFile> source = open_any(a.input);
   // One tensor is what it is; a whole model takes the form that programs expect of the output.
   const bool to_gguf = std::filesystem::path(a.output).extension() == ".gguf";

@@ -106,6 +106,7 @@ class CompressJob {
       if (rates_->estimated()) notes_.emplace_back("sizes of entropy-coded tensors are estimated from samples");
       return report(bytes);
     }
+    require_not_input(output_, source_.path());
     require_writable_target(output_, options_.force);
     store_.emplace(output_, describe(), options_.resume, options_.force);
     uint64_t bytes = 0;

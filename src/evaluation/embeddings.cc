@@ -3,11 +3,12 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <fstream>
 #include <numeric>
+#include <sstream>
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "base/parallel.h"
 
 namespace occ {
@@ -17,14 +18,13 @@ constexpr size_t kTextsAtOnce = 64;
 constexpr size_t kPanelRows = 128;
 
 std::vector<std::string> read_lines(const std::filesystem::path& path) {
-  std::ifstream in(path);
-  if (!in) throw_input("{}: cannot be read", path.string());
+  const Bytes bytes = read_file(path);
+  std::istringstream in(std::string(bytes.begin(), bytes.end()));
   std::vector<std::string> lines;
   for (std::string line; std::getline(in, line);) {
     if (!line.empty() && line.back() == '\r') line.pop_back();
     lines.push_back(line);
   }
-  if (in.bad()) throw_failed("{}: cannot be read", path.string());
   return lines;
 }
 

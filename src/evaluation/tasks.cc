@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/parallel.h"
 #include "evaluation/perplexity.h"
 #include "io/json.h"
@@ -189,8 +190,8 @@ size_t best(const std::vector<double>& values) {
 }  // namespace
 
 Task read_task(const std::filesystem::path& path, size_t limit) {
-  std::ifstream in(path);
-  if (!in) throw_input("{}: cannot be read", path.string());
+  const Bytes bytes = read_file(path);
+  std::istringstream in(std::string(bytes.begin(), bytes.end()));
   Task task;
   task.name = path.stem().string();
   std::string line;
@@ -201,7 +202,6 @@ Task read_task(const std::filesystem::path& path, size_t limit) {
     if (!parsed.is_object()) throw_input("{}: expected a JSON object", where);
     task.items.push_back(parse_item(parsed, where));
   }
-  if (in.bad()) throw_failed("{}: cannot be read", path.string());
   if (task.items.empty()) throw_input("{}: expected one JSON object a line, found none", path.string());
   return task;
 }

@@ -76,6 +76,32 @@ expect 1 "$OCC" compress x.fvecs -o no/such/folder/y.occ
 expect 0 "$OCC" compress x.fvecs -o d.occ --dry-run
 [ ! -e d.occ ] || fail "--dry-run wrote a file"
 
+# An output never replaces what it is made of, whatever it is called.
+cp y.occ same.occ
+ln -s same.occ soft.occ
+ln same.occ hard.occ
+for output in same.occ ./same.occ soft.occ hard.occ; do
+  expect 2 "$OCC" compress same.occ -o $output --force --bits 2
+  expect_error 'does not replace the input'
+done
+expect 2 "$OCC" compress x.fvecs -o y.occ --activations y.occ --force
+expect 2 "$OCC" compress x.fvecs -o y.occ --report x.fvecs --force
+expect 2 "$OCC" compress x.fvecs -o y.occ --report ./y.occ --force
+expect 0 "$OCC" decompress y.occ -o model
+expect 2 "$OCC" decompress model -o model/model.safetensors --dtype bf16 --force
+expect 2 "$OCC" decompress model/model.safetensors -o model --dtype bf16 --force
+expect_error 'does not replace the input'
+cmp y.occ same.occ
+
+# A pipe is refused at once: reading it would wait for somebody who writes to it.
+mkfifo pipe pipe.occ pipe.safetensors
+for input in pipe pipe.occ pipe.safetensors; do
+  expect 3 timeout 20 "$OCC" inspect $input
+  expect_error "$input: expected a regular file"
+done
+expect 1 timeout 20 "$OCC" decompress y.occ -o pipe.safetensors --force
+expect_error 'expected a regular file'
+
 # --json prints one document and nothing else on stdout; --quiet prints nothing.
 expect 0 "$OCC" compress x.fvecs -o j.occ --json
 [ "$(head -c1 out)" = '{' ] && [ "$(tail -n1 out)" = '}' ] || fail "--json"
