@@ -93,7 +93,9 @@ void run(Arguments& a, const Globals& globals) {
   const size_t most = model.transformer->config().max_context;
   Generator generator(*model.transformer, *model.tokenizer, most == 0 ? a.context : std::min(a.context, most));
   if (a.chat) return chat(a, model, generator, globals);
-  const Generated g = generator.run(model.tokenizer->encode(a.prompt), a.options, show);
+  const std::vector<TokenId> prompt = model.tokenizer->encode(a.prompt);
+  if (prompt.empty() && !a.prompt.empty()) throw_input("{}: its tokenizer makes no token of the prompt", a.model);
+  const Generated g = generator.run(prompt, a.options, show);
   show("\n");
   show_speed(g, globals);
 }

@@ -55,8 +55,11 @@ Generator::Generator(const Transformer& model, const Tokenizer& tokenizer, size_
 Generated Generator::run(std::span<const TokenId> prompt, const GenerateOptions& options,
                          const std::function<void(std::string_view)>& on_text) {
   if (prompt.empty()) throw_usage("the prompt has no tokens, expected at least one");
+  if (const size_t most = model_.config().max_context; most != 0 && prompt.size() > most) {
+    throw_input("the prompt has {} tokens, expected at most the {} that the model takes", prompt.size(), most);
+  }
   if (prompt.size() > cache_->capacity()) {
-    throw_usage("the prompt has {} tokens, expected at most {} (--context, and what the model takes)", prompt.size(),
+    throw_usage("--context: expected at least the {} tokens of the prompt, found {}", prompt.size(),
                 cache_->capacity());
   }
   // At least the last token goes through the model: its logits are needed.

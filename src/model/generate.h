@@ -36,7 +36,7 @@ class Generator {
   Generator(const Transformer& model, const Tokenizer& tokenizer, size_t capacity);
   size_t capacity() const { return cache_->capacity(); }
   // on_text gets whole UTF-8 characters as soon as no stop text can begin in them. Usage error if the prompt is empty
-  // or does not fit.
+  // or longer than the capacity, input error if it is longer than what the model takes.
   Generated run(std::span<const TokenId> prompt, const GenerateOptions& options,
                 const std::function<void(std::string_view)>& on_text);
 
