@@ -49,3 +49,39 @@ sed -i 's/"silu"/"gelu"/' strange/config.json
 expect 3 "$OCC" decompress strange -o strange.gguf
 expect_error "cannot be expressed in GGUF"
 [ ! -e strange.gguf ] || fail "left a file behind"
+
+# A configuration that does not fit its tensors: named from a folder, a GGUF and an archive that verifies.
+edit_config() {  # folder $1, a copy of the model, with $2 key heads
+  mkdir $1
+  cp "$M"/*.json "$M/model.safetensors" $1
+  sed -i "s/\"num_key_value_heads\": 4/\"num_key_value_heads\": $2/" $1/config.json
+}
+for heads in 8 2 1; do
+  edit_config heads$heads $heads
+  expect 3 "$OCC" decompress heads$heads -o heads.gguf
+  expect_error "heads$heads.*k_proj.weight': expected shape"
+  expect 0 "$OCC" compress heads$heads -o heads.occ --recipe 'uniform > bitpack' --force --quiet
+  expect 0 "$OCC" verify heads.occ
+  for command in 'decompress heads.occ -o heads.gguf' 'generate heads.occ --prompt x -n 1' \
+    "evaluate heads.occ --text $DATA/text/tinystories_a.txt --max-tokens 128 --context 64" \
+    "compress heads$heads -o c.occ --calibrate $DATA/text/tinystories_a.txt --calibration-tokens 128 --context 64"; do
+    expect 3 "$OCC" $command
+    expect_error "heads.*k_proj.weight': expected shape"
+  done
+  perl -0pe 's/(llama\.attention\.head_count_kv\x04\0\0\0)\x04/$1 . chr('$heads')/e' "$M/model-f32.gguf" >heads$heads.gguf
+  expect 3 "$OCC" decompress heads$heads.gguf -o heads
+  expect_error "heads$heads.gguf.*attn_k.weight': expected shape"
+done
+[ ! -e heads ] && [ ! -e heads.gguf ] && [ ! -e c.occ ] || fail "left something behind"
+
+# Two damaged bytes in a tensor that is kept as it is stop whatever uses it.
+perl -e 'undef $/; $_ = <STDIN>; my $n = unpack "Q<", $_;
+  my ($at) = substr($_, 8, $n) =~ /"model.norm.weight":\{[^}]*"data_offsets":\[(\d+)/;
+  for my $byte (3, 41) { substr($_, 8 + $n + $at + $byte, 1) ^= "\x55" } print' <m.occ >damaged.occ
+for command in 'generate damaged.occ --prompt x -n 1' 'decompress damaged.occ -o damaged' \
+  'decompress damaged.occ -o damaged.gguf' "compare $M damaged.occ" 'compress damaged.occ -o again.occ' \
+  "evaluate damaged.occ --text $DATA/text/tinystories_a.txt --max-tokens 128 --context 64" 'verify damaged.occ'; do
+  expect 3 "$OCC" $command
+  expect_error "damaged.occ: tensor 'model.norm.weight': its bytes do not match their checksum"
+done
+[ ! -e damaged ] && [ ! -e damaged.gguf ] && [ ! -e again.occ ] || fail "left something behind"
