@@ -174,7 +174,7 @@ TEST(Golden, ArchivesDecodeToTheSameFloatsOnEveryTarget) {
   EXPECT_GE(count, 8u);
 }
 
-// Of the definition in docs/format.md, section 3, another way.
+// Of the definition in docs/reference/format.md, section 3, another way.
 uint64_t hash_of_values(const Matrix<float>& x) {
   const size_t step = (65536 + x.cols() - 1) / x.cols();
   std::vector<uint64_t> hashes;
