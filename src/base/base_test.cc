@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/glob.h"
+#include "base/outputs.h"
 #include "base/parallel.h"
 #include "base/rng.h"
 #include "test_data.h"

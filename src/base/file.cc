@@ -153,31 +153,6 @@ void require_writable_target(const std::filesystem::path& path, bool force, bool
   }
 }
 
-void require_not_input(const std::filesystem::path& output, const std::filesystem::path& input) {
-  namespace fs = std::filesystem;
-  const auto is_same = [](const fs::path& a, const fs::path& b) {
-    std::error_code ec;
-    return fs::equivalent(a, b, ec);
-  };
-  std::error_code ec;
-  bool replaced = is_same(output, input);
-  // A model's files lie in its folder and at most one below.
-  for (fs::recursive_directory_iterator it(input, fs::directory_options::skip_permission_denied, ec), end;
-       !ec && it != end && !replaced; it.increment(ec)) {
-    replaced = is_same(output, it->path());
-    if (it.depth() != 0) it.disable_recursion_pending();
-  }
-  // Of a folder that is replaced everything goes.
-  if (fs::is_directory(output, ec)) {
-    for (fs::path p = fs::canonical(input, ec); !ec && p.has_relative_path() && !replaced; p = p.parent_path()) {
-      replaced = is_same(output, p);
-    }
-  }
-  if (replaced) {
-    throw_usage("{}: expected an output that does not replace the input {}", output.string(), input.string());
-  }
-}
-
 void require_free_space(const std::filesystem::path& path, uint64_t bytes) {
   struct statvfs fs = {};
   if (::statvfs(folder_of(path).c_str(), &fs) != 0) return;  // cannot tell: the write itself will

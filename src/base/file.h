@@ -75,9 +75,6 @@ class OutputFile {
 
 // Failure unless `path` is free, or a file (with `folder` a folder) and `force` is set.
 void require_writable_target(const std::filesystem::path& path, bool force, bool folder = false);
-// Usage error if writing `output` would replace `input`, one of its files, or the folder that it lies in; links are
-// followed.
-void require_not_input(const std::filesystem::path& output, const std::filesystem::path& input);
 // Failure that tells both numbers when the file system of `path` has less than `bytes` free.
 void require_free_space(const std::filesystem::path& path, uint64_t bytes);
 // Whole small file; more than `limit` bytes is an input error.

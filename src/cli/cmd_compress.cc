@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/outputs.h"
 #include "cli/cli.h"
 #include "occ/calibrate.h"
 #include "report/html_report.h"

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/outputs.h"
 #include "base/parallel.h"
 #include "cli/cli.h"
 #include "container/archive_file.h"

@@ -18,6 +18,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/interrupt.h"
+#include "base/outputs.h"
 #include "base/parallel.h"
 #include "compress/calibration_source.h"
 #include "compress/coded_view.h"

@@ -23,6 +23,20 @@ constexpr size_t kRecentTensors = 2;
 constexpr size_t kMostParts = 256;
 constexpr uint64_t kMaxSideFile = uint64_t{1} << 30;
 
+// hash64 of bytes that come in pieces.
+class Hash64 {
+ public:
+  Hash64() : state_(XXH64_createState(), XXH64_freeState) {
+    if (state_ == nullptr) throw std::bad_alloc();
+    XXH64_reset(state_.get(), 0);
+  }
+  void add(ByteSpan bytes) { XXH64_update(state_.get(), bytes.data(), bytes.size()); }
+  uint64_t value() const { return XXH64_digest(state_.get()); }
+
+ private:
+  std::unique_ptr<XXH64_state_t, XXH_errorcode (*)(XXH64_state_t*)> state_;
+};
+
 SafetensorsFile open_container(const std::filesystem::path& path) {
   try {
     return SafetensorsFile(path);
