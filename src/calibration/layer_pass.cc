@@ -28,7 +28,7 @@ void add_rows(MatrixView<const float> x, const float* bias, MatrixView<float> y)
   });
 }
 
-// The joined outputs' gradients, tensor by tensor.
+// Hands the gradients of joined outputs to the observer, tensor by tensor.
 void observe(std::initializer_list<const Linear*> linears, std::span<const SequenceRows> sequences,
              MatrixView<const float> x, MatrixView<const float> w, MatrixView<const float> dy,
              GradientObserver& observer, VectorGradients& vectors) {
@@ -131,7 +131,6 @@ void LayerPass::attention(const DenseLayer& layer, size_t index, std::span<const
     normalize(c, layer.info.attention_norm, x, normed);
   }
   product(normed, Op::kTranspose, layer.qkv(), qkv);
-  const QkvLayout at(c);
   const Layer& w = layer.info;
   keep_raw = keep_raw && !w.q_norm.empty();
   if (keep_raw && raw_.size() == 0) raw_ = Matrix<float>::uninitialized(qkv_.rows(), qkv_.cols());
@@ -139,14 +138,21 @@ void LayerPass::attention(const DenseLayer& layer, size_t index, std::span<const
     float* row = qkv.row(r);
     if (!w.qkv_bias.empty()) add_to(w.qkv_bias.data(), row, qkv.cols());
     if (keep_raw) std::copy_n(row, qkv.cols(), raw_.row(r));
-    const auto finish = [&](float* head, const std::vector<float>& norm) {
-      if (!norm.empty()) rms_norm_head(norm.data(), c.norm_eps, head, c.head_dim);
-      if (rotations != nullptr) rotate_head(c.rope_pairs, rotations->forth.row(position), c.rotary_dim / 2, head);
-    };
-    for (size_t h = 0; h < c.heads; ++h) finish(row + at.q + h * at.q_step, w.q_norm);
-    for (size_t h = 0; h < c.kv_heads; ++h) finish(row + at.k + h * at.k_step, w.k_norm);
+    finish_heads(c, w, rotations != nullptr ? rotations->forth.row(position) : nullptr, row);
   });
   attention_forward(c, index, sequences, qkv, mixed_.view().row_range(0, n));
+}
+
+void LayerPass::forward_to_mlp(const DenseLayer& layer, size_t index, std::span<const SequenceRows> sequences,
+                               MatrixView<const float> x, MatrixView<float> middle, bool keep_raw) {
+  const Layer& w = layer.info;
+  const MatrixView<float> normed = normed_mlp_.view().row_range(0, x.rows()), out = out_.view().row_range(0, x.rows());
+  attention(layer, index, sequences, x, keep_raw);
+  if (config_.parallel_residual) normalize(config_, w.mlp_norm, x, normed);
+  product(mixed_.view().row_range(0, x.rows()), Op::kTranspose, layer.attention_output(), out);
+  if (middle.data() != x.data()) copy_rows(x, middle);
+  add_rows(out, w.attention_output.bias_data(), middle);
+  if (!config_.parallel_residual) normalize(config_, config_.encoder ? w.attention_norm : w.mlp_norm, middle, normed);
 }
 
 Routes LayerPass::route(const DenseLayer& layer, MatrixView<const float> in) {
@@ -169,34 +175,28 @@ void LayerPass::forward(const DenseLayer& layer, size_t index, std::span<const S
   const Layer& w = layer.info;
   const size_t n = x.rows();
   const auto rows = [&](Matrix<float>& m) { return m.view().row_range(0, n); };
-  attention(layer, index, sequences, x, false);
-  if (c.parallel_residual) normalize(c, w.mlp_norm, x, rows(normed_));
-  product(rows(mixed_), Op::kTranspose, layer.attention_output(), rows(out_));
-  add_rows(rows(out_), w.attention_output.bias_data(), x);
-  if (c.encoder) {
-    normalize(c, w.attention_norm, x, x);
-    copy_rows(x, rows(normed_));
-  } else if (!c.parallel_residual) {
-    normalize(c, w.mlp_norm, x, rows(normed_));
-  }
+  const MatrixView<const float> normed = rows(normed_mlp_);
+  forward_to_mlp(layer, index, sequences, x, x, false);
+  if (c.encoder) copy_rows(normed, x);
   if (w.has_experts()) {
-    const Routes routes = route(layer, rows(normed_));
+    const Routes routes = route(layer, normed);
     for (size_t e = 0; e < routes.size(); ++e) {
       const size_t count = routes[e].size();
       if (count == 0) continue;
       const MatrixView<float> in = gathered_.view().row_range(0, count), out = out_.view().row_range(0, count);
-      gather_routed(routes[e], rows(normed_), in);
+      gather_routed(routes[e], normed, in);
       mlp_forward(layer, e, in, out);
       add_routed(routes[e], out, w.mlps[e].down.bias_data(), x);
     }
   } else {
-    mlp_forward(layer, 0, rows(normed_), rows(out_));
+    mlp_forward(layer, 0, normed, rows(out_));
     add_rows(rows(out_), w.mlp_output_bias(), x);
   }
   if (c.encoder) normalize(c, w.mlp_norm, x, x);
 }
 
-// Of the attention's inputs; the activations are those of the last call of attention().
+// d_in := gradient of the attention's inputs (after their norm), d_out: that of its output. Uses the activations of the
+// last call of attention().
 void LayerPass::attention_gradient(const DenseLayer& layer, size_t index, std::span<const SequenceRows> sequences,
                                    MatrixView<const float> d_out, MatrixView<float> d_in, GradientObserver& observer,
                                    VectorGradients& vectors) {
@@ -251,7 +251,7 @@ void LayerPass::mlp_inner(const DenseLayer& layer, size_t mlp, MatrixView<const 
                            wide, narrow_.view().row_range(0, in.rows()));
 }
 
-// Of the MLP's inputs, after mlp_inner.
+// d_in := gradient of the MLP's inputs, d_out: that of its output. Uses what mlp_inner left.
 void LayerPass::mlp_gradient(const DenseLayer& layer, size_t mlp, std::span<const SequenceRows> sequences,
                              MatrixView<const float> in, MatrixView<const float> d_out, MatrixView<float> d_in,
                              GradientObserver& observer, VectorGradients& vectors) {
@@ -276,8 +276,8 @@ void LayerPass::mlp_gradient(const DenseLayer& layer, size_t mlp, std::span<cons
   product(wide, Op::kNone, layer.gate_up(mlp), d_in);
 }
 
-// Of the inputs of the router and its experts: y = sum_e w_e mlp_e(x), so dw_e = dy mlp_e(x), and w is a softmax, over
-// the chosen ones or over all.
+// d_in := gradient of the inputs that the router and the experts share. y = sum_e w_e mlp_e(x), so dw_e = dy mlp_e(x),
+// and w is a softmax of the router's logits over the chosen experts or over all.
 void LayerPass::experts_gradient(const DenseLayer& layer, std::span<const SequenceRows> sequences,
                                  MatrixView<const float> in, MatrixView<const float> d_out, MatrixView<float> d_in,
                                  GradientObserver& observer, VectorGradients& vectors) {
@@ -328,15 +328,8 @@ void LayerPass::backward(const DenseLayer& layer, size_t index, std::span<const 
   const size_t n = x.rows();
   const auto rows = [&](Matrix<float>& m) { return m.view().row_range(0, n); };
   if (c.encoder) return backward_encoder(layer, index, sequences, x, dx, observer, vectors);
-  attention(layer, index, sequences, x, true);
-  MatrixView<const float> before_mlp = x;
-  if (!c.parallel_residual) {
-    copy_rows(x, rows(middle_));
-    product(rows(mixed_), Op::kTranspose, layer.attention_output(), rows(out_));
-    add_rows(rows(out_), w.attention_output.bias_data(), rows(middle_));
-    before_mlp = rows(middle_);
-  }
-  normalize(c, w.mlp_norm, before_mlp, rows(normed_mlp_));
+  forward_to_mlp(layer, index, sequences, x, rows(middle_), true);
+  const MatrixView<const float> before_mlp = c.parallel_residual ? x : rows(middle_);
   if (w.has_experts()) {
     experts_gradient(layer, sequences, rows(normed_mlp_), dx, rows(d_normed_mlp_), observer, vectors);
   } else {
@@ -350,7 +343,8 @@ void LayerPass::backward(const DenseLayer& layer, size_t index, std::span<const 
   norm_backward(c, w.attention_norm, x, rows(d_normed_), dx, vectors);
 }
 
-// Norms after the residuals: middle = x + attention(x), n = norm(middle), last = n + mlp(n), the output norm(last).
+// Encoders have their norms after the residuals: middle = x + attention(x), n = norm(middle), last = n + mlp(n), and
+// the output is norm(last).
 void LayerPass::backward_encoder(const DenseLayer& layer, size_t index, std::span<const SequenceRows> sequences,
                                  MatrixView<const float> x, MatrixView<float> dx, GradientObserver& observer,
                                  VectorGradients& vectors) {
@@ -361,12 +355,8 @@ void LayerPass::backward_encoder(const DenseLayer& layer, size_t index, std::spa
   const auto clear = [](MatrixView<float> m) {
     for (size_t r = 0; r < m.rows(); ++r) std::fill_n(m.row(r), m.cols(), 0.0f);
   };
-  attention(layer, index, sequences, x, true);
   const MatrixView<float> middle = rows(middle_), last = rows(out_), d_last = rows(d_normed_mlp_);
-  copy_rows(x, middle);
-  product(rows(mixed_), Op::kTranspose, layer.attention_output(), last);
-  add_rows(last, w.attention_output.bias_data(), middle);
-  normalize(c, w.attention_norm, middle, rows(normed_mlp_));
+  forward_to_mlp(layer, index, sequences, x, middle, true);
   mlp_inner(layer, 0, rows(normed_mlp_));
   product(rows(narrow_), Op::kTranspose, layer.down(0), last);
   add_rows(rows(normed_mlp_), w.mlp_output_bias(), last);

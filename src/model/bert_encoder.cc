@@ -73,7 +73,7 @@ std::vector<uint32_t> PlainEncoder::cut(const std::vector<TokenId>& text) const 
 Matrix<float> PlainEncoder::hidden(std::span<const std::vector<uint32_t>> texts) const {
   std::vector<uint32_t> tokens, positions;
   std::vector<Segment> segments;
-  std::vector<PlainKvCache> caches;  // one layer: the next one overwrites it
+  std::vector<PlainKvCache> caches;
   caches.reserve(texts.size());
   for (const std::vector<uint32_t>& text : texts) {
     caches.emplace_back(1, config_.kv_heads, config_.head_dim, text.size(), false);
@@ -83,19 +83,14 @@ Matrix<float> PlainEncoder::hidden(std::span<const std::vector<uint32_t>> texts)
   }
   const size_t n = tokens.size();
   Matrix<float> x = Matrix<float>::uninitialized(n, config_.dim);
-  Matrix<float> attended = Matrix<float>::uninitialized(n, config_.dim);
-  Matrix<float> fed = Matrix<float>::uninitialized(n, config_.dim);
   BlockBuffers buffers(config_, n);
   embedding_.weight->rows(tokens, x.view());
-  positions_.weight->rows(positions, fed.view());
-  add_and_normalize(config_, std::array{Addend{fed.view(), token_type_.data()}}, embedding_norm_, x.view(), x.view());
+  const MatrixView<float> at = buffers.output(n);
+  positions_.weight->rows(positions, at);
+  add_and_normalize(config_, std::array{Addend{at, token_type_.data()}}, embedding_norm_, x.view(), x.view());
+  // Caches have one layer, number 0, which every layer of the model uses in turn.
   for (const Layer& layer : layers_) {
-    run_attention(config_, layer, 0, segments, x.view(), attended.view(), buffers, options_);
-    add_and_normalize(config_, std::array{Addend{attended.view(), layer.attention_output.bias_data()}},
-                      layer.attention_norm, x.view(), x.view());
-    run_mlp(config_, layer, x.view(), fed.view(), buffers, options_);
-    add_and_normalize(config_, std::array{Addend{fed.view(), layer.mlp_output_bias()}}, layer.mlp_norm, x.view(),
-                      x.view());
+    run_layer(config_, layer, 0, segments, layer.mlp_norm, x.view(), x.view(), buffers, options_);
   }
   return x;
 }

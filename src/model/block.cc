@@ -1,6 +1,7 @@
 #include "model/block.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "base/check.h"
@@ -11,22 +12,6 @@
 
 namespace occ {
 namespace {
-
-// Bias, norms and rotation of one token's row; its key and value go to the cache.
-void finish_token(const ModelConfig& c, const Layer& w, size_t layer, const QkvLayout& at, const float* rotation,
-                  PlainKvCache& cache, size_t position, float* row) {
-  if (!w.qkv_bias.empty()) add_to(w.qkv_bias.data(), row, w.qkv_bias.size());
-  const auto finish = [&](float* head, const std::vector<float>& norm) {
-    if (!norm.empty()) rms_norm_head(norm.data(), c.norm_eps, head, c.head_dim);
-    if (rotation != nullptr) rotate_head(c.rope_pairs, rotation, c.rotary_dim / 2, head);
-  };
-  for (size_t h = 0; h < c.heads; ++h) finish(row + at.q + h * at.q_step, w.q_norm);
-  for (size_t h = 0; h < c.kv_heads; ++h) {
-    float* key = row + at.k + h * at.k_step;
-    finish(key, w.k_norm);
-    cache.put(layer, h, position, key, row + at.v + h * at.v_step);
-  }
-}
 
 // Tokens of one segment whose attention is one task: rows (token, head of a group) that fill a few tiles.
 constexpr size_t kPanelRows = 64;
@@ -73,7 +58,19 @@ void run_panels(const ModelConfig& c, size_t layer, std::span<const Segment> seg
 BlockBuffers::BlockBuffers(const ModelConfig& c, size_t rows)
     : qkv_(Matrix<float>::uninitialized(rows, qkv_dim(c))),
       mixed_(Matrix<float>::uninitialized(rows, c.heads * c.head_dim)),
-      wide_(Matrix<float>::uninitialized(rows, 2 * c.ff_dim)) {}
+      wide_(Matrix<float>::uninitialized(rows, 2 * c.ff_dim)),
+      output_(Matrix<float>::uninitialized(rows, c.dim)),
+      attended_(Matrix<float>::uninitialized(rows, c.dim)) {}
+
+void finish_heads(const ModelConfig& c, const Layer& w, const float* rotation, float* row) {
+  const QkvLayout at(c);
+  const auto finish = [&](float* head, const std::vector<float>& norm) {
+    if (!norm.empty()) rms_norm_head(norm.data(), c.norm_eps, head, c.head_dim);
+    if (rotation != nullptr) rotate_head(c.rope_pairs, rotation, c.rotary_dim / 2, head);
+  };
+  for (size_t h = 0; h < c.heads; ++h) finish(row + at.q + h * at.q_step, w.q_norm);
+  for (size_t h = 0; h < c.kv_heads; ++h) finish(row + at.k + h * at.k_step, w.k_norm);
+}
 
 void mix_tokens(const ModelConfig& c, const Layer& w, size_t layer, std::span<const Segment> segments,
                 MatrixView<const float> x, MatrixView<float> mixed, BlockBuffers& buffers,
@@ -94,19 +91,15 @@ void mix_tokens(const ModelConfig& c, const Layer& w, size_t layer, std::span<co
   for_row_panels(x.rows(), 4 * qkv.cols(), [&](size_t first, size_t count) {
     for (size_t r = first; r < first + count; ++r) {
       const Segment& s = *of_row[r];
-      const float* rotation = rotates ? buffers.rotations.row(r) : nullptr;
-      finish_token(c, w, layer, at, rotation, *s.cache, s.position + r - s.row, qkv.row(r));
+      float* row = qkv.row(r);
+      if (!w.qkv_bias.empty()) add_to(w.qkv_bias.data(), row, w.qkv_bias.size());
+      finish_heads(c, w, rotates ? buffers.rotations.row(r) : nullptr, row);
+      for (size_t h = 0; h < c.kv_heads; ++h) {
+        s.cache->put(layer, h, s.position + r - s.row, row + at.k + h * at.k_step, row + at.v + h * at.v_step);
+      }
     }
   });
   run_panels(c, layer, segments, qkv, mixed);
-}
-
-void run_attention(const ModelConfig& c, const Layer& w, size_t layer, std::span<const Segment> segments,
-                   MatrixView<const float> x, MatrixView<float> y, BlockBuffers& buffers,
-                   const TransformerOptions& options) {
-  const MatrixView<float> mixed = buffers.mixed(x.rows());
-  mix_tokens(c, w, layer, segments, x, mixed, buffers, options);
-  w.attention_output.apply(mixed, y, options);
 }
 
 MatrixView<float> activated(const ModelConfig& c, const Mlp& w, MatrixView<const float> x, BlockBuffers& buffers,
@@ -144,12 +137,32 @@ void run_experts(const ModelConfig& c, const Layer& w, MatrixView<const float> x
   }
 }
 
-}  // namespace
-
+// y [rows, dim] = down(activation(...)), without the bias of down; or what the experts make of it, biases included.
 void run_mlp(const ModelConfig& c, const Layer& w, MatrixView<const float> x, MatrixView<float> y,
              BlockBuffers& buffers, const TransformerOptions& options) {
   if (w.has_experts()) return run_experts(c, w, x, y, buffers, options);
   w.mlp().down.apply(activated(c, w.mlp(), x, buffers, options), y, options);
+}
+
+}  // namespace
+
+void run_layer(const ModelConfig& c, const Layer& w, size_t layer, std::span<const Segment> segments,
+               const NormWeights& next, MatrixView<float> x, MatrixView<float> normed, BlockBuffers& buffers,
+               const TransformerOptions& options) {
+  const size_t n = x.rows();
+  const MatrixView<float> mixed = buffers.mixed(n), attended = buffers.attended(n), fed = buffers.output(n);
+  const Addend attention{attended, w.attention_output.bias_data()}, mlp{fed, w.mlp_output_bias()};
+  mix_tokens(c, w, layer, segments, normed, mixed, buffers, options);
+  w.attention_output.apply(mixed, attended, options);
+  if (c.parallel_residual) {
+    normalize(c, w.mlp_norm, x, normed);
+    run_mlp(c, w, normed, fed, buffers, options);
+    add_and_normalize(c, std::array{attention, mlp}, next, x, normed);
+    return;
+  }
+  add_and_normalize(c, std::array{attention}, c.encoder ? w.attention_norm : w.mlp_norm, x, normed);
+  run_mlp(c, w, normed, fed, buffers, options);
+  add_and_normalize(c, std::array{mlp}, c.encoder ? w.mlp_norm : next, x, normed);
 }
 
 }  // namespace occ

@@ -148,24 +148,10 @@ void PlainTransformer::run(std::span<const Segment> segments, MatrixView<float> 
       for (size_t t = 0; t < s.count; ++t) rope.table_row(s.position + t, buffers.rotations.row(s.row + t));
     }
   }
-  Matrix<float> attended = Matrix<float>::uninitialized(n, config_.dim);
-  Matrix<float> fed = Matrix<float>::uninitialized(n, config_.dim);
   normalize(config_, layers_[0].attention_norm, x, out);
   for (size_t l = 0; l < layers_.size(); ++l) {
-    const Layer& layer = layers_[l];
     const NormWeights& next = l + 1 < layers_.size() ? layers_[l + 1].attention_norm : final_norm_;
-    const Addend attention{attended.view(), layer.attention_output.bias_data()};
-    const Addend mlp{fed.view(), layer.mlp_output_bias()};
-    run_attention(config_, layer, l, segments, out, attended.view(), buffers, options_);
-    if (config_.parallel_residual) {
-      normalize(config_, layer.mlp_norm, x, out);
-      run_mlp(config_, layer, out, fed.view(), buffers, options_);
-      add_and_normalize(config_, std::array{attention, mlp}, next, x, out);
-    } else {
-      add_and_normalize(config_, std::array{attention}, layer.mlp_norm, x, out);
-      run_mlp(config_, layer, out, fed.view(), buffers, options_);
-      add_and_normalize(config_, std::array{mlp}, next, x, out);
-    }
+    run_layer(config_, layers_[l], l, segments, next, x, out, buffers, options_);
   }
 }
 
