@@ -1,5 +1,5 @@
-// Attention over whole sequences, causal or of an encoder, and its gradient, by products of matrices: blocks of queries
-// against all keys they see, the weights recomputed for the gradient.
+// Attention over whole sequences, of causal models and encoders, and its gradient, by matrix products: a block of
+// queries with all keys that they see. Attention weights are computed again for the gradient.
 //
 //   P = softmax(Q K^T / sqrt(head_dim)),  O = P V
 //   dV = P^T dO,  dP = dO V^T,  dS = softmax'(dP) / sqrt(head_dim),  dQ = dS K,  dK = dS^T Q

@@ -1,4 +1,4 @@
-// The same model with some tensors replaced by floats of the same shape: tuned vectors, weights with noise.
+// A file like another one, but with some tensors replaced by floats of the same shape, such as fine-tuned vectors.
 #pragma once
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// compress_model: the text is cut into sequences, the model is calibrated on them while it is coded.
+// compress_model: cuts the text into sequences and compresses the model with a calibration on them.
 #include <algorithm>
 #include <chrono>
 
@@ -24,7 +24,7 @@ size_t tokens_of(const Sequences& sequences) {
   return tokens;
 }
 
-// Moves sequences of about `tokens` tokens, evenly, from `all` to what is returned.
+// Takes sequences with about `tokens` tokens out of `all`, evenly spread.
 Sequences take_evenly(Sequences* all, size_t tokens) {
   const size_t total = tokens_of(*all);
   const size_t count = total <= tokens ? all->size() : std::max<size_t>(1, tokens * all->size() / total);
@@ -42,7 +42,7 @@ struct CalibrationText {
   std::vector<uint64_t> counts;  // of tokens in the whole text
 };
 
-// Chunks of `context` tokens that begin with BOS where there is one, as perplexity is measured.
+// Chunks of `context` tokens whose first token becomes BOS if the tokenizer adds one, as for perplexity.
 std::vector<std::vector<TokenId>> cut_chunks(const Tokenizer& tokenizer, const std::string& text, size_t context) {
   const std::vector<TokenId> tokens = tokenizer.encode(text, {.add_special = true, .parse_special = false});
   std::vector<std::vector<TokenId>> chunks;

@@ -1,4 +1,4 @@
-// Weights of a causal model as plain floats [out, in], whatever the file has: products run on BLAS.
+// Weights of a layer as dense floats [out, in], whatever form the file has, for products by BLAS.
 #pragma once
 
 #include <span>
@@ -13,9 +13,9 @@
 namespace occ {
 
 struct DenseLayer {
-  Layer info;  // names, sizes, vectors; no operators
-  // Rows of q, k and v one after the other, or as the file's joined tensor has them; the same for gate and up, MLP
-  // after MLP. An empty one where there is no router.
+  Layer info;  // names, sizes and vectors; its linear layers have no weights
+  // Queries, keys and values, joined by rows or as the file's joined tensor has them; attention output; router (empty
+  // if there is none); then for every MLP gate and up, joined in the same way, and down.
   std::vector<Matrix<float>> matrices;
 
   MatrixView<const float> qkv() const { return matrices[0].view(); }
@@ -25,7 +25,7 @@ struct DenseLayer {
   MatrixView<const float> down(size_t mlp) const { return matrices[4 + 2 * mlp].view(); }
 };
 
-// The weight of one linear layer in the matrix of a DenseLayer that it is joined to.
+// Where the weight of a linear layer lies: rows from `row` on of matrices[matrix], which has `cols` columns.
 struct DensePart {
   const Linear* linear;
   size_t matrix, row, cols;
@@ -35,15 +35,15 @@ std::vector<DensePart> dense_parts(const ModelConfig& config, const Layer& layer
 
 DenseLayer read_dense_layer(const TensorFile& file, const ModelConfig& config, Layer info);
 
-// A whole tensor [rows, cols].
+// Reads a whole tensor as a matrix [rows, cols].
 Matrix<float> read_matrix(const TensorFile& file, size_t tensor);
-// Rows of a tensor, in one pass over it.
+// Reads some rows of a tensor, in one pass over it.
 void gather_rows(const TensorFile& file, size_t tensor, std::span<const uint32_t> rows, MatrixView<float> out);
 
 // y = x W^T (kTranspose) or x W (kNone), cut into tasks that do not depend on the number of threads.
 void product(MatrixView<const float> x, Op op_w, MatrixView<const float> w, MatrixView<float> y);
 
-// Name of the bias beside the weight.
+// Name of the bias that belongs to the weight.
 std::string bias_tensor(const Linear& linear);
 
 }  // namespace occ

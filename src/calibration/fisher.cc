@@ -40,7 +40,7 @@ double energy_of(MatrixView<const float> x) {
   return sum;
 }
 
-// Of sums of g g^T, block under block.
+// TensorFisher::correlations from sums of g g^T, block under block.
 std::vector<int16_t> correlations_of(MatrixView<const double> outer) {
   constexpr double kUnit = 0x1p15, kMost = 0x7fff;
   std::vector<int16_t> out;
@@ -54,7 +54,7 @@ std::vector<int16_t> correlations_of(MatrixView<const double> outer) {
   return out;
 }
 
-// Adds up what the formulas need.
+// Adds up gradients and inputs as the formulas of fisher.h need them.
 class Accumulator final : public GradientObserver {
  public:
   Accumulator(std::span<const std::vector<TokenId>> sequences, const std::string& head, size_t vocab_size,
@@ -68,7 +68,7 @@ class Accumulator final : public GradientObserver {
     begins_.push_back(scored_.size());
   }
 
-  // Labels drawn from the softmax of the logits, which become gradients.
+  // Draws labels from the softmax of the logits, which are replaced by gradients.
   double loss(size_t first, MatrixView<float> logits);
   double encoder_loss(MatrixView<float> embeddings);
   void linear(const LinearGradients& g) override;
@@ -80,12 +80,12 @@ class Accumulator final : public GradientObserver {
   struct Sums {
     std::vector<double> squares, exact;  // by row
     std::shared_ptr<Matrix<double>> moments;
-    Matrix<double> outer;             // [rows, kRowBlock at most] sum of g g^T, if asked for
+    Matrix<double> outer;             // sum of g g^T [rows, at most kRowBlock], if asked for
     std::vector<float> token_energy;  // if asked for
     double energy = 0;                // of the inputs
-    size_t tokens = 0;                // so far
+    size_t tokens = 0;                // that came by so far
   };
-  // Rows of tokens [first, first + count) cut where sequences begin: body(row, count).
+  // Cuts tokens [first, first + count) where sequences begin: body(row, count), rows relative to `first`.
   template <typename F>
   void for_sequences(size_t first, size_t count, const F& body) const {
     auto next = std::upper_bound(begins_.begin(), begins_.end(), first);

@@ -1,6 +1,6 @@
-// Forward and backward over whole sequences of a model, layer by layer: inputs and output gradients of every linear
-// layer, gradients of embedding rows and of vectors (norms, biases). What second moments, sensitivities and tuning are
-// made of.
+// Forward and backward pass of a model over whole sequences, layer by layer. Observers get the inputs and the output
+// gradients of every linear layer and the gradients of embedding rows and of vectors (norms, biases): Fisher
+// information and fine-tuning are made of these.
 #pragma once
 
 #include <filesystem>
@@ -18,7 +18,7 @@
 
 namespace occ {
 
-// Of y = x W^T, for the tokens of a panel; of an expert for those that it gets.
+// Of a linear layer y = x W^T, for the tokens of a panel; of an expert, for those tokens that it gets.
 struct LinearGradients {
   const std::string& tensor;          // the weight's name in the file
   MatrixView<const float> inputs;     // x [tokens, in]
@@ -27,49 +27,49 @@ struct LinearGradients {
   std::span<const SequenceRows> sequences;
 };
 
-// Calls come one at a time; the same tensor several times, a panel of tokens each.
+// Calls come one at a time, several for the same tensor, each with another panel of tokens.
 class GradientObserver {
  public:
   virtual ~GradientObserver() = default;
-  // The head too: its gradients are dL/dlogits of the scored positions; without sequences.
+  // Called for the head too: its gradients are dL/dlogits, its `sequences` are empty.
   virtual void linear(const LinearGradients& g) = 0;
-  // dL/d(row of the embedding that was looked up) [tokens, dim]; also for learned positions, by position.
+  // gradients [tokens, dim]: of the rows of an embedding that were looked up. Also called for learned positions.
   virtual void embedding(const std::string& tensor, std::span<const uint32_t> rows,
                          MatrixView<const float> gradients) = 0;
-  // dL/dv of a norm weight, norm bias or bias, summed over all tokens.
+  // Gradient of a norm weight, norm bias or bias, summed over all tokens.
   virtual void vector(const std::string& tensor, std::span<const float> gradient) = 0;
 };
 
-// Loss of a causal model's scored rows: logits [n, vocab] of tokens [first, first + n) of all sequences one after the
-// other -> their gradient, in place; returns the sum of the losses. Of an encoder: embeddings [n, dim] of texts
-// [first, first + n).
+// Returns the sum of the losses of some tokens and replaces `logits` by its gradient. Causal models: logits [n, vocab]
+// of tokens [first, first + n), sequences one after the other. Encoders: embeddings [n, dim] of texts [first, first +
+// n).
 using LossFn = std::function<double(size_t first, MatrixView<float> logits)>;
 
-// A causal model or an encoder with all weights as floats, one layer at a time in memory or all of them.
+// A causal model or an encoder with all weights as floats, either one layer at a time in memory or all of them.
 //
-// Forward keeps the input of every layer in temporary files; backward goes from the last layer to the first and
-// computes the rest again, panels of whole sequences (some 1,024 tokens) at a time. The observer gets the panels of a
-// tensor in the order of the tokens. Results do not depend on the number of threads.
+// The forward pass keeps the input of every layer in scratch files. The backward pass goes from the last layer to the
+// first and computes the rest again, for panels of whole sequences (some 1,024 tokens) at a time. The observer gets the
+// panels of a tensor in the order of the tokens. Results do not depend on the number of threads.
 class GradientModel {
  public:
   // Input errors as load_transformer and load_encoder have them. `file` must outlive this.
   GradientModel(const TensorFile& file, const std::filesystem::path& scratch_folder, bool keep_weights);
   ~GradientModel();
   const ModelConfig& config() const;
-  const std::string& head_tensor() const;  // that of the embeddings if they are tied; encoders: empty
+  const std::string& head_tensor() const;  // the embedding if it is tied to the head; empty for encoders
   const std::string& embedding_tensor() const;
-  // Other values for a norm weight, norm bias or bias.
+  // Replaces the values of a norm weight, norm bias or bias.
   void set_vector(const std::string& tensor, std::vector<float> values);
-  // Rows of the weight of a linear layer times these factors, instead of earlier ones; not of a head. Usage error
-  // unless there is such a weight, with these rows as outputs.
+  // Multiplies the rows of the weight of a linear layer by these factors, which replace those of earlier calls. Usage
+  // error unless `tensor` is the weight of a linear layer (not the head) with as many outputs.
   void set_row_factors(const std::string& tensor, std::vector<float> factors);
   // Each sequence from an empty context; returns the sum of the losses. Usage error for sequences longer than the model
   // takes, input error for tokens outside the vocabulary.
   double run(std::span<const std::vector<TokenId>> sequences, const LossFn& loss, GradientObserver& observer);
-  // The same without gradients.
+  // The sum of the losses alone.
   double evaluate(std::span<const std::vector<TokenId>> sequences, const LossFn& loss);
-  // Of causal models: states after the final norm of all tokens [tokens, dim], and their logits; the head stays in
-  // memory then.
+  // Only for causal models. hidden: out [tokens, dim] := states of all tokens after the final norm. logits: out [n,
+  // vocab] := logits of such states [n, dim]; keeps the head in memory from then on.
   void hidden(std::span<const std::vector<TokenId>> sequences, MatrixView<float> out);
   void logits(MatrixView<const float> hidden, MatrixView<float> out);
 

@@ -24,7 +24,7 @@ std::vector<std::vector<TokenId>> random_texts(size_t count, size_t length, size
 
 class EveryCalibration : public testing::TestWithParam<Variant> {};
 
-// Of every architecture: the whole model is coded, and linear layers in the metric of their inputs.
+// For every architecture the whole model is coded, linear layers with second moments of their inputs.
 TEST_P(EveryCalibration, CodesTheWholeModel) {
   const TinyModel tiny(GetParam().model, GetParam().name);
   const auto file = tiny.open();

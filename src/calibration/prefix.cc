@@ -60,30 +60,6 @@ void Prefix::load(std::initializer_list<Linear*> list) {
   }
 }
 
-std::vector<std::vector<std::string>> Prefix::groups(size_t s) {
-  if (s == config_.layers * kStages) {
-    const TensorNames& names = loader_.names();
-    const std::string head = config_.tied_embeddings ? names.token_embedding : names.head;
-    return {{loader_.embedding_tensor(head)}};
-  }
-  const Layer layer = loader_.layer(s / kStages);
-  std::vector<std::vector<std::string>> groups;
-  const auto add = [&](std::initializer_list<const Linear*> linears) {
-    std::vector<std::string>& names = groups.emplace_back();
-    for (const Linear* linear : linears) {
-      if (!linear->tensor.empty()) names.push_back(linear->tensor);
-    }
-  };
-  const size_t stage = s % kStages;
-  if (stage == 0) add({&layer.qkv, &layer.q, &layer.k, &layer.v});
-  if (stage == 1) add({&layer.attention_output});
-  for (size_t e = 0; e < layer.mlps.size() && stage >= 2; ++e) {
-    const Mlp& m = layer.mlps[e];
-    stage == 2 ? add({&m.gate_up, &m.gate, &m.up}) : add({&m.down});
-  }
-  return groups;
-}
-
 void Prefix::embed() {
   const TensorNames& names = loader_.names();
   const Linear embedding = loader_.embedding(names.token_embedding, config_.vocab_size, config_.dim);
@@ -115,7 +91,7 @@ void Prefix::embed() {
 
 void Prefix::begin_layer(size_t layer) {
   layer_ = loader_.layer(layer);
-  // The caches have one layer: the window of this one is told by the configuration.
+  // The caches have one layer, number 0: whether the window applies to the current layer is put into its configuration.
   layer_config_ = config_;
   if (layer < config_.sliding_window_layer) layer_config_.sliding_window = 0;
   layer_config_.sliding_window_layer = 0;
@@ -180,7 +156,6 @@ void Prefix::for_chunks_of(size_t expert, size_t* row, const ExpertChunk& body) 
   }
 }
 
-// Inputs of gate and up or, when those are coded, of down; of one expert after the other.
 void Prefix::run_experts(bool of_down, const Visit& visit) {
   Matrix<float> work = buffer(), gathered = buffer();
   if (!of_down) {
@@ -209,45 +184,48 @@ void Prefix::run_experts(bool of_down, const Visit& visit) {
   }
 }
 
-void Prefix::run(size_t s, const Visit& visit) {
-  throw_if_interrupted();
-  const size_t stage = s % kStages;
+void Prefix::run_head(const Visit& visit) {
   Matrix<float> work = buffer();
-  if (stage == 0) {
-    if (s == 0) {
+  layer_ = Layer();
+  const NormWeights norm = loader_.norm(loader_.names().final_norm, config_.dim);
+  for (const Chunk& c : chunks_) {
+    visit({0, tokens_of(c), normed(norm, x_.view().row_range(c.row, c.rows), work.view())});
+  }
+}
+
+void Prefix::run(const ModelPart& at, const Visit& visit) {
+  throw_if_interrupted();
+  const LayerPart part = at.part;
+  if (part == LayerPart::kQueryKeyValue || part == LayerPart::kHead) {
+    if (at.layer == 0) {
       embed();
     } else {
       if (config_.parallel_residual) add_attention();
       add_mlp();
     }
-    if (s == config_.layers * kStages) {
-      layer_ = Layer();
-      const NormWeights norm = loader_.norm(loader_.names().final_norm, config_.dim);
-      for (const Chunk& c : chunks_) {
-        visit({0, tokens_of(c), normed(norm, x_.view().row_range(c.row, c.rows), work.view())});
-      }
-      return;
-    }
-    begin_layer(s / kStages);
-  } else if (stage == 1) {
+    if (part == LayerPart::kHead) return run_head(visit);
+    begin_layer(at.layer);
+  } else if (part == LayerPart::kAttentionOutput) {
     load({&layer_.qkv, &layer_.q, &layer_.k, &layer_.v});
-  } else if (stage == 2) {
+  } else if (part == LayerPart::kGateUp) {
     for (Linear* linear : {&layer_.qkv, &layer_.q, &layer_.k, &layer_.v}) linear->weight.reset();
     load({&layer_.attention_output});
     if (!config_.parallel_residual) add_attention();
   } else if (!layer_.has_experts()) {
     load({&layer_.mlps[0].gate_up, &layer_.mlps[0].gate, &layer_.mlps[0].up});
   }
-  if (stage >= 2 && layer_.has_experts()) {
-    run_experts(stage == 3, visit);
+  const bool of_mlp = part == LayerPart::kGateUp || part == LayerPart::kDown;
+  if (of_mlp && layer_.has_experts()) {
+    run_experts(part == LayerPart::kDown, visit);
     for (const ScratchMatrix* m : {&x_, &left_}) m->release();
     return;
   }
+  Matrix<float> work = buffer();
   for (const Chunk& c : chunks_) {
     throw_if_interrupted();
     const MatrixView<float> x = x_.view().row_range(c.row, c.rows);
-    MatrixView<const float> inputs = normed(stage < 2 ? layer_.attention_norm : layer_.mlp_norm, x, work.view());
-    if (stage == 1) {
+    MatrixView<const float> inputs = normed(of_mlp ? layer_.mlp_norm : layer_.attention_norm, x, work.view());
+    if (part == LayerPart::kAttentionOutput) {
       for (const Segment& g : c.segments) {
         for (size_t t = 0; t < g.count && rope_.pairs() != 0; ++t) {
           rope_.table_row(t, buffers_->rotations.row(g.row + t));
@@ -256,14 +234,14 @@ void Prefix::run(size_t s, const Visit& visit) {
       const MatrixView<float> mixed = mixed_.view().row_range(c.row, c.rows);
       mix_tokens(layer_config_, layer_, 0, c.segments, inputs, mixed, *buffers_, options_);
       inputs = mixed;
-    } else if (stage == 3) {
+    } else if (part == LayerPart::kDown) {
       const MatrixView<float> left = left_.view().row_range(c.row, c.rows);
       activate_to(layer_.mlps[0], inputs, left);
       inputs = left;
     }
     visit({0, tokens_of(c), inputs});
   }
-  if (stage == 3) {
+  if (part == LayerPart::kDown) {
     Mlp& m = layer_.mlps[0];
     for (Linear* linear : {&m.gate_up, &m.gate, &m.up}) linear->weight.reset();
   }

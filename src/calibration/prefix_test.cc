@@ -55,11 +55,13 @@ TEST_P(EveryPrefix, GivesWhatTheModelGivesItsLayers) {
   Prefix prefix(*file, config, texts, scratch.path());
   EXPECT_EQ(prefix.tokens(), 34);
   size_t tensors = 0;
-  for (size_t s = 0; s < prefix.stages(); ++s) {
-    const std::vector<std::vector<std::string>> groups = prefix.groups(s);
+  const std::vector<ModelPart> parts = model_parts(*file, config);
+  EXPECT_EQ(parts.size(), 4 * config.layers + (config.encoder ? 0 : 1));
+  for (const ModelPart& part : parts) {
+    const std::vector<std::vector<std::string>>& groups = part.groups;
     std::vector<std::vector<float>> inputs(groups.size());
     std::vector<std::vector<size_t>> seen(groups.size());
-    prefix.run(s, [&](const Prefix::Inputs& in) {
+    prefix.run(part, [&](const Prefix::Inputs& in) {
       EXPECT_EQ(in.tokens.size(), in.rows.rows());
       seen[in.group].insert(seen[in.group].end(), in.tokens.begin(), in.tokens.end());
       append(in.rows, &inputs[in.group]);
@@ -80,10 +82,9 @@ TEST_P(EveryPrefix, GivesWhatTheModelGivesItsLayers) {
         EXPECT_LE(most, 2e-5 * largest) << name;
       }
     }
-    const bool experts = config.experts != 0 && s % Prefix::kStages >= 2 && s + 1 != prefix.stages();
-    EXPECT_EQ(total, prefix.tokens() * (experts ? config.experts_used : 1));
+    EXPECT_EQ(total, prefix.tokens() * (part.of_experts(config) ? config.experts_used : 1));
   }
-  EXPECT_EQ(tensors + (config.experts != 0 ? config.layers : 0), expected.size()) << "routers have no stage";
+  EXPECT_EQ(tensors + (config.experts != 0 ? config.layers : 0), expected.size()) << "routers are no part";
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, EveryPrefix,

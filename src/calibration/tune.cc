@@ -21,7 +21,7 @@ size_t tokens_of(const Sequences& sequences) {
   return n;
 }
 
-// What the reference expects: its last hidden states are kept, its logits computed when they are needed.
+// Predictions of the original model. Its last hidden states are kept, its logits are computed when they are needed.
 class Teacher {
  public:
   Teacher(GradientModel& model, const Sequences& sequences, const std::filesystem::path& folder)
@@ -29,7 +29,7 @@ class Teacher {
     model.hidden(sequences, hidden_.view());
   }
 
-  // Sum of the divergences of tokens [first, first + rows) from the logits, which become its gradient.
+  // Sum of the KL divergences of tokens [first, first + rows). Replaces `logits` by its gradient.
   double loss(size_t first, MatrixView<float> logits) {
     const size_t n = logits.rows(), vocab_size = logits.cols();
     if (truth_.rows() < n) truth_ = Matrix<float>::uninitialized(n, vocab_size);
@@ -105,7 +105,7 @@ class Adam final : public GradientObserver {
     }
     take(std::vector<double>(gradient.begin(), gradient.end()), &t);
   }
-  // With the gradients since the last step; `left`: share of the rates.
+  // One step with the gradients since the last one. `left`: the share of the learning rate.
   void step(double left, GradientModel& model) {
     ++steps_;
     for (auto& [tensor, gradient] : row_gradients_) {
@@ -119,7 +119,7 @@ class Adam final : public GradientObserver {
     }
     apply(values(1), model);
   }
-  // This share of the way from where they began.
+  // Values at this share of the way from the first ones to the current ones.
   TunedValues values(float share) const {
     TunedValues out;
     for (const auto& [tensor, t] : vectors_) out.vectors[tensor] = on_the_way(t, share);

@@ -1,4 +1,5 @@
-// What is known about the inputs and the loss of a model's tensors while they are coded one after the other.
+// What a calibration tells the compression about each tensor of a model: second moments of its inputs, importance of
+// its rows, and a correction for errors of tensors that were coded before it.
 #pragma once
 
 #include <filesystem>
@@ -15,25 +16,27 @@
 
 namespace occ {
 
-// What errors of the rows of a tensor cost.
-struct RowCosts {
-  std::vector<double> weights;  // [rows] of squared errors of its rows, mean 1
-  // Loss of the model for a squared error of 1 in every weight, if inputs were white: mean weight of the rows times
-  // mean diagonal of the moments.
+// How much errors of the rows of a tensor matter.
+struct RowImportance {
+  std::vector<double> weights;  // [rows] weights of the rows' squared errors, mean 1
+  // Loss of the model, in nats per token, if every weight had a squared error of 1 and inputs were white.
   double loss = 0;
-  MatrixView<const float> gains{};  // FitContext::row_gains, or empty
+  MatrixView<const float> gains{};  // for FitContext::row_gains, or empty
 };
 
 struct TensorCalibration {
-  std::shared_ptr<const Moments> moments;  // of its inputs, or null
-  // Or null. The second for codes that feed errors of rows into later ones: weights and loss are about what is left.
-  std::shared_ptr<const RowCosts> rows, fed_rows;
-  // [cols, cols] K, or null: coding W + W K instead of W makes up for what the tensors before it changed.
+  std::shared_ptr<const Moments> moments;  // second moments of its inputs, or null
+  // Both or neither are null. fed_rows is for quantizers that feed errors of rows into later rows: its weights and its
+  // loss are about the errors that then remain.
+  std::shared_ptr<const RowImportance> rows, fed_rows;
+  // K [cols, cols], or null. Coding W + W K instead of W makes up for what errors of earlier tensors changed in the
+  // inputs.
   std::shared_ptr<const Matrix<float>> correction;
-  std::string note;  // a fallback, for the report
+  std::string note;  // for the report: what had to be done without
 };
 
-// Better values, by tensor, for vectors that are kept and factors for the rows of coded weights.
+// Results of fine-tuning, by tensor: new values of vectors that archives keep as floats, and factors for the rows of
+// coded weights.
 struct TunedValues {
   std::map<std::string, std::vector<float>> vectors, row_factors;
 };
@@ -41,21 +44,21 @@ struct TunedValues {
 class CalibrationSource {
  public:
   virtual ~CalibrationSource() = default;
-  // Everything that decides what find() gives, for --resume.
+  // Identifies everything that decides what find() returns: a resumed run must have the same.
   virtual std::string describe() const = 0;
-  // Names in the order in which tensors must be coded. Others have no place in it.
+  // Names of tensors in the order in which they must be coded. Tensors that it lacks may be coded at any time.
   virtual std::vector<std::string> order() const = 0;
-  // Before `tensor` is coded for the first time: runs the model up to there with the tensors before it as they are in
-  // `coded` (same tensors as the source; what is coded already has its decoded values).
+  // Must be called before `tensor` is coded for the first time. Runs the model up to its inputs with the tensors of
+  // `coded`, which are those of the source, with decoded values where a tensor is coded already.
   virtual void reach(const std::string& tensor, const TensorFile& coded) = 0;
-  // Null where nothing is known. Until reach(), of the model as it was.
+  // Null where nothing is known. Describes the original model until reach() was called for the tensor.
   virtual std::shared_ptr<const TensorCalibration> find(const std::string& tensor) const = 0;
-  // When all is coded. `scaled`: tensors whose rows may have factors.
+  // Called when everything is coded. `scaled`: tensors whose rows may have factors. Appends to `notes`.
   virtual TunedValues tune(const TensorFile& coded, const std::set<std::string>& scaled,
                            std::vector<std::string>* notes) = 0;
 };
 
-// compress_file with calibration, or with none (null).
+// Like compress_file. `calibration` may be null.
 CompressReport compress_source(const TensorFile& source, const std::filesystem::path& output,
                                const CompressOptions& options, CalibrationSource* calibration);
 

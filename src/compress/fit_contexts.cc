@@ -41,7 +41,7 @@ FitContexts::FitContexts(const TensorFile& source, const CompressOptions& option
       moments_(options.activations, options.hessian, given),
       feeds_rows_(bits_asked_for(source, options) >= kLeastFedBits) {}
 
-const RowCosts* FitContexts::rows_of(const TensorCalibration& known, const PlannedTensor& t) const {
+const RowImportance* FitContexts::rows_of(const TensorCalibration& known, const PlannedTensor& t) const {
   return feeds_rows_ && t.method && t.method->entry->row_feedback ? known.fed_rows.get() : known.rows.get();
 }
 
@@ -57,7 +57,7 @@ void FitContexts::plan(std::vector<PlannedTensor>* plan, std::vector<std::string
   for (size_t k = 0; k < plan->size(); ++k) {
     PlannedTensor& t = (*plan)[k];
     const auto known = t.continuous() ? calibrated(t) : nullptr;
-    const RowCosts* rows = known ? rows_of(*known, t) : nullptr;
+    const RowImportance* rows = known ? rows_of(*known, t) : nullptr;
     if (rows == nullptr) continue;
     const std::string where = fmt::format("{}: tensor '{}'", source_.path(), name(t));
     const auto elements = static_cast<double>(t.shape.size());
@@ -100,7 +100,7 @@ std::pair<FitContext, std::shared_ptr<const Moments>> FitContexts::context(const
   if (moments && t.method) ctx.damping = damping_at(bits, moments->profile);
   if (!known) return {ctx, std::move(moments)};
   if (notes != nullptr && !known->note.empty()) notes->push_back(known->note);
-  if (const RowCosts* rows = rows_of(*known, t)) {
+  if (const RowImportance* rows = rows_of(*known, t)) {
     ctx.row_weights = rows->weights;
     ctx.row_gains = rows->gains;
   }

@@ -38,8 +38,8 @@ class FitContexts {
   std::string describe() const;
 
  private:
-  // What errors of its rows cost, or null.
-  const RowCosts* rows_of(const TensorCalibration& known, const PlannedTensor& t) const;
+  // Importance of its rows, or null.
+  const RowImportance* rows_of(const TensorCalibration& known, const PlannedTensor& t) const;
   std::string name(const PlannedTensor& t) const { return source_.tensors()[t.index].name; }
   std::shared_ptr<const TensorCalibration> calibrated(const PlannedTensor& t) const;
 

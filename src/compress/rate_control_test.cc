@@ -192,7 +192,7 @@ class ShiftingInputs final : public CalibrationSource {
     }
     moments->profile = eigenvalue_profile(values);
     out->moments = moments;
-    out->rows = out->fed_rows = std::make_shared<RowCosts>(RowCosts{std::vector<double>(kRows, 1.0), 1, {}});
+    out->rows = out->fed_rows = std::make_shared<RowImportance>(RowImportance{std::vector<double>(kRows, 1.0), 1, {}});
     return out;
   }
   TunedValues tune(const TensorFile&, const std::set<std::string>&, std::vector<std::string>*) override { return {}; }
