@@ -4,6 +4,7 @@
 #   occ_model   tokenizer model evaluation: language models on top of operators
 #   occ_encode  linalg compress, and *_fit.cc and fit_registry.cc of the stages: the only one that links BLAS and LAPACK
 #   occ_calibration  calibration: models and compression together
+# With OCC_WITH_ENCODER=OFF the last two are left out, and the binary has neither `compress` nor `compare`.
 function(occ_sources out)
   set(all)
   foreach(folder IN LISTS ARGN)
@@ -23,39 +24,53 @@ list(FILTER decode_sources EXCLUDE REGEX "(_fit|/fit_registry)\\.cc$")
 occ_sources(encode_sources linalg compress)
 occ_sources(model_sources tokenizer model evaluation)
 occ_sources(calibration_sources calibration)
-occ_sources(cli_sources report cli)
+occ_sources(cli_sources cli)
 
 add_library(occ_core STATIC ${core_sources})
 target_link_libraries(occ_core PUBLIC fmt::fmt PkgConfig::XXHASH PkgConfig::HWY TBB::tbb Threads::Threads
-                      PRIVATE PkgConfig::ZSTD nlohmann_json::nlohmann_json $<BUILD_INTERFACE:occ_flags>)
+                      PRIVATE PkgConfig::ZSTD $<BUILD_INTERFACE:nlohmann_json::nlohmann_json> $<BUILD_INTERFACE:occ_flags>)
 
 add_library(occ_decode STATIC ${decode_sources})
 target_link_libraries(occ_decode PUBLIC occ_core
-                      PRIVATE PkgConfig::ZSTD nlohmann_json::nlohmann_json $<BUILD_INTERFACE:occ_flags>)
+                      PRIVATE PkgConfig::ZSTD $<BUILD_INTERFACE:nlohmann_json::nlohmann_json> $<BUILD_INTERFACE:occ_flags>)
 
 add_library(occ_model STATIC ${model_sources})
 target_link_libraries(occ_model PUBLIC occ_decode
-                      PRIVATE PkgConfig::PCRE2 nlohmann_json::nlohmann_json $<BUILD_INTERFACE:occ_flags>)
+                      PRIVATE PkgConfig::PCRE2 $<BUILD_INTERFACE:nlohmann_json::nlohmann_json> $<BUILD_INTERFACE:occ_flags>)
 
 # The version is part of what archives and unfinished runs say of themselves.
 set_source_files_properties(src/compress/compress.cc src/cli/main.cc PROPERTIES
                             COMPILE_DEFINITIONS OCC_VERSION="${PROJECT_VERSION}")
 
-add_library(occ_encode STATIC ${encode_sources} ${fit_sources})
-target_link_libraries(occ_encode PUBLIC occ_decode
-                      PRIVATE PkgConfig::OPENBLAS PkgConfig::LAPACKE PkgConfig::ZSTD nlohmann_json::nlohmann_json
-                              $<BUILD_INTERFACE:occ_flags>)
+set(occ_libraries core decode model)
+if(OCC_WITH_ENCODER)
+  add_library(occ_encode STATIC ${encode_sources} ${fit_sources})
+  target_link_libraries(occ_encode PUBLIC occ_decode
+                        PRIVATE PkgConfig::OPENBLAS PkgConfig::LAPACKE PkgConfig::ZSTD $<BUILD_INTERFACE:nlohmann_json::nlohmann_json>
+                                $<BUILD_INTERFACE:occ_flags>)
 
-add_library(occ_calibration STATIC ${calibration_sources})
-target_link_libraries(occ_calibration PUBLIC occ_encode occ_model
-                      PRIVATE nlohmann_json::nlohmann_json $<BUILD_INTERFACE:occ_flags>)
+  add_library(occ_calibration STATIC ${calibration_sources})
+  target_link_libraries(occ_calibration PUBLIC occ_encode occ_model
+                        PRIVATE $<BUILD_INTERFACE:nlohmann_json::nlohmann_json> $<BUILD_INTERFACE:occ_flags>)
+  list(APPEND occ_libraries encode calibration)
+endif()
 
-foreach(name core decode encode model calibration)
+foreach(name IN LISTS occ_libraries)
+  target_compile_features(occ_${name} PUBLIC cxx_std_20)
   target_include_directories(occ_${name} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
                                                 $<INSTALL_INTERFACE:include>)
   set_target_properties(occ_${name} PROPERTIES EXPORT_NAME ${name})
   add_library(occ::${name} ALIAS occ_${name})
 endforeach()
 
+if(NOT OCC_WITH_ENCODER)
+  list(FILTER cli_sources EXCLUDE REGEX "/cmd_(compress|compare)\\.cc$")
+endif()
 add_executable(occ ${cli_sources})
-target_link_libraries(occ PRIVATE occ_calibration occ_flags CLI11::CLI11 nlohmann_json::nlohmann_json)
+target_link_libraries(occ PRIVATE occ_model occ_flags CLI11::CLI11 nlohmann_json::nlohmann_json)
+if(OCC_WITH_ENCODER)
+  occ_sources(report_sources report)
+  target_sources(occ PRIVATE ${report_sources})
+  set_property(SOURCE src/cli/main.cc APPEND PROPERTY COMPILE_DEFINITIONS OCC_WITH_ENCODER)
+  target_link_libraries(occ PRIVATE occ_calibration)
+endif()

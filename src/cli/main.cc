@@ -11,6 +11,12 @@
 namespace occ {
 namespace {
 
+#ifdef OCC_WITH_ENCODER
+constexpr const char* kBuiltWithout = "";
+#else
+constexpr const char* kBuiltWithout = " (built without the encoder: no compress and no compare)";
+#endif
+
 int exit_code(ErrorKind kind) {
   switch (kind) {
     case ErrorKind::kFailed:
@@ -38,18 +44,20 @@ int run(int argc, char** argv) {
   CLI::App app{
       "occ compresses the weights of language models and other large matrices by choosing the right coordinate system.",
       "occ"};
-  app.set_version_flag("--version", "occ " OCC_VERSION);
+  app.set_version_flag("--version", std::string("occ " OCC_VERSION) + kBuiltWithout);
   app.require_subcommand(1);
   app.fallthrough();
   Globals globals;
   app.add_option("--threads", globals.threads, "Threads to use (0: all cores)")->check(CLI::Range(0, 4096));
   app.add_flag("-q,--quiet", globals.quiet, "No progress and no reports; compare prints only the total");
   app.add_flag("-v,--verbose", globals.verbose, "More detail in tables");
+#ifdef OCC_WITH_ENCODER
   add_compress(app, globals);
+  add_compare(app, globals);
+#endif
   add_decompress(app, globals);
   add_verify(app, globals);
   add_inspect(app, globals);
-  add_compare(app, globals);
   add_evaluate(app, globals);
   add_generate(app, globals);
   add_tokenize(app, globals);
@@ -66,7 +74,7 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) return app.exit(e);  // --help, --version
     fail(2, argc > 1 && argv[1][0] != '-' && chosen_command(app) == &app
-                ? fmt::format("there is no command '{}'", argv[1])
+                ? fmt::format("there is no command '{}'{}", argv[1], kBuiltWithout)
                 : e.what());
     const CLI::App* command = chosen_command(app);
     std::fputs(("\n" + command->help(command == &app ? "" : "occ")).c_str(), stderr);

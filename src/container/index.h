@@ -46,7 +46,7 @@ struct FileRecord {
 
 struct ArchiveIndex {
   int version = kFormatVersion;
-  std::string tool;  // "occ 0.1.0"
+  std::string tool;  // "occ 0.2.0"
   uint64_t seed = 0;
   std::string source_format;  // TensorFile::format() of the input
   uint64_t source_hash = 0;   // xxh64 over the source hashes of all tensors in order
