@@ -17,6 +17,7 @@ namespace occ {
 // Work in bytes of f32 input ("calibrate", "tune": in steps); called from several threads, one call at a time.
 using ProgressFn = std::function<void(const char* phase, uint64_t done, uint64_t total)>;
 
+// What is asked for. Usage error from the functions below for what contradicts itself or makes no sense.
 struct CompressOptions {
   std::string method = "auto";  // name(params), see `occ methods`; ignored when `recipe` is given
   std::string recipe;           // explicit pipeline; fixes the rate
@@ -38,49 +39,53 @@ struct CompressOptions {
   // Second moments of the inputs x of y = W x, for codes with the least error in y instead of W. Paths of any tensor
   // file: one tensor whose rows are input vectors, used for all tensors of that width; or for each tensor, by its name,
   // its E[x x^T] [cols, cols], which counts more where both are given.
-  std::string activations;
-  std::string hessian;
+  std::string activations;  // input vectors
+  std::string hessian;      // E[x x^T]
 
-  uint64_t seed = 0;
-  size_t threads = 0;   // 0: all cores
-  bool resume = false;  // go on from the finished tensors of an interrupted run
-  bool force = false;   // replace an existing output
-  bool verify = true;   // re-read and fully decode what was written
-  bool sync = true;     // fsync before the output appears under its name
-  bool dry_run = false;
-  ProgressFn progress;
+  uint64_t seed = 0;     // of random signs and samples; the same seed gives the same bytes
+  size_t threads = 0;    // 0: all cores
+  bool resume = false;   // go on from the finished tensors of an interrupted run
+  bool force = false;    // replace an existing output
+  bool verify = true;    // re-read and fully decode what was written
+  bool sync = true;      // fsync before the output appears under its name
+  bool dry_run = false;  // tell what would be done, write nothing
+  ProgressFn progress;   // called while it runs
 };
 
+// What became of a tensor.
 struct TensorReport {
-  std::string name;
-  std::vector<uint64_t> shape;
-  std::string dtype;        // in the source
-  std::string stored_type;  // type in the source where values were converted first, e.g. "Q4_K"
-  std::string recipe;       // empty: kept as it is
-  std::string note;         // why it was kept, or a fallback
-  std::string choice;       // coordinate system that `auto` picked, with what the others would have cost
-  uint64_t elements = 0;
-  uint64_t bytes = 0;  // all bytes of its blob or data; in a dry run an estimate (0: unknown until coded)
-  double nmse = 0;
+  std::string name;             // as in the source
+  std::vector<uint64_t> shape;  // as in the source
+  std::string dtype;            // in the source
+  std::string stored_type;      // type in the source where values were converted first, e.g. "Q4_K"
+  std::string recipe;           // empty: kept as it is
+  std::string note;             // why it was kept, or a fallback
+  std::string choice;           // coordinate system that `auto` picked, with what the others would have cost
+  uint64_t elements = 0;        // number of weights
+  uint64_t bytes = 0;           // all bytes of its blob or data; in a dry run an estimate (0: unknown until coded)
+  double nmse = 0;              // squared error over energy, of the decoded values
   std::optional<double> weighted_error =
       std::nullopt;  // tr(E H E^T) / (|W|^2 tr(H) / cols), where second moments H were used; rows by their weights
   std::optional<double> sensitivity = std::nullopt;  // loss per weight and unit of (weighted) nmse, relative
   // Bits per weight at which no code can have a smaller error (the weighted one where there is one), were its weights
   // Gaussian; nothing for a lossless code.
   std::optional<double> limit_bpw = std::nullopt;
+  // Bits per weight.
   double bpw() const { return elements == 0 ? 0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(elements); }
 };
 
+// What became of everything.
 struct CompressReport {
-  std::vector<TensorReport> tensors;
-  std::vector<std::string> notes;  // everything that was done differently than asked
-  uint64_t elements = 0;
-  uint64_t input_bytes = 0;
-  uint64_t file_bytes = 0;  // of the archive; in a dry run an estimate (0: unknown)
-  double nmse = 0;          // over all float tensors together, kept ones included
-  double seconds = 0;
-  uint64_t peak_bytes = 0;  // most memory that the process had so far
-  bool verified = false;
+  std::vector<TensorReport> tensors;  // in the order of the source
+  std::vector<std::string> notes;     // everything that was done differently than asked
+  uint64_t elements = 0;              // weights of all tensors
+  uint64_t input_bytes = 0;           // of the source, as it is stored
+  uint64_t file_bytes = 0;            // of the archive; in a dry run an estimate (0: unknown)
+  double nmse = 0;                    // over all float tensors together, kept ones included
+  double seconds = 0;                 // wall time
+  uint64_t peak_bytes = 0;            // most memory that the process had so far
+  bool verified = false;              // the file was read again and decodes to what the encoder saw
+  // Bits per weight, every byte of the file counted.
   double bpw() const {
     return elements == 0 ? 0 : 8.0 * static_cast<double>(file_bytes) / static_cast<double>(elements);
   }

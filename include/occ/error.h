@@ -5,7 +5,7 @@
 #include <string>
 
 namespace occ {
-
+// What kind of failure an Error is.
 enum class ErrorKind {
   kFailed,  // the machine or the run failed: I/O, disk full, output exists, interrupted (exit code 1)
   kUsage,   // the caller asked for something that makes no sense (exit code 2)
@@ -15,8 +15,8 @@ enum class ErrorKind {
 // what() is one line: "what, where (file, tensor), expected, found".
 class Error : public std::runtime_error {
  public:
-  Error(ErrorKind kind, const std::string& message) : std::runtime_error(message), kind_(kind) {}
-  ErrorKind kind() const { return kind_; }
+  Error(ErrorKind kind, const std::string& message) : std::runtime_error(message), kind_(kind) {}  // of one line
+  ErrorKind kind() const { return kind_; }                                                         // whose fault it is
 
  private:
   ErrorKind kind_;
