@@ -74,3 +74,20 @@ if(OCC_WITH_ENCODER)
   set_property(SOURCE src/cli/main.cc APPEND PROPERTY COMPILE_DEFINITIONS OCC_WITH_ENCODER)
   target_link_libraries(occ PRIVATE occ_calibration)
 endif()
+if(OCC_FUZZ)
+  # Its tests run in the build without sanitizers.
+  set_target_properties(occ PROPERTIES EXCLUDE_FROM_ALL ON)
+endif()
+# Templates of the option parser take most of the time, and nothing here runs long.
+target_compile_options(occ PRIVATE $<$<CONFIG:Release>:-O1>)
+
+if(OCC_PRECOMPILE)
+  set(OCC_COMMON_HEADERS <fmt/format.h> <nlohmann/json.hpp> <algorithm> <filesystem> <functional> <map> <memory> <optional>
+      <string> <unordered_map> <vector>)
+  target_precompile_headers(occ_core PRIVATE ${OCC_COMMON_HEADERS})
+  foreach(name IN LISTS occ_libraries)
+    if(NOT name STREQUAL core)
+      target_precompile_headers(occ_${name} REUSE_FROM occ_core)
+    endif()
+  endforeach()
+endif()

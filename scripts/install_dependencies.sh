@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building and testing need and this machine lacks: Debian packages, with sudo only where needed.
 #   --check           only tell what is missing (exit status 1 if anything is)
-#   --with-sanitizers also clang, for the sanitizer and fuzzing build of scripts/test.sh
+#   --with-sanitizers also clang, for the sanitizer and fuzzing build, the format and clang-tidy of scripts/test.sh
 #   --with-download   also what scripts/demo.sh needs to get its model
 set -euo pipefail
 
@@ -24,7 +24,7 @@ check=0
 for option in "$@"; do
   case $option in
     --check) check=1 ;;
-    --with-sanitizers) packages+=(clang-14 libclang-rt-14-dev clang-format-14) ;;
+    --with-sanitizers) packages+=(clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14) ;;
     --with-download) packages+=(python3-pip) ;;
     *) echo "error: unknown option $option" >&2; exit 2 ;;
   esac

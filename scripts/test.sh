@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds and runs all tests; then the unit tests and fuzz corpora once more under the address
-# and undefined-behaviour sanitizers (OCC_SKIP_SANITIZERS=1 leaves that out).
+# Installs what is missing, checks the style, builds and runs the unit tests and fuzz corpora under the address and
+# undefined-behaviour sanitizers, with clang-tidy on what the last commit changed (OCC_SKIP_SANITIZERS=1 leaves all that out),
+# and then builds and runs all tests as they are released.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,9 +10,7 @@ jobs=${OCC_JOBS:-$(nproc)}
 
 scripts/install_dependencies.sh $([ $sanitize = 0 ] || echo --with-sanitizers)
 
-if command -v clang-format-14 >/dev/null; then
-  git ls-files '*.cc' '*.h' | xargs clang-format-14 --dry-run --Werror
-fi
+scripts/pre_commit.sh
 
 if [ $sanitize = 1 ]; then
   # One build serves the unit tests and the libFuzzer targets.
@@ -19,8 +18,10 @@ if [ $sanitize = 1 ]; then
   cmake --build --preset sanitize -j "$jobs"
   # Leaks are not looked for (the preset says so): threads of oneTBB live as long as the process.
   ctest --preset sanitize -j "$jobs"
+  scripts/tidy.sh build-sanitize
 fi
 
-cmake --preset release -DOCC_WERROR=ON
+# The corpora were replayed under the sanitizers.
+cmake --preset release -DOCC_WERROR=ON -DOCC_BUILD_FUZZERS=$([ $sanitize = 1 ] && echo OFF || echo ON)
 cmake --build --preset release -j "$jobs"
 ctest --preset release -j "$jobs"

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# clang-tidy with the checks of .clang-tidy on the lines that changed: a run over the whole tree takes a quarter of an hour of
+# processor time, which CI does not have.
+#   scripts/tidy.sh BUILD_FOLDER [BASE]   BASE: the commit to compare with, HEAD^ if not given
+set -euo pipefail
+cd "$(dirname "$0")/.."
+build=$1
+base=${2:-HEAD^}
+git rev-parse --quiet --verify "$base^{commit}" >/dev/null || { echo "note: there is no commit $base, nothing for clang-tidy"; exit 0; }
+out=$(git diff -U0 --diff-filter=d "$base" -- '*.cc' | clang-tidy-diff-14.py -p1 -path "$build" -j "$(nproc)" -quiet 2>/dev/null)
+if grep -qE '(warning|error):' <<<"$out"; then
+  echo "$out"
+  exit 1
+fi
