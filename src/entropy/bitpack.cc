@@ -38,10 +38,6 @@ class Bitpack final : public EntropyCoder {
     }
   }
 
-  double estimate_bits(const Rect& at, MatrixView<const Symbol>) const override {
-    return 8.0 * static_cast<double>(packed_bytes(at.rows * at.cols, width_));
-  }
-
   void save(ByteWriter&) const override {}
 
  private:

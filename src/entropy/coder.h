@@ -28,8 +28,6 @@ class EntropyCoder {
   // The same with body(row in the tile, symbols) for `rows` rows after the other, so that they need not all be in
   // memory. What is wrong with a tile may show only after the last.
   virtual void decode_by_rows(const Rect& at, ByteSpan bytes, size_t rows, const SymbolsBody& body) const;
-  // Expected bits of encode(at, symbols), without the tables.
-  virtual double estimate_bits(const Rect& at, MatrixView<const Symbol> symbols) const = 0;
   // Tables: all that load() needs besides params and the plane.
   virtual void save(ByteWriter& out) const = 0;
 };

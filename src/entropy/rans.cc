@@ -53,7 +53,6 @@ class RansCoder final : public EntropyCoder {
   Bytes encode(const Rect& at, MatrixView<const Symbol> symbols) const override;
   void decode(const Rect& at, ByteSpan bytes, MatrixView<Symbol> symbols) const override;
   void decode_by_rows(const Rect& at, ByteSpan bytes, size_t rows, const SymbolsBody& body) const override;
-  double estimate_bits(const Rect& at, MatrixView<const Symbol> symbols) const override;
   void save(ByteWriter& out) const override { save_rans_model(model_, out); }
 
  private:
@@ -84,7 +83,6 @@ class RansCoder final : public EntropyCoder {
   std::vector<uint32_t> decode_entries_;         // [cells][4096]
   std::vector<RansEncodeEntry> encode_entries_;  // [cells][257]
   std::vector<uint8_t> escaped_;                 // [cells][257]: 1 if coded as an escape
-  std::vector<float> costs_;                     // [cells][257], bits
   std::vector<uint32_t> next_;                   // [states][classes]: next | its context << 16
   std::vector<uint8_t> small_next_;              // as in RansDecodeState
   unsigned class_bits_ = 0;
@@ -110,15 +108,12 @@ RansCoder::RansCoder(RansModel model) : model_(std::move(model)), width_(symbol_
   decode_entries_.resize(model_.cells() * kRansOne);
   encode_entries_.resize(model_.cells() * kRansIds);
   escaped_.resize(model_.cells() * kRansIds);
-  costs_.resize(model_.cells() * kRansIds);
   for (size_t cell = 0; cell < model_.cells(); ++cell) {
     const RansTable& table = model_.tables[cell];
     fill_decode_entries(table, &decode_entries_[cell * kRansOne]);
     fill_encode_entries(table, &encode_entries_[cell * kRansIds]);
     for (uint32_t id = 0; id < kRansIds; ++id) {
       escaped_[cell * kRansIds + id] = id == kRansEscape || table.frequency(id) == 0;
-      const bool codable = table.frequency(id) != 0 || table.num_escaped() != 0;
-      costs_[cell * kRansIds + id] = codable ? static_cast<float>(table.cost(id) + model_.split.shift) : 0;
     }
   }
 }
@@ -273,31 +268,6 @@ Bytes RansCoder::encode(const Rect& at, MatrixView<const Symbol> symbols) const 
     pack_symbols(run, count, width_, best.data() + 1 + packed_bytes(first, width_));
   });
   return best;
-}
-
-double RansCoder::estimate_bits(const Rect& at, MatrixView<const Symbol> symbols) const {
-  check_tile(model_.plane, at, symbols.shape());
-  if (symbols.size() == 0 || model_.plane.alphabet == 1) return 0;
-  const uint64_t packed = 8 * (1 + packed_bytes(symbols.size(), width_));
-  const Bytes sparse = encode_sparse(symbols, kSparse, symbol_bytes());
-  // Mode and length; 16 states of 20 bits, of which 16 are those of the start, and 4 on average that carry nothing.
-  double bits = 8 * 2.5 + kRansLanes * 20.5;
-  const auto add = [&](MatrixView<const Symbol> s) {
-    double sum = 0;
-    walk(at, s, [&](size_t, size_t n, const Symbol* row, const uint32_t* cells) {
-      for (size_t i = 0; i < n; ++i) {
-        sum += costs_[cells[i] * kRansIds + model_.split.id(uint32_t{row[i]} >> model_.split.shift)];
-      }
-    });
-    bits += sum;
-  };
-  if (walk_ == Walk::kTransposed) {
-    add(transposed(symbols).view());
-  } else {
-    add(symbols);
-  }
-  bits = std::min(bits, static_cast<double>(packed));
-  return sparse.empty() ? bits : std::min(bits, 8.0 * static_cast<double>(sparse.size()));
 }
 
 void RansCoder::decode(const Rect& at, ByteSpan bytes, MatrixView<Symbol> symbols) const {

@@ -55,7 +55,6 @@ class RansTable {
   void write(BitWriter& out) const;
 
   uint32_t frequency(uint32_t id) const { return frequency_[id]; }
-  uint32_t num_escaped() const { return num_escaped_; }
   // The raw bits of a token that is escaped.
   void write_escape(uint32_t token, BitWriter& out) const;
   // False if the bits run out or hold no rank.

@@ -351,7 +351,6 @@ TEST(RansTable, EscapesAreTheTokensWithoutAFrequency) {
   counts[kRansEscape] = 5;
   const RansSplit split{1000, 0, 200};
   const RansTable table = RansTable::fit(counts, split);
-  ASSERT_EQ(table.num_escaped(), 1000u - 86);
   uint32_t rank = 0;
   for (uint32_t token = 0; token < 1000; ++token) {
     const uint32_t id = split.id(token);
@@ -376,6 +375,7 @@ TEST(RansTable, EscapesAreTheTokensWithoutAFrequency) {
     EXPECT_EQ(bits, rank);
     ++rank;
   }
+  EXPECT_EQ(rank, 1000u - 86);
 }
 
 }  // namespace

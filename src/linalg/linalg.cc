@@ -104,15 +104,6 @@ bool cholesky(MatrixView<double> a) {
   return info == 0;
 }
 
-bool spd_inverse(MatrixView<double> a) {
-  if (!cholesky(a)) return false;
-  if (a.size() == 0) return true;
-  const lapack_int info = LAPACKE_dpotri(LAPACK_COL_MAJOR, 'U', to_int(a.rows()), a.data(), leading(a));
-  OCC_CHECK(info >= 0);
-  mirror_lower(a);
-  return info == 0;
-}
-
 void solve_lower(Op op, MatrixView<const double> l, MatrixView<double> b) {
   OCC_CHECK(l.rows() == l.cols() && b.rows() == l.rows());
   if (b.size() == 0) return;
@@ -154,16 +145,6 @@ Svd svd(MatrixView<const double> a) {
   }
   OCC_CHECK(info == 0);
   return out;
-}
-
-bool inverse(MatrixView<double> a) {
-  OCC_CHECK(a.rows() == a.cols());
-  if (a.size() == 0) return true;
-  single_threaded();
-  const int n = to_int(a.rows());
-  std::vector<lapack_int> pivots(a.rows());
-  if (LAPACKE_dgetrf(LAPACK_COL_MAJOR, n, n, a.data(), leading(a), pivots.data()) != 0) return false;
-  return LAPACKE_dgetri(LAPACK_COL_MAJOR, n, a.data(), leading(a), pivots.data()) == 0;
 }
 
 bool solve(MatrixView<const double> a, MatrixView<double> b) {

@@ -25,9 +25,6 @@ void add_second_moment(MatrixView<const float> x, MatrixView<double> h);
 // positive definite. Reads the lower triangle only.
 bool cholesky(MatrixView<double> a);
 
-// a := inverse of symmetric positive definite a, both triangles, through cholesky. False as above.
-bool spd_inverse(MatrixView<double> a);
-
 // b := inverse(op(l)) b for lower triangular l [n, n], b [n, m].
 void solve_lower(Op op, MatrixView<const double> l, MatrixView<double> b);
 
@@ -44,9 +41,7 @@ struct Svd {
 };
 Svd svd(MatrixView<const double> a);
 
-// a := inverse(a) by LU with partial pivoting. False if singular.
-bool inverse(MatrixView<double> a);
-// b := inverse(a) b, b [n, m]. False if a is singular.
+// b := inverse(a) b by LU with partial pivoting, b [n, m]. False if a is singular.
 bool solve(MatrixView<const double> a, MatrixView<double> b);
 
 // Rows of a [m, n], m <= n, become orthonormal and span the same nested subspaces (QR of a^T, with positive diagonal).

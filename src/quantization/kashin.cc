@@ -200,11 +200,6 @@ class KashinQuantizer final : public Quantizer {
     }
   }
 
-  std::vector<float> scales() const override { return scales_; }
-  void set_scales(std::span<const float> scales) override {
-    OCC_CHECK(scales.size() == shape_.rows);
-    for (size_t i = 0; i < scales.size(); ++i) scales_[i] = stored_scale(scales[i], max_code());
-  }
   void save(ByteWriter& out) const override {
     if (joint_) {
       out.put_array(points_.u.data(), points_.u.size());

@@ -213,12 +213,6 @@ class LloydQuantizer final : public Quantizer {
     if (out.size() != 0) lloyd_dequantize(window(at), symbols[0], out);
   }
 
-  std::vector<float> scales() const override { return scales_; }
-  void set_scales(std::span<const float> scales) override {
-    OCC_CHECK(scales.size() == grid_.count);
-    for (size_t i = 0; i < scales.size(); ++i) scales_[i] = stored_scale(scales[i], max_code());
-  }
-
   void save(ByteWriter& out) const override {
     out.put_array(levels_.level.data(), levels_.count);
     put_scales(scales_, out);

@@ -196,11 +196,6 @@ class PolarQuantizer final : public Quantizer {
     }
   }
 
-  std::vector<float> scales() const override { return scales_; }
-  void set_scales(std::span<const float> scales) override {
-    OCC_CHECK(scales.size() == shape_.rows);
-    for (size_t i = 0; i < scales.size(); ++i) scales_[i] = stored_scale(scales[i], max_code());
-  }
   void save(ByteWriter& out) const override {
     out.put_array(levels_.data(), levels_.size());
     put_scales(scales_, out);

@@ -61,9 +61,6 @@ class Quantizer {
   virtual size_t part_count() const { return 1; }
   virtual void parts(const Rect& at, std::span<const MatrixView<const Symbol>> symbols, MatrixView<float> out) const;
   virtual void part_inputs(MatrixView<const float> x, MatrixView<float> out) const;
-  // Scales as they are decoded, for refits before coding; set_scales rounds them to what can be stored.
-  virtual std::vector<float> scales() const { return {}; }
-  virtual void set_scales(std::span<const float> /*scales*/) {}
   virtual void save(ByteWriter& out) const = 0;
 };
 

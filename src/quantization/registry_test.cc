@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cfloat>
 #include <cmath>
 #include <numeric>
 
@@ -255,7 +254,6 @@ TEST_P(QuantizerTest, LoadOfSaveIsTheSameQuantizer) {
     const auto loaded = GetParam().entry().load(GetParam().params(), x.shape(), side);
     EXPECT_NO_THROW(side.expect_done());
     EXPECT_EQ(side_bytes(*loaded), bytes);
-    EXPECT_EQ(loaded->scales(), quantizer->scales());
     const Coded a = quantize_whole(*quantizer, x.view());
     if (!learns(GetParam())) {
       EXPECT_TRUE(same_symbols(a, quantize_whole(*loaded, x.view()))) << kind;
@@ -335,30 +333,6 @@ TEST_P(QuantizerTest, ThreadsDoNotChangeIt) {
     one = side_bytes(*GetParam().fit(x.view()));
   }
   EXPECT_EQ(side_bytes(*GetParam().fit(x.view())), one);
-}
-
-TEST_P(QuantizerTest, ScalesCanBeSet) {
-  const Matrix<float> x = normal_matrix(12, 50, 6);
-  const auto quantizer = GetParam().fit(x.view());
-  const std::vector<float> scales = quantizer->scales();
-  if (scales.empty()) GTEST_SKIP() << "has no scales";
-  const Bytes bytes = side_bytes(*quantizer);
-  const Coded coded = quantize_whole(*quantizer, x.view());
-  quantizer->set_scales(scales);
-  EXPECT_EQ(side_bytes(*quantizer), bytes);
-  std::vector<float> doubled = scales;
-  for (float& s : doubled) s *= 2;
-  quantizer->set_scales(doubled);
-  EXPECT_EQ(quantizer->scales(), doubled);
-  const Matrix<float> twice = dequantize_whole(*quantizer, coded);
-  for (size_t i = 0; i < twice.size(); ++i) ASSERT_EQ(twice.data()[i], 2 * coded.values.data()[i]);
-  // What cannot be stored becomes the nearest that can.
-  const float odd[] = {1.0001f, -3, INFINITY, NAN, FLT_MAX, 1e-45f};
-  for (size_t i = 0; i < doubled.size(); ++i) doubled[i] = odd[i % std::size(odd)];
-  quantizer->set_scales(doubled);
-  EXPECT_EQ(quantizer->scales()[0], 1.0f);
-  const Matrix<float> decoded = dequantize_whole(*quantizer, coded);
-  for (size_t i = 0; i < decoded.size(); ++i) ASSERT_TRUE(std::isfinite(decoded.data()[i]));
 }
 
 INSTANTIATE_TEST_SUITE_P(All, QuantizerTest, testing::ValuesIn(all_cases()),

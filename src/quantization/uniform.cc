@@ -88,14 +88,6 @@ class UniformQuantizer final : public Quantizer {
     }
   }
 
-  std::vector<float> scales() const override { return scales_; }
-  void set_scales(std::span<const float> scales) override {
-    OCC_CHECK(scales.size() == grid_.count);
-    for (size_t i = 0; i < scales.size(); ++i) {
-      scales_[i] = stored_scale(scales[i], max_scale_code(max_code_, offset(i)));
-    }
-  }
-
   void save(ByteWriter& out) const override {
     put_scales(scales_, out);
     if (!asymmetric_) return;

@@ -1,6 +1,7 @@
 #include "simd/simd.h"
 
 #include <cstdlib>
+#include <string>
 #include <string_view>
 
 #include "base/error.h"
@@ -32,7 +33,5 @@ void apply_simd_limit_from_env() {
   }
   throw_usage("OCC_SIMD: expected one of {}, found '{}'", valid, wanted);
 }
-
-std::string simd_target_name() { return target_name(lowest_bit(hwy::SupportedTargets() & HWY_TARGETS)); }
 
 }  // namespace occ

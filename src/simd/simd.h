@@ -20,16 +20,11 @@
 // Targets on x86-64: ssse3 (the baseline), sse4, avx2, avx3 (AVX-512). The environment variable OCC_SIMD limits them.
 #pragma once
 
-#include <string>
-
 namespace occ {
 
 // Applies OCC_SIMD=ssse3|sse4|avx2|avx3: no better target than this one is used from now on (a target that the CPU
 // lacks limits nothing). Unset or empty: no limit. Call once at start, before other threads run. An unknown value is a
 // usage error that lists the valid ones.
 void apply_simd_limit_from_env();
-
-// Name of the target in use, as OCC_SIMD spells it.
-std::string simd_target_name();
 
 }  // namespace occ
