@@ -4,10 +4,9 @@
 // with c_0 = 1/sqrt(2), otherwise 1. The DST is the DCT of (-1)^j x_j in reverse order. Fast algorithm, sources and
 // cost: dct_plan.h. Smooth data goes to the low k (the first for dct, none constant for dst).
 #include <array>
-#include <optional>
 
 #include "simd/dct_plan.h"
-#include "transforms/axis.h"
+#include "transforms/block_transform.h"
 
 namespace occ {
 namespace {
@@ -27,101 +26,45 @@ void reverse_rows(T* panel, size_t n) {
   }
 }
 
-template <bool kSine>
-class TrigTransform final : public Transform {
- public:
-  TrigTransform(const Params& params, Shape shape, ErrorKind kind)
-      : axis_(axis_of(params)), length_(axis_length(axis_, shape)), block_(size_t(params.integer("block"))) {
-    if (block_ == 0 || block_ > length_) block_ = length_;
-    if (length_ == 0) return;
-    check(block_, kind);
-    block_plan_.emplace(block_);
-    if (length_ % block_ == 0) return;
-    check(length_ % block_, kind);
-    rest_plan_.emplace(length_ % block_);
-  }
-  TransformTraits traits() const override { return axis_traits(axis_); }
-  Granule granule() const override { return axis_granule(axis_); }
+}  // namespace
 
-  void forward(const Rect&, MatrixView<const float> x, std::span<const MatrixView<float>> planes) const override {
-    apply(x, planes[0], false);
-  }
-  void inverse(const Rect&, std::span<const MatrixView<const float>> planes, MatrixView<float> x) const override {
-    apply(planes[0], x, true);
-  }
-  void transform_hessian(MatrixView<double> h) const override {
-    if (axis_ == Axis::kOut) return Transform::transform_hessian(h);
-    OCC_CHECK(h.rows() == length_);
-    if (length_ == 0) return;
-    const DctPlan<double> block_plan(block_);
-    std::optional<DctPlan<double>> rest_plan;
-    if (rest_plan_) rest_plan.emplace(rest_plan_->size());
-    Scratch<double> scratch(block_plan, rest_plan);
-    Matrix<double> strip = Matrix<double>::uninitialized(length_, kPanelLanes);
-    congruence(h, [&](MatrixView<double> m) {
-      for_each_column_panel(m, strip.data(), [&](double* p) {
-        for (size_t at = 0; at < length_; at += block_, p += block_ * kPanelLanes) {
-          const DctPlan<double>& plan = length_ - at >= block_ ? block_plan : *rest_plan;
-          const double* out = transform_panel(plan, p, scratch, false);
-          std::copy_n(out, plan.size() * kPanelLanes, p);
-        }
-      });
-    });
+template <typename T, bool kSine>
+class TrigPlan {
+ public:
+  TrigPlan(size_t n, const Params&, ErrorKind kind) : plan_(checked(n, kind)) {}
+  size_t size() const { return plan_.size(); }
+  size_t work_size() const { return size() * kPanelLanes + plan_.scratch_size(); }
+  const T* map(T* panel, T* work, bool inverse) const {
+    T* const scratch = work + size() * kPanelLanes;
+    if (kSine) inverse ? reverse_rows(panel, size()) : negate_odd_rows(panel, size());
+    inverse ? plan_.inverse(panel, work, scratch) : plan_.forward(panel, work, scratch);
+    if (kSine) inverse ? negate_odd_rows(work, size()) : reverse_rows(work, size());
+    return work;
   }
 
  private:
-  template <typename T>
-  struct Scratch {
-    Scratch(const DctPlan<T>& plan, const std::optional<DctPlan<T>>& rest)
-        : panel(Matrix<T>::uninitialized(plan.size(), kPanelLanes)),
-          out(Matrix<T>::uninitialized(plan.size(), kPanelLanes)),
-          work(Matrix<T>::uninitialized(1, std::max(plan.scratch_size(), rest ? rest->scratch_size() : 0))) {}
-    Matrix<T> panel, out, work;
-  };
-
-  static void check(size_t n, ErrorKind kind) {
+  static size_t checked(size_t n, ErrorKind kind) {
     const size_t odd = n / (n & (~n + 1));
-    if (n <= DctPlan<float>::kMaxLength && odd <= DctPlan<float>::kMaxOdd) return;
+    if (n <= DctPlan<T>::kMaxLength && odd <= DctPlan<T>::kMaxOdd) return n;
     throw Error(kind, fmt::format("{}: expects a length up to {} with an odd part up to {}, found {}",
-                                  kSine ? "dst" : "dct", DctPlan<float>::kMaxLength, DctPlan<float>::kMaxOdd, n));
+                                  kSine ? "dst" : "dct", DctPlan<T>::kMaxLength, DctPlan<T>::kMaxOdd, n));
   }
 
-  // p is destroyed; the result is in scratch.out.
-  template <typename T>
-  static const T* transform_panel(const DctPlan<T>& plan, T* p, Scratch<T>& scratch, bool inverse) {
-    T* out = scratch.out.data();
-    if (kSine) inverse ? reverse_rows(p, plan.size()) : negate_odd_rows(p, plan.size());
-    inverse ? plan.inverse(p, out, scratch.work.data()) : plan.forward(p, out, scratch.work.data());
-    if (kSine) inverse ? negate_odd_rows(out, plan.size()) : reverse_rows(out, plan.size());
-    return out;
-  }
-
-  void apply(MatrixView<const float> x, MatrixView<float> y, bool inverse) const {
-    OCC_CHECK(axis_length(axis_, x.shape()) == length_);
-    if (x.size() == 0) return;
-    Scratch<float> scratch(*block_plan_, rest_plan_);
-    for (size_t at = 0; at < length_; at += block_) {
-      const DctPlan<float>& plan = length_ - at >= block_ ? *block_plan_ : *rest_plan_;
-      for_each_panel(axis_, x, y, at, plan.size(), scratch.panel.data(),
-                     [&](float* p) { return transform_panel(plan, p, scratch, inverse); });
-    }
-  }
-
-  Axis axis_;
-  size_t length_;
-  size_t block_;
-  std::optional<DctPlan<float>> block_plan_, rest_plan_;
+  DctPlan<T> plan_;
 };
 
-}  // namespace
+template <typename T>
+using CosinePlan = TrigPlan<T, false>;
+template <typename T>
+using SinePlan = TrigPlan<T, true>;
 
 TransformEntry dct_entry() {
-  return {"dct", "discrete cosine transform (DCT-II)", kParams,
-          {},    fit_by_shape<TrigTransform<false>>,   load_by_shape<TrigTransform<false>>};
+  return {"dct", "discrete cosine transform (DCT-II)",     kParams,
+          {},    fit_by_shape<BlockTransform<CosinePlan>>, load_by_shape<BlockTransform<CosinePlan>>};
 }
 TransformEntry dst_entry() {
-  return {"dst", "discrete sine transform (DST-II)", kParams,
-          {},    fit_by_shape<TrigTransform<true>>,  load_by_shape<TrigTransform<true>>};
+  return {"dst", "discrete sine transform (DST-II)",     kParams,
+          {},    fit_by_shape<BlockTransform<SinePlan>>, load_by_shape<BlockTransform<SinePlan>>};
 }
 
 }  // namespace occ
