@@ -1,38 +1,17 @@
 // Rates are bytes of f32 values per second, on one core. Arguments: bits of direction and magnitude.
-#include <benchmark/benchmark.h>
-
-#include "base/parallel.h"
 #include "quantization/polar_codebook.h"
-#include "quantization/quantizer_for_test.h"
+#include "quantization/quantizer_for_bench.h"
 
 namespace occ {
 namespace {
 
 void polar_code(benchmark::State& state, bool decode, const char* dim, const char* codebook) {
-  ThreadLimit one(1);
   const QuantizerCase c{"polar",
                         {{"direction", std::to_string(state.range(0))},
                          {"magnitude", std::to_string(state.range(1))},
                          {"dim", dim},
                          {"codebook", codebook}}};
-  const Matrix<float> x = normal_matrix(16, 4096);
-  const auto quantizer = c.fit(x.view());
-  Coded coded = quantize_whole(*quantizer, x.view());
-  const auto planes = coded.planes();
-  const auto const_planes = coded.const_planes();
-  Matrix<float> panel(16, 4096);
-  for (auto _ : state) {
-    if (decode) {
-      quantizer->dequantize({0, 0, 16, 4096}, const_planes, panel.view());
-    } else {
-      state.PauseTiming();
-      std::copy_n(x.data(), x.size(), panel.data());
-      state.ResumeTiming();
-      quantizer->quantize({0, 0, 16, 4096}, panel.view(), planes);
-    }
-    benchmark::ClobberMemory();
-  }
-  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * x.size() * sizeof(float)));
+  bench_code(state, c, {16, 4096}, decode);
 }
 BENCHMARK_CAPTURE(polar_code, quantize_8, false, "8", "e8-greedy")->Args({14, 2})->Args({15, 1})->Args({16, 2});
 BENCHMARK_CAPTURE(polar_code, dequantize_8, true, "8", "e8-greedy")->Args({14, 2})->Args({15, 1})->Args({16, 2});

@@ -1,10 +1,7 @@
 // Rates are bytes of f32 values per second, on one core. Splitting and merging: per level, rows of 4,096 values, beside
 // a plain copy of them.
-#include <benchmark/benchmark.h>
-
-#include "base/parallel.h"
 #include "quantization/entanglement_tree.h"
-#include "quantization/quantizer_for_test.h"
+#include "quantization/quantizer_for_bench.h"
 
 namespace occ {
 namespace {
@@ -33,7 +30,7 @@ void qet_level(benchmark::State& state, Work work) {
     }
     benchmark::ClobberMemory();
   }
-  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * x.size() * sizeof(float)));
+  set_value_bytes(state, x.size());
 }
 BENCHMARK_CAPTURE(qet_level, copy, Work::kCopy);
 BENCHMARK_CAPTURE(qet_level, split, Work::kSplit);
@@ -41,26 +38,8 @@ BENCHMARK_CAPTURE(qet_level, merge, Work::kMerge);
 
 // The whole stage. Argument: levels; codebooks as in pq_bench.cc.
 void qet_code(benchmark::State& state, bool decode) {
-  ThreadLimit one(1);
   const QuantizerCase c{"qet", {{"levels", std::to_string(state.range(0))}, {"m", "16"}, {"k", "256"}}};
-  const Matrix<float> x = normal_matrix(4096, 128);
-  const auto quantizer = c.fit(x.view());
-  Coded coded = quantize_whole(*quantizer, x.view());
-  const auto planes = coded.planes();
-  const auto const_planes = coded.const_planes();
-  Matrix<float> panel(4096, 128);
-  for (auto _ : state) {
-    if (decode) {
-      quantizer->dequantize({0, 0, 4096, 128}, const_planes, panel.view());
-    } else {
-      state.PauseTiming();
-      std::copy_n(x.data(), x.size(), panel.data());
-      state.ResumeTiming();
-      quantizer->quantize({0, 0, 4096, 128}, panel.view(), planes);
-    }
-    benchmark::ClobberMemory();
-  }
-  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * x.size() * sizeof(float)));
+  bench_code(state, c, {4096, 128}, decode);
 }
 BENCHMARK_CAPTURE(qet_code, quantize, false)->Arg(0)->Arg(1)->Arg(4);
 BENCHMARK_CAPTURE(qet_code, dequantize, true)->Arg(0)->Arg(1)->Arg(4);

@@ -1,22 +1,15 @@
 // Rates are bytes of f32 values per second, on one core.
-#include <benchmark/benchmark.h>
-
-#include "base/parallel.h"
-#include "quantization/quantizer_for_test.h"
+#include "quantization/quantizer_for_bench.h"
 
 namespace occ {
 namespace {
-
-void set_bytes(benchmark::State& state, size_t elements) {
-  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * elements * sizeof(float)));
-}
 
 // Fit, and fit + quantize, of a 1024 x 4096 matrix.
 void fit_only(benchmark::State& state, const QuantizerCase& c) {
   ThreadLimit one(1);
   const Matrix<float> x = normal_matrix(1024, 4096);
   for (auto _ : state) benchmark::DoNotOptimize(c.fit(x.view()));
-  set_bytes(state, x.size());
+  set_value_bytes(state, x.size());
 }
 void fit_and_quantize(benchmark::State& state, const QuantizerCase& c) {
   ThreadLimit one(1);
@@ -28,7 +21,7 @@ void fit_and_quantize(benchmark::State& state, const QuantizerCase& c) {
     for (size_t r = 0; r < 1024; r += 4)
       quantizer->quantize({r, 0, 4, 4096}, x.view().row_range(r, 4), {{planes[0].row_range(r, 4)}});
   }
-  set_bytes(state, x.size());
+  set_value_bytes(state, x.size());
 }
 // Into one panel of 4 rows that stays in the cache.
 void dequantize(benchmark::State& state, const QuantizerCase& c) {
@@ -44,7 +37,7 @@ void dequantize(benchmark::State& state, const QuantizerCase& c) {
       benchmark::ClobberMemory();
     }
   }
-  set_bytes(state, x.size());
+  set_value_bytes(state, x.size());
 }
 
 const QuantizerCase kGroup32{"uniform", {{"group", "32"}, {"clip", "absmax"}}};
