@@ -16,7 +16,7 @@ class Bitpack final : public EntropyCoder {
   Bytes encode(const Rect& at, MatrixView<const Symbol> symbols) const override {
     check_tile(plane_, at, symbols.shape());
     Bytes out(packed_bytes(symbols.size(), width_));
-    for_each_run_read(symbols, [&](const Symbol* run, size_t first, size_t count) {
+    for_each_run(symbols, [&](const Symbol* run, size_t first, size_t count) {
       OCC_CHECK(greatest_symbol(run, count) < plane_.alphabet);
       pack_symbols(run, count, width_, out.data() + packed_bytes(first, width_));
     });
@@ -30,7 +30,7 @@ class Bitpack final : public EntropyCoder {
       throw_input("{}: expected {} bytes of packed symbols, found {}", tile_name(plane_, at), expected, bytes.size());
     }
     Symbol greatest = 0;
-    for_each_run_write(symbols, [&](Symbol* run, size_t first, size_t count) {
+    for_each_run(symbols, [&](Symbol* run, size_t first, size_t count) {
       greatest = std::max(greatest, unpack_symbols(bytes.data(), bytes.size(), width_, first, count, run));
     });
     if (greatest >= plane_.alphabet) {

@@ -245,7 +245,7 @@ Bytes RansCoder::encode_rans(const Rect& at, MatrixView<const Symbol> symbols) c
 Bytes RansCoder::encode(const Rect& at, MatrixView<const Symbol> symbols) const {
   const SymbolPlane& plane = model_.plane;
   check_tile(plane, at, symbols.shape());
-  for_each_run_read(symbols, [&](const Symbol* run, size_t, size_t count) {
+  for_each_run(symbols, [&](const Symbol* run, size_t, size_t count) {
     OCC_CHECK(greatest_symbol(run, count) < plane.alphabet);
   });
   if (symbols.size() == 0 || plane.alphabet == 1) return {};
@@ -264,7 +264,7 @@ Bytes RansCoder::encode(const Rect& at, MatrixView<const Symbol> symbols) const 
   if (best.size() <= packed_size) return best;
   best.assign(packed_size, 0);
   best[0] = kPacked;
-  for_each_run_read(symbols, [&](const Symbol* run, size_t first, size_t count) {
+  for_each_run(symbols, [&](const Symbol* run, size_t first, size_t count) {
     pack_symbols(run, count, width_, best.data() + 1 + packed_bytes(first, width_));
   });
   return best;
@@ -288,7 +288,7 @@ void RansCoder::decode(const Rect& at, ByteSpan bytes, MatrixView<Symbol> symbol
     throw_input("{}: expected {} bytes of packed symbols, found {}", in.what(), expected, body.size());
   }
   Symbol greatest = 0;
-  for_each_run_write(symbols, [&](Symbol* run, size_t first, size_t count) {
+  for_each_run(symbols, [&](Symbol* run, size_t first, size_t count) {
     greatest = std::max(greatest, unpack_symbols(body.data(), body.size(), width_, first, count, run));
   });
   check_symbols(at, greatest);
@@ -380,7 +380,7 @@ bool RansCoder::decode_runs(const Rect& at, RansDecodeState& state, ByteSpan low
   };
   bool ok = true;
   if (walk_ == Walk::kFlat) {
-    for_each_run_write(symbols, [&](Symbol* out, size_t first, size_t count) {
+    for_each_run(symbols, [&](Symbol* out, size_t first, size_t count) {
       ok = ok && rans_decode_run(state, {.count = count, .out = out});
       if (ok) {
         add_low(out, first, count);

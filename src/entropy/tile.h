@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <string>
+#include <type_traits>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -28,40 +29,28 @@ inline Symbol greatest_symbol(const Symbol* symbols, size_t count) {
 
 // body(run, first, count) over all symbols in row-major order: `run` points to `count` contiguous symbols from index
 // `first` on; every run but the last has a multiple of 16 symbols. Rows that do not follow each other in memory go
-// through a buffer, which is filled before (reading) or written back after (writing) the call.
-template <typename Body>
-void for_each_run_read(MatrixView<const Symbol> symbols, const Body& body) {
+// through a buffer, which is filled before the call where symbols are const and written back after it otherwise.
+template <typename T, typename Body>  // T: Symbol or const Symbol
+void for_each_run(MatrixView<T> symbols, const Body& body) {
   if (symbols.size() == 0) return;
   if (symbols.contiguous()) return body(symbols.data(), size_t{0}, symbols.size());
   constexpr size_t kRun = 2048;
+  constexpr bool kReads = std::is_const_v<T>;
   Symbol buffer[kRun];
   for (size_t first = 0; first < symbols.size(); first += kRun) {
     const size_t count = std::min(kRun, symbols.size() - first);
+    if (!kReads) body(static_cast<T*>(buffer), first, count);
     for (size_t i = 0; i < count;) {
-      const size_t row = (first + i) / symbols.cols(), col = (first + i) % symbols.cols();
-      const size_t n = std::min(count - i, symbols.cols() - col);
-      std::copy_n(symbols.row(row) + col, n, buffer + i);
+      T* const part = symbols.row((first + i) / symbols.cols()) + (first + i) % symbols.cols();
+      const size_t n = std::min(count - i, symbols.cols() - (first + i) % symbols.cols());
+      if constexpr (kReads) {
+        std::copy_n(part, n, buffer + i);
+      } else {
+        std::copy_n(buffer + i, n, part);
+      }
       i += n;
     }
-    body(static_cast<const Symbol*>(buffer), first, count);
-  }
-}
-
-template <typename Body>
-void for_each_run_write(MatrixView<Symbol> symbols, const Body& body) {
-  if (symbols.size() == 0) return;
-  if (symbols.contiguous()) return body(symbols.data(), size_t{0}, symbols.size());
-  constexpr size_t kRun = 2048;
-  Symbol buffer[kRun];
-  for (size_t first = 0; first < symbols.size(); first += kRun) {
-    const size_t count = std::min(kRun, symbols.size() - first);
-    body(static_cast<Symbol*>(buffer), first, count);
-    for (size_t i = 0; i < count;) {
-      const size_t row = (first + i) / symbols.cols(), col = (first + i) % symbols.cols();
-      const size_t n = std::min(count - i, symbols.cols() - col);
-      std::copy_n(buffer + i, n, symbols.row(row) + col);
-      i += n;
-    }
+    if (kReads) body(static_cast<T*>(buffer), first, count);
   }
 }
 
