@@ -6,19 +6,11 @@
 #include <cmath>
 #include <vector>
 
+#include "base/normal_matrix_for_test.h"
 #include "base/parallel.h"
-#include "base/rng.h"
 
 namespace occ {
 namespace {
-
-template <typename T = double>
-Matrix<T> noise(size_t rows, size_t cols, uint64_t seed) {
-  Rng rng(seed);
-  Matrix<T> m(rows, cols);
-  for (size_t i = 0; i < m.size(); ++i) m.data()[i] = static_cast<T>(rng.normal());
-  return m;
-}
 
 template <typename T>
 Matrix<T> transposed(MatrixView<const T> a) {
@@ -58,7 +50,7 @@ Matrix<double> identity(size_t n) {
 }
 
 Matrix<double> spd(size_t n, uint64_t seed) {
-  const auto a = noise(n, n + 5, seed);
+  const auto a = normal_matrix<double>(n, n + 5, seed);
   return slow_product<double>(a.view(), transposed<double>(a.view()).view());
 }
 
@@ -69,12 +61,12 @@ void check_gemm(double tolerance) {
   for (const size_t m : {0, 1, 7, 20}) {
     for (const size_t k : {0, 1, 5, 30}) {
       for (const size_t n : {0, 1, 6, 17}) {
-        const auto a = noise<T>(m, k, 1), b = noise<T>(k, n, 2);
+        const auto a = normal_matrix<T>(m, k, 1), b = normal_matrix<T>(k, n, 2);
         const auto at = transposed<T>(a.view()), bt = transposed<T>(b.view());
         const auto product = slow_product<T>(a.view(), b.view());
         for (const Op op_a : {Op::kNone, Op::kTranspose}) {
           for (const Op op_b : {Op::kNone, Op::kTranspose}) {
-            auto wide = noise<T>(m, n + 3, 3);
+            auto wide = normal_matrix<T>(m, n + 3, 3);
             Matrix<T> expected(m, n);
             for (size_t r = 0; r < m; ++r) {
               for (size_t c = 0; c < n; ++c) expected(r, c) = T{2} * product(r, c) + wide(r, c + 1) / T{2};
@@ -96,7 +88,7 @@ TEST(Linalg, GemmF64) { check_gemm<double>(1e-12); }
 TEST(Linalg, SecondMoment) {
   for (const size_t n : kSizes) {
     for (const size_t m : {0, 1, 255, 600}) {
-      const auto x = noise<float>(m, n, 4);
+      const auto x = normal_matrix<float>(m, n, 4);
       auto h = identity(n);
       add_second_moment(x.view(), h.view());
       auto expected = identity(n);
@@ -134,7 +126,7 @@ TEST(Linalg, CholeskySaysNo) {
 
 TEST(Linalg, Solves) {
   for (const size_t n : kSizes) {
-    const auto a = noise(n, n, 8), b = noise(n, 4, 9);
+    const auto a = normal_matrix<double>(n, n, 8), b = normal_matrix<double>(n, 4, 9);
     auto x = b.clone();
     ASSERT_TRUE(solve(a.view(), x.view()));
     ASSERT_LT(max_difference<double>(slow_product<double>(a.view(), x.view()).view(), b.view()), 1e-9);
@@ -176,7 +168,7 @@ TEST(Linalg, EigenvectorsAreRows) {
 TEST(Linalg, SingularValues) {
   for (const size_t m : kSizes) {
     for (const size_t n : kSizes) {
-      const auto a = noise(m, n, 12);
+      const auto a = normal_matrix<double>(m, n, 12);
       const Svd f = svd(a.view());
       const size_t k = std::min(m, n);
       ASSERT_EQ(f.u.shape(), (Shape{m, k}));
@@ -195,7 +187,7 @@ TEST(Linalg, SingularValues) {
 
 TEST(Linalg, OrthonormalRows) {
   for (const size_t m : {0, 1, 4, 30}) {
-    const auto a = noise(m, 30, 13);
+    const auto a = normal_matrix<double>(m, 30, 13);
     auto q = a.clone();
     orthonormalize_rows(q.view());
     const auto gram = slow_product<double>(q.view(), transposed<double>(q.view()).view());
@@ -210,7 +202,7 @@ TEST(Linalg, OrthonormalRows) {
 }
 
 TEST(Linalg, SameBitsFromManyThreads) {
-  const auto a = noise(120, 120, 14);
+  const auto a = normal_matrix<double>(120, 120, 14);
   const auto expected = [&] {
     Matrix<double> out(120, 120);
     gemm(Op::kNone, Op::kTranspose, 1.0, a.view(), a.view(), 0.0, out.view());

@@ -19,7 +19,7 @@ class DenseTest : public testing::TestWithParam<DType> {};
 TEST_P(DenseTest, ProductsAreThoseOfDoubles) {
   for (const Shape shape : {Shape{1, 1}, Shape{1, 70}, Shape{70, 1}, Shape{5, 7}, Shape{33, 100}, Shape{64, 1024},
                             Shape{50, 2500}, Shape{300, 576}, Shape{0, 5}, Shape{5, 0}}) {
-    const Matrix<float> w = gaussian_for_test(shape.rows, shape.cols, 1);
+    const Matrix<float> w = normal_matrix(shape.rows, shape.cols, 1);
     const MemoryFile file(w.view(), GetParam());
     for (const bool transposed : {false, true}) {
       const auto op = make_operator(file, 0, {.arithmetic = Arithmetic::kF32, .transposed = transposed});
@@ -27,7 +27,7 @@ TEST_P(DenseTest, ProductsAreThoseOfDoubles) {
       ASSERT_EQ(op->shape(), expected.shape());
       EXPECT_EQ(op->resident_bytes(), w.size() * dtype_size(GetParam()));
       for (size_t batch : {1, 2, 3, 4, 5, 6, 7, 13, 17}) {
-        const Matrix<float> x = gaussian_for_test(batch, expected.cols(), batch);
+        const Matrix<float> x = normal_matrix(batch, expected.cols(), batch);
         for_each_simd_target(
             [&] { expect_product(*op, expected, x, [](double, double absolute) { return 1e-5 * absolute; }); });
       }
@@ -40,13 +40,13 @@ INSTANTIATE_TEST_SUITE_P(Types, DenseTest, testing::Values(DType::kF32, DType::k
                          [](const auto& type) { return std::string(dtype_name(type.param)); });
 
 TEST(Dense, OtherTypesBecomeF32) {
-  const Matrix<float> w = gaussian_for_test(9, 80, 2);
+  const Matrix<float> w = normal_matrix(9, 80, 2);
   const MemoryFile file(w.view(), DType::kF64);
   EXPECT_EQ(make_operator(file, 0, {})->kind(), "f32");
 }
 
 TEST(Dense, AddsToWhatIsThere) {
-  const Matrix<float> w = gaussian_for_test(37, 1300, 3), x = gaussian_for_test(5, 1300, 4);
+  const Matrix<float> w = normal_matrix(37, 1300, 3), x = normal_matrix(5, 1300, 4);
   for (const size_t batch : {size_t{1}, size_t{5}}) {
     const auto in = x.view().row_range(0, batch);
     Matrix<float> once(batch, 37), twice(batch, 37);
@@ -58,10 +58,10 @@ TEST(Dense, AddsToWhatIsThere) {
 }
 
 TEST(Dense, NotANumberSpreads) {
-  const Matrix<float> w = gaussian_for_test(9, 80, 2);
+  const Matrix<float> w = normal_matrix(9, 80, 2);
   const MemoryFile file(w.view(), DType::kF32);
   const auto op = make_operator(file, 0, {});
-  Matrix<float> x = gaussian_for_test(4, 80, 3), y(4, 9);
+  Matrix<float> x = normal_matrix(4, 80, 3), y(4, 9);
   x(1, 33) = std::numeric_limits<float>::quiet_NaN();
   op->apply(x.view(), y.view());
   for (size_t r = 0; r < 9; ++r) {

@@ -165,7 +165,7 @@ INSTANTIATE_TEST_SUITE_P(Bits, DotTest, testing::ValuesIn(dot_cases()), [](const
 
 TEST(Int8Kernels, ActivationsAreRoundedByBlocks) {
   const size_t n = 600;
-  Matrix<float> x = gaussian_for_test(1, n, 1), factors = gaussian_for_test(1, n, 2);
+  Matrix<float> x = normal_matrix(1, n, 1), factors = normal_matrix(1, n, 2);
   for (const bool scaled : {false, true}) {
     for_each_simd_target([&] {
       Matrix<int8_t> q(1, 768);
@@ -195,7 +195,7 @@ TEST(Int8Kernels, ActivationsAreRoundedByBlocks) {
 }
 
 TEST(Int8Kernels, OutliersAreSetAside) {
-  Matrix<float> x = gaussian_for_test(1, 600, 1);
+  Matrix<float> x = normal_matrix(1, 600, 1);
   x(0, 3) = 1000;
   x(0, 255) = -20;  // one once the larger is gone
   x(0, 590) = 1e6f;
@@ -217,7 +217,7 @@ TEST(Int8Kernels, OutliersAreSetAside) {
 TEST(Int8Kernels, ActivationsThatAreNotFiniteMarkTheirBlock) {
   for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
                           -std::numeric_limits<float>::infinity()}) {
-    Matrix<float> x = gaussian_for_test(1, 512, 1);
+    Matrix<float> x = normal_matrix(1, 512, 1);
     x(0, 99) = bad;
     for (size_t c = 256; c < 512; ++c) x(0, c) = c == 300 ? 1e-40f : 0;  // zeros, and what counts as zero
     for_each_simd_target([&] {

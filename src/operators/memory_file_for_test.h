@@ -1,21 +1,14 @@
-// What tests and benchmarks of this folder share: random matrices and files in memory.
+// What tests and benchmarks of this folder share: transposed matrices and files in memory.
 #pragma once
 
 #include <cstring>
 #include <string>
 #include <vector>
 
-#include "base/rng.h"
+#include "base/normal_matrix_for_test.h"
 #include "tensor/tensor_file.h"
 
 namespace occ {
-
-inline Matrix<float> gaussian_for_test(size_t rows, size_t cols, uint64_t seed) {
-  Matrix<float> x(rows, cols);
-  Rng rng(seed);
-  for (size_t i = 0; i < x.size(); ++i) x.data()[i] = static_cast<float>(rng.normal());
-  return x;
-}
 
 inline Matrix<float> transposed_for_test(MatrixView<const float> x) {
   Matrix<float> y(x.cols(), x.rows());

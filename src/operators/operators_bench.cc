@@ -14,14 +14,14 @@ namespace {
 constexpr Shape kShape{2048, 5632};
 
 const Matrix<float>& weights() {
-  static const Matrix<float> w = gaussian_for_test(kShape.rows, kShape.cols, 1);
+  static const Matrix<float> w = normal_matrix(kShape.rows, kShape.cols, 1);
   return w;
 }
 
 void run(benchmark::State& state, const Operator& op) {
   const ThreadLimit one(1);
   const auto batch = static_cast<size_t>(state.range(0));
-  const Matrix<float> x = gaussian_for_test(batch, op.shape().cols, 7);
+  const Matrix<float> x = normal_matrix(batch, op.shape().cols, 7);
   Matrix<float> y(batch, op.shape().rows);
   for (auto _ : state) {
     op.apply(x.view(), y.view());

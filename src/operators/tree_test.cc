@@ -32,7 +32,7 @@ TEST_P(TreeTest, ProductsAreThoseOfTheDecodedMatrix) {
        {Shape{1, 1}, Shape{1, 700}, Shape{700, 1}, Shape{5, 331}, Shape{65, 96}, Shape{130, 576}, Shape{2700, 100}}) {
     const Recipe recipe = Recipe::parse(GetParam().recipe);
     if (recipe.terms[0].stages.back().name == "split" && shape.rows < 4) continue;
-    const CodedForTest coded(recipe, gaussian_for_test(shape.rows, shape.cols, shape.rows).view());
+    const CodedForTest coded(recipe, normal_matrix(shape.rows, shape.cols, shape.rows).view());
     for (const bool transposed : {false, true}) {
       const auto op = make_tree(coded.load(), nullptr, transposed);
       const Matrix<float> w = transposed ? transposed_for_test(coded.decoded.view()) : coded.decoded.clone();
@@ -42,7 +42,7 @@ TEST_P(TreeTest, ProductsAreThoseOfTheDecodedMatrix) {
       }
       expect_rows(*op, w, 1e-5);
       for (const size_t batch : {1, 2, 5, 17}) {
-        expect_product(*op, w, gaussian_for_test(batch, w.cols(), batch), int8_limit);
+        expect_product(*op, w, normal_matrix(batch, w.cols(), batch), int8_limit);
       }
     }
   }
@@ -86,9 +86,9 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(Tree, EveryTarget) {
   for (const char* text : {"trellis > rans", "signs > hadamard > trellis(states=32, step=0.1) > rans",
                            "uniform(bits=4, group=64, zero=asymmetric) > rans"}) {
-    const CodedForTest coded(Recipe::parse(text), gaussian_for_test(1100, 1000, 1).view());
+    const CodedForTest coded(Recipe::parse(text), normal_matrix(1100, 1000, 1).view());
     const auto op = make_tree(coded.load(), nullptr, false);
-    const Matrix<float> x = gaussian_for_test(4, 1000, 2);
+    const Matrix<float> x = normal_matrix(4, 1000, 2);
     for_each_simd_target([&] { expect_product(*op, coded.decoded, x, int8_limit); });
     expect_rows(*op, coded.decoded, 1e-6);
   }
@@ -96,13 +96,13 @@ TEST(Tree, EveryTarget) {
 
 // One activation a hundred times as large as the others is as exact as they are, and costs them nothing.
 TEST(Tree, OutliersAmongTheActivations) {
-  Matrix<float> w = gaussian_for_test(200, 600, 1);
+  Matrix<float> w = normal_matrix(200, 600, 1);
   for (size_t i = 0; i < w.size(); i += 501) w.data()[i] *= 40;  // escapes in the columns of outliers
   for (const char* text : {"trellis > rans", "trellis(states=16) > rans", "uniform(zero=asymmetric) > rans",
                            "uniform(group=32) > rans", "uniform(group=64, zero=asymmetric) > rans"}) {
     const CodedForTest coded(Recipe::parse(text), w.view());
     const auto op = make_tree(coded.load(), nullptr, false);
-    Matrix<float> x = gaussian_for_test(3, 600, 2);
+    Matrix<float> x = normal_matrix(3, 600, 2);
     const Matrix<float> plain = x.clone();
     for (size_t c = 0; c < 3; ++c) x(0, 250 * c) = x(2, 7 + c) = 100;
     double error = 0, error_plain = 0;
@@ -128,10 +128,10 @@ TEST(Tree, ColumnFactorsOfFeedback) {
   for (size_t i = 0; i < n; ++i) h(i, i) = std::exp2(static_cast<double>(i % 9) - 4);
   FitContext ctx;
   ctx.hessian = h.view();
-  const CodedForTest coded(Recipe::parse("trellis(step=0.3) > rans"), gaussian_for_test(1200, n, 1).view(), ctx);
+  const CodedForTest coded(Recipe::parse("trellis(step=0.3) > rans"), normal_matrix(1200, n, 1).view(), ctx);
   ASSERT_NE(coded.load()->integer_view()->column_factors[0], coded.load()->integer_view()->column_factors[4]);
   const auto op = make_tree(coded.load(), nullptr, false);
-  Matrix<float> x = gaussian_for_test(3, n, 2);
+  Matrix<float> x = normal_matrix(3, n, 2);
   for (size_t b = 0; b < 3; ++b) {
     for (size_t c = 0; c < n; ++c) x(b, c) *= static_cast<float>(std::sqrt(h(c, c)));
   }
@@ -140,7 +140,7 @@ TEST(Tree, ColumnFactorsOfFeedback) {
 }
 
 TEST(Tree, UnusualMatrices) {
-  Matrix<float> zeros(70, 90), constant(70, 90), mixed = gaussian_for_test(1500, 300, 3);
+  Matrix<float> zeros(70, 90), constant(70, 90), mixed = normal_matrix(1500, 300, 3);
   for (size_t i = 0; i < constant.size(); ++i) constant.data()[i] = 0.25f;
   for (size_t c = 0; c < 300; ++c) mixed(77, c) = 0;                      // a row of zeros
   for (size_t r = 0; r < 1500; ++r) mixed(r, 5) = 0;                      // a column of zeros
@@ -153,14 +153,14 @@ TEST(Tree, UnusualMatrices) {
       const auto op = make_tree(coded.load(), nullptr, false);
       EXPECT_NE(op->kind(), "decoded by tile") << text;
       expect_rows(*op, coded.decoded, 1e-6);
-      expect_product(*op, coded.decoded, gaussian_for_test(2, coded.decoded.cols(), 4), int8_limit);
+      expect_product(*op, coded.decoded, normal_matrix(2, coded.decoded.cols(), 4), int8_limit);
     }
   }
 }
 
 TEST(Tree, ActivationsOfZeroOrNaN) {
   const CodedForTest coded(Recipe::parse("signs > hadamard > trellis > rans + uniform(bits=2) > rans"),
-                           gaussian_for_test(130, 300, 1).view());
+                           normal_matrix(130, 300, 1).view());
   const auto op = make_tree(coded.load(), nullptr, false);
   Matrix<float> x(4, 300), y(4, 130);
   x(1, 7) = std::numeric_limits<float>::quiet_NaN();
@@ -178,7 +178,7 @@ TEST(Tree, ActivationsOfZeroOrNaN) {
 // With 8 states: the rate of the code and 1.3 bits.
 TEST(Tree, Memory) {
   for (const size_t cols : {1024u, 576u, 960u}) {
-    const Matrix<float> x = gaussian_for_test(2048, cols, 1);
+    const Matrix<float> x = normal_matrix(2048, cols, 1);
     for (const double step : {0.8, 0.7, 0.498, 0.35, 0.249, 0.2, 0.1245, 0.09}) {
       const CodedForTest coded(Recipe::parse(fmt::format("trellis(step={}) > rans(tables=64)", step)), x.view());
       const auto op = make_tree(coded.load(), nullptr, false);
@@ -191,7 +191,7 @@ TEST(Tree, Memory) {
 
 TEST(Tree, FromAnArchive) {
   const std::filesystem::path path = std::filesystem::path(testing::TempDir()) / "occ_operator_test.occ";
-  const Matrix<float> w = gaussian_for_test(1500, 200, 1), x = gaussian_for_test(3, 200, 2);
+  const Matrix<float> w = normal_matrix(1500, 200, 1), x = normal_matrix(3, 200, 2);
   for (const char* method : {"auto", "trellis", "rtn(group=64)", "lloyd"}) {
     CompressOptions options;
     options.method = method;

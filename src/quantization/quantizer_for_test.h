@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/check.h"
-#include "base/rng.h"
+#include "base/normal_matrix_for_test.h"
 #include "quantization/quantizer.h"
 
 namespace occ {
@@ -65,13 +65,6 @@ inline Bytes side_bytes(const Quantizer& quantizer) {
   ByteWriter out;
   quantizer.save(out);
   return out.take();
-}
-
-inline Matrix<float> normal_matrix(size_t rows, size_t cols, uint64_t seed = 1, double scale = 1, double mean = 0) {
-  Matrix<float> m(rows, cols);
-  Rng rng(seed);
-  for (size_t i = 0; i < m.size(); ++i) m.data()[i] = static_cast<float>(mean + scale * rng.normal());
-  return m;
 }
 
 // sum (x - y)^2 / sum x^2, the slow way.

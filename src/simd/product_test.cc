@@ -4,19 +4,11 @@
 
 #include <cmath>
 
-#include "base/rng.h"
+#include "base/normal_matrix_for_test.h"
 #include "simd/for_each_target_for_test.h"
 
 namespace occ {
 namespace {
-
-template <typename T>
-Matrix<T> noise(size_t rows, size_t cols, uint64_t seed) {
-  Rng rng(seed);
-  Matrix<T> m(rows, cols);
-  for (size_t i = 0; i < m.size(); ++i) m.data()[i] = static_cast<T>(rng.normal());
-  return m;
-}
 
 // Oracle with the documented order: chunks of 128 terms, each in order, their sums in order. volatile keeps the
 // compiler from fusing or reordering.
@@ -40,9 +32,9 @@ void check_ordered_product() {
     for (const size_t k : {0, 1, 7, 127, 128, 129, 300}) {
       for (const size_t n : {1, 15, 16, 17, 40}) {
         for (const size_t rows : {0, 1, 3, 4, 5, 70}) {
-          const auto wide = noise<T>(rows, k + 3, 5);
+          const auto wide = normal_matrix<T>(rows, k + 3, 5);
           const MatrixView<const T> a = wide.view().sub({0, 1, rows, k});
-          const PackedMatrix<T> b(noise<T>(k, n, 6).view());
+          const PackedMatrix<T> b(normal_matrix<T>(k, n, 6).view());
           Matrix<T> out(rows, n + 2);
           ordered_product(a, b, out.view().sub({0, 1, rows, n}));
           for (size_t r = 0; r < rows; ++r) {
@@ -65,9 +57,9 @@ void check_mix_blocks(double tolerance) {
   for_each_simd_target([&] {
     for (const size_t m : {1, 3, 9, 63, 255}) {
       for (const size_t width : {1, 5, 16, 33}) {
-        auto data = noise<T>(m, width + 2, 7);
+        auto data = normal_matrix<T>(m, width + 2, 7);
         const auto before = data.clone();
-        const auto matrix = noise<T>(m, m, 8);
+        const auto matrix = normal_matrix<T>(m, m, 8);
         mix_blocks(data.data(), m, width + 2, width, matrix.data());
         for (size_t i = 0; i < m; ++i) {
           for (size_t j = 0; j < width; ++j) {

@@ -5,24 +5,17 @@
 #include <cmath>
 #include <vector>
 
-#include "base/rng.h"
+#include "base/normal_matrix_for_test.h"
 #include "linalg/linalg.h"
 #include "transforms/lowrank_fit.h"
 
 namespace occ {
 namespace {
 
-Matrix<float> noise(size_t rows, size_t cols, uint64_t seed) {
-  Rng rng(seed);
-  Matrix<float> m(rows, cols);
-  for (size_t i = 0; i < m.size(); ++i) m.data()[i] = static_cast<float>(rng.normal());
-  return m;
-}
-
 // sum_k strength 2^-k a_k b_k^T + noise of unit variance, a_k and b_k normal.
 Matrix<float> signal_and_noise(size_t rows, size_t cols, size_t rank, double strength, uint64_t seed) {
-  Matrix<float> x = noise(rows, cols, seed);
-  const Matrix<float> a = noise(rows, rank, seed + 1), b = noise(rank, cols, seed + 2);
+  Matrix<float> x = normal_matrix(rows, cols, seed);
+  const Matrix<float> a = normal_matrix(rows, rank, seed + 1), b = normal_matrix(rank, cols, seed + 2);
   for (size_t k = 0; k < rank; ++k) {
     const auto scale = static_cast<float>(strength * std::exp2(-double(k)));
     for (size_t r = 0; r < rows; ++r) {
@@ -152,7 +145,7 @@ TEST(LowRank, IsBestInTheMetricOfTheSecondMoments) {
 }
 
 TEST(LowRank, SecondMomentsThatSayNothingAreReported) {
-  const auto x = noise(20, 12, 1);
+  const auto x = normal_matrix(20, 12, 1);
   const Matrix<double> zeros(12, 12);
   FitContext context;
   std::vector<std::string> fallbacks;
@@ -248,7 +241,7 @@ TEST(LowRank, HugeAndTinyValuesThroughTheRandomizedPath) {
 }
 
 TEST(LowRank, ShapesSayTheRank) {
-  const auto x = noise(3, 8, 1);
+  const auto x = normal_matrix(3, 8, 1);
   EXPECT_EQ(fit(x, 16)->plane_rect(0, {0, 0, 3, 8}), (Rect{0, 0, 3, 3}));
   EXPECT_EQ(fit(x, 0)->plane_rect(1, {0, 0, 3, 8}), (Rect{0, 0, 0, 8}));
   const auto t = fit(x, 0);

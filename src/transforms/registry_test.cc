@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/hash.h"
-#include "base/rng.h"
+#include "base/normal_matrix_for_test.h"
 #include "simd/for_each_target_for_test.h"
 #include "transforms/transform.h"
 
@@ -63,12 +63,7 @@ std::string case_name(const Case& c) {
   return out;
 }
 
-Matrix<float> noise(Shape shape, uint64_t seed) {
-  Rng rng(seed);
-  Matrix<float> m(shape.rows, shape.cols);
-  for (size_t i = 0; i < m.size(); ++i) m.data()[i] = static_cast<float>(rng.normal());
-  return m;
-}
+Matrix<float> noise(Shape shape, uint64_t seed) { return normal_matrix(shape.rows, shape.cols, seed); }
 
 // A positive definite H with correlated inputs.
 Matrix<double> second_moments(size_t n) {

@@ -7,7 +7,7 @@
 #include <numbers>
 #include <vector>
 
-#include "base/rng.h"
+#include "base/normal_matrix_for_test.h"
 #include "tensor/dtype.h"
 #include "transforms/transform.h"
 
@@ -15,13 +15,6 @@ namespace occ {
 namespace {
 
 using ::testing::HasSubstr;
-
-Matrix<float> noise(size_t rows, size_t cols, uint64_t seed) {
-  Rng rng(seed);
-  Matrix<float> m(rows, cols);
-  for (size_t i = 0; i < m.size(); ++i) m.data()[i] = static_cast<float>(rng.normal());
-  return m;
-}
 
 std::unique_ptr<Transform> fit(std::string_view name, const Params::Given& given, MatrixView<const float> x,
                                const FitContext& context = {}) {
@@ -91,7 +84,7 @@ TEST(Hadamard, BlocksOfOddSizes) {
 
 TEST(Hadamard, KroneckerIsDctOfBlocks) {
   // Oracle: y[i, a] = sum_{l, b} D[i, l] H[a, b] x[l, b] for 12 = 3 * 4.
-  const auto x = noise(1, 12, 1);
+  const auto x = normal_matrix(1, 12, 1);
   const auto y = forward(*fit("hadamard", {}, x.view()), x);
   for (size_t i = 0; i < 3; ++i) {
     for (size_t a = 0; a < 4; ++a) {
@@ -118,7 +111,7 @@ TEST(Hadamard, RefusesALargeOddFactor) {
 }
 
 TEST(Dct, MatchesTheDefinitionAlongBothAxes) {
-  const auto x = noise(6, 20, 2);
+  const auto x = normal_matrix(6, 20, 2);
   const auto y = forward(*fit("dct", {}, x.view()), x), z = forward(*fit("dst", {}, x.view()), x);
   const auto down = forward(*fit("dct", {{"axis", "out"}}, x.view()), x);
   const auto weight = [](size_t k, size_t n) { return std::sqrt((k == 0 ? 1.0 : 2.0) / double(n)); };
@@ -147,7 +140,7 @@ TEST(Dct, AConstantRowBecomesOneNumber) {
 
 // Rows that live in a plane of 3 dimensions: three coordinates hold everything, ordered by energy, uncorrelated.
 TEST(Pca, ConcentratesLowRankData) {
-  const auto factors = noise(200, 3, 3), basis = noise(3, 40, 4);
+  const auto factors = normal_matrix(200, 3, 3), basis = normal_matrix(3, 40, 4);
   Matrix<float> x(200, 40);
   for (size_t r = 0; r < 200; ++r) {
     for (size_t c = 0; c < 40; ++c) {
@@ -175,13 +168,13 @@ TEST(Pca, ConcentratesLowRankData) {
 
 TEST(Pca, HessianBasisDiagonalisesTheHessian) {
   Matrix<double> h(24, 24);
-  const auto a = noise(24, 24, 5);
+  const auto a = normal_matrix(24, 24, 5);
   for (size_t i = 0; i < 24; ++i) {
     for (size_t j = 0; j < 24; ++j) {
       for (size_t k = 0; k < 24; ++k) h(i, j) += double{a(i, k)} * a(j, k);
     }
   }
-  const auto x = noise(4, 24, 6);
+  const auto x = normal_matrix(4, 24, 6);
   FitContext context;
   context.hessian = h.view();
   const auto t = fit("pca", {{"of", "hessian"}}, x.view(), context);
@@ -196,7 +189,7 @@ TEST(Pca, HessianBasisDiagonalisesTheHessian) {
 }
 
 TEST(RowScale, RowsGetUnitRmsAndScalesAreCharged) {
-  auto x = noise(4, 300, 7);
+  auto x = normal_matrix(4, 300, 7);
   for (size_t c = 0; c < 300; ++c) x(0, c) *= 1e4f, x(1, c) = 0, x(2, c) *= 1e-39f, x(3, c) = c == 0 ? 3.4e38f : 0;
   const auto t = fit("rowscale", {}, x.view());
   const auto y = forward(*t, x);
@@ -213,7 +206,7 @@ TEST(RowScale, RowsGetUnitRmsAndScalesAreCharged) {
 
 // One step behind it leaves errors in proportion to 1 / weight.
 TEST(RowScale, ByWeightIsTheRootOfTheWeight) {
-  const auto x = noise(4, 50, 7);
+  const auto x = normal_matrix(4, 50, 7);
   const std::vector<double> weights = {0.25, 1, 2.75, 0};
   const TransformEntry* entry = find_transform("rowscale");
   const Params params(entry->params, {{"by", "weight"}}, "rowscale");
@@ -229,7 +222,7 @@ TEST(RowScale, ByWeightIsTheRootOfTheWeight) {
 }
 
 TEST(Split, PlanesAreTheRowsAndSizesAreChecked) {
-  const auto x = noise(10, 3, 8);
+  const auto x = normal_matrix(10, 3, 8);
   const auto t = fit("split", {{"rows", "4"}}, x.view());
   EXPECT_EQ(t->plane_rect(0, {2, 1, 5, 2}), (Rect{2, 1, 2, 2}));
   EXPECT_EQ(t->plane_rect(1, {2, 1, 5, 2}), (Rect{0, 1, 3, 2}));
@@ -274,7 +267,7 @@ class CoarseAndRest final : public Transform {
 };
 
 TEST(Refine, PlaneOneCarriesTheErrorOfPlaneZero) {
-  const auto x = noise(9, 14, 9);
+  const auto x = normal_matrix(9, 14, 9);
   const CoarseAndRest t(x.view());
   const Rect at{2, 0, 5, 14};
   Matrix<float> coarse(5, 14), rest(5, 14), plain(5, 14), refined(5, 14);
