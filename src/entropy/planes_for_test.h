@@ -14,13 +14,7 @@
 namespace occ {
 
 inline SymbolPlane make_plane(size_t rows, size_t cols, uint32_t alphabet, LineAxis lines = LineAxis::kRows) {
-  SymbolPlane plane;
-  plane.name = "codes";
-  plane.rows = rows;
-  plane.cols = cols;
-  plane.alphabet = alphabet;
-  plane.lines = lines;
-  return plane;
+  return {.name = "codes", .rows = rows, .cols = cols, .alphabet = alphabet, .lines = lines};
 }
 
 // Draws from weights by inversion of the cumulative sum.

@@ -1,4 +1,4 @@
-// Every registered coder through its invariants: exact round trip, honest estimates, saved tables, strided views,
+// Every registered coder through its invariants: exact round trip, saved tables, strided views,
 // hostile bytes, the same bytes and symbols on every SIMD target.
 #include <fmt/ranges.h>
 #include <gtest/gtest.h>

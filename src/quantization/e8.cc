@@ -115,13 +115,11 @@ class E8Quantizer final : public Quantizer {
 
   std::vector<SymbolPlane> planes() const override {
     static const std::shared_ptr<const FiniteState> machine = make_machine();
-    SymbolPlane plane;
-    plane.name = kPlanes[0];
-    plane.rows = shape_.rows;
-    plane.cols = kSymbols * ceil_div(shape_.cols, kDim);
-    plane.alphabet = 65536;
-    plane.contexts = machine;
-    return {plane};
+    return {{.name = "codes",
+             .rows = shape_.rows,
+             .cols = kSymbols * ceil_div(shape_.cols, kDim),
+             .alphabet = 65536,
+             .contexts = machine}};
   }
   Granule granule() const override { return {1, kDim}; }
   Rect plane_rect(size_t /*plane*/, const Rect& at) const override {

@@ -88,11 +88,8 @@ class BlockFloat final : public Quantizer {
  public:
   explicit BlockFloat(Shape shape) : shape_(shape) {}
   std::vector<SymbolPlane> planes() const override {
-    SymbolPlane exponents, codes;
-    exponents.name = "exponents", exponents.rows = shape_.rows, exponents.cols = (shape_.cols + 7) / 8;
-    exponents.alphabet = 64;
-    codes.name = "codes", codes.rows = shape_.rows, codes.cols = shape_.cols, codes.alphabet = 16;
-    return {exponents, codes};
+    return {{.name = "exponents", .rows = shape_.rows, .cols = (shape_.cols + 7) / 8, .alphabet = 64},
+            {.name = "codes", .rows = shape_.rows, .cols = shape_.cols, .alphabet = 16}};
   }
   Granule granule() const override { return {1, 8}; }
   Rect plane_rect(size_t plane, const Rect& at) const override {

@@ -105,14 +105,8 @@ class KashinQuantizer final : public Quantizer {
   }
 
   std::vector<SymbolPlane> planes() const override {
-    std::vector<SymbolPlane> planes(2);
-    for (size_t i = 0; i < 2; ++i) {
-      planes[i].name = kPlanes[i];
-      planes[i].rows = shape_.rows;
-      planes[i].cols = shape_.cols;
-      planes[i].alphabet = uint32_t{1} << bits_[i];
-    }
-    return planes;
+    return {{.name = "u", .rows = shape_.rows, .cols = shape_.cols, .alphabet = 1u << bits_[0]},
+            {.name = "v", .rows = shape_.rows, .cols = shape_.cols, .alphabet = 1u << bits_[1]}};
   }
   Granule granule() const override { return {1, basis_.block() == shape_.cols ? 0 : basis_.block()}; }
 

@@ -123,12 +123,7 @@ class LevelFit {
       std::vector<float> t(cols);
       std::vector<Symbol> q(cols);
       for (size_t r = task * panel_rows_; r < std::min(x_.rows(), (task + 1) * panel_rows_); ++r) {
-        LloydWindow w;
-        w.levels = &search;
-        w.scale = scales_.data() + grid_.index(r, 0);
-        w.row_step = grid_.row_step;
-        w.group = grid_.group;
-        lloyd_assign(w, x_.row_range(r, 1), t.data(), q.data());
+        lloyd_assign(search, grid_.window({r, 0, 1, cols}, scales_.data()), x_.row_range(r, 1), t.data(), q.data());
         const double* weights = weights_.data() + grid_.index(r, 0);
         for (size_t begin = 0, i = 0; begin < cols; begin += grid_.group, ++i) {
           const double weight = weights[i];
@@ -195,22 +190,17 @@ class LloydQuantizer final : public Quantizer {
   }
 
   std::vector<SymbolPlane> planes() const override {
-    SymbolPlane plane;
-    plane.name = "codes";
-    plane.rows = grid_.shape.rows;
-    plane.cols = grid_.shape.cols;
-    plane.alphabet = uint32_t{1} << bits_;
-    return {plane};
+    return {{.name = "codes", .rows = grid_.shape.rows, .cols = grid_.shape.cols, .alphabet = uint32_t{1} << bits_}};
   }
 
   void quantize(const Rect& at, MatrixView<float> values, std::span<const MatrixView<Symbol>> symbols) const override {
     OCC_CHECK(symbols.size() == 1 && values.shape() == at.shape() && symbols[0].shape() == at.shape());
-    if (values.size() != 0) lloyd_quantize(window(at), values, symbols[0]);
+    if (values.size() != 0) lloyd_quantize(levels_, grid_.window(at, scales_.data()), values, symbols[0]);
   }
   void dequantize(const Rect& at, std::span<const MatrixView<const Symbol>> symbols,
                   MatrixView<float> out) const override {
     OCC_CHECK(symbols.size() == 1 && out.shape() == at.shape() && symbols[0].shape() == at.shape());
-    if (out.size() != 0) lloyd_dequantize(window(at), symbols[0], out);
+    if (out.size() != 0) lloyd_dequantize(levels_, grid_.window(at, scales_.data()), symbols[0], out);
   }
 
   void save(ByteWriter& out) const override {
@@ -241,17 +231,6 @@ class LloydQuantizer final : public Quantizer {
       const double start = from_rms ? line_rms(levels_, line.x) : static_cast<double>(scale);
       scale = start == 0 ? 0 : fit_scale(levels_, line.x, start, limit);
     });
-  }
-
-  LloydWindow window(const Rect& at) const {
-    OCC_CHECK(at.row + at.rows <= grid_.shape.rows && at.col + at.cols <= grid_.shape.cols);
-    LloydWindow w;
-    w.levels = &levels_;
-    w.scale = scales_.data() + grid_.index(at.row, at.col);
-    w.row_step = grid_.row_step;
-    w.group = grid_.group;
-    w.phase = at.col % grid_.group;
-    return w;
   }
 
   const ScaleGrid grid_;

@@ -6,6 +6,7 @@
 // foreach_target.h comes first.
 #include "hwy/highway.h"
 #include "quantization/partial_sums-inl.h"
+#include "quantization/scaled_rows-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace occ {
@@ -36,104 +37,44 @@ HWY_INLINE hn::VFromD<hn::RebindToSigned<D>> nearest(D d, const LevelSearch& lev
   return q;
 }
 
-template <class D, class V = hn::VFromD<D>>
-HWY_INLINE V normalised(V x, V pre, V inverse) {
-  return hn::Mul(hn::Mul(x, pre), inverse);
-}
-
-template <class D>
-HWY_INLINE void store_symbols(D, hn::VFromD<hn::RebindToSigned<D>> q, Symbol* to) {
-  const hn::RebindToUnsigned<D> du;
-  const hn::Rebind<Symbol, D> dq;
-  hn::StoreU(hn::TruncateTo(dq, hn::BitCast(du, q)), dq, to);
-}
-
 template <class D>
 HWY_INLINE hn::VFromD<D> level_of(D d, const LevelSearch& levels, hn::VFromD<hn::RebindToSigned<D>> q) {
   return hn::GatherIndex(d, levels.level.data(), q);
 }
 
-template <class D>
-HWY_INLINE hn::VFromD<hn::RebindToSigned<D>> load_symbols(D, const Symbol* from) {
-  const hn::RebindToSigned<D> di;
-  const hn::Rebind<Symbol, D> dq;
-  return hn::PromoteTo(di, hn::LoadU(dq, from));
-}
-
-// Calls f(d, i, pre, inverse, scale) for vectors [i, i + Lanes(d)) of elements [begin, n), whole vectors first.
-struct SpanScale {
-  Reciprocal by;
-  float scale;
-  template <class D, class F>
-  HWY_INLINE void at(D d, size_t i, const F& f) const {
-    f(d, i, hn::Set(d, by.pre), hn::Set(d, by.inverse), hn::Set(d, scale));
-  }
-};
-struct EachScale {
-  const float* scales;
-  template <class D, class F>
-  HWY_INLINE void at(D d, size_t i, const F& f) const {
-    const auto one = hn::Set(d, 1.0f);
-    const auto scale = hn::LoadU(d, scales + i);
-    const auto zero = hn::Eq(scale, hn::Zero(d));
-    const auto pre = hn::IfThenElse(hn::Lt(scale, hn::Set(d, 0x1p-96f)), hn::Set(d, 0x1p64f), one);
-    const auto inverse = hn::IfThenZeroElse(zero, hn::Div(one, hn::IfThenElse(zero, one, hn::Mul(scale, pre))));
-    f(d, i, hn::IfThenZeroElse(zero, pre), inverse, scale);
-  }
-};
-template <class Scale, class F>
-HWY_INLINE void for_vectors(size_t begin, size_t end, const Scale& scale, const F& f) {
-  const hn::ScalableTag<float> d;
-  const hn::CappedTag<float, 1> d1;
-  size_t i = begin;
-  for (; i + hn::Lanes(d) <= end; i += hn::Lanes(d)) scale.at(d, i, f);
-  for (; i < end; ++i) scale.at(d1, i, f);
-}
-// All elements of row r of the window.
-template <class F>
-HWY_INLINE void for_row(const LloydWindow& w, size_t r, size_t cols, const F& f) {
-  const float* scales = w.scale + r * w.row_step;
-  if (w.group == 1) {
-    for_vectors(0, cols, EachScale{scales}, f);
-    return;
-  }
-  size_t end = std::min(cols, w.group - w.phase);
-  for (size_t begin = 0, i = 0; begin < cols; begin = end, end = std::min(cols, end + w.group), ++i) {
-    for_vectors(begin, end, SpanScale{reciprocal_of(scales[i]), scales[i]}, f);
-  }
-}
-
-void LloydQuantize(const LloydWindow& w, MatrixView<float> values, MatrixView<Symbol> symbols) {
+void LloydQuantize(const LevelSearch& levels, const ScaleWindow& w, MatrixView<float> values,
+                   MatrixView<Symbol> symbols) {
   for (size_t r = 0; r < values.rows(); ++r) {
     float* x = values.row(r);
     Symbol* out = symbols.row(r);
-    for_row(w, r, values.cols(), [&w, x, out](auto d, size_t i, auto pre, auto inverse, auto scale) HWY_ATTR {
-      using D = decltype(d);
-      const auto q = nearest(d, *w.levels, normalised<D>(hn::LoadU(d, x + i), pre, inverse));
-      store_symbols(d, q, out + i);
-      hn::StoreU(hn::Mul(scale, level_of(d, *w.levels, q)), d, x + i);
-    });
+    for_row(w, r, values.cols(),
+            [&levels, x, out](auto d, size_t i, size_t, auto pre, auto inverse, auto scale) HWY_ATTR {
+              const auto q = nearest(d, levels, normalised(hn::LoadU(d, x + i), pre, inverse));
+              store_symbols(d, q, out + i);
+              hn::StoreU(hn::Mul(scale, level_of(d, levels, q)), d, x + i);
+            });
   }
 }
 
-void LloydDequantize(const LloydWindow& w, MatrixView<const Symbol> symbols, MatrixView<float> values) {
+void LloydDequantize(const LevelSearch& levels, const ScaleWindow& w, MatrixView<const Symbol> symbols,
+                     MatrixView<float> values) {
   for (size_t r = 0; r < values.rows(); ++r) {
     float* x = values.row(r);
     const Symbol* q = symbols.row(r);
-    for_row(w, r, values.cols(), [&w, x, q](auto d, size_t i, auto, auto, auto scale) HWY_ATTR {
-      hn::StoreU(hn::Mul(scale, level_of(d, *w.levels, load_symbols(d, q + i))), d, x + i);
+    for_row(w, r, values.cols(), [&levels, x, q](auto d, size_t i, size_t, auto, auto, auto scale) HWY_ATTR {
+      hn::StoreU(hn::Mul(scale, level_of(d, levels, load_symbols(d, q + i))), d, x + i);
     });
   }
 }
 
-void LloydAssign(const LloydWindow& w, MatrixView<const float> values, float* t, Symbol* out) {
+void LloydAssign(const LevelSearch& levels, const ScaleWindow& w, MatrixView<const float> values, float* t,
+                 Symbol* out) {
   for (size_t r = 0; r < values.rows(); ++r, t += values.cols(), out += values.cols()) {
     const float* x = values.row(r);
-    for_row(w, r, values.cols(), [&w, x, t, out](auto d, size_t i, auto pre, auto inverse, auto) HWY_ATTR {
-      using D = decltype(d);
-      const auto v = normalised<D>(hn::LoadU(d, x + i), pre, inverse);
+    for_row(w, r, values.cols(), [&levels, x, t, out](auto d, size_t i, size_t, auto pre, auto inverse, auto) HWY_ATTR {
+      const auto v = normalised(hn::LoadU(d, x + i), pre, inverse);
       hn::StoreU(v, d, t + i);
-      store_symbols(d, nearest(d, *w.levels, v), out + i);
+      store_symbols(d, nearest(d, levels, v), out + i);
     });
   }
 }
@@ -149,7 +90,7 @@ LloydSums SumLloyd(const LevelSearch& levels, MatrixView<const float> x, float s
       const size_t n = std::min(kRun, x.cols() - begin);
       for (size_t j = 0; j < kSums; ++j) tt[j] = tl[j] = ll[j] = 0;
       const auto add = [&](size_t j, auto inside, auto value) HWY_ATTR {
-        const auto t = normalised<FloatTag>(value, hn::Set(d, by.pre), hn::Set(d, by.inverse));
+        const auto t = normalised(value, hn::Set(d, by.pre), hn::Set(d, by.inverse));
         const auto l = level_of(d, levels, nearest(d, levels, t));
         const auto sum = [&](float* to, auto term) HWY_ATTR {
           hn::Store(hn::Add(hn::Load(d, to + j), hn::IfThenElseZero(inside, term)), d, to + j);
@@ -215,14 +156,17 @@ void LevelSearch::set_levels(std::span<const float> levels) {
   for (size_t jump = 1; jump <= static_cast<size_t>(most); jump *= 2) first_jump = jump;
 }
 
-void lloyd_quantize(const LloydWindow& window, MatrixView<float> values, MatrixView<Symbol> symbols) {
-  HWY_DYNAMIC_DISPATCH(LloydQuantize)(window, values, symbols);
+void lloyd_quantize(const LevelSearch& levels, const ScaleWindow& window, MatrixView<float> values,
+                    MatrixView<Symbol> symbols) {
+  HWY_DYNAMIC_DISPATCH(LloydQuantize)(levels, window, values, symbols);
 }
-void lloyd_dequantize(const LloydWindow& window, MatrixView<const Symbol> symbols, MatrixView<float> out) {
-  HWY_DYNAMIC_DISPATCH(LloydDequantize)(window, symbols, out);
+void lloyd_dequantize(const LevelSearch& levels, const ScaleWindow& window, MatrixView<const Symbol> symbols,
+                      MatrixView<float> out) {
+  HWY_DYNAMIC_DISPATCH(LloydDequantize)(levels, window, symbols, out);
 }
-void lloyd_assign(const LloydWindow& window, MatrixView<const float> x, float* t, Symbol* q) {
-  HWY_DYNAMIC_DISPATCH(LloydAssign)(window, x, t, q);
+void lloyd_assign(const LevelSearch& levels, const ScaleWindow& window, MatrixView<const float> x, float* t,
+                  Symbol* q) {
+  HWY_DYNAMIC_DISPATCH(LloydAssign)(levels, window, x, t, q);
 }
 LloydSums lloyd_sums(const LevelSearch& levels, MatrixView<const float> x, float scale) {
   return HWY_DYNAMIC_DISPATCH(SumLloyd)(levels, x, scale);

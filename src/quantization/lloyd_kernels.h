@@ -30,17 +30,12 @@ struct LevelSearch {
   void set_levels(std::span<const float> levels);
 };
 
-struct LloydWindow {
-  const LevelSearch* levels = nullptr;
-  const float* scale = nullptr;  // as in UniformWindow
-  size_t row_step = 0;
-  size_t group = 1;
-  size_t phase = 0;
-};
-void lloyd_quantize(const LloydWindow& window, MatrixView<float> values, MatrixView<Symbol> symbols);
-void lloyd_dequantize(const LloydWindow& window, MatrixView<const Symbol> symbols, MatrixView<float> out);
+void lloyd_quantize(const LevelSearch& levels, const ScaleWindow& window, MatrixView<float> values,
+                    MatrixView<Symbol> symbols);
+void lloyd_dequantize(const LevelSearch& levels, const ScaleWindow& window, MatrixView<const Symbol> symbols,
+                      MatrixView<float> out);
 // t and q of one rectangle, rows packed one after another: t[r * cols + c].
-void lloyd_assign(const LloydWindow& window, MatrixView<const float> x, float* t, Symbol* q);
+void lloyd_assign(const LevelSearch& levels, const ScaleWindow& window, MatrixView<const float> x, float* t, Symbol* q);
 
 // Sums of a line at one scale, from which follow the error and the best scale for the same assignment.
 struct LloydSums {

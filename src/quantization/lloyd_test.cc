@@ -111,13 +111,11 @@ TEST(LevelSearch, FindsTheNearestOnEveryTarget) {
       for (size_t i = 0; i + 1 < count && i < 200; ++i) x.data()[i] = search.border[i];  // ties
       x.data()[300] = 3e38f, x.data()[301] = -3e38f, x.data()[302] = 0;
       const float scale = 1;
-      LloydWindow w;
-      w.levels = &search, w.scale = &scale, w.group = 1000;
       for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
         hwy::SetSupportedTargetsForTest(target);
         Matrix<float> t(1, 999);
         Matrix<Symbol> q(1, 999);
-        lloyd_assign(w, x.view(), t.data(), q.data());
+        lloyd_assign(search, {.scale = &scale, .group = 1000}, x.view(), t.data(), q.data());
         for (size_t i = 0; i < x.size(); ++i) {
           size_t expected = 0;
           while (expected + 1 < count && x.data()[i] > search.border[expected]) ++expected;

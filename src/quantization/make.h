@@ -1,5 +1,5 @@
-// Registry functions of a quantizer: Q(params, shape, kind of its errors), then fit(params, values, context) or
-// load(side information).
+// Registry functions of a quantizer class Q. Each makes Q(params, shape, kind of its errors) and then calls
+// fit(params, values, context), load(side information) or, to tell sizes, clear(params).
 #pragma once
 
 #include "base/error.h"
@@ -18,6 +18,13 @@ template <typename Q>
 std::unique_ptr<Quantizer> load_quantizer(const Params& params, Shape shape, ByteReader& side) {
   auto quantizer = std::make_unique<Q>(params, shape, ErrorKind::kInput);
   quantizer->load(side);
+  return quantizer;
+}
+
+template <typename Q>
+std::unique_ptr<Quantizer> blank_quantizer(const Params& params, Shape shape) {
+  auto quantizer = std::make_unique<Q>(params, shape, ErrorKind::kUsage);
+  quantizer->clear(params);
   return quantizer;
 }
 

@@ -42,20 +42,13 @@ class OpqQuantizer final : public Quantizer {
   OpqQuantizer(Shape shape, OpqParts parts) : shape_(shape), parts_(std::move(parts)) {}
 
   std::vector<SymbolPlane> planes() const override {
-    std::vector<SymbolPlane> planes(2);
-    planes[0].cols = shape_.cols == 0 ? 0 : 1;
-    planes[0].alphabet = static_cast<uint32_t>(parts_.codebooks.size());
-    planes[1].cols = parts_.codebooks[0]->subspaces();
-    planes[1].alphabet = static_cast<uint32_t>(parts_.codebooks[0]->k());
-    for (size_t i = 0; i < 2; ++i) {
-      planes[i].name = kPlanes[i];
-      planes[i].rows = shape_.rows;
-    }
-    return planes;
+    const auto clusters = static_cast<uint32_t>(parts_.codebooks.size());
+    return {{.name = "clusters", .rows = shape_.rows, .cols = cluster_columns(), .alphabet = clusters},
+            {.name = "codes", .rows = shape_.rows, .cols = code_columns(), .alphabet = parts_.codebooks[0]->k()}};
   }
   Granule granule() const override { return {1, 0}; }
   Rect plane_rect(size_t plane, const Rect& at) const override {
-    return {at.row, 0, at.rows, plane == 1 ? parts_.codebooks[0]->subspaces() : shape_.cols == 0 ? 0 : size_t{1}};
+    return {at.row, 0, at.rows, plane == 0 ? cluster_columns() : code_columns()};
   }
 
   void quantize(const Rect& at, MatrixView<float> values, std::span<const MatrixView<Symbol>> symbols) const override {
@@ -113,6 +106,9 @@ class OpqQuantizer final : public Quantizer {
   }
 
  private:
+  size_t cluster_columns() const { return shape_.cols == 0 ? 0 : 1; }
+  size_t code_columns() const { return parts_.codebooks[0]->subspaces(); }
+
   // body(cluster, rows, values of these rows) for panels of rows of one cluster.
   template <typename Body>
   void by_cluster(MatrixView<const Symbol> clusters, MatrixView<const float> values, const Body& body) const {

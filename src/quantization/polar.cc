@@ -124,14 +124,9 @@ class PolarQuantizer final : public Quantizer {
   }
 
   std::vector<SymbolPlane> planes() const override {
-    std::vector<SymbolPlane> planes(2);
-    for (size_t i = 0; i < planes.size(); ++i) {
-      planes[i].name = kPlanes[i];
-      planes[i].rows = shape_.rows;
-      planes[i].cols = ceil_div(shape_.cols, settings_.dim);
-      planes[i].alphabet = uint32_t{1} << (i == 0 ? settings_.direction : settings_.magnitude);
-    }
-    return planes;
+    const size_t vectors = ceil_div(shape_.cols, settings_.dim);
+    return {{.name = "directions", .rows = shape_.rows, .cols = vectors, .alphabet = 1u << settings_.direction},
+            {.name = "magnitudes", .rows = shape_.rows, .cols = vectors, .alphabet = 1u << settings_.magnitude}};
   }
   Granule granule() const override { return {1, settings_.dim}; }
   Rect plane_rect(size_t /*plane*/, const Rect& at) const override {

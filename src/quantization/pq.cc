@@ -15,6 +15,7 @@
 
 #include "base/check.h"
 #include "base/parallel.h"
+#include "quantization/make.h"
 #include "quantization/product_codebook.h"
 
 namespace occ {
@@ -26,16 +27,18 @@ constexpr std::string_view kPlanes[] = {"codes"};
 
 class PqQuantizer final : public Quantizer {
  public:
-  PqQuantizer(const Params& params, Shape shape) : shape_(shape), codebook_(params, shape.cols) {}
-  ProductCodebook& codebook() { return codebook_; }
+  PqQuantizer(const Params& params, Shape shape, ErrorKind) : shape_(shape), codebook_(params, shape.cols) {}
+
+  void fit(const Params& params, MatrixView<const float> x, const FitContext& context) {
+    codebook_.fit(x, choose_sizes("pq", params, shape_, 0, 1, context),
+                  static_cast<size_t>(params.integer("iterations")), context.seed, column_weights(context, shape_.cols),
+                  context.row_weights);
+  }
+  void clear(const Params& params) { codebook_.clear(choose_sizes("pq", params, shape_, 0, 1, {})); }
+  void load(ByteReader& side) { codebook_.load(side); }
 
   std::vector<SymbolPlane> planes() const override {
-    std::vector<SymbolPlane> planes(1);
-    planes[0].name = kPlanes[0];
-    planes[0].rows = shape_.rows;
-    planes[0].cols = codebook_.subspaces();
-    planes[0].alphabet = static_cast<uint32_t>(codebook_.k());
-    return planes;
+    return {{.name = "codes", .rows = shape_.rows, .cols = codebook_.subspaces(), .alphabet = codebook_.k()}};
   }
   Granule granule() const override { return {1, codebook_.width()}; }
   Rect plane_rect(size_t /*plane*/, const Rect& at) const override {
@@ -61,26 +64,6 @@ class PqQuantizer final : public Quantizer {
   ProductCodebook codebook_;
 };
 
-std::unique_ptr<Quantizer> fit(const Params& params, MatrixView<const float> x, const FitContext& context) {
-  auto quantizer = std::make_unique<PqQuantizer>(params, x.shape());
-  quantizer->codebook().fit(x, choose_sizes("pq", params, x.shape(), 0, 1, context),
-                            static_cast<size_t>(params.integer("iterations")), context.seed,
-                            column_weights(context, x.cols()), context.row_weights);
-  return quantizer;
-}
-
-std::unique_ptr<Quantizer> blank(const Params& params, Shape shape) {
-  auto quantizer = std::make_unique<PqQuantizer>(params, shape);
-  quantizer->codebook().clear(choose_sizes("pq", params, shape, 0, 1, {}));
-  return quantizer;
-}
-
-std::unique_ptr<Quantizer> load(const Params& params, Shape shape, ByteReader& side) {
-  auto quantizer = std::make_unique<PqQuantizer>(params, shape);
-  quantizer->codebook().load(side);
-  return quantizer;
-}
-
 }  // namespace
 
 std::vector<float> column_weights(const FitContext& context, size_t cols) {
@@ -100,7 +83,13 @@ std::vector<float> column_weights(const FitContext& context, size_t cols) {
 }
 
 QuantizerEntry pq_entry() {
-  return {"pq", "product quantization: parts of rows as one of k centroids", kParams, kPlanes, fit, load, blank};
+  return {"pq",
+          "product quantization: parts of rows as one of k centroids",
+          kParams,
+          kPlanes,
+          fit_quantizer<PqQuantizer>,
+          load_quantizer<PqQuantizer>,
+          blank_quantizer<PqQuantizer>};
 }
 
 }  // namespace occ

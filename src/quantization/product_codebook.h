@@ -60,7 +60,7 @@ class ProductCodebook {
 
   size_t width() const { return sizes_.width; }
   size_t subspaces() const { return cols_ == 0 ? 0 : (cols_ + sizes_.width - 1) / sizes_.width; }
-  size_t k() const { return sizes_.k; }
+  uint32_t k() const { return static_cast<uint32_t>(sizes_.k); }
   ProductSizes sizes() const { return sizes_; }
 
   // Fits to the rows of x [rows, cols]. weights [cols] of squared errors, row_weights [rows]; empty: ones. `go_on`:

@@ -22,6 +22,7 @@
 #include "base/check.h"
 #include "base/parallel.h"
 #include "quantization/entanglement_tree.h"
+#include "quantization/make.h"
 #include "quantization/pq.h"
 #include "quantization/product_codebook.h"
 
@@ -43,39 +44,35 @@ constexpr size_t kPanelRows = 16;
 
 class QetQuantizer final : public Quantizer {
  public:
-  QetQuantizer(const Params& params, Shape shape)
+  QetQuantizer(const Params& params, Shape shape, ErrorKind)
       : shape_(shape),
         levels_(static_cast<unsigned>(params.integer("levels"))),
         by_group_(params.choice("layout") == "groups"),
         whole_(shape.cols >> levels_ << levels_),
         codebook_(params, shape.cols) {}
-  ProductCodebook& codebook() { return codebook_; }
-  size_t order_columns() const { return levels_ * (whole_ / 2); }
+
+  void fit(const Params& params, MatrixView<const float> x, const FitContext& context) {
+    Matrix<float> sorted = Matrix<float>::uninitialized(x.rows(), x.cols());
+    constexpr size_t kRows = 256;
+    parallel_for(ceil_div(x.rows(), kRows), [&](size_t p) {
+      const size_t first = p * kRows, rows = std::min(kRows, x.rows() - first);
+      Matrix<Symbol> order(rows, order_columns());
+      for (size_t r = first; r < first + rows; ++r) std::copy_n(x.row(r), x.cols(), sorted.row(r));
+      split(sorted.view().row_range(first, rows), order.view());
+    });
+    codebook_.fit(sorted.view(), sizes(params, context), static_cast<size_t>(params.integer("iterations")),
+                  context.seed, weights(context), context.row_weights);
+  }
+  void clear(const Params& params) { codebook_.clear(sizes(params, {})); }
+  void load(ByteReader& side) { codebook_.load(side); }
 
   std::vector<SymbolPlane> planes() const override {
-    std::vector<SymbolPlane> planes(2);
-    planes[0].cols = codebook_.subspaces();
-    planes[0].alphabet = static_cast<uint32_t>(codebook_.k());
-    planes[1].cols = order_columns();
-    planes[1].alphabet = 2;
-    for (size_t i = 0; i < 2; ++i) {
-      planes[i].name = kPlanes[i];
-      planes[i].rows = shape_.rows;
-    }
-    return planes;
+    return {{.name = "codes", .rows = shape_.rows, .cols = codebook_.subspaces(), .alphabet = codebook_.k()},
+            {.name = "order", .rows = shape_.rows, .cols = order_columns(), .alphabet = 2}};
   }
   Granule granule() const override { return {1, 0}; }
   Rect plane_rect(size_t plane, const Rect& at) const override {
     return {at.row, 0, at.rows, plane == 0 ? codebook_.subspaces() : order_columns()};
-  }
-
-  // x [rows, cols] becomes X*.
-  void split(MatrixView<float> x, MatrixView<Symbol> order) const {
-    std::vector<float> work(shape_.cols);
-    for (size_t r = 0; r < x.rows(); ++r) {
-      split_row(x.row(r), whole_, levels_, order.row(r), work.data());
-      if (by_group_) move(x.row(r), work.data(), true);
-    }
   }
 
   void quantize(const Rect& at, MatrixView<float> values, std::span<const MatrixView<Symbol>> symbols) const override {
@@ -104,6 +101,36 @@ class QetQuantizer final : public Quantizer {
   void save(ByteWriter& out) const override { codebook_.save(out); }
 
  private:
+  size_t order_columns() const { return levels_ * (whole_ / 2); }
+
+  ProductSizes sizes(const Params& params, const FitContext& context) const {
+    const double order = static_cast<double>(shape_.rows) * static_cast<double>(order_columns());
+    return choose_sizes("qet", params, shape_, order, 1, context);
+  }
+
+  // Weights of the columns of X*: a value may come from any column of its group.
+  std::vector<float> weights(const FitContext& context) const {
+    const std::vector<float> plain = column_weights(context, shape_.cols);
+    if (plain.empty()) return {};
+    const size_t parts = size_t{1} << levels_, groups = whole_ >> levels_;
+    std::vector<float> out = plain;
+    for (size_t g = 0; g < groups; ++g) {
+      float mean = 0;
+      for (size_t p = 0; p < parts; ++p) mean += plain[g * parts + p] / static_cast<float>(parts);
+      for (size_t p = 0; p < parts; ++p) out[by_group_ ? g * parts + p : p * groups + g] = mean;
+    }
+    return out;
+  }
+
+  // x [rows, cols] becomes X*.
+  void split(MatrixView<float> x, MatrixView<Symbol> order) const {
+    std::vector<float> work(shape_.cols);
+    for (size_t r = 0; r < x.rows(); ++r) {
+      split_row(x.row(r), whole_, levels_, order.row(r), work.data());
+      if (by_group_) move(x.row(r), work.data(), true);
+    }
+  }
+
   // Element g of part p to or from place 2^levels g + p.
   void move(float* x, float* work, bool to_groups) const {
     const size_t parts = size_t{1} << levels_, groups = whole_ >> levels_;
@@ -123,61 +150,16 @@ class QetQuantizer final : public Quantizer {
   ProductCodebook codebook_;
 };
 
-ProductSizes sizes_of(const Params& params, Shape shape, const QetQuantizer& quantizer, const FitContext& context) {
-  const double order = static_cast<double>(shape.rows) * static_cast<double>(quantizer.order_columns());
-  return choose_sizes("qet", params, shape, order, 1, context);
-}
-
-// A value of X* may come from any column of its group.
-std::vector<float> weights_of(const Params& params, const FitContext& context, size_t cols) {
-  const std::vector<float> plain = column_weights(context, cols);
-  if (plain.empty()) return {};
-  const auto levels = static_cast<unsigned>(params.integer("levels"));
-  const size_t parts = size_t{1} << levels, groups = cols >> levels;
-  std::vector<float> out = plain;
-  for (size_t g = 0; g < groups; ++g) {
-    float mean = 0;
-    for (size_t p = 0; p < parts; ++p) mean += plain[g * parts + p] / static_cast<float>(parts);
-    for (size_t p = 0; p < parts; ++p) out[params.choice("layout") == "groups" ? g * parts + p : p * groups + g] = mean;
-  }
-  return out;
-}
-
-std::unique_ptr<Quantizer> fit(const Params& params, MatrixView<const float> x, const FitContext& context) {
-  auto quantizer = std::make_unique<QetQuantizer>(params, x.shape());
-  Matrix<float> sorted = Matrix<float>::uninitialized(x.rows(), x.cols());
-  constexpr size_t kRows = 256;
-  parallel_for(ceil_div(x.rows(), kRows), [&](size_t p) {
-    const size_t first = p * kRows, rows = std::min(kRows, x.rows() - first);
-    Matrix<Symbol> order(rows, quantizer->order_columns());
-    for (size_t r = first; r < first + rows; ++r) std::copy_n(x.row(r), x.cols(), sorted.row(r));
-    quantizer->split(sorted.view().row_range(first, rows), order.view());
-  });
-  quantizer->codebook().fit(sorted.view(), sizes_of(params, x.shape(), *quantizer, context),
-                            static_cast<size_t>(params.integer("iterations")), context.seed,
-                            weights_of(params, context, x.cols()), context.row_weights);
-  return quantizer;
-}
-
-std::unique_ptr<Quantizer> blank(const Params& params, Shape shape) {
-  auto quantizer = std::make_unique<QetQuantizer>(params, shape);
-  quantizer->codebook().clear(sizes_of(params, shape, *quantizer, {}));
-  return quantizer;
-}
-
-std::unique_ptr<Quantizer> load(const Params& params, Shape shape, ByteReader& side) {
-  auto quantizer = std::make_unique<QetQuantizer>(params, shape);
-  quantizer->codebook().load(side);
-  return quantizer;
-}
-
 }  // namespace
 
 QuantizerEntry qet_entry() {
-  return {"qet",   "pairs sorted level by level, then product quantization; order bits beside the codes",
-          kParams, kPlanes,
-          fit,     load,
-          blank};
+  return {"qet",
+          "pairs sorted level by level, then product quantization; order bits beside the codes",
+          kParams,
+          kPlanes,
+          fit_quantizer<QetQuantizer>,
+          load_quantizer<QetQuantizer>,
+          blank_quantizer<QetQuantizer>};
 }
 
 }  // namespace occ

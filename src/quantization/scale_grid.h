@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/check.h"
 #include "base/parallel.h"
 #include "base/params.h"
 #include "occ/matrix.h"
@@ -18,6 +19,14 @@ namespace occ {
 
 enum class ScalePer : uint8_t { kRow, kTensor, kColumn, kGroup };
 
+// The scales of a rectangle of a plane: its element (r, c) has number r * row_step + (phase + c) / group.
+struct ScaleWindow {
+  const float* scale = nullptr;
+  size_t row_step = 0;
+  size_t group = 1;
+  size_t phase = 0;  // < group
+};
+
 struct ScaleGrid {
   Shape shape;
   ScalePer per = ScalePer::kRow;
@@ -26,6 +35,11 @@ struct ScaleGrid {
   size_t count = 0;
 
   size_t index(size_t r, size_t c) const { return r * row_step + c / group; }
+  // Of the rectangle `at`; scales [count] of the plane.
+  ScaleWindow window(const Rect& at, const float* scales) const {
+    OCC_CHECK(at.row + at.rows <= shape.rows && at.col + at.cols <= shape.cols);
+    return {.scale = scales + index(at.row, at.col), .row_step = row_step, .group = group, .phase = at.col % group};
+  }
 };
 
 // The parameters that name a grid, shared by all quantizers with scales. group > 0 replaces per.

@@ -103,14 +103,12 @@ class TrellisQuantizer final : public Quantizer {
   }
 
   std::vector<SymbolPlane> planes() const override {
-    SymbolPlane plane;
-    plane.name = "codes";
-    plane.rows = shape_.rows;
-    plane.cols = shape_.cols;
-    plane.alphabet = kTrellisAlphabet;
-    plane.lines = LineAxis::kColumns;
-    plane.contexts = machine_;
-    return {plane};
+    return {{.name = "codes",
+             .rows = shape_.rows,
+             .cols = shape_.cols,
+             .alphabet = kTrellisAlphabet,
+             .lines = LineAxis::kColumns,
+             .contexts = machine_}};
   }
   Granule granule() const override { return {tile_rows_, 1}; }
 

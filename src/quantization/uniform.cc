@@ -52,12 +52,7 @@ class UniformQuantizer final : public Quantizer {
   }
 
   std::vector<SymbolPlane> planes() const override {
-    SymbolPlane plane;
-    plane.name = "codes";
-    plane.rows = grid_.shape.rows;
-    plane.cols = grid_.shape.cols;
-    plane.alphabet = uint32_t{1} << bits_;
-    return {plane};
+    return {{.name = "codes", .rows = grid_.shape.rows, .cols = grid_.shape.cols, .alphabet = uint32_t{1} << bits_}};
   }
 
   void quantize(const Rect& at, MatrixView<float> values, std::span<const MatrixView<Symbol>> symbols) const override {
@@ -118,17 +113,10 @@ class UniformQuantizer final : public Quantizer {
   }
 
   UniformWindow window(const Rect& at) const {
-    OCC_CHECK(at.row + at.rows <= grid_.shape.rows && at.col + at.cols <= grid_.shape.cols);
-    UniformWindow w;
-    const size_t first = grid_.index(at.row, at.col);
-    w.scale = scales_.data() + first;
-    w.offset = asymmetric_ ? zeros_.data() + first : nullptr;
-    w.common_offset = max_code_ / 2;
-    w.max_code = max_code_;
-    w.row_step = grid_.row_step;
-    w.group = grid_.group;
-    w.phase = at.col % grid_.group;
-    return w;
+    return {.scales = grid_.window(at, scales_.data()),
+            .offset = asymmetric_ ? zeros_.data() + grid_.index(at.row, at.col) : nullptr,
+            .common_offset = max_code_ / 2,
+            .max_code = max_code_};
   }
 
   const ScaleGrid grid_;

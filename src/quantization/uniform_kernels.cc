@@ -6,6 +6,7 @@
 // foreach_target.h comes first.
 #include "hwy/highway.h"
 #include "quantization/partial_sums-inl.h"
+#include "quantization/scaled_rows-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace occ {
@@ -14,118 +15,38 @@ namespace HWY_NAMESPACE {
 // Adding 2^23 rounds a float in [0, 65535] to an integer, half to even, and leaves it in the low bits.
 constexpr float kRoundMagic = 0x1p23f;
 
-template <class D, class V = hn::VFromD<D>>
-HWY_INLINE V clamped(D d, V x, V pre, V inverse, V offset, V max_code) {
-  const V t = hn::Add(hn::Mul(hn::Mul(x, pre), inverse), offset);
-  return hn::Min(hn::Max(t, hn::Zero(d)), max_code);
-}
-
-// One vector: reads x, writes symbols and x'.
-template <class D, class V = hn::VFromD<D>>
-HWY_INLINE void quantize_vector(D d, float* x, Symbol* q, V pre, V inverse, V scale, V offset, V max_code) {
-  const hn::RebindToUnsigned<D> du;
-  const hn::Rebind<Symbol, D> dq;
-  const V magic = hn::Set(d, kRoundMagic);
-  const V rounded = hn::Add(clamped(d, hn::LoadU(d, x), pre, inverse, offset, max_code), magic);
-  hn::StoreU(hn::TruncateTo(dq, hn::BitCast(du, rounded)), dq, q);
-  hn::StoreU(hn::Mul(scale, hn::Sub(hn::Sub(rounded, magic), offset)), d, x);
-}
-
-template <class D, class V = hn::VFromD<D>>
-HWY_INLINE void dequantize_vector(D d, const Symbol* q, float* x, V scale, V offset) {
-  const hn::RebindToSigned<D> di;
-  const hn::Rebind<Symbol, D> dq;
-  const V code = hn::ConvertTo(d, hn::PromoteTo(di, hn::LoadU(dq, q)));
-  hn::StoreU(hn::Mul(scale, hn::Sub(code, offset)), d, x);
-}
-
-// One scale.
+// The offsets of scale k, or from scale k on where every element has its own.
 template <class D>
-HWY_INLINE size_t quantize_span(D d, float* x, Symbol* q, size_t i, size_t n, Reciprocal by, float scale, float offset,
-                                float max_code) {
-  for (; i + hn::Lanes(d) <= n; i += hn::Lanes(d)) {
-    quantize_vector(d, x + i, q + i, hn::Set(d, by.pre), hn::Set(d, by.inverse), hn::Set(d, scale), hn::Set(d, offset),
-                    hn::Set(d, max_code));
-  }
-  return i;
-}
-template <class D>
-HWY_INLINE size_t dequantize_span(D d, const Symbol* q, float* x, size_t i, size_t n, float scale, float offset) {
-  for (; i + hn::Lanes(d) <= n; i += hn::Lanes(d)) {
-    dequantize_vector(d, q + i, x + i, hn::Set(d, scale), hn::Set(d, offset));
-  }
-  return i;
-}
-
-// One scale per element.
-template <class D, class V = hn::VFromD<D>>
-HWY_INLINE V offset_at(D d, const UniformWindow& w, const float* offset, size_t i) {
-  return offset != nullptr ? hn::LoadU(d, offset + i) : hn::Set(d, w.common_offset);
-}
-template <class D>
-HWY_INLINE size_t quantize_each(D d, float* x, Symbol* q, size_t i, size_t n, const UniformWindow& w,
-                                const float* scales, const float* offsets) {
-  const auto one = hn::Set(d, 1.0f);
-  for (; i + hn::Lanes(d) <= n; i += hn::Lanes(d)) {
-    const auto scale = hn::LoadU(d, scales + i);
-    const auto pre = hn::IfThenElse(hn::Lt(scale, hn::Set(d, 0x1p-96f)), hn::Set(d, 0x1p64f), one);
-    const auto zero = hn::Eq(scale, hn::Zero(d));
-    const auto inverse = hn::IfThenZeroElse(zero, hn::Div(one, hn::IfThenElse(zero, one, hn::Mul(scale, pre))));
-    quantize_vector(d, x + i, q + i, hn::IfThenZeroElse(zero, pre), inverse, scale, offset_at(d, w, offsets, i),
-                    hn::Set(d, w.max_code));
-  }
-  return i;
-}
-template <class D>
-HWY_INLINE size_t dequantize_each(D d, const Symbol* q, float* x, size_t i, size_t n, const UniformWindow& w,
-                                  const float* scales, const float* offsets) {
-  for (; i + hn::Lanes(d) <= n; i += hn::Lanes(d)) {
-    dequantize_vector(d, q + i, x + i, hn::LoadU(d, scales + i), offset_at(d, w, offsets, i));
-  }
-  return i;
+HWY_INLINE hn::VFromD<D> offsets_at(D d, const UniformWindow& w, size_t k) {
+  if (w.offset == nullptr) return hn::Set(d, w.common_offset);
+  return w.scales.group == 1 ? hn::LoadU(d, w.offset + k) : hn::Set(d, w.offset[k]);
 }
 
 void UniformQuantize(const UniformWindow& w, MatrixView<float> values, MatrixView<Symbol> symbols) {
-  const hn::ScalableTag<float> d;
-  const hn::CappedTag<float, 1> d1;
-  const size_t n = values.cols();
   for (size_t r = 0; r < values.rows(); ++r) {
     float* x = values.row(r);
     Symbol* q = symbols.row(r);
-    const float* scales = w.scale + r * w.row_step;
-    const float* offsets = w.offset == nullptr ? nullptr : w.offset + r * w.row_step;
-    if (w.group == 1) {
-      quantize_each(d1, x, q, quantize_each(d, x, q, 0, n, w, scales, offsets), n, w, scales, offsets);
-      continue;
-    }
-    size_t end = std::min(n, w.group - w.phase);
-    for (size_t begin = 0, i = 0; begin < n; begin = end, end = std::min(n, end + w.group), ++i) {
-      const float scale = scales[i], offset = offsets == nullptr ? w.common_offset : offsets[i];
-      const Reciprocal by = reciprocal_of(scale);
-      const size_t at = quantize_span(d, x, q, begin, end, by, scale, offset, w.max_code);
-      quantize_span(d1, x, q, at, end, by, scale, offset, w.max_code);
-    }
+    const auto quantize = [&w, x, q](auto d, size_t i, size_t k, auto pre, auto inverse, auto scale) HWY_ATTR {
+      const hn::RebindToSigned<decltype(d)> di;
+      const auto offset = offsets_at(d, w, k), magic = hn::Set(d, kRoundMagic);
+      const auto t = hn::Add(normalised(hn::LoadU(d, x + i), pre, inverse), offset);
+      const auto rounded = hn::Add(hn::Min(hn::Max(t, hn::Zero(d)), hn::Set(d, w.max_code)), magic);
+      store_symbols(d, hn::BitCast(di, rounded), q + i);
+      hn::StoreU(hn::Mul(scale, hn::Sub(hn::Sub(rounded, magic), offset)), d, x + i);
+    };
+    for_row(w.scales, r, values.cols(), quantize);
   }
 }
 
 void UniformDequantize(const UniformWindow& w, MatrixView<const Symbol> symbols, MatrixView<float> out) {
-  const hn::ScalableTag<float> d;
-  const hn::CappedTag<float, 1> d1;
-  const size_t n = out.cols();
   for (size_t r = 0; r < out.rows(); ++r) {
     float* x = out.row(r);
     const Symbol* q = symbols.row(r);
-    const float* scales = w.scale + r * w.row_step;
-    const float* offsets = w.offset == nullptr ? nullptr : w.offset + r * w.row_step;
-    if (w.group == 1) {
-      dequantize_each(d1, q, x, dequantize_each(d, q, x, 0, n, w, scales, offsets), n, w, scales, offsets);
-      continue;
-    }
-    size_t end = std::min(n, w.group - w.phase);
-    for (size_t begin = 0, i = 0; begin < n; begin = end, end = std::min(n, end + w.group), ++i) {
-      const float scale = scales[i], offset = offsets == nullptr ? w.common_offset : offsets[i];
-      dequantize_span(d1, q, x, dequantize_span(d, q, x, begin, end, scale, offset), end, scale, offset);
-    }
+    const auto dequantize = [&w, x, q](auto d, size_t i, size_t k, auto, auto, auto scale) HWY_ATTR {
+      const auto code = hn::ConvertTo(d, load_symbols(d, q + i));
+      hn::StoreU(hn::Mul(scale, hn::Sub(code, offsets_at(d, w, k))), d, x + i);
+    };
+    for_row(w.scales, r, out.cols(), dequantize);
   }
 }
 
@@ -154,7 +75,7 @@ LineRange Range(MatrixView<const float> x) {
 LineSums Sums(MatrixView<const float> x, float unit, float center) {
   const Reciprocal by = reciprocal_of(unit);
   const auto normal = [by](auto d, auto v)
-                          HWY_ATTR { return hn::Mul(hn::Mul(v, hn::Set(d, by.pre)), hn::Set(d, by.inverse)); };
+                          HWY_ATTR { return normalised(v, hn::Set(d, by.pre), hn::Set(d, by.inverse)); };
   LineSums sums;
   sums.sum = sum_matrix(x, normal);
   sums.deviation = sum_matrix(

@@ -12,15 +12,12 @@
 
 namespace occ {
 
-// The scales of a rectangle: element (r, c) uses number r * row_step + (phase + c) / group.
+// The scales and offsets of a rectangle.
 struct UniformWindow {
-  const float* scale = nullptr;
+  ScaleWindow scales;
   const float* offset = nullptr;  // one per scale, or null: all are common_offset
   float common_offset = 0;
   float max_code = 0;
-  size_t row_step = 0;
-  size_t group = 1;
-  size_t phase = 0;  // < group
 };
 void uniform_quantize(const UniformWindow& window, MatrixView<float> values, MatrixView<Symbol> symbols);
 void uniform_dequantize(const UniformWindow& window, MatrixView<const Symbol> symbols, MatrixView<float> out);

@@ -33,8 +33,8 @@ struct SymbolPlane {
   size_t cols = 0;
   uint32_t alphabet = 2;  // symbols are < alphabet, 1 <= alphabet <= 65,536
   LineAxis lines = LineAxis::kRows;
-  std::vector<uint8_t> table_ids;               // one per line, or empty: all lines share table 0
-  std::shared_ptr<const FiniteState> contexts;  // or null: one context
+  std::vector<uint8_t> table_ids = {};                    // one per line, or empty: all lines share table 0
+  std::shared_ptr<const FiniteState> contexts = nullptr;  // or null: one context
 
   Shape shape() const { return {rows, cols}; }
   size_t num_lines() const { return lines == LineAxis::kRows ? rows : cols; }
