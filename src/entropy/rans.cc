@@ -1,11 +1,12 @@
-// Static range ANS with 12-bit frequencies, 16 interleaved states and escapes: within 0.2 % of the entropy. Tables are
-// fitted to the plane once; tiles are independent. docs/reference/format.md has every byte.
+// The coder `rans`: static range asymmetric numeral systems (Duda 2013, arXiv 1311.2540) with 12-bit frequencies, 16
+// interleaved states and escapes, within 0.2 % of the entropy. The tables are fitted to the whole plane; tiles are
+// independent. docs/reference/format.md has every byte.
 //
-// A tile is walked row by row. All symbols share one table: one flat run. Tables by rows, columns or both: a run per
-// row, whose table number is the row's part plus the column's. Machines down columns: the same, plus the context.
-// Machines along rows: the same on the transposed tile.
-// Tile modes: 0 one symbol with exceptions, 1 rANS, 2 packed; the encoder takes the shortest.
-// Speed (one core): see rans_bench.cc.
+// A tile is coded row by row. If all symbols share one table, the tile is one run. If there are tables for rows,
+// columns or both, every row is a run, and the table of a symbol is the sum of a number of its row and one of its
+// column. With state machines down the columns, the context is added to that. With state machines along the rows, the
+// transposed tile is coded in this way. The first byte of a tile tells its mode, of which the encoder takes the
+// shortest: 0 one symbol with exceptions, 1 rANS, 2 packed bits. rans_bench.cc measures the speed.
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -23,7 +24,8 @@ namespace {
 
 enum TileMode : uint8_t { kSparse = 0, kRans = 1, kPacked = 2 };
 
-// The states between encoder and decoder, 20 to 35 bits each: 4 bits n, then the 16 + n bits below the leading one.
+// The final states of the encoder, with which the decoder starts. Each takes 20 to 35 bits: n in 4 bits, and then the
+// 16 + n bits below the leading one.
 Bytes write_states(const uint32_t* x) {
   BitWriter out;
   for (size_t lane = 0; lane < kRansLanes; ++lane) {
@@ -34,7 +36,7 @@ Bytes write_states(const uint32_t* x) {
   return out.take();
 }
 
-// Returns the bytes read; an input error if there are not enough.
+// Returns the number of bytes read. Input error if there are not enough.
 size_t read_states(ByteSpan bytes, const std::string& what, uint32_t* x) {
   BitReader in(bytes);
   for (size_t lane = 0; lane < kRansLanes; ++lane) {
@@ -56,20 +58,21 @@ class RansCoder final : public EntropyCoder {
   void save(ByteWriter& out) const override { save_rans_model(model_, out); }
 
  private:
-  // The order of a tile's symbols and where their tables come from.
+  // The order in which the symbols of a tile are coded, and what determines their tables.
   enum class Walk { kFlat, kRows, kColumns, kTransposed };
 
-  // What the rows and columns of a walk add to the cell, and the machines of its columns.
+  // What the rows and the columns of a walk contribute to the number of the cell, and the state machines of the
+  // columns.
   struct Start {
     std::vector<uint32_t> rows;
     std::vector<uint32_t> columns;  // empty: all 0
     std::vector<uint32_t> states;   // state | context << 16; empty: no machine
   };
 
-  template <typename Visit>  // visit(index in walk order, count, symbols, their cells): a row of the walk
+  // Calls visit(index of the first symbol in the order of the walk, count, symbols, their cells) for every row.
+  template <typename Visit>
   void walk(const Rect& at, MatrixView<const Symbol> symbols, const Visit& visit) const;
   Bytes encode_rans(const Rect& at, MatrixView<const Symbol> symbols) const;
-  void decode_sparse(const Rect& at, ByteSpan body, MatrixView<Symbol> symbols) const;
   void decode_rans(const Rect& at, ByteSpan bytes, MatrixView<Symbol> symbols, const SymbolsBody& body) const;
   bool decode_runs(const Rect& at, RansDecodeState& state, ByteSpan low, MatrixView<Symbol> symbols,
                    const SymbolsBody& body) const;
@@ -118,7 +121,7 @@ RansCoder::RansCoder(RansModel model) : model_(std::move(model)), width_(symbol_
   }
 }
 
-// walked: the shape of the tile, transposed where walk_ is kTransposed.
+// walked: the shape of the tile, transposed if walk_ is kTransposed.
 RansCoder::Start RansCoder::start(const Rect& at, Shape walked) const {
   const uint32_t contexts = model_.contexts;
   const auto line_cells = [&](size_t first, size_t count) {
@@ -145,7 +148,7 @@ RansCoder::Start RansCoder::start(const Rect& at, Shape walked) const {
   return s;
 }
 
-// cells[c] = base + columns[c] + context; machines go on.
+// cells[c] = base + columns[c] + context, and the machines advance.
 void run_machines(const Symbol* __restrict symbols, size_t count, uint32_t base, const uint32_t* __restrict columns,
                   const uint32_t* __restrict next, unsigned class_bits, uint32_t* __restrict states,
                   uint32_t* __restrict cells) {
@@ -163,7 +166,7 @@ void run_machines(const Symbol* __restrict symbols, size_t count, uint32_t base,
   for (; c < count; ++c) run_one(c);
 }
 
-// symbols: transposed already where walk_ is kTransposed.
+// symbols: already transposed if walk_ is kTransposed.
 template <typename Visit>
 void RansCoder::walk(const Rect& at, MatrixView<const Symbol> symbols, const Visit& visit) const {
   const size_t cols = symbols.cols();
@@ -184,7 +187,7 @@ void RansCoder::walk(const Rect& at, MatrixView<const Symbol> symbols, const Vis
   }
 }
 
-// out[i] = number of the table entry of symbol i.
+// out[i] = the index of the table entry of symbol i.
 void find_entries(const Symbol* __restrict symbols, const uint32_t* __restrict cells, size_t count,
                   const RansSplit& split, uint32_t* __restrict out) {
   const uint32_t offset = split.offset;
@@ -198,7 +201,7 @@ void find_entries(const Symbol* __restrict symbols, const uint32_t* __restrict c
 Bytes RansCoder::encode_rans(const Rect& at, MatrixView<const Symbol> symbols) const {
   const RansSplit split = model_.split;
   const size_t count = symbols.size();
-  // Kept by the thread: fresh memory for every tile would have to be cleared.
+  // These buffers are kept by the thread, since fresh memory for every tile would have to be cleared.
   thread_local Matrix<uint32_t> ids;
   thread_local Matrix<uint8_t> words;
   if (ids.size() < count) {
@@ -250,7 +253,7 @@ Bytes RansCoder::encode(const Rect& at, MatrixView<const Symbol> symbols) const 
   });
   if (symbols.size() == 0 || plane.alphabet == 1) return {};
   const size_t packed_size = 1 + packed_bytes(symbols.size(), width_);
-  // Exceptions take 2 to 5 bytes each and rANS at least 42 in all.
+  // An exception takes 2 to 5 bytes, and a tile in mode rANS at least 42.
   Bytes best = encode_sparse(symbols, kSparse, symbol_bytes());
   if (!best.empty() && best.size() <= std::min<size_t>(42, packed_size)) return best;
   Bytes coded;
@@ -280,7 +283,7 @@ void RansCoder::decode(const Rect& at, ByteSpan bytes, MatrixView<Symbol> symbol
   ByteReader in(bytes, tile_name(model_.plane, at));
   const uint8_t mode = in.get<uint8_t>();
   const ByteSpan body = bytes.subspan(1);
-  if (mode == kSparse) return decode_sparse(at, body, symbols);
+  if (mode == kSparse) return decode_sparse(body, in.what(), model_.plane.alphabet, symbol_bytes(), symbols);
   if (mode != kPacked && mode != kRans) throw_input("{}: expected a tile mode of 0 to 2, found {}", in.what(), mode);
   if (mode == kRans) return decode_rans(at, body, symbols, {});
   const uint64_t expected = packed_bytes(symbols.size(), width_);
@@ -309,29 +312,7 @@ void RansCoder::check_symbols(const Rect& at, Symbol greatest) const {
   throw_input("{}: expected symbols below {}, found {}", tile_name(model_.plane, at), model_.plane.alphabet, greatest);
 }
 
-void RansCoder::decode_sparse(const Rect& at, ByteSpan body, MatrixView<Symbol> symbols) const {
-  ByteReader in(body, tile_name(model_.plane, at));
-  const auto get_symbol = [&] {
-    Symbol s = 0;
-    std::memcpy(&s, in.get_bytes(symbol_bytes()).data(), symbol_bytes());
-    if (s >= model_.plane.alphabet) {
-      throw_input("{}: expected symbols below {}, found {}", in.what(), model_.plane.alphabet, s);
-    }
-    return s;
-  };
-  const Symbol common = get_symbol();
-  for (size_t r = 0; r < symbols.rows(); ++r) std::fill_n(symbols.row(r), symbols.cols(), common);
-  for (uint64_t next = 0; !in.done(); ++next) {
-    const uint64_t gap = in.get_varint();
-    if (gap >= symbols.size() - next) {
-      throw_input("{}: expected exceptions among {} symbols, found one beyond", in.what(), symbols.size());
-    }
-    next += gap;
-    symbols(next / symbols.cols(), next % symbols.cols()) = get_symbol();
-  }
-}
-
-// symbols: all of the tile; or, with a body that takes them, room for some rows.
+// symbols: the whole tile, or, with a body that receives them, room for some rows.
 void RansCoder::decode_rans(const Rect& at, ByteSpan bytes, MatrixView<Symbol> symbols, const SymbolsBody& body) const {
   ByteReader in(bytes, tile_name(model_.plane, at));
   RansDecodeState state;
@@ -364,13 +345,13 @@ void RansCoder::decode_rans(const Rect& at, ByteSpan bytes, MatrixView<Symbol> s
   }
 }
 
-// symbols: transposed where walk_ is kTransposed; body as in decode_rans.
+// symbols: transposed if walk_ is kTransposed; body as in decode_rans.
 bool RansCoder::decode_runs(const Rect& at, RansDecodeState& state, ByteSpan low, MatrixView<Symbol> symbols,
                             const SymbolsBody& body) const {
   const unsigned shift = model_.split.shift;
   constexpr size_t kChunk = 1024;
   std::array<Symbol, kChunk> buffer;
-  // tokens -> symbols, where no machine needed them at once.
+  // Makes symbols of tokens, if no state machine needed the symbols earlier.
   const auto add_low = [&](Symbol* out, size_t first, size_t count) {
     for (size_t i = 0; shift != 0 && i < count; i += kChunk) {
       const size_t n = std::min(kChunk, count - i);
@@ -408,7 +389,7 @@ bool RansCoder::decode_runs(const Rect& at, RansDecodeState& state, ByteSpan low
     if (s.states.empty()) add_low(out, r * cols, cols);
     const size_t done = r + 1 - first;
     if (done != symbols.rows() && r + 1 != rows) continue;
-    // Tokens are valid by construction; low bits may reach beyond the last symbol.
+    // Tokens are valid by construction, but with their low bits the symbols may reach beyond the alphabet.
     for (size_t i = 0; i < done && shift != 0; ++i) check_symbols(at, greatest_symbol(symbols.row(i), cols));
     if (body) body(first, symbols.row_range(0, done));
     first = r + 1;
