@@ -1,5 +1,5 @@
-// Shared by the transforms that work along one axis of a matrix: along rows (axis=in, the input features of y = W x) or
-// along columns (axis=out).
+// What the transforms along one axis of a matrix share. axis=in mixes the columns of every row, which are the input
+// features of y = W x; axis=out mixes the rows of every column, the output features.
 #pragma once
 
 #include <algorithm>
@@ -24,7 +24,8 @@ constexpr ParamSpec block_param() {
 inline Axis axis_of(const Params& params) { return params.choice("axis") == "in" ? Axis::kIn : Axis::kOut; }
 inline size_t axis_length(Axis axis, Shape shape) { return axis == Axis::kIn ? shape.cols : shape.rows; }
 
-// A mixing transform along columns needs all rows, but any columns; it maps no row by itself.
+// The traits and the granule of an orthonormal transform along the axis. Along columns it needs all rows at once, but
+// may be given any columns, and it is no map of single rows.
 inline TransformTraits axis_traits(Axis axis) {
   return {.linear = axis == Axis::kIn,
           .isometric = true,
@@ -34,6 +35,7 @@ inline TransformTraits axis_traits(Axis axis) {
 }
 inline Granule axis_granule(Axis axis) { return axis == Axis::kIn ? Granule{1, 0} : Granule{0, 1}; }
 
+// Copies a matrix, also onto itself.
 template <typename T>
 void copy_matrix(MatrixView<const T> from, MatrixView<T> to) {
   if (from.data() == to.data() && from.stride() == to.stride()) return;
@@ -42,8 +44,9 @@ void copy_matrix(MatrixView<const T> from, MatrixView<T> to) {
   }
 }
 
-// For every group of up to 16 vectors along `axis`: loads elements [offset, offset + length) of them into `panel`
-// [length * 16]; `body(panel)` returns the panel to store into y. y may be x itself.
+// Takes the vectors of x along `axis` in groups of up to 16. For each group it loads the elements
+// [offset, offset + length) into `panel` [length, 16] and stores the panel that body(panel) returns at the same place
+// of y, which may be x itself.
 template <typename Body>
 void for_each_panel(Axis axis, MatrixView<const float> x, MatrixView<float> y, size_t offset, size_t length,
                     float* panel, const Body& body) {
@@ -62,7 +65,7 @@ void for_each_panel(Axis axis, MatrixView<const float> x, MatrixView<float> y, s
   }
 }
 
-// h := T h T^T for symmetric h, where apply_left(h) is h := T h. T^T h T with h := h T works just as well.
+// h := T h T^T for a symmetric h [n, n], where apply(h) does h := T h. If apply does h := h T, this gives T^T h T.
 template <typename Apply>
 void congruence(MatrixView<double> h, const Apply& apply) {
   OCC_CHECK(h.rows() == h.cols());
@@ -76,7 +79,7 @@ void congruence(MatrixView<double> h, const Apply& apply) {
   }
 }
 
-// h := T h by panels of 16 columns; `body(offset panel)` transforms one in place.
+// Takes h [n, m] in panels of 16 columns, [n, 16], each of which body(panel) transforms in place. panel: room for one.
 template <typename Body>
 void for_each_column_panel(MatrixView<double> h, double* panel, const Body& body) {
   for (size_t c = 0; c < h.cols(); c += kPanelLanes) {
@@ -87,7 +90,8 @@ void for_each_column_panel(MatrixView<double> h, double* panel, const Body& body
   }
 }
 
-// Registry functions of a transform that is made from parameters and shape alone: T(params, shape, kind of its errors).
+// Registry functions of a transform class T that is made from parameters and shape alone, by T(params, shape, kind of
+// its errors).
 template <typename T>
 std::unique_ptr<Transform> fit_by_shape(const Params& params, MatrixView<const float> x, const FitContext&) {
   return std::make_unique<T>(params, x.shape(), ErrorKind::kUsage);

@@ -1,5 +1,5 @@
-// Transforms that map an axis block by block with an orthonormal matrix: dct, dst and hadamard. The parameter `block` is
-// the length of the blocks (0: one block, the whole axis); the last block may be shorter.
+// Transforms that map an axis block by block with an orthonormal matrix: dct, dst and hadamard. The parameter `block`
+// is the length of the blocks (0: one block, the whole axis); the last block may be shorter.
 //
 // What differs between them is a class Plan<T>, the transform of one length n >= 1 for elements T (float for values,
 // double for Hessians):

@@ -1,8 +1,9 @@
-// dct, dst: orthonormal DCT-II and DST-II along rows (axis=in) or columns (axis=out), whole or in blocks.
+// The stages `dct` and `dst`: the orthonormal DCT-II and DST-II of rows (axis=in) or columns (axis=out), whole or in
+// blocks.
 //   DCT-II  y_k = c_k sqrt(2/n) sum_j x_j cos(pi (2j+1) k / (2n)),          k = 0 .. n-1
 //   DST-II  y_k = c_(n-1-k) sqrt(2/n) sum_j x_j sin(pi (2j+1) (k+1) / (2n))
-// with c_0 = 1/sqrt(2), otherwise 1. The DST is the DCT of (-1)^j x_j in reverse order. Fast algorithm, sources and
-// cost: dct_plan.h. Smooth data goes to the low k (the first for dct, none constant for dst).
+// with c_0 = 1/sqrt(2) and otherwise c_k = 1. The DST is the DCT of (-1)^j x_j in reverse order. simd/dct_plan.h has
+// the fast algorithm, its source and its cost. Both concentrate the energy of smooth vectors in the low k.
 #include <array>
 
 #include "simd/dct_plan.h"

@@ -1,12 +1,12 @@
-// hadamard: orthonormal Walsh-Hadamard transform in natural order along rows (axis=in) or columns (axis=out), over the
-// whole axis or consecutive blocks. Not random by itself: signs > hadamard is.
+// The stage `hadamard`: the orthonormal Walsh-Hadamard transform in natural order of rows (axis=in) or columns
+// (axis=out), whole or in blocks. It has nothing random; the recipe signs > hadamard has.
 //
-// A length n = 2^a m, m odd and > 1, is done without padding:
-//   odd=kronecker  y = (D (x) H) x, D the orthonormal DCT-II matrix of size m, H the Hadamard matrix of size 2^a
-//   odd=split      one Hadamard block per binary digit of n, largest first: 331 = 256 + 64 + 8 + 2 + 1
+// A length n = 2^a m with an odd m > 1 needs no padding:
+//   odd=kronecker  y = (D (x) H) x with the orthonormal DCT-II matrix D of size m and the Hadamard matrix H of size 2^a
+//   odd=split      one Hadamard transform for every binary digit of n, largest first: 331 = 256 + 64 + 8 + 2 + 1
 //   odd=auto       kronecker for m <= 64, otherwise split
-// D replaces the tabulated Hadamard matrices of QuIP# (2402.04396, section 3), which exist for some m only.
-// Cost: n log2 n additions, plus n m multiply-adds.
+// D takes the place of the tabulated Hadamard matrices of QuIP# (arXiv 2402.04396, section 3), which exist for some m
+// only. Cost: n log2 n additions and n m multiply-adds.
 #include <array>
 #include <bit>
 #include <vector>
@@ -86,7 +86,7 @@ class HadamardPlan {
 
 TransformEntry hadamard_entry() {
   return {"hadamard",
-          "Walsh-Hadamard transform: spreads every weight over all",
+          "Walsh-Hadamard transform: spreads every weight over all columns",
           kParams,
           {},
           fit_by_shape<BlockTransform<HadamardPlan>>,

@@ -1,4 +1,4 @@
-// identity: y = x. The recipe without a transform.
+// The stage `identity`: y = x, for recipes without a transform.
 #include "transforms/axis.h"
 
 namespace occ {

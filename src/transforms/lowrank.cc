@@ -1,13 +1,13 @@
-// lowrank: the part of W [rows, cols] that few directions explain, as a product of two thin planes:
+// The stage `lowrank`: the best approximation of W [rows, cols] of a given rank, as the product of two thin planes,
 //
 //   x = left right,   left [rows, r], right [r, cols],   r = min(rank, rows, cols)
 //
-// Not exact unless r = min(rows, cols): it is the first term of a sum whose next term codes what is left over. No side
-// information: the planes hold all, 1 / rows + 1 / cols numbers per weight and component, coded by recipes of their
-// own. r multiply-adds per element to decode, in a fixed order of sums (simd/product.h). As a matrix to multiply with
-// it costs r (rows + cols) instead of rows cols.
+// It is exact only for r = min(rows, cols), so it is used as the first term of a sum whose next term codes the
+// residual. There is no side information. Each plane is coded by a recipe of its own; together they have 1 / rows + 1 /
+// cols numbers per weight and component. Decoding takes r multiply-adds per element, in a fixed order of sums
+// (simd/product.h). A product of the matrix with a vector takes r (rows + cols) multiply-adds instead of rows cols.
 //
-// Source: Eckart & Young 1936. lowrank_fit.cc finds the planes.
+// Source: Eckart & Young 1936. lowrank_fit.cc computes the planes.
 #include "transforms/lowrank.h"
 
 #include <algorithm>
@@ -35,7 +35,7 @@ Rect LowRank::plane_rect(size_t plane, const Rect& at) const {
   return plane == 0 ? Rect{at.row, 0, at.rows, rank_} : Rect{0, at.col, rank_, at.cols};
 }
 
-// Planes come from the fit.
+// The fit has computed the planes already.
 void LowRank::forward(const Rect&, MatrixView<const float>, std::span<const MatrixView<float>>) const {
   OCC_CHECK(false);
 }
@@ -47,7 +47,7 @@ void LowRank::inverse(const Rect&, std::span<const MatrixView<const float>> plan
 
 TransformEntry lowrank_entry() {
   return {"lowrank",
-          "product of two thin matrices, the first term of a sum",
+          "product of two thin matrices, for the first term of a sum",
           kParams,
           kPlanes,
           nullptr,

@@ -1,4 +1,4 @@
-// The bound low-rank transform, as the decoder needs it; lowrank.cc explains it, lowrank_fit.h makes one.
+// The bound low-rank transform as the decoder needs it. lowrank.cc describes it; lowrank_fit.h makes one for a matrix.
 #pragma once
 
 #include <cstddef>
@@ -11,6 +11,7 @@ namespace occ {
 
 std::span<const ParamSpec> lowrank_params();
 
+// Two planes: left [rows, rank] and right [rank, cols], whose product is the matrix.
 class LowRank : public Transform {
  public:
   LowRank(const Params& params, Shape shape);

@@ -1,19 +1,20 @@
-// Fits lowrank (lowrank.cc): left right = W with the least squared error or, where there are second moments
-// H = E[x x^T] of the inputs, with the least tr((W - left right) H (W - left right)^T).
+// Fits `lowrank` (lowrank.cc). The product of the planes has the least squared error |W - left right|^2 or, where the
+// second moments H = E[x x^T] of the inputs are known, the least tr((W - left right) H (W - left right)^T).
 //
 //   H + damping = L L^T,   W L ~ U diag(s) V^T truncated to r components,   left = U s^1/2,   right = s^-1/2 U^T W
 //
-// right is the least-squares fit of W given left: s^1/2 V^T L^-1 without a solve, and zero with s. Singular values are
-// split evenly, which is best where both planes are coded with steps proportional to their size (the weighted cost of a
-// step in left is sum s_i, as in right); one factor then gives both planes the same rms.
+// This right is the least-squares fit of W given left. It equals s^1/2 V^T L^-1 but needs no solution of a linear
+// system, and it is zero where s is. The singular values are split evenly between the planes, which is best if both are
+// coded with steps proportional to their size: a step in left then has the weighted cost sum s_i, as in right. One more
+// factor gives both planes the same rms.
 //
-// Small matrices: exact SVD in double. Otherwise the randomized range finder of Halko, Martinsson & Tropp (2011,
-// algorithms 4.4 and 5.1): r + 10 Gaussian directions, four power iterations, orthonormalised in double at every half
-// step, products with W in float. Cost: 10 (r + 10) multiply-adds per element, and cols^3 / 3 to factor H.
+// Small matrices get an exact SVD in f64, larger ones the randomized range finder of Halko, Martinsson & Tropp (2011,
+// algorithms 4.4 and 5.1) with r + 10 Gaussian directions and four power iterations, orthonormalised in f64 at every
+// half step; products with W are in f32. Cost: 10 (r + 10) multiply-adds per element, and cols^3 / 3 to factor H.
 //
-// refine: with the decoded left A' the right plane becomes (A'^T A')^-1 A'^T (left right), the least-squares fit to
-// what the planes stood for. W itself is not kept for it: left^T (W - left right) = 0, so the rest of W would add only
-// the product of two small things, the error of A' and the residual.
+// refine() replaces the right plane by (A'^T A')^-1 A'^T (left right), where A' is the decoded left plane: the
+// least-squares fit to the product of the original planes. W itself is not needed, since left^T (W - left right) = 0:
+// the residual would add only the product of two small matrices, the error of A' and the residual.
 #include "transforms/lowrank_fit.h"
 
 #include <algorithm>
@@ -28,7 +29,7 @@
 namespace occ {
 namespace {
 
-constexpr size_t kExact = 512;  // the smaller dimension up to which the SVD is exact
+constexpr size_t kExact = 512;  // if the smaller dimension is at most this, the SVD is exact
 constexpr size_t kOversampling = 10;
 constexpr int kPowerIterations = 4;
 constexpr double kNegligible = 1e-12;  // of the largest singular value
@@ -54,7 +55,7 @@ Matrix<double> product(Op op_a, MatrixView<const double> a, MatrixView<const dou
   return out;
 }
 
-// lower: L [cols, cols] or empty.
+// lower: L [cols, cols], or empty without H.
 Truncated exact_svd(MatrixView<const float> w, MatrixView<const double> lower, size_t rank) {
   const Matrix<double> wide = converted<double>(w);
   const Svd d = lower.size() == 0 ? svd(wide.view()) : svd(product(Op::kNone, wide.view(), lower).view());
@@ -66,7 +67,7 @@ Truncated exact_svd(MatrixView<const float> w, MatrixView<const double> lower, s
   return out;
 }
 
-// Products of thin double matrices with W L and its transpose, in float. 1 / unit is near the largest |W|.
+// Products of thin f64 matrices with W L and its transpose, computed in f32. 1 / unit is near the largest |W|.
 class FloatProducts {
  public:
   FloatProducts(MatrixView<const float> w, MatrixView<const double> lower, double unit)
@@ -140,7 +141,8 @@ Truncated truncated_svd(MatrixView<const float> w, MatrixView<const double> lowe
   return randomized_svd(w, lower, rank, seed);
 }
 
-// L of H / mean(diagonal) + damping, the damping raised until there is one. Empty: no H, or none that says anything.
+// L with L L^T = H / (mean of its diagonal) + damping. The damping is raised until the factor exists. Empty without H,
+// or if H is not usable.
 Matrix<double> factor(const FitContext& context) {
   const MatrixView<const double> h = context.hessian;
   double mean = 0;

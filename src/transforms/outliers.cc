@@ -1,10 +1,10 @@
-// outliers: the values farthest from the median of their column are kept aside exactly, and what follows sees that
-// median in their place.
+// The stage `outliers`: the values farthest from the median of their column are stored exactly, and the next stage gets
+// the median in their place.
 //
-//   decode   x = y, then x[position] = value for all that were kept;  64 bits each: position u32, value f32
+//   decode   x = y, then x[position] = value for every stored value, which takes 64 bits: position u32, value f32
 //
-// Their number is floor(fraction rows cols), known from the shape alone. A few values that are many times larger than
-// the others would otherwise set the scales, or take centroids, of everything. Cost: a selection per column.
+// There are floor(fraction rows cols) of them, so that the shape alone tells how many. Otherwise a few values that are
+// many times larger than the others would determine the scales of all, or take centroids. Cost: a selection per column.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -24,7 +24,7 @@ size_t count_for(const Params& params, Shape shape) {
 
 class Outliers final : public Transform {
  public:
-  // positions: ascending, of elements in row-major order.
+  // positions: the numbers of the elements in row-major order, ascending.
   Outliers(Shape shape, std::vector<uint32_t> positions, std::vector<float> values, std::vector<float> stand_ins)
       : shape_(shape), positions_(std::move(positions)), values_(std::move(values)), stand_ins_(std::move(stand_ins)) {}
 
@@ -46,7 +46,7 @@ class Outliers final : public Transform {
   }
 
  private:
-  // body(number, row, column within `at`) for all kept values of the rectangle.
+  // Calls body(number, row, column) for all stored values of the rectangle; row and column are relative to it.
   template <typename Body>
   void each(const Rect& at, const Body& body) const {
     if (positions_.empty() || at.rows * at.cols == 0) return;
@@ -61,7 +61,7 @@ class Outliers final : public Transform {
   const Shape shape_;
   const std::vector<uint32_t> positions_;
   const std::vector<float> values_;
-  const std::vector<float> stand_ins_;  // [cols], of an encoder
+  const std::vector<float> stand_ins_;  // [cols] the medians; encoder only
 };
 
 void check_size(Shape shape, ErrorKind kind) {
@@ -129,7 +129,7 @@ std::unique_ptr<Transform> load(const Params& params, Shape shape, ByteReader& s
 }  // namespace
 
 TransformEntry outliers_entry() {
-  return {"outliers", "the values farthest from their column's median, kept aside exactly", kParams, {}, fit, load,
+  return {"outliers", "stores the values farthest from the median of their column exactly", kParams, {}, fit, load,
           blank};
 }
 

@@ -1,10 +1,11 @@
-// pca: coordinates along the eigenvectors of the second moments of the columns (Karhunen-Loeve transform of the data),
-// or of the Hessian H = E[x x^T] of the inputs (of=hessian), sorted by falling eigenvalue; per block of columns if
-// asked.
+// The stage `pca`: coordinates along the eigenvectors of the second moments of the columns (principal component
+// analysis without centring, the Karhunen-Loeve transform of the rows), or with of=hessian along those of the Hessian H
+// = E[x x^T] of the inputs. Components are sorted by falling eigenvalue. With `block`, every block of columns has its
+// own basis.
 //
-//   decode   x = y V^T,  V [cols, cols] stored as f16: 16 cols / rows bits per weight, all charged
-//   forward  y = x V^-T: rounding to f16 leaves V orthogonal only to about 3e-4, so y = x V is refined twice by
-//            y += (x - y V^T) V; each step gains three digits, so that decode(forward(x)) == x to float precision
+//   decode   x = y V^T,  V [cols, cols] stored as f16, which costs 16 cols / rows bits per weight
+//   forward  y = x V^-T. Rounded to f16, V is orthogonal only to about 3e-4, so y = x V is improved twice by
+//            y += (x - y V^T) V. Each step gains three digits, and decode(forward(x)) equals x to float precision.
 //   Hessian  x^T H x = y^T (V^T H V) y
 //
 // Cost: cols multiply-adds per element to decode, five times that forward; the fit is one eigendecomposition
@@ -41,7 +42,7 @@ class Pca final : public Transform {
     }
     OCC_CHECK(v == bases.data() + bases.size());
   }
-  // Isometric up to the rounding of V only.
+  // It is isometric only up to the rounding of V.
   TransformTraits traits() const override { return {.linear = true, .maps_rows = true}; }
 
   void forward(const Rect&, MatrixView<const float> x, std::span<const MatrixView<float>> planes) const override {
@@ -96,7 +97,7 @@ class Pca final : public Transform {
       });
     });
   }
-  // Both directions, though one may never be made.
+  // The memory of both directions, although encode_ may never be made.
   uint64_t resident_bytes() const override {
     uint64_t bytes = 0;
     for (const PackedMatrix<float>& d : decode_) bytes += 2 * sizeof(float) * d.k() * d.n();
@@ -128,7 +129,7 @@ class Pca final : public Transform {
     return out;
   }
 
-  // a and b of one shape, both row by row.
+  // Calls body for the elements of a and b, which have the same shape.
   template <typename Body>
   static void each(MatrixView<float> a, MatrixView<const float> b, const Body& body) {
     for (size_t r = 0; r < a.rows(); ++r) {
@@ -156,7 +157,7 @@ class Pca final : public Transform {
 
 std::unique_ptr<Transform> load(const Params& params, Shape shape, ByteReader& side) {
   const PcaBlocks blocks(params, shape.cols);
-  // What is there bounds the sizes before anything is multiplied: at least one f16 per column.
+  // The bytes that are there limit the sizes before sizes are multiplied: a column needs at least one f16.
   const uint64_t available = side.remaining() / sizeof(uint16_t);
   uint64_t needed = 0;
   if (shape.cols <= available) {

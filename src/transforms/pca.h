@@ -1,4 +1,4 @@
-// The bound PCA transform; pca.cc explains it, pca_fit.cc makes one.
+// The bound PCA transform as the decoder needs it. pca.cc describes it; pca_fit.cc makes one for a matrix.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,8 @@ namespace occ {
 
 std::span<const ParamSpec> pca_params();
 
-// Lengths of the blocks that `cols` columns are cut into.
+// The blocks of columns that have a basis each: all of the length given by the parameter `block`, except for the last
+// one, which may be shorter. block = 0: one block of all columns.
 class PcaBlocks {
  public:
   PcaBlocks(const Params& params, size_t cols);
@@ -28,7 +29,7 @@ class PcaBlocks {
   size_t block_;
 };
 
-// bases: f16, for every block its matrix V [length, length] row-major, component k in column k.
+// bases: for every block its orthonormal matrix V [length, length] as row-major f16, with component k in column k.
 std::unique_ptr<Transform> make_pca(const PcaBlocks& blocks, std::span<const uint16_t> bases);
 
 }  // namespace occ

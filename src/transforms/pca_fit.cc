@@ -1,7 +1,7 @@
-// Fits pca (pca.cc): eigenvectors of the uncentred second moments x^T x of each block of columns, or of the Hessian's
-// diagonal block. Works for any x: LAPACK completes the basis where x has no energy (few rows, constant columns,
-// zeros). The sign of a vector is chosen so that its largest entry (the first of them) is positive. Cost:
-// rows n^2 + about 9 n^3 flops per block of n columns; memory 8 n^2 bytes.
+// Fits `pca` (pca.cc): the eigenvectors of the uncentred second moments x^T x of each block of columns, or of the
+// diagonal block of the Hessian. It works for any x: where x has no energy (few rows, constant columns, zeros), LAPACK
+// completes the basis. The sign of a vector is chosen such that its entry of largest magnitude, the first of them in
+// case of ties, is positive. Cost: rows n^2 + about 9 n^3 operations per block of n columns; memory: 8 n^2 bytes.
 #include <algorithm>
 #include <cmath>
 

@@ -1,13 +1,14 @@
-// rownorm: y_r = x_r / s_r, s_r the rms of row r, stored as f32; and after decoding rows get that rms back:
-//   x'_r = y'_r s_r / rms(y'_r)
-// so that of a row only its direction errs. With |x - x'|^2 = 2 |x|^2 (1 - cos) the best code for the error is then the
-// best for the cosine, and the mean cosine is about sqrt(1 - D) for a code of error D: CPQ, cosine-preserving codes for
-// embeddings. 32 / cols bits per weight. Renormalising costs error where it is the error that counts (D = 1 - cos^2
-// before, 2 (1 - cos) after). Not linear: no error feedback behind it.
-//   keep=norm     as above
-//   keep=product  s_r becomes rms / cos(x_r, x'_r) as soon as x'_r is known, so that <x_r, x'_r> = |x_r|^2: products of
-//                 exact vectors with decoded ones are then unbiased (over random signs). Cosines below 1/16 count as
-//                 that.
+// The stage `rownorm`: divides every row by its rms s_r, which is stored as f32, and gives decoded rows this rms again,
+//   y_r = x_r / s_r,   x'_r = y'_r s_r / rms(y'_r)
+// so that only the direction of a row has an error. Then |x - x'|^2 = 2 |x|^2 (1 - cos), and the code that is best for
+// the error is also best for the cosine; the mean cosine is about sqrt(1 - D) for a code with the relative error D
+// (CPQ, cosine-preserving quantization of embeddings). It costs 32 / cols bits per weight, and the squared error grows:
+// it is 2 (1 - cos) instead of 1 - cos^2 of the energy. The transform is not linear, so that no error feedback is
+// possible behind it.
+//   keep=norm     as described
+//   keep=product  s_r becomes rms / cos(x_r, x'_r) when x'_r is known, so that <x_r, x'_r> = |x_r|^2 and products of
+//                 exact vectors with decoded ones have no bias (over random signs). Cosines below 1/16 are taken as
+//                 1/16.
 #include <algorithm>
 #include <array>
 #include <cfloat>
@@ -26,7 +27,7 @@ constexpr std::array kParams = {
 
 class RowNorm final : public Transform {
  public:
-  // norms: those of an encoder that lets rows keep their products.
+  // norms: the rms of the rows, for an encoder with keep=product.
   explicit RowNorm(std::vector<float> scales, std::vector<float> norms = {})
       : scales_(std::move(scales)), norms_(std::move(norms)) {}
   TransformTraits traits() const override { return {.settles = !norms_.empty()}; }
@@ -95,7 +96,7 @@ std::unique_ptr<Transform> load(const Params&, Shape shape, ByteReader& side) {
 }  // namespace
 
 TransformEntry rownorm_entry() {
-  return {"rownorm", "rows of rms 1, which decode to their exact rms again", kParams, {}, fit, load};
+  return {"rownorm", "divides rows by their rms, which decoded rows get back exactly", kParams, {}, fit, load};
 }
 
 }  // namespace occ

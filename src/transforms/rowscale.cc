@@ -1,9 +1,9 @@
-// rowscale: y_r = x_r / s_r, s_r stored as bf16 (16 / cols bits per weight). The division is by the stored scale. A row
-// of zeros has scale 0 and decodes to zeros.
+// The stage `rowscale`: y_r = x_r / s_r with a scale s_r for every row, stored as bf16 (16 / cols bits per weight). The
+// division is by the stored scale. A row of zeros has the scale 0 and decodes to zeros.
 //   by=rms      s_r is the rms of row r
-//   by=weight   s_r = 1 / sqrt(w_r) for the weights w of the squared errors of the rows: what follows quantizes y with
-//               one step, so that every row errs as much as its weight allows (reverse water-filling over the rows).
-//               Without weights s_r = 1.
+//   by=weight   s_r = 1 / sqrt(w_r), where w_r is the cost of squared errors in row r. The next stage quantizes y with
+//               one step for all rows, so that the error of each row suits its cost (reverse water-filling over the
+//               rows). Without costs s_r = 1.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -45,7 +45,7 @@ class RowScale final : public Transform {
     const MatrixView<const float> from[] = {x};
     inverse(at, from, planes[0]);
   }
-  // A row keeps its direction, so the second moments of the inputs stay what they are.
+  // A row keeps its direction, so the second moments of the inputs do not change.
   void transform_hessian(MatrixView<double>) const override {}
   double error_gain(size_t row) const override {
     const double scale = scales_[row];
@@ -83,7 +83,7 @@ std::unique_ptr<Transform> load(const Params&, Shape shape, ByteReader& side) {
 }  // namespace
 
 TransformEntry rowscale_entry() {
-  return {"rowscale", "rows divided by their rms, or by what their errors may be", kParams, {}, fit, load};
+  return {"rowscale", "divides rows by their rms, or by what their errors may cost", kParams, {}, fit, load};
 }
 
 }  // namespace occ

@@ -1,6 +1,7 @@
-// signs: y = x diag(s) (axis=in) or diag(s) x (axis=out), s_i = -1 where bit i mod 64 of random_word(seed, i / 64) is
-// set. Before a fixed rotation it makes a random one of it (signs > hadamard: randomized Hadamard transform, Ailon &
-// Chazelle 2006). Costs nothing but its seed in the recipe.
+// The stage `signs`: y = x diag(s) (axis=in) or y = diag(s) x (axis=out) with random signs: s_i = -1 if bit i mod 64 of
+// random_word(seed, i / 64) is set, otherwise 1. In front of a fixed rotation it makes the rotation random: the recipe
+// signs > hadamard is the randomized Hadamard transform (Ailon & Chazelle 2006). It takes no bytes but the seed in the
+// recipe.
 #include <array>
 #include <bit>
 
@@ -21,7 +22,7 @@ class Signs final : public Transform {
       : seed_(static_cast<uint64_t>(params.integer("seed"))), axis_(axis_of(params)) {}
   TransformTraits traits() const override {
     TransformTraits traits = axis_traits(axis_);
-    traits.linear = traits.row_local = true;  // a sign of a row mixes nothing
+    traits.linear = traits.row_local = true;  // also with axis=out, since signs do not mix rows
     return traits;
   }
   Granule granule() const override { return {1, 1}; }
@@ -41,7 +42,7 @@ class Signs final : public Transform {
  private:
   bool negative(uint64_t i) const { return (random_word(seed_, i / 64) >> (i % 64) & 1) != 0; }
 
-  // Chunks of columns whose sign bits are made once for all rows.
+  // Works on chunks of columns, whose sign bits are computed once for all rows.
   void apply(const Rect& at, MatrixView<const float> x, MatrixView<float> y) const {
     constexpr size_t kChunk = 1024;
     std::array<uint32_t, kChunk> bits;

@@ -1,5 +1,5 @@
-// split: the first N rows and the others as two planes with a recipe each. A fixed-width method meets an exact size by
-// coding some rows with one width and the rest with the next.
+// The stage `split`: the first rows and all other rows become two planes with a recipe each. Methods of fixed code
+// width use it to meet a given size: they code some rows with one more bit than the others.
 #include <array>
 
 #include "transforms/axis.h"
@@ -47,7 +47,7 @@ class Split final : public Transform {
 
 TransformEntry split_entry() {
   return {"split",
-          "first rows and other rows, each with its own recipe",
+          "the first rows and the other rows, each with a recipe of its own",
           kParams,
           kPlanes,
           fit_by_shape<Split>,

@@ -1,5 +1,6 @@
-// TRANSFORM: a coordinate system. y = forward(x) has one or more real planes; inverse(forward(x)) == x within float
-// rounding, unless the traits say otherwise. A bound transform has all its side information fixed for one tensor.
+// TRANSFORM: a coordinate system for a weight matrix. forward() maps a matrix x [rows, cols] to one or more real
+// matrices, its planes, and inverse() maps them back: inverse(forward(x)) equals x up to float rounding, unless the
+// traits say otherwise. A bound transform has all its side information (scales, bases, positions) fixed for one tensor.
 #pragma once
 
 #include <memory>
@@ -14,78 +15,86 @@
 
 namespace occ {
 
+// What a transform is able to do. The pipeline asks for these traits and never for the name of a transform.
 struct TransformTraits {
-  bool linear = false;     // forward is a linear map of each row; transform_hessian() works
-  bool isometric = false;  // keeps norms
-  bool row_local = true;   // a row of x depends on that row of the planes only, so that row panels stand alone
-  bool refines = false;    // refine() does something: children are fitted one after the other
-  bool settles = false;    // settle() does something
-  bool exact = true;       // if not, planes approximate the values given to fit, the only ones that forward takes
-  // What a product W x with W = inverse(planes) can do in place of inverse; at most one of the three.
-  bool maps_rows = false;     // inverse is a linear map of each row, the same for all rows; one plane
-  bool maps_columns = false;  // inverse is a linear map of each column (the planes' below each other), the same for all
-                              // columns, and takes any number of them
-  bool product = false;       // inverse is the product of planes 0 and 1
+  bool linear = false;     // forward is a linear map of each row, and transform_hessian() works
+  bool isometric = false;  // forward keeps the Euclidean norm of the matrix
+  bool row_local = true;   // row r of x depends on row r of the planes only, so that panels of rows can stand alone
+  bool refines = false;    // refine() is implemented; the planes are then fitted one after the other
+  bool settles = false;    // settle() is implemented
+  bool exact = true;       // if false, the planes only approximate x, and forward takes no x but the one given to fit
+  // How a product W x with W = inverse(planes) can be computed without forming W. At most one of the three holds.
+  bool maps_rows = false;     // there is one plane, and inverse applies one linear map to each of its rows
+  bool maps_columns = false;  // inverse applies one linear map to each column (of the planes stacked on each other) and
+                              // takes any number of columns
+  bool product = false;       // inverse is the matrix product of plane 0 and plane 1
 };
 
 class Transform {
  public:
   virtual ~Transform() = default;
   virtual TransformTraits traits() const = 0;
-  // Rectangles of x that forward and inverse take. Default: whole rows, any number of them; all rows if not row_local.
+  // The unit of the rectangles of x that forward and inverse take. By default any number of whole rows, or all rows if
+  // the transform is not row_local.
   virtual Granule granule() const { return {traits().row_local ? size_t{1} : 0, 0}; }
-  // The rectangle of plane i that the rectangle `at` of x becomes. Default: the same one.
+  // The rectangle of plane number `plane` that the rectangle `at` of x is mapped to. By default it is the same.
   virtual Rect plane_rect(size_t /*plane*/, const Rect& at) const { return at; }
 
-  // x is the rectangle `at` of the tensor; planes[i] has the shape of plane_rect(i, at). With one plane of the shape of
-  // x, planes[0] may be x itself. Thread-safe.
+  // Maps x, the rectangle `at` of the tensor, to planes[i], which have the shape of plane_rect(i, at). If there is one
+  // plane of the same shape as x, planes[0] may be x itself. Thread-safe.
   virtual void forward(const Rect& at, MatrixView<const float> x, std::span<const MatrixView<float>> planes) const = 0;
-  // Fixed order of operations, no libm: gives the same floats on every CPU. planes[0] may be x itself as above.
+  // Maps the planes of the rectangle `at` back to x. planes[0] may be x itself as above. The operations have a fixed
+  // order and use no math library, so that every CPU gives the same floats. Thread-safe.
   virtual void inverse(const Rect& at, std::span<const MatrixView<const float>> planes, MatrixView<float> x) const = 0;
-  // The adjoint of inverse, <planes, adjoint(x)> = <inverse(planes), x>, if traits().maps_rows (`at` may have any
-  // number of rows) or maps_columns (any number of columns). Default: forward, which is its adjoint where it is
-  // isometric.
+  // The adjoint map of inverse: <planes, adjoint(x)> = <inverse(planes), x> for all planes and x. Only if maps_rows
+  // (`at` may then have any number of rows) or maps_columns (any number of columns). By default it is forward, which is
+  // correct for isometric transforms.
   virtual void adjoint(const Rect& at, MatrixView<const float> x, std::span<const MatrixView<float>> planes) const;
-  // Called before plane i is coded, with planes 0 .. i-1 as they will be decoded: may change what plane i should hold.
+  // Called before plane number `plane` is coded: may change `values`, the plane's content, to suit `decoded`, the
+  // planes 0 to plane - 1 as the decoder will see them.
   virtual void refine(const Rect& /*at*/, size_t /*plane*/, std::span<const MatrixView<const float>> /*decoded*/,
                       MatrixView<float> /*values*/) const {}
-  // Called after the planes of a rectangle are coded, before inverse: side information may be set to what suits their
-  // decoded values. coded: what forward gave. Thread-safe for disjoint rectangles.
+  // Called after all planes of a rectangle are coded and before inverse: may set side information to what suits the
+  // decoded planes best. coded: the planes as forward made them. Thread-safe for rectangles that do not overlap.
   virtual void settle(const Rect& /*at*/, std::span<const MatrixView<const float>> /*coded*/,
                       std::span<const MatrixView<const float>> /*decoded*/) {}
-  // H of x becomes H of y, in place, such that an error e_y of a row of y costs what it costs in x:
-  // e_x H e_x^T = gain e_y H_y e_y^T for e_x = inverse(e_y), gain = error_gain(row). For y = x T^T, T orthonormal:
-  // H_y = T H T^T.
-  // Only if traits().linear and row_local.
+  // Replaces the Hessian H [cols, cols] of rows of x by the Hessian H' of rows of y = forward(x), in place. An error e'
+  // in row r of y then costs what its image e = inverse(e') costs in x: e H e^T = error_gain(r) e' H' e'^T. For an
+  // orthonormal T and y = x T^T this is H' = T H T^T. Only if linear and row_local.
   virtual void transform_hessian(MatrixView<double> h) const;
-  // See there; not 1 where rows of x are scaled.
+  // The factor of row `row` in the equation above; not 1 where rows of x are scaled.
   virtual double error_gain(size_t /*row*/) const { return 1; }
-  // Memory that grows with the tensor.
+  // Bytes of memory that grow with the tensor.
   virtual uint64_t resident_bytes() const { return 0; }
-  // Side information, all that load() needs besides params and shape.
+  // Writes the side information: all that load() needs besides the parameters and the shape.
   virtual void save(ByteWriter& /*out*/) const {}
 };
 
+// A registered transform.
 struct TransformEntry {
   std::string_view name;
   std::string_view summary;  // one line for `occ methods`
   std::span<const ParamSpec> params;
-  std::span<const std::string_view> planes;  // names of its planes if it splits; empty: one plane
-  // Binds to the values x of one tensor. Null for a stage whose encoder needs BLAS: see fit_registry.h.
+  std::span<const std::string_view> planes;  // names of the planes, or empty if there is only one
+  // Makes the transform for the values x of one tensor. Wrong parameters are usage errors. Null for a transform whose
+  // encoder needs BLAS: transform_fit() finds its function.
   std::unique_ptr<Transform> (*fit)(const Params&, MatrixView<const float> x, const FitContext&);
-  // Rebuilds from side information. Throws input errors on anything that does not fit.
+  // Makes it from stored side information. Anything that does not fit is an input error.
   std::unique_ptr<Transform> (*load)(const Params&, Shape, ByteReader& side);
-  // One of that shape with nothing fitted, to tell sizes: where side information is not linear in the number of rows.
+  // Makes one of that shape without values, to predict sizes. Needed only where the size of the side information is not
+  // linear in the number of rows.
   std::unique_ptr<Transform> (*blank)(const Params&, Shape) = nullptr;
 };
 
-// All of them, in the order of `occ methods`.
+// All transforms, in the order of `occ methods`.
 std::span<const TransformEntry> transform_registry();
+// The transform of that name, or null.
 const TransformEntry* find_transform(std::string_view name);
 
-// Encoder side only (library occ_encode): entries whose fit needs linalg. Defined in transforms/fit_registry.cc.
+// For encoders only (library occ_encode, transforms/fit_registry.cc): entry.fit, or the function that needs BLAS. Never
+// null.
 using TransformFit = std::unique_ptr<Transform> (*)(const Params&, MatrixView<const float>, const FitContext&);
-TransformFit transform_fit(const TransformEntry& entry);  // entry.fit or the BLAS-bound one; never null
+TransformFit transform_fit(const TransformEntry& entry);
 bool transform_fit_needs_blas(std::string_view name);
 
 }  // namespace occ
