@@ -1,16 +1,18 @@
-// e8: vectors of 8 neighbours in a row as points of the lattice E8 = D8 u (D8 + 1/2), D8 the integer vectors of even
-// sum, times one step for the matrix; to be entropy coded. Its second moment .07168 is .65 dB below that of the
-// integers (1/12), which at high rate leaves .88 dB to the limit.
+// The stage `e8`: vectors of 8 neighbours in a row become points of the lattice E8 = D8 u (D8 + 1/2), where D8 are the
+// integer vectors with an even sum, times one step for the whole matrix. The symbols are meant for an entropy coder.
+// The normalised second moment of E8, .07168, is .65 dB below that of the integers (1/12); at high rates .88 dB remain
+// to the rate-distortion limit.
 //
-// Nearest point (Conway & Sloane 1982): in each of the two cosets round every coordinate, and if the sum is odd, round
-// the one with the largest rounding error the other way; the nearer of both.
+// Nearest point (Conway & Sloane 1982): in each of the two cosets every coordinate is rounded. If the sum is odd, the
+// coordinate with the largest rounding error is rounded the other way. The nearer of the two points is taken.
 //
-// Points are farther out than what they stand for (their errors are independent of x rather than of the point), so what
-// is stored is the step that fits a sample best: at 2 bits .93 of the one that finds points, and .3 dB.
+// The points found are on average farther from 0 than the vectors they stand for. The stored step is therefore not the
+// one used in the search but the one that fits a sample best: at 2 bits it is .93 times as large, which gains .3 dB.
 //
-// One symbol plane, nine symbols a vector: coset, z_1 .. z_7, (z_8 - parity of z_1 + .. + z_7) / 2, where a coordinate
-// is z + coset / 2: z_8 has that parity, so it is coded with one bit less. A finite-state machine along the row gives
-// the coder its contexts: the coset, for z_8 also the parity. cols that are no multiple of 8 are filled up with zeros.
+// There is one symbol plane with nine symbols per vector: the coset, z_1 to z_7, and (z_8 - p) / 2, where p is the parity
+// of z_1 + ... + z_7 and a coordinate is z + coset / 2. Since the sum of all z is even, z_8 has the parity p as well and
+// takes one bit less. A finite-state machine along the row gives the coder its contexts: the coset, and for z_8 also the
+// parity. If cols is no multiple of 8, zeros fill the last vector.
 #include "quantization/e8.h"
 
 #include <algorithm>
@@ -30,7 +32,8 @@ constexpr int kBias = 32768;
 constexpr float kMost = 32000;  // of |x| / step
 constexpr float kLargestStep = 0x1p110f;
 
-// State 0: the coset comes. 1 + 4 p + 2 c + q: coordinate p of coset c, the sum before it has parity q.
+// State 0: the next symbol is a coset. State 1 + 4 p + 2 c + q: the next symbol is coordinate p in coset c, and the sum
+// of the coordinates before it has the parity q.
 std::shared_ptr<const FiniteState> make_machine() {
   auto machine = std::make_shared<FiniteState>();
   machine->num_states = 33;
@@ -52,7 +55,7 @@ std::shared_ptr<const FiniteState> make_machine() {
   return machine;
 }
 
-// Nearest point of D8 + shift to y: its z; the squared distance.
+// Finds the point z + shift of D8 + shift that is nearest to y. Returns the squared distance.
 float nearest_in_coset(const float* y, float shift, float* z) {
   float distance = 0, largest = -1, rest = 0;
   size_t worst = 0;
@@ -95,7 +98,7 @@ class E8Quantizer final : public Quantizer {
     }
     if (total == 0) return;
     const double rms = std::sqrt(total / static_cast<double>(x.size()));
-    // With feedback values grow by the errors of others.
+    // With error feedback values grow by the errors of other columns.
     const double least = largest / (ctx.feedback_scales.empty() ? 31'000 : 15'000);
     if (least > step * rms) {
       ctx.report_fallback(fmt::format("e8: step {:.3g} would clip, {:.3g} is taken", step, least / rms));
@@ -168,14 +171,14 @@ class E8Quantizer final : public Quantizer {
   }
 
  private:
-  // Of n <= 8 values: which of the two points z[0] and z[1] + 1/2 is nearer.
+  // Whether z[1] + 1/2 is nearer to the n <= 8 values than z[0].
   bool nearest(const float* x, size_t n, float (*z)[kDim]) const {
     float y[kDim] = {};
     for (size_t i = 0; i < n && unit_ > 0; ++i) y[i] = std::clamp(x[i] / unit_, -kMost, kMost);
     return nearest_in_coset(y, 0.5f, z[1]) < nearest_in_coset(y, 0, z[0]);
   }
 
-  // Least squares over evenly spaced rows.
+  // The step of least squared error for evenly spaced rows.
   void fit_step(MatrixView<const float> x) {
     const size_t stride = std::max<size_t>(1, x.size() >> 17);
     double products = 0, squares = 0;
@@ -195,15 +198,15 @@ class E8Quantizer final : public Quantizer {
   }
 
   const Shape shape_;
-  float unit_ = 0;  // of the lattice in which the encoder looks
-  float step_ = 0;
+  float unit_ = 0;  // the step of the search
+  float step_ = 0;  // the stored step
 };
 
 }  // namespace
 
 QuantizerEntry e8_entry() {
   return {"e8",
-          "points of the lattice E8, one step for the matrix, to be entropy coded",
+          "points of the lattice E8 with one step for the matrix, to be entropy coded",
           kParams,
           kPlanes,
           fit_quantizer<E8Quantizer>,

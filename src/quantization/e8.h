@@ -1,4 +1,4 @@
-// The stage `e8`, see e8.cc.
+// The stage `e8`: vectors of eight values as points of the lattice E8. e8.cc describes it.
 #pragma once
 
 #include "quantization/quantizer.h"

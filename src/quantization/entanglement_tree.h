@@ -1,11 +1,11 @@
-// The splits of an entanglement tree (quantum entanglement trees, qet.cc): pairs of neighbours into smaller and larger
-// ones and a bit that tells their order, level by level.
+// The levels of an entanglement tree ("Quantum Entanglement Trees", see qet.cc). One level sorts each pair of
+// neighbours and keeps their order in one bit:
 //
-//   x [2n] -> low_j = min(x_2j, x_2j+1), high_j = max(...), symbol j is 1 where the smaller one stood left (or both are
-//   equal)
+//   x [2n] -> low_j = min(x_2j, x_2j+1),  high_j = max(x_2j, x_2j+1),  order_j = 1 if x_2j <= x_2j+1, otherwise 0
 //
-// The smaller ones of all pairs, then the larger ones, are two parts; the next level splits each of them in the same
-// way. After l levels 2^l parts follow each other. Exact in both directions. Cost: a minimum and a maximum per pair.
+// All low_j and then all high_j are the two parts of the result. The next level splits each part in the same way, so
+// that 2^l parts follow each other after l levels. Both directions are exact. Cost: one minimum and one maximum per
+// pair and level.
 #pragma once
 
 #include <cstddef>
@@ -14,12 +14,12 @@
 
 namespace occ {
 
-// One level of one part; order: a symbol 0 or 1 per pair. Nothing overlaps.
+// One level of one part: x [2 pairs], low, high and order [pairs]. The arrays must not overlap.
 void split_pairs(const float* x, size_t pairs, float* low, float* high, Symbol* order);
 void merge_pairs(const float* low, const float* high, const Symbol* order, size_t pairs, float* x);
 
-// All levels of a row of `count` values, count a multiple of 2^levels, in place. order: levels * count / 2 symbols 0 or
-// 1, level by level, part by part. work: count floats.
+// All levels of x [count] in place, count a multiple of 2^levels. order [levels * count / 2]: the bits of the first
+// level, then those of the parts of the second level one after the other, and so on. work: room for `count` floats.
 void split_row(float* x, size_t count, unsigned levels, Symbol* order, float* work);
 void merge_row(float* x, size_t count, unsigned levels, const Symbol* order, float* work);
 

@@ -1,4 +1,4 @@
-// The stage `kashin`, see kashin.cc.
+// The stage `kashin`: rows as sums of two vectors with few levels in two bases. kashin.cc describes it.
 #pragma once
 
 #include "quantization/quantizer.h"

@@ -1,10 +1,11 @@
-// The second basis of `kashin`: an orthonormal map Q of blocks of columns, `block` of them each (the last may be
-// shorter; 0: all in one).
-//   dct         inverse of the orthonormal DCT-II
-//   hadamard    Walsh-Hadamard of each run of p columns, p the largest power of two that divides the block's length
-//   orthogonal  dense, made from `seed` in a fixed order of f64 operations (docs/reference/format.md, section 7): the
-//               rows of normal-like vectors orthonormalised one after the other, twice (Gram-Schmidt). Up to 512
-//               columns.
+// The second basis of `kashin`: an orthonormal matrix Q for every block of `block` columns (the last one may be
+// shorter; 0: one block of all columns).
+//   dct         the inverse of the orthonormal DCT-II
+//   hadamard    the Walsh-Hadamard transform of each run of p columns, where p is the largest power of two that divides
+//               the length of the block
+//   orthogonal  a dense random matrix of at most 512 columns, made from `seed` in a fixed order of f64 operations
+//               (docs/reference/format.md, section 7): nearly normal vectors, orthonormalised one after the other by
+//               Gram-Schmidt, twice
 #pragma once
 
 #include <memory>
@@ -20,14 +21,14 @@ namespace occ {
 class KashinBasis {
  public:
   static constexpr size_t kMaxDense = 512;
-  // Parameters basis, block and seed; errors of kind `kind`.
+  // From the parameters basis, block and seed. Throws an error of `kind` if they do not suit the number of columns.
   KashinBasis(const Params& params, size_t cols, ErrorKind kind);
 
   size_t block() const { return block_; }
-  // Floats that apply() needs to work in.
+  // The number of floats that apply() needs to work in.
   size_t work_size() const;
-  // 16 vectors, element (c, k) at [16 c + k], of a range of columns that begins with a block: out = Q from, or
-  // out = Q^T from if transposed. `from` is destroyed; arrays are disjoint.
+  // Maps 16 vectors at once: out = Q from, or out = Q^T from if transposed. Both are panels [cols, 16] (simd/panel.h)
+  // of a range of columns that begins with a block. The contents of `from` are destroyed. The arrays must not overlap.
   void apply(float* from, float* out, size_t cols, bool transposed, float* work) const;
 
  private:
@@ -43,7 +44,7 @@ class KashinBasis {
   Part whole_, rest_;
 };
 
-// Orthonormal [n, n] from a seed, f64 rounded once: basis=orthogonal.
+// The matrix [n, n] of basis=orthogonal: computed in f64, rounded to f32 at the end.
 Matrix<float> seeded_orthogonal(size_t n, uint64_t seed);
 
 }  // namespace occ

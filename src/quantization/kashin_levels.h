@@ -1,4 +1,5 @@
-// What the parts of `kashin` may be: levels for each part, or points for pairs of them; nearest ones, best ones.
+// The values that the two parts u and v of `kashin` may have: levels for each part, or points (u, v) for pairs; the
+// search of the nearest ones and the fit of the best ones.
 #pragma once
 
 #include <algorithm>
@@ -11,9 +12,9 @@
 
 namespace occ {
 
-constexpr float kMaxKashinLevel = 0x1p32f;
+constexpr float kMaxKashinLevel = 0x1p32f;  // of magnitudes, so that products stay finite
 
-// Ascending levels with the borders midway between them.
+// Ascending levels, and the borders midway between them.
 struct KashinLevels {
   std::vector<float> level, border;
 
@@ -31,7 +32,7 @@ struct KashinLevels {
   }
 };
 
-// values become the nearest levels.
+// Replaces values [count] by the nearest levels.
 inline void snap(const KashinLevels& levels, float* values, size_t count) {
   constexpr size_t kStep = 64;
   size_t i = 0;
@@ -51,7 +52,8 @@ inline void snap(const KashinLevels& levels, float* values, size_t count) {
   }
 }
 
-// Best levels for the values: a histogram with cells even in t / (4 + |t|), then dynamic programming.
+// The levels with the least squared error for all values added: a histogram whose cells are evenly spaced in
+// t / (4 + |t|), then dynamic programming (lloyd_levels.h).
 class KashinHistogram {
  public:
   KashinHistogram() : weight_(kCells), sum_(kCells) {}
@@ -70,7 +72,7 @@ class KashinHistogram {
   std::vector<double> weight_, sum_;
 };
 
-// Points (u, v), each with |(u, v)|^2 / 2.
+// Points (u, v) of the plane, and half of the squared norm of each.
 struct KashinPoints {
   std::vector<float> u, v, half;
 
@@ -83,7 +85,7 @@ struct KashinPoints {
     half.resize(u.size());
     for (size_t k = 0; k < u.size(); ++k) half[k] = 0.5f * (u[k] * u[k] + v[k] * v[k]);
   }
-  // All pairs of levels, number i 2^v + j.
+  // All pairs of levels: level i of a and level j of b are point number i * (levels of b) + j.
   void set_grid(const KashinLevels& a, const KashinLevels& b) {
     u.clear();
     v.clear();
@@ -97,7 +99,7 @@ struct KashinPoints {
   }
 };
 
-// codes[i] = the point nearest to (u[i], v[i]), the first of those that tie.
+// codes[i] = number of the point nearest to (u[i], v[i]), the lowest number if several are.
 inline void nearest_points(const KashinPoints& points, const float* u, const float* v, size_t count, int32_t* codes) {
   constexpr size_t kStep = 64;
   for (size_t i = 0; i < count; i += kStep) {
@@ -120,7 +122,7 @@ inline void nearest_points(const KashinPoints& points, const float* u, const flo
   }
 }
 
-// Of what points stand for.
+// For each point the number and the sums of the pairs that it is the nearest to.
 struct PointSums {
   explicit PointSums(size_t points) : weight(points), u(points), v(points) {}
   void add(const Matrix<int32_t>& codes, const Matrix<float>& a, const Matrix<float>& b, size_t rows) {
@@ -140,6 +142,7 @@ struct PointSums {
       v[k] += o.v[k];
     }
   }
+  // Moves every point to the mean of its pairs; a point without any stays.
   void means(KashinPoints& points) const {
     const auto level = [](double t) {
       return static_cast<float>(std::clamp(t, -double{kMaxKashinLevel}, double{kMaxKashinLevel}));

@@ -34,7 +34,7 @@ LloydSums sums_of_line(const LevelSearch& levels, MatrixView<const float> x, flo
   return total;
 }
 
-// Root mean square of a line, free of overflow.
+// The root mean square of a line, computed without overflow.
 double line_rms(const LevelSearch& levels, MatrixView<const float> x) {
   if (x.size() == 0) return 0;
   float largest = 0;
@@ -47,7 +47,7 @@ double line_rms(const LevelSearch& levels, MatrixView<const float> x) {
   return static_cast<double>(largest) * std::sqrt(mean_square);
 }
 
-// The scale with the least squared error of a line: assignment and least squares by turns, from several starts.
+// The scale with the least squared error of a line, by alternating assignment and least squares from several starts.
 float fit_scale(const LevelSearch& levels, MatrixView<const float> x, double start, int limit) {
   int best = 0;
   double best_error = std::numeric_limits<double>::infinity();
@@ -67,12 +67,12 @@ float fit_scale(const LevelSearch& levels, MatrixView<const float> x, double sta
   return scale_of(best);
 }
 
-// Levels for one plane, weighted by scale^2, so that the squared error of the plane is what is minimised.
+// Fits levels to one plane. Values are weighted by scale^2, so that the squared error of the plane is minimised.
 class LevelFit {
  public:
   LevelFit(const ScaleGrid& grid, MatrixView<const float> x, const std::vector<float>& scales)
       : grid_(grid), x_(x), scales_(scales) {
-    // Few panels, since each has its own sums; cut by shape alone.
+    // There are few panels, since each has its own sums. Their size depends on the shape only.
     const size_t least = ceil_div(size_t{1} << 16, std::max<size_t>(1, x.cols()));
     panel_rows_ = std::max({size_t{1}, least, ceil_div(x.rows(), 64)});
     weights_.resize(scales.size());
@@ -88,7 +88,8 @@ class LevelFit {
     }
   }
 
-  // Best levels on a histogram whose cells are even in t / (4 + |t|): .002 wide at 0, .008 at 4, 12 % of t far out.
+  // The best levels for a histogram whose cells are evenly spaced in t / (4 + |t|): .002 wide at t = 0, .008 at 4, and
+  // about t^2 / 8,192 far out.
   std::vector<double> histogram_levels(const LevelSearch& any, size_t count) const {
     constexpr size_t kCells = 4096;
     const Sums total = sum(any, kCells, [](float t, Symbol) {
@@ -98,7 +99,7 @@ class LevelFit {
     return best_levels(total.weight, total.sum, count);
   }
 
-  // One centroid step; a level without elements stays.
+  // Moves every level to the mean of its elements; a level without elements stays.
   void centroid_levels(const LevelSearch& old, std::vector<double>& levels) const {
     const Sums total = sum(old, levels.size(), [](float, Symbol q) { return size_t{q}; });
     for (size_t i = 0; i < levels.size(); ++i) {
@@ -218,7 +219,7 @@ class LloydQuantizer final : public Quantizer {
     levels_.set_levels(rounded);
   }
 
-  // Largest scale with finite reconstructions.
+  // The code of the largest scale with finite reconstructions.
   int max_code() const {
     const double largest = std::max(std::abs(levels_.level[0]), std::abs(levels_.level[levels_.count - 1]));
     return scale_code_down(static_cast<double>(FLT_MAX) / std::max(1.0, largest));
@@ -243,7 +244,7 @@ class LloydQuantizer final : public Quantizer {
 
 QuantizerEntry lloyd_entry() {
   return {"lloyd",
-          "2^bits levels placed where they cost least, a scale per row, tensor, column or group",
+          "2^bits levels of least squared error, a scale per row, tensor, column or group",
           kParams,
           kPlanes,
           fit_quantizer<LloydQuantizer>,

@@ -1,5 +1,6 @@
-// Loops over elements of `lloyd`. t = x / scale; q = number of borders < t, borders midway between levels;
-// x' = scale * level[q]: one multiplication. Kernels allocate nothing and cannot fail; sums as in partial_sums-inl.h.
+// SIMD kernels of `lloyd`. For t = x / scale the symbol q is the number of borders below t, with borders midway between
+// levels, and x' = scale * level[q]. The kernels allocate no memory and cannot fail. Sums are made as described in
+// partial_sums-inl.h, so that they are the same on every CPU.
 #pragma once
 
 #include <array>
@@ -13,8 +14,9 @@
 
 namespace occ {
 
-// Levels with what finds the nearest one. Up to 16 levels: compare with every border. More: a table over evenly spaced
-// cells says how many borders lie below the cell; a binary search among the few borders inside does the rest.
+// Levels, and what is needed to find the nearest one. Up to 16 levels, t is compared with every border. For more
+// levels, a table over evenly spaced cells tells how many borders lie below the cell of t, and a binary search among
+// the few borders inside the cell does the rest.
 struct LevelSearch {
   static constexpr size_t kMaxLevels = 256;
   static constexpr size_t kCells = 2048;
@@ -22,10 +24,10 @@ struct LevelSearch {
   alignas(64) std::array<float, kMaxLevels> level = {};
   alignas(64) std::array<float, 2 * kMaxLevels> border = {};  // [count - 1], then +infinity
   float origin = 0, cells_per_unit = 0;
-  size_t first_jump = 0;  // highest power of two <= most borders in a cell; 0: none has any
+  size_t first_jump = 0;  // highest power of two that is at most the largest number of borders in a cell
   alignas(64) std::array<int32_t, kCells> below = {};
 
-  // 2 .. 256 ascending levels (equal ones are allowed) of magnitude <= kMaxLevel.
+  // Takes 2 to 256 ascending levels (equal ones are allowed) of magnitude at most kMaxLevel.
   static constexpr float kMaxLevel = 0x1p64f;
   void set_levels(std::span<const float> levels);
 };
@@ -34,10 +36,11 @@ void lloyd_quantize(const LevelSearch& levels, const ScaleWindow& window, Matrix
                     MatrixView<Symbol> symbols);
 void lloyd_dequantize(const LevelSearch& levels, const ScaleWindow& window, MatrixView<const Symbol> symbols,
                       MatrixView<float> out);
-// t and q of one rectangle, rows packed one after another: t[r * cols + c].
+// t and q of a rectangle, with its rows stored one after another: element (r, c) at r * cols + c.
 void lloyd_assign(const LevelSearch& levels, const ScaleWindow& window, MatrixView<const float> x, float* t, Symbol* q);
 
-// Sums of a line at one scale, from which follow the error and the best scale for the same assignment.
+// Sums over the values that share a scale. From them follow the squared error, (tt - 2 tl + ll) scale^2, and the best
+// scale for the same symbols, scale * tl / ll.
 struct LloydSums {
   double tt = 0, tl = 0, ll = 0;  // sums of t^2, t level[q], level[q]^2
 };

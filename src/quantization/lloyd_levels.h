@@ -1,4 +1,4 @@
-// Places of levels: the Gaussian ones in closed form conditions, and the best ones for weighted points.
+// Levels of a scalar quantizer with the least mean squared error: for the normal distribution, and for weighted values.
 #pragma once
 
 #include <cstddef>
@@ -9,16 +9,18 @@
 
 namespace occ {
 
-// Ascending Lloyd-Max levels of N(0, 1), 2^bits of them, symmetric about 0. 1 <= bits <= 8.
+// The 2^bits Lloyd-Max levels of N(0, 1), ascending and symmetric about 0; 1 <= bits <= 8 (Lloyd 1957, Max 1960).
 std::vector<double> gaussian_levels(unsigned bits);
 
-// Best `count` levels for cells with weight W and weighted sum M (ascending means): partition into runs that minimises
-// sum over runs of -(sum M)^2 / (sum W). Exact by dynamic programming, O(count n log n) by divide and conquer on the
-// monotone borders. Cells with less than 1e-12 of all weight are skipped; fewer cells than levels repeat the last one.
-// None: zeros.
+// The best `count` levels for n cells of a histogram, given the weight W and the weighted sum M of the values of each
+// cell, in ascending order of their means M / W. They are the means of those runs of cells that minimise the sum over
+// runs of -(sum M)^2 / (sum W), found exactly by dynamic programming in O(count n log n) steps (Wu 1991: the best
+// borders are monotone, which permits divide and conquer). Cells with less than 1e-12 of the whole weight are ignored.
+// If fewer cells than levels remain, the last level is repeated; if none remain, all levels are 0.
 std::vector<double> best_levels(std::span<const double> weight, std::span<const double> sum, size_t count);
 
-// Stored levels, f32. Input error unless they ascend (equal ones are fine) and are all from `least` to `most`.
+// Reads levels.size() levels as f32. Input error unless they ascend (equal ones are allowed) and lie between `least`
+// and `most`.
 void get_levels(std::span<float> levels, float least, float most, ByteReader& side);
 
 }  // namespace occ

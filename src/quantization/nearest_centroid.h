@@ -1,10 +1,11 @@
-// The nearest of k centroids, for panels of 16 vectors (simd/panel.h):
+// Finds the nearest of k centroids for panels of 16 vectors (simd/panel.h), by weighted squared distance:
 //
-//   argmin_j  sum_i w_i (x_i - c_ji)^2 = argmin_j  |c_j|_w^2 / 2 - sum_i (w_i c_ji) x_i
+//   argmin_j  sum_i w_i (x_i - c_ji)^2  =  argmin_j  |c_j|_w^2 / 2 - sum_i (w_i c_ji) x_i
 //
-// the same products as a matrix product of vectors and centroids, with the minimum taken in registers instead of from a
-// matrix in memory. Multiply and add unfused, in the order of i, ties to the smallest j: the same on every SIMD target
-// and for any cut into panels, which a BLAS is not. Cost: 2 d + 3 vector operations per 8 or 16 vectors and centroid.
+// These are the products of the matrix of vectors with that of centroids, but the minimum is taken in registers.
+// Products are added in the order of i without fused multiply-adds, and the smallest j wins ties, so that the result is
+// the same on every SIMD target and for any division into panels; a BLAS does not guarantee that. Cost: 2 d + 3 vector
+// operations for each centroid and 8 or 16 vectors.
 #pragma once
 
 #include <cstddef>
@@ -19,10 +20,11 @@ namespace occ {
 class CentroidSearch {
  public:
   CentroidSearch() = default;
-  // centroids [k, d]; weights [d], or empty: ones.
+  // centroids [k, d]; weights [d] of the squared errors of coordinates, or empty for ones.
   CentroidSearch(MatrixView<const float> centroids, std::span<const float> weights);
 
-  // panel [d * 16]. values[v] = least |c_j|_w^2 / 2 - <c_j, x>_w; plus |x|_w^2 / 2 that is half the squared distance.
+  // For the 16 vectors x of a panel [d, 16]: the number of the nearest centroid, and values[v] = |c_j|_w^2 / 2 - <c_j,
+  // x>_w for it, which is half the squared distance less |x|_w^2 / 2.
   void nearest(const float* panel, uint32_t index[16], float values[16]) const;
 
  private:

@@ -1,15 +1,16 @@
-// opq: product quantization in rotated coordinates, by cluster of rows.
+// The stage `opq`: product quantization of rotated rows, with a rotation for each cluster of rows,
 //
-//   x_r = mu_j + (c_j[q_r]) V_j^T      j the cluster of the row, c_j its product codebook (pq.cc), V_j its rotation
+//   x_r = mu_j + c_j[q_r] V_j^T
 //
-// Symbol planes: clusters [rows, 1], codes [rows, m]. One cluster: Optimized Product Quantization (Ge, He, Ke, Sun
-// 2013), without mu; several: Locally Optimized Product Quantization (Kalantidis & Avrithis 2014). V_j is made of
-// blocks of columns, 16 block / rows bits per weight and cluster; unless asked otherwise at most a tenth of `bits`.
-// Everything is stored (f16) and charged. Cost: block multiply-adds per weight more than pq to decode, five times that
-// to encode.
+// where j is the cluster of row r, mu_j its centroid, c_j its product codebook (pq.cc) and V_j its rotation. The symbol
+// planes are clusters [rows, 1] and codes [rows, m]. With one cluster and without mu this is Optimized Product
+// Quantization (Ge, He, Ke, Sun 2013), with several it is Locally Optimized Product Quantization (Kalantidis & Avrithis
+// 2014). V_j rotates blocks of columns and takes 16 block / rows bits per weight and cluster, by default at most a
+// tenth of `bits`. Everything is stored as f16, and its bytes count. Cost: `block` multiply-adds per weight more than
+// pq to decode, and five times that to encode.
 //
-// One quantizer and not a transform in front of pq, since rotation and codebooks are fitted to each other in turn and
-// each cluster has its own. So rows are coded as a whole: no error feedback.
+// It is one quantizer instead of a transform in front of pq, since rotations and codebooks are fitted to each other in
+// turn and every cluster has its own. Rows are therefore coded as a whole, and error feedback is not possible.
 #include "quantization/opq.h"
 
 #include <algorithm>
@@ -35,7 +36,8 @@ constexpr ParamSpec kParams[] = {
     kCodebookScaleParam};
 constexpr std::string_view kPlanes[] = {"clusters", "codes"};
 constexpr size_t kPanelRows = 64;
-constexpr double kWorthOfDoubling = 0.015;  // bits per weight that a block of twice the size saves; SIFT vectors
+constexpr double kWorthOfDoubling =
+    0.015;  // bits per weight that blocks of twice the size save, measured on SIFT vectors
 
 class OpqQuantizer final : public Quantizer {
  public:
@@ -109,7 +111,7 @@ class OpqQuantizer final : public Quantizer {
   size_t cluster_columns() const { return shape_.cols == 0 ? 0 : 1; }
   size_t code_columns() const { return parts_.codebooks[0]->subspaces(); }
 
-  // body(cluster, rows, values of these rows) for panels of rows of one cluster.
+  // Calls body(cluster, rows, values of these rows) for panels of rows of one cluster.
   template <typename Body>
   void by_cluster(MatrixView<const Symbol> clusters, MatrixView<const float> values, const Body& body) const {
     std::vector<std::vector<size_t>> rows(parts_.codebooks.size());
@@ -161,7 +163,7 @@ std::unique_ptr<Quantizer> load(const Params& params, Shape shape, ByteReader& s
     }
   }
   for (size_t j = 0; j < clusters; ++j) {
-    // Whole blocks first, without products that could overflow; then there is at least one, larger than the last.
+    // Checks the size of the whole blocks first, without products that could overflow; numbers() cannot overflow then.
     const size_t available = side.remaining() / sizeof(uint16_t);
     const bool fits = block == 1 || shape.cols / block * block <= available / block;
     const size_t numbers = fits ? BlockRotation::numbers(shape.cols, block) : 0;
@@ -221,7 +223,7 @@ void BlockRotation::from(MatrixView<float> y) const {
   });
 }
 
-// y = x V; rounding leaves V orthogonal only to about 3e-4, so twice y += (x - y V^T) V.
+// y = x V. Rounded to f16, V is orthogonal only to about 3e-4, so y is improved twice by y += (x - y V^T) V.
 void BlockRotation::to(MatrixView<float> x) const {
   each_block([&](size_t i, size_t at, size_t n) {
     const MatrixView<float> part = x.sub({0, at, x.rows(), n});
@@ -259,7 +261,8 @@ OpqSizes choose_opq_sizes(const Params& params, Shape shape, const FitContext& c
   if (asked != 0) {
     sizes.block = std::min(asked, shape.cols);
   } else {
-    // The largest that a tenth pays for, or a half, a quarter, ... of it where codes are better off with its bits.
+    // The largest block that a tenth of the bits pays for, or a half, a quarter, ... of it if the codes make better use
+    // of the bits.
     const double tenth = 0.1 * params.real("bits") * rows / (16 * clusters);
     const size_t largest = std::min(static_cast<size_t>(std::max(1.0, tenth)), shape.cols);
     double most = -1;

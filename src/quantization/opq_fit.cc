@@ -1,8 +1,8 @@
-// Fits opq (opq.cc). Clusters: k-means of whole rows. Then in each cluster in turn: codes c of x V, and per block of
-// columns the V that brings x V nearest to c, U W^T of the singular value decomposition x^T c = U S W^T (orthogonal
-// Procrustes; Ge et al. 2013, section 3.1.2). Start: V = 1, or eigenvectors with balanced products of eigenvalues in
-// the subspaces (section 3.2, best for normal values), whichever leaves the smaller error. V is rounded to f16 in every
-// round.
+// Fits `opq` (opq.cc). The clusters are found by k-means of whole rows. In each cluster two steps alternate: the codes
+// c for x V, and for each block of columns the V that brings x V nearest to c, which is U W^T of the singular value
+// decomposition x^T c = U S W^T (orthogonal Procrustes problem; Ge et al. 2013, section 3.1.2). The start is V = 1, or
+// eigenvectors with balanced products of eigenvalues in the subspaces (section 3.2, best for normal values), whichever
+// has the smaller error. V is rounded to f16 in every round.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -17,7 +17,7 @@
 namespace occ {
 namespace {
 
-constexpr size_t kRoundIterations = 4;  // of k-means, in a round
+constexpr size_t kRoundIterations = 4;  // iterations of k-means in a round
 
 std::vector<uint16_t> identity_bases(size_t cols, size_t block) {
   std::vector<uint16_t> bases;
@@ -28,7 +28,7 @@ std::vector<uint16_t> identity_bases(size_t cols, size_t block) {
   return bases;
 }
 
-// x [rows, cols] and what its codes stand for.
+// The rotations of all blocks that bring x [rows, cols] nearest to its decoded codes.
 std::vector<uint16_t> procrustes(MatrixView<const float> x, MatrixView<const float> coded, size_t block) {
   std::vector<uint16_t> bases;
   for (size_t at = 0; at < x.cols(); at += block) {
@@ -55,8 +55,9 @@ std::vector<uint16_t> procrustes(MatrixView<const float> x, MatrixView<const flo
   return bases;
 }
 
-// Eigenvectors of the second moments of every block, dealt out so that the products of the eigenvalues of the subspaces
-// are as equal as can be: the largest first, always to the subspace with room and the least product.
+// The eigenvectors of the second moments of every block, assigned to subspaces such that the products of the
+// eigenvalues of subspaces are as equal as possible: the largest first, always to the subspace with space and the least
+// product.
 std::vector<uint16_t> eigen_bases(MatrixView<const float> x, size_t block, size_t width) {
   std::vector<uint16_t> bases;
   for (size_t at = 0; at < x.cols(); at += block) {
@@ -90,7 +91,7 @@ std::vector<uint16_t> eigen_bases(MatrixView<const float> x, size_t block, size_
   return bases;
 }
 
-// A cluster's rotation and codebook for rows x, whose centroid is off already.
+// Fits the rotation and the codebook of a cluster to its rows x, from which the centroid is subtracted already.
 void fit_cluster(const Params& params, const OpqSizes& sizes, uint64_t seed, MatrixView<const float> x,
                  std::span<const double> row_weights, OpqParts& parts) {
   float largest = 0;
@@ -109,7 +110,7 @@ void fit_cluster(const Params& params, const OpqSizes& sizes, uint64_t seed, Mat
       parts.rotations.back().to(y.view().row_range(first, count));
     });
   };
-  // Fits the codebook to y, which becomes what its codes stand for. Returns the squared error.
+  // Fits the codebook to y and replaces y by its decoded codes. Returns the squared error.
   const auto code = [&](bool go_on) {
     codebook.fit(y.view(), sizes.codebook, kRoundIterations, seed, {}, row_weights, go_on);
     Matrix<Symbol> codes(x.rows(), codebook.subspaces());
@@ -126,7 +127,7 @@ void fit_cluster(const Params& params, const OpqSizes& sizes, uint64_t seed, Mat
   std::vector<uint16_t> bases = identity_bases(x.cols(), sizes.block);
   rotate(bases);
   bool fitted = false;
-  // Beyond this products of the fit would leave f32; such rows keep their coordinates.
+  // Beyond this, products of the fit would overflow; such rows keep their coordinates.
   if (sizes.block > 1 && params.integer("rounds") > 0 && largest < 1e15f && largest > 1e-15f) {
     const double error = code(false);
     std::vector<uint16_t> eigen = eigen_bases(x, sizes.block, sizes.codebook.width);

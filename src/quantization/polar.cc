@@ -1,17 +1,19 @@
-// polar: vectors of `dim` neighbours in a row, x = s r d: s the rms of the row (bf16), d one of 2^direction fixed
-// directions, r one of 2^magnitude levels. (direction + magnitude) / dim bits per weight and 16 / cols for s. PCDVQ,
-// arXiv 2506.05432: after a random rotation weights are nearly iid normal, directions uniform and lengths chi(dim).
+// The stage `polar`: vectors of `dim` neighbours in a row are coded as x = s r d, where s is the rms of the row (bf16),
+// d one of 2^direction fixed directions and r one of 2^magnitude levels. It takes (direction + magnitude) / dim bits
+// per weight, and 16 / cols for s. Source: PCDVQ, arXiv 2506.05432. After a random rotation weights are nearly
+// independent and normal, so that directions are uniform and lengths have a chi distribution with `dim` degrees of
+// freedom.
 //
 //   q = x / s;  d = the direction with the largest <q, d>
 //   radius=norm       r = the level nearest to |q|, Lloyd-Max levels of chi(dim) (section 3.2 of the paper)
-//   radius=projected  r = the level nearest to <q, d>, which is where the error is least:
+//   radius=projected  r = the level nearest to <q, d>, which has the least error:
 //                     |q - r d|^2 = |q|^2 - <q, d>^2 + (r - <q, d>)^2
-//                     levels fitted to a sample of the matrix. Differs from the paper.
+//                     The levels are fitted to a sample of the matrix. This differs from the paper.
 //
-// One stage with two symbol planes, not a transform that splits: error feedback needs both parts of a vector and its
-// reconstruction at once. Levels are stored, 4 bytes each; codebooks of directions are not (polar_codebook.h). The
-// last vector of a row may be shorter than dim: it takes the direction and level of least error over the coordinates it
-// has, found by trying all of them.
+// It is one stage with two symbol planes instead of a transform with two planes, since error feedback needs both parts
+// of a vector and its reconstruction at once. Levels are stored with 4 bytes each; codebooks of directions are not
+// stored (polar_codebook.h). The last vector of a row may be shorter than dim; it takes the direction and the level of
+// least error over its coordinates, which are found by trying all.
 #include "quantization/polar.h"
 
 #include <algorithm>
@@ -43,7 +45,7 @@ constexpr ParamSpec kParams[] = {
 };
 constexpr std::string_view kPlanes[] = {"directions", "magnitudes"};
 constexpr float kMaxLevel = 0x1p32f;
-constexpr float kMaxValue = 1e15f;  // of x / s, see DirectionSearch
+constexpr float kMaxValue = 1e15f;  // largest |x / s| that DirectionSearch permits
 
 struct Settings {
   size_t dim = 0;
@@ -67,7 +69,7 @@ struct Settings {
   }
 };
 
-// One for the whole process, made when first asked for.
+// The search for these settings. There is one of each for the whole process, made when it is first needed.
 std::shared_ptr<const DirectionSearch> directions_of(const Settings& s) {
   static std::mutex mutex;
   static std::map<std::tuple<DirectionSource, size_t, unsigned>, std::shared_ptr<const DirectionSearch>> known;
@@ -202,12 +204,12 @@ class PolarQuantizer final : public Quantizer {
       levels_[i] = static_cast<float>(std::clamp(levels[i], 0.0, static_cast<double>(kMaxLevel)));
     }
   }
-  // Largest scale with finite reconstructions; directions have length one, give or take a rounding.
+  // The code of the largest scale with finite reconstructions. Directions have length one up to rounding.
   int max_code() const {
     return scale_code_down(static_cast<double>(FLT_MAX) / (1.001 * std::max(1.0f, levels_.back())));
   }
 
-  // x / s of n elements of a row.
+  // q = x / s for n elements of row `row`.
   void load_scaled(const float* x, size_t row, size_t n, float* q) const {
     const Reciprocal by = reciprocal_of(scales_[row]);
     for (size_t i = 0; i < n; ++i) q[i] = std::clamp((x[i] * by.pre) * by.inverse, -kMaxValue, kMaxValue);
@@ -223,7 +225,7 @@ class PolarQuantizer final : public Quantizer {
     return static_cast<Symbol>(k);
   }
 
-  // Direction and level of least error over the first n < dim coordinates.
+  // The direction and the level of least error over the first n < dim coordinates.
   std::pair<Symbol, Symbol> best_of_part(const float* q, size_t n) const {
     const Matrix<float>& points = search_->points();
     float least = std::numeric_limits<float>::infinity();
@@ -243,8 +245,8 @@ class PolarQuantizer final : public Quantizer {
     return best;
   }
 
-  // Lloyd-Max levels of <q, d> over a sample of whole vectors, weighted by their squared scales; empty if there are
-  // none.
+  // The Lloyd-Max levels of <q, d> for a sample of whole vectors, weighted by their squared scales. Empty if there are
+  // no whole vectors.
   std::vector<double> projected_levels(MatrixView<const float> x) const {
     const size_t dim = settings_.dim, per_row = shape_.cols / dim, total = shape_.rows * per_row;
     if (total == 0) return {};
@@ -288,7 +290,7 @@ class PolarQuantizer final : public Quantizer {
 
 }  // namespace
 
-// Density r^(dim - 1) exp(-r^2 / 2) on fine cells, and the best partition of these.
+// The best levels for the density r^(dim - 1) exp(-r^2 / 2) on fine cells.
 std::vector<double> chi_levels(size_t dim, unsigned bits) {
   constexpr size_t kCells = 8192;
   const double mode = std::sqrt(static_cast<double>(dim) - 1), width = (mode + 8) / kCells;

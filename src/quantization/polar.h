@@ -1,4 +1,4 @@
-// The stage `polar`, see polar.cc.
+// The stage `polar`: vectors as a direction and a length. polar.cc describes it.
 #pragma once
 
 #include <vector>
@@ -9,7 +9,8 @@ namespace occ {
 
 QuantizerEntry polar_entry();
 
-// Ascending Lloyd-Max levels, 2^bits of them, of the length of `dim` independent normal values.
+// The 2^bits Lloyd-Max levels, ascending, of the length of a vector of `dim` independent normal values (the chi
+// distribution).
 std::vector<double> chi_levels(size_t dim, unsigned bits);
 
 }  // namespace occ

@@ -1,12 +1,14 @@
-// The nearest of many directions, exactly: for x the point p with the largest <x, p>, the first of those that tie.
+// Exact search of the nearest of many directions: for a vector x, the point p with the largest product <x, p>, the
+// first one in case of ties.
 //
-// Points of (nearly) equal length are clustered into groups and these into leaves of up to 16, by a few rounds of
-// k-means on each level; both have a center c and a radius r. No point in one is nearer than a(x, c) - r, a the angle.
-// With b = <x, best of the nearest leaf> as the best angle so far, one is skipped if that is above it:
+// The points have (nearly) equal lengths. A few rounds of k-means cluster them into groups and each group into leaves
+// of up to 16 points. Groups and leaves are caps of the sphere, with a center c and an angular radius r. By the
+// triangle inequality for angles no point of a cap is closer to x than angle(x, c) - r. With b = <x, p> for the best p
+// of the nearest leaf, a cap can therefore be skipped if
 //   <x, c> < b cos r - sqrt(|x|^2 |p|^2 - b^2) sin r.
-// What remains is listed before it is visited, which keeps branches few: mispredicted ones would cost more than
-// products. A margin above all rounding errors keeps the result that of the exhaustive search, with f32 products summed
-// in the order of coordinates, on every SIMD target.
+// The caps that remain are listed before they are visited, which saves mispredicted branches. A margin above all
+// rounding errors makes the result equal to that of the exhaustive search, with f32 products summed in the order of
+// coordinates, on every SIMD target.
 #pragma once
 
 #include <cstdint>
@@ -22,29 +24,31 @@ struct DirectionHit {
   float dot = 0;  // <x, p>
 };
 
-// What the kernels see. Panels [dim, 16]: coordinate i of lane j at panel[16 i + j]. Lanes that fill up the last panel
-// of centers repeat its first one.
+// The tables that the kernels read. Vectors are stored in panels [dim, 16]: coordinate i of vector j is at
+// panel[16 i + j]. A panel of centers that is not full repeats its first center.
 struct DirectionTable {
   static constexpr size_t kLanes = 16, kMaxGroups = 512, kMaxLeaves = 1024;
-  // Centers of groups or leaves and cosines and sines of their radii.
+  // The centers of groups or of leaves, and cosines and sines of their radii.
   struct Caps {
-    Matrix<float> centers;  // a row is a panel
+    Matrix<float> centers;  // one panel per row
     std::vector<float> cos_r, sin_r;
   };
   size_t dim = 0, groups = 0;
   Caps group, leaf;
-  std::vector<uint32_t> begin;  // [groups + 1]: panels of leaf centers
-  Matrix<float> points;         // row: panel of points of each leaf
-  std::vector<uint32_t> index;  // [leaves, 16]
-  float length = 0;             // largest |p|
-  float margin = 0;             // relative to |x| |p|
+  std::vector<uint32_t> begin;  // [groups + 1] the first panel of leaf centers of each group
+  Matrix<float> points;         // the points of one leaf per row, as a panel
+  std::vector<uint32_t> index;  // [leaves, 16] the numbers of these points
+  float length = 0;             // the largest |p|
+  float margin = 0;             // for rounding errors, relative to |x| |p|
 };
 
 class DirectionSearch {
  public:
-  explicit DirectionSearch(Matrix<float> points);  // [count, dim], dim 2, 4, 8 or 16, at most 2^16
+  // points [count, dim] with at most 2^16 points and dim = 2, 4, 8 or 16.
+  explicit DirectionSearch(Matrix<float> points);
   const Matrix<float>& points() const { return points_; }
-  // x [n, dim], finite, magnitudes at most 1e15; {0, 0} where |x| is below 1e-15. Thread-safe.
+  // For the n vectors of x [n, dim], finite and with magnitudes of at most 1e15. A vector shorter than 1e-15 gets
+  // {0, 0}. Thread-safe.
   void nearest(const float* x, size_t n, DirectionHit* out) const;
 
  private:

@@ -1,16 +1,16 @@
-// pq: product quantization. Columns are cut into m subspaces of `width` neighbours, the part of a row in each is one of
-// k centroids of its own codebook:
+// The stage `pq`: product quantization (Jegou, Douze, Schmid: Product Quantization for Nearest Neighbor Search, 2011).
+// The columns are divided into m subspaces of `width` neighbours, and the part of a row in each subspace becomes one of
+// the k centroids of its codebook:
 //
 //   x_r = [c_1[q_r1] | c_2[q_r2] | ... | c_m[q_rm]],  symbol plane [rows, m], alphabet k
 //
-// log2(k) / width bits per weight for indices, 16 k / rows for codebooks (f16; product_codebook.h has cheaper ones).
-// Where m or k are not given they follow from `bits`, which covers both. Jegou, Douze, Schmid: Product Quantization for
-// Nearest Neighbor Search, 2011. Cost: k multiply-adds per weight to encode and for each iteration of the fit, one
-// look-up per subspace to decode.
+// It takes log2(k) / width bits per weight for indices and 16 k / rows for codebooks in f16 (product_codebook.h has
+// cheaper forms). If m or k is not given, it follows from `bits`, which covers both. Cost: k multiply-adds per weight
+// to encode and for each iteration of the fit, one look-up per subspace to decode.
 //
-// Differences from the paper: k-means++ start and repair of empty clusters; where inputs have second moments H, errors
-// of columns count by H_cc in k-means and search, errors of rows by their weights; vectors of a subspace are one
-// granule, so that error feedback works on top.
+// What differs from the paper: k-means starts with k-means++ and repairs empty clusters. If the inputs have second
+// moments H, k-means and the search weigh errors of columns by H_cc and errors of rows by their costs. The vectors of a
+// subspace are one granule, so that error feedback is possible.
 #include "quantization/pq.h"
 
 #include "base/check.h"
@@ -84,7 +84,7 @@ std::vector<float> column_weights(const FitContext& context, size_t cols) {
 
 QuantizerEntry pq_entry() {
   return {"pq",
-          "product quantization: parts of rows as one of k centroids",
+          "product quantization: every part of a row is one of k centroids",
           kParams,
           kPlanes,
           fit_quantizer<PqQuantizer>,

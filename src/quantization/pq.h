@@ -1,4 +1,4 @@
-// The stage `pq`, see pq.cc.
+// The stage `pq`: product quantization. pq.cc describes it.
 #pragma once
 
 #include <vector>
@@ -9,8 +9,8 @@ namespace occ {
 
 QuantizerEntry pq_entry();
 
-// [cols] what a squared error of a column costs, mean 1: from the second moments of the inputs, or from what error
-// feedback makes of them; empty without either.
+// [cols] the cost of a squared error in each column, with mean 1: the diagonal of the second moments H of the inputs,
+// or L_ii^2 of H = L L^T where columns are coded with error feedback. Empty if the context has neither.
 std::vector<float> column_weights(const FitContext& context, size_t cols);
 
 }  // namespace occ

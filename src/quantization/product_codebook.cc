@@ -18,8 +18,9 @@ namespace {
 
 constexpr unsigned kMaxIndexBits = 16;
 
-// Bits per column that vectors of `width` iid normal values gain on single ones at the same number of centroids per
-// column: about a third of the limit (.72 bits, of high rates), measured up to 8 columns.
+// The bits per column that vector quantization of `width` independent normal values gains over scalar quantization at
+// the same number of centroids per column: about a third of the limit at high rates (.72 bits), measured up to 8
+// columns.
 double gain_of(size_t width) { return 0.24 * (1 - 1 / std::sqrt(static_cast<double>(width))); }
 
 // Widths worth trying.
@@ -46,8 +47,8 @@ uint64_t CodebookFormat::bits(size_t cols, size_t width, size_t k) const {
   return scales + uint64_t{rtn_bits} * cols * k;
 }
 
-// Of all sizes that fit, those with the largest log2(k) / width + gain_of(width): the error of a vector quantizer of
-// high rate falls as 2^(-2 R), R = log2(k) / width bits per column.
+// Of all sizes that fit, those with the largest log2(k) / width + gain_of(width), since at high rates the error of a
+// vector quantizer falls as 2^(-2 R) with R = log2(k) / width bits per column.
 ProductSizes choose_sizes(std::string_view owner, const Params& params, Shape shape, double reserved, size_t copies,
                           const FitContext& context, double* value) {
   const CodebookFormat format(params);
@@ -78,7 +79,7 @@ ProductSizes choose_sizes(std::string_view owner, const Params& params, Shape sh
         const double each = static_cast<double>(copies * format.bits(shape.cols, width, 1)) - fixed;
         const double room = (budget - indices - fixed) / each;
         count = room < 1 ? 0 : static_cast<size_t>(std::min(room, static_cast<double>(limit)));
-        count = std::min(count, ceil_div(shape.rows, copies));  // more than vectors are of no use
+        count = std::min(count, ceil_div(shape.rows, copies));  // more centroids than vectors are of no use
       }
       if (count < least || count > limit) continue;
       if (k != 0 && m == 0 && indices + static_cast<double>(copies * format.bits(shape.cols, width, k)) > budget)
@@ -121,7 +122,7 @@ void ProductCodebook::fit(MatrixView<const float> x, ProductSizes sizes, size_t 
   std::vector<float> centroids(cols_ * sizes_.k);
   parallel_for(subspaces(), [&](size_t s) {
     const size_t c0 = s * sizes_.width, d = columns_of(s);
-    // Centred and at most 2 large, so that squares neither overflow nor cancel.
+    // Values are centred and their magnitudes are at most 2, so that squares neither overflow nor cancel.
     Matrix<float> values = Matrix<float>::uninitialized(x.rows(), d);
     float largest = 0;
     for (size_t r = 0; r < x.rows(); ++r) {
@@ -270,7 +271,7 @@ void ProductCodebook::load(ByteReader& side) {
                 cols_, width, k);
   }
   sizes_ = {static_cast<size_t>(width), static_cast<size_t>(k)};
-  // What is there bounds the sizes before memory is taken.
+  // The bytes that are there limit the sizes before memory is taken.
   const uint64_t count = uint64_t{cols_} * k, bits = format_.rtn ? format_.rtn_bits : 16;
   if (cols_ > 8 * side.remaining() || count > 8 * uint64_t{side.remaining()} / bits) {
     throw_input("{}: expected {} numbers of {} bits in codebooks, found {} bytes", side.what(), count, bits,

@@ -1,10 +1,10 @@
-// Codebooks of a product quantizer (Jegou, Douze, Schmid 2011): columns are cut into subspaces of `width` neighbours
-// (the last one may be narrower), each with k centroids. Shared by pq, opq and qet: sizes from a budget, fit, storage,
-// search.
+// The codebooks of a product quantizer (Jegou, Douze, Schmid 2011). The columns are divided into subspaces of `width`
+// neighbours (the last one may be narrower), and each subspace has k centroids. pq, opq and qet share this class: it
+// chooses sizes that fit a budget of bits, fits the centroids, stores them and finds the nearest one.
 //
-// All centroids are stored and charged. codebook=f16: f16 numbers times one power of two. codebook=rtn: rounded to
-// codebook_bits bits, with a scale per centroid (bf16, symmetric levels) or a middle and a step per column (f32);
-// one scale for all would fail where a centroid is an outlier.
+// All centroids are stored, and their bytes count. codebook=f16 stores f16 numbers times one power of two. codebook=rtn
+// rounds to codebook_bits bits, with either a bf16 scale for each centroid (symmetric levels) or a middle and a step
+// for each column (f32); one scale for all centroids would fail where one of them is an outlier.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@
 
 namespace occ {
 
-// The parameters that stages with such codebooks share.
+// The parameters that the stages with such codebooks share.
 constexpr ParamSpec kBudgetParam = real_param("bits", "4", 0.01, 32, "all bytes of the stage, bits per weight");
 constexpr ParamSpec kSubspacesParam = int_param("m", "0", 0, 1 << 24, "subspaces of the columns; 0: from bits");
 constexpr ParamSpec kCentroidsParam = int_param("k", "0", 0, 65536, "centroids per subspace; 0: from bits");
@@ -34,7 +34,7 @@ constexpr ParamSpec kCodebookScaleParam =
 
 struct CodebookFormat {
   explicit CodebookFormat(const Params& params);
-  // Stored bits of k centroids over cols columns in subspaces of `width`.
+  // The bits that k centroids take in each of the subspaces of `width` columns that `cols` columns are divided into.
   uint64_t bits(size_t cols, size_t width, size_t k) const;
 
   bool rtn;
@@ -44,13 +44,14 @@ struct CodebookFormat {
 
 struct ProductSizes {
   size_t width = 1;  // columns of a subspace
-  size_t k = 1;
+  size_t k = 1;      // centroids of a subspace, at most 65,536
   bool operator==(const ProductSizes&) const = default;
 };
-// m and k as far as they are given, the others such that codebook and indices take at most params "bits" times the
-// elements, less `reserved` bits: those that promise the least error (product_codebook.cc). There are `copies` of the
-// codebook. `owner` names the stage in what is reported. `value`, if given: about the bits per weight that the codes
-// are worth, to compare budgets with; negative if nothing fits.
+// Chooses the width and k for a plane of the given shape. Parameters m and k that are given are obeyed; the others
+// become those that promise the least error (product_codebook.cc) such that `copies` codebooks and all indices take at
+// most `bits` bits per element, less `reserved` bits in all. Reports to the context, in the name of the stage `owner`,
+// if nothing fits. value, if not null: about how many bits per element the codes are worth, for comparisons between
+// budgets; negative if nothing fits.
 ProductSizes choose_sizes(std::string_view owner, const Params& params, Shape shape, double reserved, size_t copies,
                           const FitContext& context, double* value = nullptr);
 
@@ -63,21 +64,24 @@ class ProductCodebook {
   uint32_t k() const { return static_cast<uint32_t>(sizes_.k); }
   ProductSizes sizes() const { return sizes_; }
 
-  // Fits to the rows of x [rows, cols]. weights [cols] of squared errors, row_weights [rows]; empty: ones. `go_on`:
-  // from the centroids that it has, of the same sizes.
+  // Fits the centroids to the rows of x [rows, cols] by at most `iterations` steps of k-means in every subspace.
+  // weights [cols] and row_weights [rows] are the costs of squared errors in columns and rows; empty: ones. With go_on
+  // it starts from the present centroids, which must have the same sizes.
   void fit(MatrixView<const float> x, ProductSizes sizes, size_t iterations, uint64_t seed,
            std::span<const float> weights, std::span<const double> row_weights, bool go_on = false);
-  // Zeros of that size.
+  // Makes all centroids zero.
   void clear(ProductSizes sizes);
+  // Reads what save() wrote. Anything that does not fit is an input error.
   void load(ByteReader& side);
   void save(ByteWriter& out) const;
 
-  // x: rows of values, their columns those of the subspaces from `first` on; codes [rows, subspaces].
+  // Between values [n, columns] and the numbers of centroids, codes [n, subspaces]. The columns are those of the
+  // subspaces from number `first` on. Thread-safe.
   void encode(size_t first, MatrixView<const float> x, MatrixView<Symbol> codes) const;
   void decode(size_t first, MatrixView<const Symbol> codes, MatrixView<float> out) const;
 
  private:
-  struct Search;  // what encode needs, filled when first asked for
+  struct Search;  // what encode() needs; made when it is first called
   size_t columns_of(size_t s) const { return std::min(sizes_.width, cols_ - s * sizes_.width); }
   const float* centroids_of(size_t s) const { return decoded_.data() + s * sizes_.width * sizes_.k; }
   void store(const std::vector<float>& centroids);
@@ -87,14 +91,14 @@ class ProductCodebook {
   CodebookFormat format_;
   size_t cols_;
   ProductSizes sizes_;
-  // As stored, by subspace, centroid, column: f16 bits, or rounded numbers.
+  // The stored numbers of all centroids, by subspace, centroid and column: f16 patterns, or rounded to integers.
   std::vector<uint16_t> codes_;
-  float scale_ = 1;             // f16: a power of two
-  std::vector<float> scales_;   // rtn: by subspace and centroid, or by column
-  std::vector<float> middles_;  // rtn by column: of the levels
-  std::vector<float> decoded_;
-  std::vector<float> weights_;      // of an encoder
-  std::shared_ptr<Search> search_;  // made anew with the centroids
+  float scale_ = 1;                 // codebook=f16: the power of two
+  std::vector<float> scales_;       // codebook=rtn: of each centroid, or the step of each column
+  std::vector<float> middles_;      // codebook=rtn with a step per column: the middle of the levels of each column
+  std::vector<float> decoded_;      // the centroids in the same order
+  std::vector<float> weights_;      // of columns; encoder only
+  std::shared_ptr<Search> search_;  // a new one for new centroids
 };
 
 }  // namespace occ

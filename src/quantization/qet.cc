@@ -1,20 +1,21 @@
-// qet: a product quantizer behind an entanglement tree ("Quantum Entanglement Trees", also "HERA";
-// docs/explanation/methods/qet.md). Every level sorts pairs of neighbours into a part of smaller and a part of larger
-// values, which vary less, and keeps their order in one bit a pair (entanglement_tree.h); after `levels` of them
-// product codebooks (pq.cc) code the parts:
+// The stage `qet`: product quantization behind an entanglement tree ("Quantum Entanglement Trees", also "HERA";
+// docs/explanation/methods/qet.md). Every level of the tree sorts pairs of neighbours into a part of smaller and a part
+// of larger values, which vary less, and keeps their order in one bit per pair (entanglement_tree.h). After `levels`
+// levels product codebooks (pq.cc) code the parts:
 //
 //   x -> order [rows, levels * whole / 2], alphabet 2, and codes [rows, m], alphabet k, of X* = [part 0 | part 1 | ...]
 //
-// whole = the columns that make whole groups of 2^levels; the others follow the parts unsorted. levels / 2 bits per
-// weight for the order, charged in `bits` together with indices and codebooks.
-//   layout=parts   X* as above: the paper
-//   layout=groups  what 2^levels neighbours became stands together, so that one subspace can have all of them and its
-//                  codebook knows which are smaller: differs from the paper
+// where `whole` is the number of columns that form whole groups of 2^levels; the other columns follow the parts
+// unsorted. The order takes levels / 2 bits per weight, which count in `bits` together with indices and codebooks.
+//   layout=parts   X* as above, as in the paper
+//   layout=groups  the values that came from the same 2^levels neighbours are placed side by side, so that they can
+//                  share a subspace, whose codebook then knows which of them are smaller. This differs from the paper.
 //
-// The prose and the pseudo-code of the paper disagree on the meaning of the bit; set = the smaller one stands left
-// here. Where inputs have second moments H, the errors of a group's columns count by their mean H_cc in k-means. A
-// value may come from any column of its group, so rows are coded as a whole: no error feedback. More rounds on what is
-// left over (the paper's residual optimization) are recipes with terms: qet > bitpack + uniform > bitpack.
+// The text and the pseudo-code of the paper disagree on the meaning of the order bit; here it is 1 if the smaller value
+// was on the left. If the inputs have second moments H, k-means weighs the errors of the columns of a group by the mean
+// of their H_cc. A value may come from any column of its group, so rows are coded as a whole, and error feedback is not
+// possible. The paper's residual optimization corresponds to recipes with several terms:
+// qet > bitpack + uniform > bitpack.
 #include "quantization/qet.h"
 
 #include <algorithm>
@@ -131,7 +132,7 @@ class QetQuantizer final : public Quantizer {
     }
   }
 
-  // Element g of part p to or from place 2^levels g + p.
+  // Moves element g of each part p to place 2^levels g + p, or back.
   void move(float* x, float* work, bool to_groups) const {
     const size_t parts = size_t{1} << levels_, groups = whole_ >> levels_;
     for (size_t p = 0; p < parts; ++p) {
@@ -154,7 +155,7 @@ class QetQuantizer final : public Quantizer {
 
 QuantizerEntry qet_entry() {
   return {"qet",
-          "pairs sorted level by level, then product quantization; order bits beside the codes",
+          "product quantization of sorted pairs, whose order is kept in one bit each",
           kParams,
           kPlanes,
           fit_quantizer<QetQuantizer>,

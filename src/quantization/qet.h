@@ -1,4 +1,4 @@
-// The stage `qet`, see qet.cc.
+// The stage `qet`: product quantization behind an entanglement tree. qet.cc describes it.
 #pragma once
 
 #include "quantization/quantizer.h"

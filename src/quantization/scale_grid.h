@@ -1,8 +1,8 @@
-// Which elements of a plane share a scale (tensor/bf16_scales.h).
-//   per=row    one per row                 index(r, c) = r
-//   per=tensor one                         index(r, c) = 0
-//   per=column one per column              index(r, c) = c
-//   group=g    one per g columns of a row  index(r, c) = r ceil(cols / g) + floor(c / g); the last group may be short
+// Which elements of a plane share a scale (tensor/bf16_scales.h). Element (r, c) has scale number
+//   per=row     r
+//   per=tensor  0
+//   per=column  c
+//   group=g     r ceil(cols / g) + floor(c / g): g columns of a row share a scale; the last group may be shorter
 #pragma once
 
 #include <algorithm>
@@ -19,7 +19,7 @@ namespace occ {
 
 enum class ScalePer : uint8_t { kRow, kTensor, kColumn, kGroup };
 
-// The scales of a rectangle of a plane: its element (r, c) has number r * row_step + (phase + c) / group.
+// The scales of a rectangle of a plane. Its element (r, c) has the scale number r * row_step + (phase + c) / group.
 struct ScaleWindow {
   const float* scale = nullptr;
   size_t row_step = 0;
@@ -30,23 +30,24 @@ struct ScaleWindow {
 struct ScaleGrid {
   Shape shape;
   ScalePer per = ScalePer::kRow;
-  size_t row_step = 0;  // index(r, c) = r * row_step + c / group
-  size_t group = 1;     // >= 1
-  size_t count = 0;
+  size_t row_step = 0;
+  size_t group = 1;  // >= 1
+  size_t count = 0;  // of scales
 
+  // The number of the scale of element (r, c).
   size_t index(size_t r, size_t c) const { return r * row_step + c / group; }
-  // Of the rectangle `at`; scales [count] of the plane.
+  // The scales of the rectangle `at`, given the scales [count] of the plane.
   ScaleWindow window(const Rect& at, const float* scales) const {
     OCC_CHECK(at.row + at.rows <= shape.rows && at.col + at.cols <= shape.cols);
     return {.scale = scales + index(at.row, at.col), .row_step = row_step, .group = group, .phase = at.col % group};
   }
 };
 
-// The parameters that name a grid, shared by all quantizers with scales. group > 0 replaces per.
+// The parameters that choose a grid, for all quantizers with scales. group > 0 replaces per.
 constexpr ParamSpec kPerParam = choice_param("per", "row", "row|tensor|column", "what shares a scale");
 constexpr ParamSpec kGroupParam = int_param("group", "0", 0, 65536, "columns of a row that share a scale; 0: see per");
 
-// Usage error if group is given together with per=tensor or per=column.
+// The grid that the parameters ask for. Usage error if group is given together with per=tensor or per=column.
 ScaleGrid make_scale_grid(const Params& params, Shape shape);
 
 // The elements that share scale number `index`, as a matrix of any shape.
@@ -55,8 +56,8 @@ struct ScaleLine {
   MatrixView<const float> x;
 };
 
-// Calls body(ScaleLine) for every scale, in any order and on all threads. Columns are gathered so that a line is
-// contiguous. The cut into tasks depends on the shape alone.
+// Calls body(ScaleLine) for every scale, in any order and on all threads. Columns are copied so that a line is
+// contiguous. The division into tasks depends on the shape only.
 template <typename Body>
 void for_each_line(const ScaleGrid& grid, MatrixView<const float> x, Body body) {
   constexpr size_t kPanel = size_t{1} << 16;  // elements
@@ -94,7 +95,7 @@ void for_each_line(const ScaleGrid& grid, MatrixView<const float> x, Body body) 
   }
 }
 
-// A line cut into panels for threads, by its shape alone. Results of panels are merged in their order.
+// A line divided into panels for threads, which depends on its shape only. Results of panels are merged in order.
 class LinePanels {
  public:
   explicit LinePanels(MatrixView<const float> x) : x_(x), rows_(x.rows()), cols_(x.cols()), count_(x.size() != 0) {
@@ -112,7 +113,7 @@ class LinePanels {
     if (x_.rows() == 1) return x_.sub({0, i * cols_, 1, std::min(cols_, x_.cols() - i * cols_)});
     return x_.row_range(i * rows_, std::min(rows_, x_.rows() - i * rows_));
   }
-  // merge(measure(panel)) in panel order.
+  // Calls measure(panel) for all panels, on all threads, and then merge(result) in the order of the panels.
   template <typename Result, typename Measure, typename Merge>
   void reduce(Measure measure, Merge merge) const {
     if (count_ == 1) {
@@ -127,7 +128,8 @@ class LinePanels {
  private:
   static constexpr size_t kPanel = size_t{1} << 16;
   MatrixView<const float> x_;
-  size_t rows_, cols_, count_;  // of a panel, of a panel, of panels
+  size_t rows_, cols_;  // of a panel
+  size_t count_;        // of panels
 };
 
 }  // namespace occ

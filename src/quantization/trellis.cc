@@ -1,21 +1,22 @@
-// trellis: entropy-coded trellis-coded quantization (ECTCQ; Fischer & Wang 1992, Marcellin 1994), within 0.2 to 0.6 dB
-// of the rate-distortion limit of a memoryless source at any rate.
+// The stage `trellis`: entropy-coded trellis-coded quantization (ECTCQ; Fischer & Wang 1992, Marcellin 1994), which
+// comes within 0.2 to 0.6 dB of the rate-distortion limit of a memoryless source at any rate.
 //
 //   value = k * factor[column],  k = 2 j + u       j: the symbol, u: the lowest bit of the state (trellis_code.h)
 //
-// Down every column, tile by tile, a walk through the trellis chooses the j of least sum of
-// (x / factor - k)^2 + penalty(k) (trellis_rates.h). The integers are far coarser than those of a scalar quantizer of
-// the same rate: a state allows every second k only, so k costs R bits where its own entropy would be R + 1, and the
-// walk decides which union each value gets. Coded with `rans` and the union as context.
+// In every column, tile by tile, the Viterbi algorithm chooses the j with the least sum of (x / factor - k)^2 +
+// penalty(k) (trellis_rates.h). A state permits every second integer k only, so that k takes R bits where its own
+// entropy would be R + 1, and the path through the trellis decides whether a value is taken from the even or the odd
+// integers. The integers are therefore twice as fine as those of a scalar quantizer of the same rate. Symbols are coded
+// with `rans` and u as context.
 //
-// factor = step * rms of the plane * 2^((code - 128) / 16): the codes, one byte per column, are all 128 unless columns
-// are coded with error feedback. Then factor_i is proportional to 1 / L_ii, which spreads the weighted error evenly
-// (water-filling, WaterSIC arXiv 2603.04956) where a common step would waste 1/2 log2(AM / GM of L_ii^2) bits.
+// factor = step * rms of the plane * 2^((code - 128) / 16). The codes, one byte per column, are all 128 unless columns
+// are coded with error feedback. With feedback factor_i is proportional to 1 / L_ii, which distributes the weighted
+// error evenly (water-filling, WaterSIC, arXiv 2603.04956); a common step would waste 1/2 log2(AM / GM of L_ii^2) bits.
 //
-// Encoder: rows and columns are sorted into classes of size, so that the penalties suit each value (a common step and
-// different scales); the pmf of the classes is learnt from a sample of at most 2^17 values in `effort` dependent
-// passes. What differs from the literature: no fitted centroids (they gain at most 0.007 dB), classes in place of one
-// pmf.
+// In the encoder, rows and columns are sorted into classes by their scale, so that the penalties suit each value
+// although the step is common. The probabilities of the classes are learnt from a sample of at most 2^17 values; the
+// number of passes depends on `effort`. What differs from the literature: there are no fitted centroids (they gain at
+// most 0.007 dB), and there are classes instead of one distribution.
 #include "quantization/trellis.h"
 
 #include <algorithm>
@@ -42,16 +43,16 @@ constexpr ParamSpec kParams[] = {
 };
 constexpr std::string_view kPlanes[] = {"codes"};
 
-constexpr int kUnitCode = 128;  // of a column whose factor is the base
+constexpr int kUnitCode = 128;  // the code of a column whose factor is step * rms
 constexpr int kCodesPerOctave = 16;
 constexpr size_t kBlockColumns = 64;
 constexpr size_t kSampleValues = size_t{1} << 17;
 constexpr float kLargestFactor = 0x1p110f;    // k * factor stays finite
 constexpr float kSmallestFactor = 0x1p-120f;  // below, factors and their reciprocals lose digits
-constexpr double kMostSteps = 65000;          // |k|
+constexpr double kMostSteps = 65000;          // largest |k|
 constexpr size_t kFewValues = 4096;           // too few to learn anything from
 
-// 2^(i / 16) rounded to f32: the format's, not a library's.
+// 2^(i / 16) rounded to f32. They are part of the file format, so no math library computes them.
 constexpr std::array<float, 16> kFractions = {0x1p+0f,        0x1.0b5586p+0f, 0x1.172b84p+0f, 0x1.2387a6p+0f,
                                               0x1.306fep+0f,  0x1.3dea64p+0f, 0x1.4bfdaep+0f, 0x1.5ab07ep+0f,
                                               0x1.6a09e6p+0f, 0x1.7a1148p+0f, 0x1.8ace54p+0f, 0x1.9c4918p+0f,
@@ -116,7 +117,7 @@ class TrellisQuantizer final : public Quantizer {
     OCC_CHECK(symbols.size() == 1 && values.shape() == at.shape() && symbols[0].shape() == at.shape());
     OCC_CHECK(at.row % tile_rows_ == 0 && rates_ != nullptr);
     if (values.size() == 0) return;
-    // Some walks side by side: columns of a tile, or tiles of one column.
+    // A task codes some columns of one tile, or some tiles of one column, side by side.
     const size_t tiles = ceil_div(at.rows, tile_rows_);
     const size_t tiles_at_once = at.cols == 1 ? kTrellisAtOnce : 1;
     const size_t blocks = ceil_div(at.cols, kBlockColumns);
@@ -158,7 +159,8 @@ class TrellisQuantizer final : public Quantizer {
   }
 
  private:
-  // The walks of one task: the columns of a tile, or some tiles of one column. Values of a segment lie side by side.
+  // The Viterbi searches of one task: for the columns of a tile, or for some tiles of one column. The values of a
+  // segment are contiguous.
   class Walks {
    public:
     Walks(const TrellisQuantizer& q, const Rect& at, MatrixView<const float> values) : q_(q), at_(at) {
@@ -168,7 +170,7 @@ class TrellisQuantizer final : public Quantizer {
         }
         stride_ = at.rows;
       } else {
-        stride_ = at.rows + 16;  // columns a power of two apart would share cache sets
+        stride_ = at.rows + 16;  // columns that lie a power of two bytes apart would share cache sets
         for (size_t c = 0; c < at.cols; ++c) segments_.push_back({0, at.rows, c * stride_, 0});
       }
       values_ = Matrix<float>::uninitialized(at.cols, stride_);
@@ -237,7 +239,7 @@ class TrellisQuantizer final : public Quantizer {
       int cls;           // of its column
     };
 
-    // [cols, rows], and the same of what is const.
+    // The columns as rows of a matrix [cols, rows].
     MatrixView<float> columns() { return {values_.data(), at_.cols, at_.rows, stride_}; }
     MatrixView<const float> columns() const { return {values_.data(), at_.cols, at_.rows, stride_}; }
 
@@ -256,7 +258,7 @@ class TrellisQuantizer final : public Quantizer {
       }
     }
 
-    // Its class, and where the bits of its values are.
+    // Finds the class of the segment, and where the penalties of its values are.
     void classify(Segment& s) {
       const float* x = values_.data() + s.first;
       const size_t row = at_.row + s.row;
@@ -311,8 +313,8 @@ class TrellisQuantizer final : public Quantizer {
     for (size_t c = 0; c < codes_.size(); ++c) factors_[c] = factor_of(base_, codes_[c]);
   }
 
-  // The L_ii of a column with the base as its factor: that of an H without correlations and of the same trace, so that
-  // a step stands for a weighted error, whatever H is.
+  // The L_ii of a column whose factor is step * rms. It is that of an H without correlations and with the same trace,
+  // so that a step stands for the same weighted error whatever H is.
   static double feedback_reference(const FitContext& ctx) {
     double sum = 0;
     const size_t n = ctx.feedback_scales.size();
@@ -323,7 +325,7 @@ class TrellisQuantizer final : public Quantizer {
     return std::sqrt(sum / static_cast<double>(n));
   }
 
-  // Sums of squares of the rows.
+  // Chooses the factors. Returns the sum of squares of every row.
   std::vector<double> fit_factors(double step, MatrixView<const float> x, const FitContext& ctx) {
     std::vector<double> squares(x.rows());
     std::vector<float> row_largest(x.rows());
@@ -345,7 +347,8 @@ class TrellisQuantizer final : public Quantizer {
     for (const double s : squares) total += s;
     for (const float v : row_largest) largest = std::max(largest, double{v});
     const double rms = x.size() == 0 ? 0 : std::sqrt(total / static_cast<double>(x.size()));
-    // k has 17 bits: a finer step could not hold the largest value. With feedback values grow by the errors of others.
+    // k has 17 bits, so a finer step could not represent the largest value. With feedback values grow by the errors of
+    // other columns.
     const double least = largest / (ctx.feedback_scales.empty() ? kMostSteps : kMostSteps / 2);
     const double wanted = std::max(step * rms, least);
     base_ = static_cast<float>(std::min(wanted, double{kLargestFactor}));
@@ -384,7 +387,7 @@ class TrellisQuantizer final : public Quantizer {
     }
   }
 
-  // One pass over evenly spread segments.
+  // One pass over evenly spaced segments.
   void learn_rates(MatrixView<const float> x) {
     const size_t tiles = ceil_div(x.rows(), tile_rows_);
     const size_t wanted = std::max<size_t>(1, kSampleValues / std::min(x.rows(), tile_rows_));
@@ -394,7 +397,8 @@ class TrellisQuantizer final : public Quantizer {
     parallel_for(counts.size(), [&](size_t task) {
       counts[task].resize(size_t{TrellisRates::kClasses} * kTrellisTable);
       for (size_t i = task; i < segments; i += counts.size()) {
-        // Columns evenly, tiles by turns: one stride over both could meet the same tile every time.
+        // Columns are evenly spaced and tiles are taken in turn. One stride over both could meet the same tile every
+        // time.
         const size_t col = segments == all ? i % x.cols() : i * x.cols() / segments;
         const size_t tile = segments == all ? i / x.cols() : tiles <= segments ? i % tiles : i * tiles / segments;
         const Rect part{tile * tile_rows_, col, std::min(tile_rows_, x.rows() - tile * tile_rows_), 1};
@@ -427,7 +431,7 @@ class TrellisQuantizer final : public Quantizer {
 
 QuantizerEntry trellis_entry() {
   return {"trellis",
-          "entropy-coded trellis down the columns: near the rate-distortion limit",
+          "trellis-coded quantization of columns, to be entropy coded: near the rate-distortion limit",
           kParams,
           kPlanes,
           fit_quantizer<TrellisQuantizer>,

@@ -1,4 +1,4 @@
-// trellis.cc explains it.
+// The stage `trellis`: entropy-coded trellis-coded quantization. trellis.cc describes it.
 #pragma once
 
 #include "quantization/quantizer.h"

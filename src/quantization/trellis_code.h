@@ -1,10 +1,11 @@
 // The trellis codes of `trellis`: Ungerboeck's one-dimensional codes in systematic feedback form (Ungerboeck 1982,
-// table I), with parity polynomials h0, h1. From state s a branch with bit b leads to
-//   next(s, b) = s / 2  XOR  (s odd: h0 / 2)  XOR  (b = 1: h1 / 2).
-// u = s mod 2 is the union that the next value k is taken from (even or odd integers): k = 2 j + u, b = j mod 2. So the
-// decoder needs the integers j alone. Since h0 has its top bit at the number of states and h1 has not, u is the top bit
-// of the next state, and a state n has the two predecessors (b = 0, 1)
-//   s = 2 (n XOR (u: h0 / 2) XOR (b: h1 / 2)) + u,   u = n / (states / 2).
+// table I), with the parity polynomials h0 and h1. From state s a branch with bit b leads to
+//   next(s, b) = s / 2  XOR  (h0 / 2 if s is odd)  XOR  (h1 / 2 if b = 1).
+// u = s mod 2 tells whether the next value k is taken from the even or the odd integers (a union of two subsets in the
+// terms of the literature): k = 2 j + u and b = j mod 2. The decoder therefore needs only the integers j. The top bit
+// of h0 is at the number of states and h1 has no such bit, so u is the top bit of the next state, and a state n has the
+// two predecessors (for b = 0 and b = 1)
+//   s = 2 (n XOR (h0 / 2 if u = 1) XOR (h1 / 2 if b = 1)) + u,   u = n / (states / 2).
 #pragma once
 
 #include <cstdint>
@@ -25,12 +26,13 @@ struct TrellisCode {
   }
 };
 
-// states: 4, 8, 16, 32, 64, 128 or 256.
+// The code with 4, 8, 16, 32, 64, 128 or 256 states.
 TrellisCode trellis_code(uint32_t states);
 
-// Symbols of the plane are j + kTrellisBias: j from -32768 to 32767, and the lowest bit of the symbol is b.
+// The symbols of the plane are j + kTrellisBias with j from -32,768 to 32,767; the lowest bit of a symbol is b.
 constexpr uint32_t kTrellisBias = 32768;
 constexpr uint32_t kTrellisAlphabet = 65536;
+// The state machine of the code for the entropy coder: its contexts are u.
 std::shared_ptr<const FiniteState> trellis_machine(const TrellisCode& code);
 
 }  // namespace occ

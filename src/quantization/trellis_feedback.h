@@ -1,10 +1,10 @@
-// Walks of `trellis` with error feedback from row to row: what is coded at row r is
+// The Viterbi search of `trellis` with error feedback from row to row. The value coded at row r is
 //   v_r = x_r + sum_{s < r} gain(s, r) (x_s - k_s)
-// and k_s depends on the walk, so every survivor has its own v_r (per-survivor processing; Raheli, Polydoros & Tzou
-// 1995). Survivors differ in their last values only: errors of the last kWindow rows are kept by state, those before
-// as the best survivor has them.
+// and k_s depends on the path through the trellis, so every surviving path has its own v_r (per-survivor processing;
+// Raheli, Polydoros & Tzou 1995). Surviving paths differ in their last values only: the errors of the last kWindow rows
+// are kept for each state, and earlier errors are those of the best path.
 //
-// Costs per value some kWindow * states operations and half a block of rows for the rest. Encoder only.
+// Cost per value: about kWindow * states operations, and half a block of rows for the earlier errors. Encoder only.
 #pragma once
 
 #include <cstddef>
@@ -19,11 +19,11 @@ class TrellisFeedback {
  public:
   static constexpr size_t kWindow = 32;
 
-  // gains [rows, block]: gain(s, r) at (s, r mod block) for rows s < r of one block (FitContext::row_gains).
+  // gains [rows, block] holds gain(s, r) at (s, r mod block) for rows s < r of the same block (FitContext::row_gains).
   explicit TrellisFeedback(MatrixView<const float> gains);
 
-  // The column of a tile that begins with row `row`: x [n] in steps -> the integers k, in place. The rest as
-  // trellis_branches and trellis_viterbi have it.
+  // Codes one column of a tile that begins with row `row`: replaces the n values x, in units of the step, by the
+  // integers k. The other parameters are those of trellis_branches and trellis_viterbi.
   void walk(const TrellisCode& code, size_t row, size_t n, float shrink, const int32_t* offsets, const float* table,
             float lambda, float* x) const;
 

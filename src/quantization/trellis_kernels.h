@@ -1,14 +1,15 @@
-// The loops of `trellis`. A segment is one column of one tile: n values x in units of its step, coded by one walk
+// SIMD kernels of `trellis`. A segment is one column of one tile: n values x in units of its step, coded by one path
 // through the trellis from state 0 to any state.
 //
-//   branch costs   cost(t, m) = (x_t - k)^2 + lambda bits(k), m = u + 2 b = 0..3, for the one k = m mod 4 among the
-//   four
-//                  consecutive integers around shrink * x_t: what is nearest once its bits count
-//   Viterbi        the walk with the least sum of costs; of equal ones the branch b = 0, at the end the lowest state
+//   branch costs   cost(t, m) = (x_t - k)^2 + lambda bits(k) for m = u + 2 b = 0 to 3, where k is the integer with
+//                  k mod 4 = m among the four consecutive integers around shrink * x_t. x_t is shrunk because smaller
+//                  integers take fewer bits.
+//   Viterbi        finds the path with the least sum of costs; if branches are equal it takes b = 0, and among equal
+//                  last states the lowest
 //
-// Every operation is elementwise and in a fixed order, so all SIMD targets choose the same walk. Costs per value and
-// segment: one unaligned load of four entries, 2 * states additions, states comparisons, one bit per state for the
-// way back.
+// Every operation is elementwise and in a fixed order, so that all SIMD targets choose the same path. Cost per value
+// and segment: one unaligned load of four entries, 2 * states additions, states comparisons and one stored bit per
+// state.
 #pragma once
 
 #include <cstddef>
@@ -19,12 +20,12 @@
 
 namespace occ {
 
-// bits(k) = table[offset + k] for |k| <= kTrellisReach, flat beyond; offset may differ from value to value.
+// bits(k) = table[offset + k] for |k| <= kTrellisReach, and constant beyond. The offset may differ from value to value.
 constexpr int32_t kTrellisReach = 1023;
 constexpr size_t kTrellisTable = 2 * kTrellisReach + 2;  // entries from one table to the next
 
-// k0 [n]: the least of the four integers; error [n]: x - k0; entry [n]: of bits(k0) in the table. offsets [n]. |x|
-// is limited to what j can reach.
+// The branches of n values: the least of the four integers k0, x - k0, and the index of bits(k0) in the table. |x| is
+// limited to what the symbols can reach.
 struct TrellisBranches {
   float* error;
   int32_t* entry;
@@ -32,8 +33,8 @@ struct TrellisBranches {
 };
 void trellis_branches(const float* x, size_t n, float shrink, const int32_t* offsets, const TrellisBranches& out);
 
-// Walks through `count` segments of the same length at once. k [n]: the chosen integers
-// 2 j + u. decisions: room for trellis_decision_bytes(states, n).
+// Finds the paths of `count` <= kTrellisAtOnce segments of the same length n. k [n]: the chosen integers 2 j + u.
+// decisions: room for trellis_decision_bytes(states, n) bytes.
 struct TrellisSegment {
   TrellisBranches branches;
   uint8_t* decisions;
@@ -44,10 +45,11 @@ size_t trellis_decision_bytes(uint32_t states, size_t n);
 void trellis_viterbi(const TrellisCode& code, size_t n, const float* table, float lambda,
                      const TrellisSegment* segments, size_t count);
 
-// Rows of one tile from its first on: symbols (j + bias) -> k * factor[column]. factors [cols].
+// Decodes rows of one tile, from its first row on: the symbols j + kTrellisBias [rows, cols] become k *
+// factors[column].
 void trellis_dequantize(const TrellisCode& code, MatrixView<const Symbol> symbols, const float* factors,
                         MatrixView<float> out);
-// The integers k alone.
+// The same, but only the integers k.
 void trellis_integers(const TrellisCode& code, MatrixView<const Symbol> symbols, MatrixView<int32_t> out);
 
 }  // namespace occ

@@ -1,11 +1,11 @@
-// What a value k costs in the walk of `trellis`: penalty(k) = lambda R(k), R(k) the bits of k among the integers of its
-// union (even or odd), lambda in squared steps per bit. At a fixed rate R - lambda D is stationary for lambda = 2 ln 2
-// D; with D = 0.0633 (2 step)^2, what a trellis reaches at high rate, that is about 0.09 (2 step)^2, and measured best
-// near 0.10 (2 step)^2.
+// The cost of the rate in the search of `trellis`: penalty(k) = lambda R(k), where R(k) is the number of bits that k
+// takes among the integers of its parity, and lambda is in squared steps per bit. The distortion D at the rate R is
+// proportional to 2^(-2 R), so that D + lambda R is least for lambda = 2 ln 2 D. With D = 0.0633 (2 step)^2, which a
+// trellis reaches at high rates, this is about 0.09 (2 step)^2; the best measured value is near 0.10 (2 step)^2.
 //
-// Values are sorted into classes by the ratio of their expected scale to the step, a quarter octave each, so that rows
-// and columns of different size each get the penalties that suit them. A class starts with the pmf of a Gaussian and
-// is refined with counts of a first pass over a sample, which matters for data that is not Gaussian.
+// Values are sorted into classes by the ratio of their expected scale to the step, a quarter of an octave each, so that
+// rows and columns of any scale get penalties that suit them. A class starts with the probabilities of a Gaussian.
+// Counts from a first pass over a sample refine them, which matters for data that is not Gaussian.
 #pragma once
 
 #include <cstdint>
@@ -24,15 +24,17 @@ class TrellisRates {
 
   using Counts = std::vector<uint32_t>;  // [kClasses * kTrellisTable], as the tables
 
-  // Gaussian. step: of most columns, in units of the rms of their values.
+  // The Gaussian penalties. step: the step of most columns, in units of the rms of their values.
   explicit TrellisRates(double step);
-  // Counts of a pass: the more of them, the less the Gaussian matters.
+  // Takes the counts of a pass into account. The more counts a class has, the less its Gaussian start matters.
   void refine(const Counts& counts);
 
-  const float* table() const { return bits_->data(); }  // bits, without lambda
+  // The bits R(k) of all classes; class `cls` has R(k) at offset(cls) + k.
+  const float* table() const { return bits_->data(); }
   float lambda() const { return static_cast<float>(lambda_); }
-  // Where the integers around x are looked for: nearest to shrink * x once Gaussian bits count.
+  // With Gaussian penalties the best integer for x is near shrink * x.
   float shrink(int cls) const;
+  // The class of values whose standard deviation is scale_in_steps steps.
   static int class_of(double scale_in_steps);
   static int32_t offset(int cls) {
     const int c = cls < 0 ? 0 : cls >= kClasses ? kClasses - 1 : cls;

@@ -1,11 +1,12 @@
-// `uniform`: round to nearest on evenly spaced levels, b bits, a bf16 scale per row, tensor, column or group.
-//   symmetric   x' = scale * (q - (2^b - 1) / 2), no level at zero, all 2^b levels used (mid-rise)
-//   asymmetric  x' = scale * (q - z), z an integer zero point per scale; z may lie outside the codes
-// The scale is the smallest at which nothing clips (absmax) or the one with the least squared error (mse, default).
-// Rate: b + (16 or, asymmetric, 24 .. 32) / (elements per scale) bits per weight. Cost: about 30 passes over cached
-// data to fit with mse, one with absmax; one pass to quantize or dequantize. The bytes are in
-// docs/explanation/methods/rtn.md.
-// Classic; what differs from common practice: scales are searched on the bf16 lattice they are stored on.
+// The stage `uniform`: rounding to the nearest of 2^b evenly spaced levels, with a bf16 scale for each row, tensor,
+// column or group.
+//   zero=symmetric   x' = scale * (q - (2^b - 1) / 2): no level at zero, all 2^b levels are used (mid-rise)
+//   zero=asymmetric  x' = scale * (q - z) with an integer zero point z for each scale, which may lie outside the codes
+//   clip=mse         the scale with the least squared error (default)
+//   clip=absmax      the smallest scale at which no value is clipped
+// Rate: b + (16, or 24 to 32 if asymmetric) / (values per scale) bits per value. Cost: about 30 passes over cached data
+// to fit with clip=mse, one with absmax; one pass to quantize or dequantize. docs/explanation/methods/rtn.md has the
+// bytes. What differs from common practice: the scale is searched among the bf16 numbers that can be stored.
 #pragma once
 
 #include "quantization/quantizer.h"

@@ -1,6 +1,6 @@
-// Loops over elements of `uniform`. q = round(clamp(x / scale + offset, 0, max_code)), half to even;
-// x' = scale * (float(q) - offset): one subtraction, one multiplication. Kernels allocate nothing and cannot fail.
-// Sums are made of 32 fixed partial sums, unfused, so that they are the same on every CPU.
+// SIMD kernels of `uniform`: q = round(clamp(x / scale + offset, 0, max_code)), with halves rounded to even, and
+// x' = scale * (float(q) - offset). The kernels allocate no memory and cannot fail. Sums are made as described in
+// partial_sums-inl.h, so that they are the same on every CPU.
 #pragma once
 
 #include <cstddef>
@@ -22,17 +22,17 @@ struct UniformWindow {
 void uniform_quantize(const UniformWindow& window, MatrixView<float> values, MatrixView<Symbol> symbols);
 void uniform_dequantize(const UniformWindow& window, MatrixView<const Symbol> symbols, MatrixView<float> out);
 
-// Measurements of a line, for fits.
+// What a fit measures of a line, the values that share a scale, as a matrix of any shape.
 struct LineRange {
   float min = 0, max = 0;
 };
-LineRange line_range(MatrixView<const float> x);  // not empty
+LineRange line_range(MatrixView<const float> x);  // x must not be empty
 struct LineSums {
   double sum = 0;        // sum of x / unit
   double deviation = 0;  // sum of |x / unit - center|
 };
 LineSums line_sums(MatrixView<const float> x, float unit, float center);
-// sum (x - x')^2 for every step; at most kMaxUniformSteps.
+// errors[i] = sum (x - x')^2 with the scale and offset steps[i], for at most kMaxUniformSteps of them.
 constexpr size_t kMaxUniformSteps = 64;
 struct UniformStep {
   float scale = 0, offset = 0;
