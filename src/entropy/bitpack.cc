@@ -1,6 +1,5 @@
-// Fixed-width packing: symbol_width(alphabet) bits per symbol, row-major over the whole tile, lowest bit first, the
-// last byte of a tile filled with zeros. No tables, no side information; 1 to 16 bits per symbol whatever the
-// statistics.
+// The coder `bitpack`: every symbol takes symbol_width(alphabet) bits, 1 to 16. The symbols of a tile follow each other
+// in row-major order, lowest bit first, and zeros fill the last byte. There are no tables and no side information.
 #include "base/check.h"
 #include "entropy/bits.h"
 #include "entropy/coders.h"

@@ -1,9 +1,9 @@
-// Packing and unpacking of fixed-width symbols, 8 at a time in one 128-bit vector: 8 symbols of w bits are w whole
-// bytes.
+// Packing and unpacking of symbols of w bits, 8 at a time in one 128-bit vector: 8 symbols are w whole bytes.
 //
-// Unpack: a byte shuffle brings the bytes that hold symbol i into lane i; a product with 2^(16 - w - offset) moves its
-// bits to the top of the lane and the bits above it out; a right shift by 16 - w ends it. Where a symbol can touch
-// three bytes (w = 11, 13, 14, 15) the same in 32-bit lanes. Pack: pairs are joined by shifts, 16 -> 32 -> 64 bits.
+// To unpack, a byte shuffle brings the bytes that hold symbol i into lane i. A product with 2^(16 - w - offset) moves
+// its bits to the top of the lane and the bits above it out of the lane, and a right shift by 16 - w completes it. If a
+// symbol can extend over three bytes (w = 11, 13, 14, 15), the lanes have 32 bits. To pack, shifts join pairs of lanes,
+// from 16 to 32 and then to 64 bits.
 #include "entropy/bits.h"
 
 #include <algorithm>
@@ -53,7 +53,7 @@ constexpr std::array<UnpackPlan, 17> make_unpack_plans() {
 
 inline constexpr std::array<UnpackPlan, 17> kUnpackPlans = make_unpack_plans();
 
-// One symbol at a time, for the ends of runs.
+// Unpacks one symbol, for the ends of runs.
 inline uint32_t unpack_one(const uint8_t* bytes, size_t size, unsigned width, size_t i) {
   const uint64_t bit = uint64_t{i} * width;
   const size_t byte = bit / 8;
@@ -82,7 +82,7 @@ using D16 = hn::FixedTag<uint16_t, 8>;
 using D32 = hn::FixedTag<uint32_t, 4>;
 using D64 = hn::FixedTag<uint64_t, 2>;
 
-// As many groups of 8 as fit while 16 bytes may be written. Returns the number of symbols packed.
+// Packs groups of 8 symbols as long as 16 bytes may be written. Returns the number of symbols packed.
 size_t PackGroups(const Symbol* HWY_RESTRICT symbols, size_t count, unsigned width, uint8_t* HWY_RESTRICT out,
                   size_t size) {
   const D16 d16;
@@ -110,7 +110,7 @@ size_t PackGroups(const Symbol* HWY_RESTRICT symbols, size_t count, unsigned wid
   return i;
 }
 
-// As many groups of 8 as can be read with loads of 16 bytes. Returns the number of symbols unpacked.
+// Unpacks groups of 8 symbols as long as 16 bytes may be read. Returns the number of symbols unpacked.
 size_t UnpackGroups(const uint8_t* HWY_RESTRICT bytes, size_t size, unsigned width, size_t count,
                     Symbol* HWY_RESTRICT out, Symbol* HWY_RESTRICT greatest) {
   const D8 d8;

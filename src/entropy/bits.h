@@ -1,5 +1,6 @@
-// Bit strings: bit i of a string is bit i % 8 of byte i / 8; a value's lowest bit comes first. Packed symbols are a bit
-// string of `width` bits each (0 to 16), without padding between them; the last byte is filled with zeros.
+// Bit strings. Bit i of a string is bit i % 8 of byte i / 8, and the lowest bit of a value comes first. Packed symbols
+// are a bit string with `width` bits (0 to 16) for each symbol and nothing between them; the last byte is filled with
+// zeros.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +18,9 @@ class BitWriter {
     pending_ |= uint64_t{value} << have_;
     for (have_ += width; have_ >= 8; have_ -= 8, pending_ >>= 8) bytes_.push_back(static_cast<uint8_t>(pending_));
   }
+  // Bits written so far.
   size_t bits() const { return bytes_.size() * 8 + have_; }
+  // The string; the writer is empty afterwards.
   Bytes take() {
     if (have_ != 0) bytes_.push_back(static_cast<uint8_t>(pending_));
     pending_ = have_ = 0;
@@ -47,9 +50,9 @@ class BitReader {
     }
     return true;
   }
-  // Bytes begun so far.
+  // Bytes from which at least one bit was read.
   size_t bytes_used() const { return static_cast<size_t>((at_ + 7) / 8); }
-  // All bytes were needed: fewer than 8 bits are left.
+  // Whether every byte was needed: fewer than 8 bits are left.
   bool used_up() const { return bits_ - at_ < 8; }
 
  private:
@@ -58,15 +61,15 @@ class BitReader {
   uint64_t at_ = 0;
 };
 
-// ceil(count * width / 8), also where count * width would overflow.
+// The bytes of `count` packed symbols: ceil(count * width / 8), also where count * width would overflow.
 constexpr uint64_t packed_bytes(uint64_t count, unsigned width) {
   return count / 8 * width + (count % 8 * width + 7) / 8;
 }
 
 // Packs symbols < 2^width into exactly packed_bytes(count, width) bytes.
 void pack_symbols(const Symbol* symbols, size_t count, unsigned width, uint8_t* out) noexcept;
-// Unpacks the symbols [first, first + count) of a packed string of `size` bytes that holds at least that many.
-// Returns the greatest of them (0 if there are none).
+// Unpacks the symbols [first, first + count) of a packed string of `size` bytes, which must hold them. Returns the
+// largest one, or 0 if there are none.
 Symbol unpack_symbols(const uint8_t* bytes, size_t size, unsigned width, size_t first, size_t count,
                       Symbol* out) noexcept;
 

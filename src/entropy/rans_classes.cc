@@ -1,9 +1,10 @@
-// Elements of scale 2^(line + position) on one lattice: their statistics depend on the sum alone. Lines and positions
-// are cut into atoms of a quarter octave; counts of all pairs of atoms are exact, so that every candidate is judged
-// without another pass over the symbols: ids of 1, 1/2 or 1/4 octave, of lines, positions or both, each then refined by
-// code length (an atom goes to the id under which it takes the fewest bits), because the deviation of coarse codes is
-// no measure of the scale. A sum of independent classes of width w octaves costs about (w ln 2)^2 / 6 nats (Gaussian:
-// (ln ratio)^2 for a wrong scale): 0.5 % of a bit at w = 1/4.
+// If the values before quantization have the scale 2^(line + position) and are quantized with one step, the statistics
+// of a symbol depend on this sum only. Lines and positions are divided into atoms of a quarter of an octave, and the
+// symbols of all pairs of atoms are counted, so that every choice of ids can be judged without another pass over the
+// symbols. The candidates have ids of 1, 1/2 or 1/4 octave, of lines, of positions or of both. Each is then refined by
+// code length: an atom moves to the id with which it takes the fewest bits, because the deviation of coarse symbols is
+// no good measure of the scale. Classes of w octaves cost about (w ln 2)^2 / 6 nats in all (for a Gaussian, a wrong
+// scale costs (ln ratio)^2 nats): 0.5 % of a bit at w = 1/4.
 #include "entropy/rans_classes.h"
 
 #include <algorithm>

@@ -1,10 +1,11 @@
-// Fit of the `rans` tables to one plane: count, choose the split, give lines and positions ids where that saves bits.
+// Fits the tables of `rans` to one plane: counts the symbols, chooses the split, and gives lines and positions ids
+// where this saves bits.
 //
-// Candidates, beside one table: (a) lines clustered by code length (Lloyd iterations from equal parts of the lines
-// ordered by entropy), with 4, 16, ... tables as long as that may win; (b) classes by scale (rans_classes.cc). They are
-// compared by the entropy of their cells plus side information; the best one is then measured exactly against one
-// table. Cost: one pass over the symbols for one table, one more with a machine; three more, two of them over samples,
-// to choose ids.
+// Besides one table for all, the candidates are (a) lines clustered by code length (Lloyd iterations that start from
+// equal parts of the lines ordered by entropy), with 4, 16, ... tables as long as more tables may be better, and (b)
+// classes by scale (rans_classes.cc). They are compared by the entropy of their cells and the size of their side
+// information. The best one is then compared exactly with one table. Cost: one pass over the symbols for one table, one
+// more with a state machine, and three more, two of them over samples, to choose ids.
 #include <algorithm>
 #include <cmath>
 #include <mutex>

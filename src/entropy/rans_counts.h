@@ -1,5 +1,6 @@
-// Counting for the fit of `rans` tables: passes over the symbols of a plane, everything after them is histograms.
-// Integer sums, or float sums over blocks that the shape alone determines: the same at any number of threads.
+// Counts for the fit of `rans` tables. Only the functions here pass over the symbols of a plane; all later steps work
+// on histograms. Sums are integers, or floats over blocks that depend on the shape only, so that they are the same for
+// any number of threads.
 #pragma once
 
 #include <cstdint>
@@ -13,10 +14,10 @@
 
 namespace occ {
 
-// Counts of all symbols [alphabet]. Checks that they are below it.
+// How often each symbol occurs [alphabet]. A symbol that is not below the alphabet is a bug (OCC_CHECK).
 std::vector<uint64_t> count_symbols(MatrixView<const Symbol> symbols, uint32_t alphabet);
 
-// The ids that occur, without gaps before and after: bin b is id first + b, the last bin is the escape.
+// The range of ids (rans_table.h) that occur: bin b stands for id first + b, and the last bin for the escape.
 struct RansBins {
   uint32_t first = 0;
   uint32_t count = 1;
@@ -25,15 +26,15 @@ struct RansBins {
   uint32_t id(uint32_t bin) const { return bin + 1 == count ? kRansEscape : first + bin; }
 };
 
-// Counts every line by class of the position along it, context and bin.
+// Counts the symbols of every line by the class of their position along it, by context and by bin.
 class RansCounter {
  public:
   RansCounter(const SymbolPlane& plane, MatrixView<const Symbol> symbols, const RansSplit& split, const RansBins& bins);
 
   size_t contexts() const { return contexts_; }
-  size_t cell_size() const { return contexts_ * bins_.count; }  // counts of all contexts
-  // classes: one per position, all below `num_classes`; empty: all 0. body(first line, number of lines, counts [lines]
-  // [num_classes][contexts][bins]) for blocks of lines, in parallel and any order.
+  size_t cell_size() const { return contexts_ * bins_.count; }  // counters of all contexts
+  // Calls body(first line, number of lines, counts [lines][num_classes][contexts][bins]) for blocks of lines, on all
+  // threads and in any order. classes: one for each position, all below `num_classes`; empty: all are 0.
   void for_each_block(std::span<const uint8_t> classes, size_t num_classes,
                       const std::function<void(size_t, size_t, const uint32_t*)>& body) const;
 
@@ -54,15 +55,17 @@ class RansCounter {
   uint32_t class_mask_ = 0;
 };
 
-// log2 of the scales of rows and columns: deviation(r, c) ~ 2^(rows[r] + columns[c]).
+// log2 of the scales of rows and columns, such that symbol (r, c) deviates from the center by about
+// 2^(rows[r] + columns[c]).
 struct RansScales {
   std::vector<float> rows;
   std::vector<float> columns;
 };
 
-// By alternating: the mean over a row of |symbol - center| / the column's scale, and the other way. `deviation`: the
-// mean over all, > 0; single ones count as 32 times it at most. Absolute deviations, because one outlier among a
-// thousand symbols would decide a mean of squares.
+// Measures the scales: those of rows as the mean of |symbol - center| / (scale of the column), then those of columns
+// likewise, and both once more. deviation > 0: the mean of |symbol - center| over the plane; single deviations count as
+// at most 32 times that. Deviations are absolute values, since one outlier among a thousand symbols would dominate a
+// mean of squares.
 RansScales measure_scales(MatrixView<const Symbol> symbols, double center, double deviation);
 
 }  // namespace occ

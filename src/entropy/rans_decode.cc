@@ -1,6 +1,6 @@
-// Decoder loop: 16 lanes in vectors of 4 or 8, one gather per vector for the table entry, words spread to the lanes
-// that need one by a byte shuffle; so do small machines go on, others by a second gather. Partial steps, and targets
-// without fixed-size vectors, go lane by lane.
+// The decoding loop. The 16 lanes are processed in vectors of 4 or 8. One gather per vector reads the table entries,
+// and a byte shuffle brings words to the lanes that need one. Small state machines advance by a byte shuffle as well,
+// others by a second gather. Partial steps, and targets without vectors of a fixed size, work lane by lane.
 #include <algorithm>
 #include <array>
 #include <bit>

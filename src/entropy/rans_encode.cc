@@ -1,4 +1,4 @@
-// Encoder loop and the tables of both directions.
+// The encoding loop, and the tables of both directions.
 #include <cstring>
 
 #include "base/check.h"

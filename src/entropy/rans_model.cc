@@ -1,5 +1,5 @@
-// Side information of the `rans` coder (docs/reference/format.md): split, ids of lines and positions, tables. Reading
-// checks all of it: nothing that was read can make the coder index out of range.
+// The side information of `rans` (docs/reference/format.md): the split, the ids of lines and positions, and the tables.
+// Everything is checked when it is read, so that no file can make the coder read or write out of bounds.
 #include "entropy/rans_model.h"
 
 #include <algorithm>

@@ -1,5 +1,6 @@
-// All that the `rans` coder fixes for one plane: the split, ids of lines and of positions along them, tables. The table
-// of a symbol is the sum of its line's and its position's id: scales that multiply have classes that add. A cell is
+// All that the `rans` coder fixes for one plane: the split of symbols, the ids of lines and of positions along them,
+// and the frequency tables. The table of a symbol is number id of the line + cross id of the position: where scales of
+// rows and columns multiply, their logarithms and therefore these ids add. A cell is one table for one context, number
 // table * contexts + context.
 #pragma once
 
@@ -13,7 +14,8 @@
 
 namespace occ {
 
-// Tables of one plane; more is a usage error (fit) or an input error (load). 16 KiB of memory each.
+// The largest number of cells of a plane. More are a usage error when fitted and an input error when loaded. Each takes
+// 16 KiB of memory in the decoder.
 constexpr size_t kRansMaxCells = 4096;
 
 struct RansModel {
@@ -22,8 +24,8 @@ struct RansModel {
   uint32_t contexts = 1;
   uint32_t num_ids = 1;
   uint32_t num_cross = 1;          // 2 to 256 with cross ids
-  std::vector<uint8_t> ids;        // one per line: the plane's, or fitted ones; empty: all 0
-  std::vector<uint8_t> cross_ids;  // one per position along the lines, or empty: all 0
+  std::vector<uint8_t> ids;        // of each line, given by the plane or fitted; empty: all are 0
+  std::vector<uint8_t> cross_ids;  // of each position along the lines; empty: all are 0
   std::vector<RansTable> tables;   // [cells]
 
   uint32_t id(size_t line) const { return ids.empty() ? 0 : ids[line]; }
@@ -32,8 +34,9 @@ struct RansModel {
   size_t cells() const { return tables.size(); }
 };
 
-// max_tables: how many tables (of all contexts) there may be where the plane gives no ids.
+// Fits a model to all symbols of the plane. max_tables: the largest number of tables where the plane gives no ids.
 RansModel fit_rans_model(const SymbolPlane& plane, MatrixView<const Symbol> symbols, uint32_t max_tables);
+// Reads what save_rans_model wrote. Anything that does not fit is an input error.
 RansModel load_rans_model(const SymbolPlane& plane, ByteReader& side);
 void save_rans_model(const RansModel& model, ByteWriter& out);
 

@@ -1,11 +1,12 @@
-// Fit of one table. The frequencies of given tokens are found by rounding, then by moving single units where that saves
-// most bits; the bits are a separable convex function of the frequencies, so no single move saving any means the
-// optimum. Which tokens are escaped is tried at a few thresholds of their probability (breakeven is near 1 / 12,000: a
-// frequency costs 1 / 4096 of the mass, an escape a few raw bits).
+// The fit of one table. The frequencies of given tokens are found by rounding and then by moving single units where
+// that saves the most bits. The bits are a separable convex function of the frequencies, so the result is optimal when
+// no single move saves any. A few thresholds of the probability are tried to decide which tokens are escaped. The
+// break-even is near 1 / 12,000: a frequency takes at least 1 / 4,096 of all slots, an escape a few raw bits.
 //
-// Written form, a bit string per table, ids ascending over the window: a 4-bit class c, then
-//   0: f = 0   1..13: f = 2^(c-1) + (c-1 bits)   14: 2 + (4 bits) zeros   15: 18 + (8 bits) zeros
-// The frequency of the escape is what is missing to 4096.
+// The stored form is one bit string per table. For the ids of the window in ascending order it has a 4-bit class c,
+// then
+//   0: f = 0   1 to 13: f = 2^(c-1) + (c-1 bits)   14: 2 + (4 bits) zeros   15: 18 + (8 bits) zeros
+// The frequency of the escape is what is missing to 4,096.
 #include "entropy/rans_table.h"
 
 #include <algorithm>

@@ -1,12 +1,13 @@
-// Frequency tables of the `rans` coder: 12-bit integer frequencies, an escape for rare tokens, and a split of the
-// symbol into a token and raw low bits.
+// Frequency tables of the `rans` coder.
 //
-// Split (one per plane): token = symbol >> shift, the low `shift` bits are stored raw. Tokens in the window
-// [offset, offset + 256) have an id = token - offset; every other token has the id 256, "escape".
-// Table: frequencies f[id] of the ids 0..255 with sum + f[256] = 4096. A token with f = 0 (or outside the window) is
-// coded as an escape and its rank r among the n such tokens in ascending order, in truncated binary: with
-// w = floor(log2 n) and u = 2^(w+1) - n, r < u takes w bits, and otherwise w bits hold (r + u) / 2 and one more
-// (r + u) % 2. So every token can be coded with every table.
+// Split (one per plane): a symbol is divided into a token, symbol >> shift, and `shift` low bits, which are stored as
+// they are. A token in the window [offset, offset + 256) has the id token - offset; all other tokens have the id 256,
+// the escape.
+//
+// Table: integer frequencies f[id] of the ids 0 to 256 whose sum is 4,096. A token whose id has f = 0 or that lies
+// outside the window is coded as an escape, followed by its rank r among the n such tokens in ascending order in
+// truncated binary: with w = floor(log2 n) and u = 2^(w+1) - n, a rank r < u takes w bits; otherwise w bits hold
+// (r + u) / 2 and one more bit holds (r + u) % 2. Every table can therefore code every token.
 #pragma once
 
 #include <algorithm>
@@ -38,28 +39,29 @@ struct RansSplit {
   uint32_t id(uint32_t token) const { return std::min(token - offset, kRansEscape); }
 };
 
-// Chooses shift and offset by estimated bits. histogram: counts of all symbols [alphabet].
+// Chooses the shift and offset that take the fewest bits by estimate. histogram [alphabet]: how often each symbol
+// occurs.
 RansSplit choose_rans_split(std::span<const uint64_t> histogram, uint32_t alphabet);
 
 class SideBits;
 
-// Counts of ids.
+// How often each id occurs.
 using RansCounts = std::array<uint64_t, kRansIds>;
 
 class RansTable {
  public:
-  // The table that codes `counts` in the fewest bits, itself included. No counts: all ids alike.
+  // The table that codes `counts` in the fewest bits, including the table itself. Without counts all ids are equal.
   static RansTable fit(const RansCounts& counts, const RansSplit& split);
-  // Input errors name reader.what().
+  // Reads what write() wrote. Input errors name bits.what().
   static RansTable read(SideBits& bits, const RansSplit& split);
   void write(BitWriter& out) const;
 
   uint32_t frequency(uint32_t id) const { return frequency_[id]; }
-  // The raw bits of a token that is escaped.
+  // Writes the rank of an escaped token.
   void write_escape(uint32_t token, BitWriter& out) const;
-  // False if the bits run out or hold no rank.
+  // Reads it. False if bits are missing or hold no rank.
   bool read_escape(BitReader& in, uint32_t& token) const;
-  // Bits of one id, the raw bits of its escape included (their mean), low bits not.
+  // The bits that one id takes, without low bits. For an escaped id this includes the bits of the rank (their mean).
   double cost(uint32_t id) const;
 
   bool operator==(const RansTable& o) const { return frequency_ == o.frequency_; }
@@ -73,14 +75,14 @@ class RansTable {
   std::array<uint16_t, kRansIds> frequency_{};
   std::array<uint8_t, kRansWindow> escaped_ids_{};  // ascending
   uint32_t num_escaped_ids_ = 0;
-  uint32_t num_escaped_ = 0;  // with those outside the window
+  uint32_t num_escaped_ = 0;  // including those outside the window
   uint32_t offset_ = 0;
   uint32_t window_ = 0;
   unsigned escape_width_ = 0;   // w
   uint32_t short_escapes_ = 0;  // u
 };
 
-// The bit string of all tables in the side information, read byte by byte.
+// Reads the bit string of all tables from the side information, byte by byte.
 class SideBits {
  public:
   explicit SideBits(ByteReader& reader) : reader_(reader) {}

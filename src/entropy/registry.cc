@@ -1,4 +1,4 @@
-// Every entropy coder. The suite in registry_test.cc runs over this table.
+// All entropy coders. The tests in registry_test.cc run for every entry of this table.
 #include <algorithm>
 #include <array>
 

@@ -1,4 +1,4 @@
-// What the coders share about tiles: checks, and symbols of a strided view in one flat order.
+// What the coders share: checks of tiles, loops over the symbols of a matrix in row-major order, and transposition.
 #pragma once
 
 #include <algorithm>
@@ -11,12 +11,13 @@
 
 namespace occ {
 
+// Checks that `at` is a tile of the plane and that `symbols` has its shape.
 inline void check_tile(const SymbolPlane& plane, const Rect& at, Shape symbols) {
   OCC_CHECK(at.col == 0 && at.cols == plane.cols && at.row <= plane.rows && at.rows <= plane.rows - at.row);
   OCC_CHECK(symbols == at.shape());
 }
 
-// For messages: "plane 'codes', rows 1024 to 2047".
+// The name of a tile in messages: "plane 'codes', rows 1024 to 2047".
 inline std::string tile_name(const SymbolPlane& plane, const Rect& at) {
   return fmt::format("plane '{}', rows {} to {}", plane.name, at.row, at.row + at.rows - 1);
 }
@@ -27,9 +28,10 @@ inline Symbol greatest_symbol(const Symbol* symbols, size_t count) {
   return greatest;
 }
 
-// body(run, first, count) over all symbols in row-major order: `run` points to `count` contiguous symbols from index
-// `first` on; every run but the last has a multiple of 16 symbols. Rows that do not follow each other in memory go
-// through a buffer, which is filled before the call where symbols are const and written back after it otherwise.
+// Calls body(run, first, count) for all symbols in row-major order, where `run` points to `count` contiguous symbols,
+// the first of which has the index `first`. Every run but the last has a multiple of 16 symbols. If rows do not follow
+// each other in memory, the runs are parts of a buffer: const symbols are copied to it before the call, others are
+// copied from it after the call.
 template <typename T, typename Body>  // T: Symbol or const Symbol
 void for_each_run(MatrixView<T> symbols, const Body& body) {
   if (symbols.size() == 0) return;
@@ -54,7 +56,8 @@ void for_each_run(MatrixView<T> symbols, const Body& body) {
   }
 }
 
-// out = in^T, by blocks that are copied first: rows a power of two apart would evict each other.
+// out = in^T, block by block. Each block is copied first, since rows that lie a power of two bytes apart would evict
+// each other from the cache.
 inline void transpose(MatrixView<const Symbol> in, MatrixView<Symbol> out) {
   constexpr size_t kBlock = 16;
   Symbol block[kBlock][kBlock];
