@@ -1,4 +1,5 @@
-// y = W x with W [out, in] in RAM, row-major, as f32, f16 or bf16; products and sums in f32 (dense_kernels.h).
+// Operators y = W x with W [out, in] in RAM, row-major, as f32, f16 or bf16. Products and sums are in f32
+// (dense_kernels.h).
 #include "operators/dense.h"
 
 #include <algorithm>

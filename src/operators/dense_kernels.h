@@ -1,9 +1,10 @@
-// Products with a dense weight, one panel of its rows on one thread: y[b][r] = sum_c x[b][c] w[r][c].
+// Matrix products with a dense weight: y[b][r] = sum_c x[b][c] w[r][c].
 //
-// Sums run along the columns, which are contiguous in both operands, so nothing is transposed: tiles of 4 rows times up
-// to 3 inputs hold 12 sums in registers and take 7 loads for 12 fused multiply-adds. Up to kFewInputs inputs the weight
-// is read once, in its own type; for more, 16 rows by 1,024 columns at a time are converted to f32 and stay in the
-// first-level cache while all inputs pass. Floats differ between SIMD targets.
+// Sums run along the columns, which are contiguous in both operands, so that nothing is transposed. A tile of 4 rows
+// and up to 3 inputs keeps 12 sums in registers and needs 7 loads for 12 fused multiply-adds. For up to kFewInputs
+// inputs the weight is read once, in its own type. For more inputs, blocks of 16 rows and 1,024 columns are converted
+// to f32 and stay in the first-level cache while all inputs are multiplied with them. Results differ between SIMD
+// targets in their last bits.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +14,7 @@
 
 namespace occ {
 
-// Elements of `type` (F32, F16, BF16), row-major; stride in elements.
+// A row-major matrix of elements of `type` (F32, F16 or BF16); the stride is in elements.
 struct DenseView {
   DType type = DType::kF32;
   const void* data = nullptr;
@@ -32,7 +33,7 @@ struct DenseView {
 
 constexpr size_t kFewInputs = 3;
 
-// y [x.rows(), w.rows] = x w^T, or added to y.
+// y [batch, w.rows] = x w^T for x [batch, w.cols], or y += x w^T with `add`. On the calling thread.
 void dense_panel(const DenseView& w, MatrixView<const float> x, MatrixView<float> y, bool add = false);
 // The same on all threads.
 void dense_product(const DenseView& w, MatrixView<const float> x, MatrixView<float> y, bool add = false);

@@ -1,13 +1,13 @@
-// Decoded values of the form (integer - zero) * row factor * column factor, or with a factor (and zero) for every row
-// and group of columns: the integers stay packed (packed_integers.h), and
+// Operators for decoded values of the form (integer - zero) * row factor * column factor, or with a factor and a zero
+// for every row and group of columns. The integers stay packed (packed_integers.h), and
 //
-//   x q:  x times the column factors, in blocks of 256 columns as int8 with one scale each
-//   y  =  row factor * sum over blocks scale * (integers . q  -  zero * sum q)
+//   q  =  x times the column factors, in blocks of 256 columns as int8 with one scale for each block
+//   y  =  row factor * sum over blocks of scale * (integers . q  -  zero * sum q)
 //
-// so that every multiplication of the inner loops is one of bytes. Error: rounding of q alone, that of a uniform
-// quantizer with step max |x| / 127 per block: about 0.7 % of the norm of Gaussian activations. Activations far beyond
-// the others of their block are left out of q and multiplied in f32, so that one of them does not cost the others
-// their digits.
+// so that all multiplications of the inner loops are products of bytes. The only error is the rounding of q, that of a
+// uniform quantizer with the step max |x| / 127 in each block: about 0.7 % of the norm for Gaussian activations.
+// Activations far beyond the others of their block are not part of q but multiplied in f32, so that they do not make
+// the steps of the others larger.
 #include "operators/fused.h"
 
 #include <fmt/format.h>

@@ -1,4 +1,4 @@
-// y = W x from integers that stay packed in RAM, with activations in int8; see fused.cc.
+// Operators on integers that stay packed in RAM, with activations in int8. fused.cc describes them.
 #pragma once
 
 #include <memory>
@@ -8,8 +8,9 @@
 
 namespace occ {
 
-// Null where the decoded values of the recipe are not of a form that the kernels take (IntegerView), or their integers
-// are too large. Decodes all of it, once; does not refer to the recipe later.
+// The operator of a recipe, or null if its decoded values do not have the form that the kernels need (IntegerView) or
+// their integers are too large. Decodes the recipe once and does not refer to it later. transposed: the recipe decodes
+// to W^T.
 std::unique_ptr<Operator> make_fused(const BoundRecipe& recipe, bool transposed);
 
 }  // namespace occ

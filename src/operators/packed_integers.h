@@ -1,12 +1,12 @@
-// A matrix of small integers in RAM, packed so that products unpack it at the speed of memory: see int8_kernels.h for
-// the cells, docs/explanation/models.md for the form as a whole.
+// A matrix of small integers in RAM, packed so that products can unpack it as fast as memory delivers it.
+// int8_kernels.h describes the cells, docs/explanation/models.md the whole.
 //
 //   integer(r, c) = k'(r, c) + base(cell) + delta of an escape, if there is one
 //
-// Panels of up to 64 rows (they begin anew where a state machine restarts) are cut into cells of 256 columns; what is
-// left of the columns into cells of 256, 128 or 64. Every cell has the number of bits that takes least memory with its
-// outliers aside: those are listed as escapes, 32 bits each. A panel holds the states of its first row, so that it can
-// be read without what is above it.
+// The rows are divided into panels of up to 64 rows, and a new panel begins where a state machine restarts. A panel is
+// divided into cells of 256 columns; the columns that are left over form cells of 256, 128 or 64. Every cell has the
+// number of bits that takes the least memory. Integers outside its range are listed as escapes of 32 bits each. A panel
+// stores the states of its first row, so that it can be read without the rows above it.
 #pragma once
 
 #include <cstdint>
@@ -21,28 +21,28 @@
 
 namespace occ {
 
-// What is packed together: codes [256], each < 2^bits.
+// Packs the codes [256] of eight groups, each < 2^bits, into packed_bytes_of(bits) bytes.
 void pack_codes(const uint8_t* codes, unsigned bits, uint8_t* out);
 
 class PackedIntegers {
  public:
-  // Where the integers come from.
+  // Where the integers come from: symbols or, without a machine, the integers themselves.
   struct Source {
     Shape shape;
-    size_t tile_rows = 1;                  // read at once, from multiples of it on
+    size_t tile_rows = 1;                  // rows are read in tiles that begin at multiples of it
     uint32_t alphabet = 0;                 // as in IntegerView
-    const FiniteState* machine = nullptr;  // as in IntegerView, if can_carry; walks restart with tiles
-    // Symbols as in IntegerView: body(row, symbols) for 64 rows of `rows` after the other, the row counted from the
-    // first of all.
-    int32_t bias = 0;
+    const FiniteState* machine = nullptr;  // as in IntegerView; restarts at every tile; can_carry() must hold
+    int32_t bias = 0;                      // as in IntegerView
+    // Calls body(row, symbols) for 64 of the rows `rows` at a time; `row` counts from the first row of the matrix.
     std::function<void(const Rect& rows, const SymbolsBody& body)> read_symbols;
-    // Or, without a machine, integers: fills out with `rows`.
+    // Fills out with the integers of `rows`.
     std::function<void(const Rect& rows, MatrixView<int32_t> out)> read;
   };
-  // Null if too many integers do not fit into 8 bits.
+  // Packs a matrix. Null if too many of its integers do not fit into 8 bits.
   static std::unique_ptr<PackedIntegers> pack(const Source& source);
 
-  // Whether a state machine of this kind can be carried: few states, their context in the integers.
+  // Whether products can carry the states of this machine: it has few states, and their context is part of the
+  // integers.
   static bool can_carry(const FiniteState* machine);
 
   struct Escape {
@@ -51,7 +51,7 @@ class PackedIntegers {
   };
   static Escape unpack_escape(uint32_t e) { return {e >> 26, e >> 18 & 255, static_cast<int32_t>(e << 14) >> 14}; }
 
-  // Codes from low to low + 2^bits - 1.
+  // The range of codes that are not escapes: from low to low + 2^bits - 1.
   struct Window {
     int32_t low = 0;
     unsigned bits = 0;
@@ -66,17 +66,18 @@ class PackedIntegers {
   size_t first_row(size_t panel) const { return panels_[panel].row; }
   size_t panel_rows(size_t panel) const { return panels_[panel].rows; }
   size_t panel_of(size_t row) const { return row / tile_rows_ * panels_per_tile_ + row % tile_rows_ / kCellRows; }
-  // k' of the first `rows` rows of a cell, as unpack_cell gives them; out [64, 256].
+  // Unpacks k' of the first `rows` rows of a cell as unpack_cell does; out [64, 256].
   void unpack(size_t panel, size_t cell, size_t rows, uint8_t* out) const;
-  // k' of one row, which lie in `buffer` [64, 256].
+  // Unpacks k' of one row and returns them; they lie in `buffer` [64, 256].
   const uint8_t* unpack_row(size_t panel, size_t cell, size_t row, uint8_t* buffer) const;
+  // Whether the codes are those of a state machine.
   bool carried() const { return !next_.empty(); }
   int32_t base(size_t panel, size_t cell) const { return panels_[panel].cells[cell].base; }
   unsigned most(size_t panel, size_t cell) const;  // no k' is larger
   std::span<const uint32_t> escapes(size_t panel, size_t cell) const;
 
   uint64_t resident_bytes() const;
-  double mean_bits() const;  // of a code
+  double mean_bits() const;  // mean number of bits of a code
 
  private:
   struct Place {

@@ -1,4 +1,5 @@
-// Sums over the lanes of four vectors at once, for all SIMD targets with fixed vectors of at least 16 bytes.
+// Sums over the lanes of four vectors at once, for all SIMD targets whose vectors have a fixed size of at least 16
+// bytes.
 #if defined(OCC_OPERATORS_SUMS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef OCC_OPERATORS_SUMS_INL_H_
 #undef OCC_OPERATORS_SUMS_INL_H_
@@ -13,7 +14,7 @@ namespace occ {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// The 16-byte blocks of v added up.
+// The sum of the 16-byte blocks of v.
 template <class D, class V>
 HWY_INLINE auto AddBlocks(D, V v) {
   if constexpr (hn::MaxLanes(D()) * sizeof(hn::TFromD<D>) == 16) {
@@ -24,7 +25,7 @@ HWY_INLINE auto AddBlocks(D, V v) {
   }
 }
 
-// {sum of a, of b, of c, of e}; lanes of 32 bits.
+// The sums of the lanes of a, b, c and e, in this order. Lanes have 32 bits.
 template <class D, class V>
 HWY_INLINE auto SumsOfLanes4(D d, V a, V b, V c, V e) {
   const auto ac = hn::Add(hn::InterleaveLower(d, a, c), hn::InterleaveUpper(d, a, c));

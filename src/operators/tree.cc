@@ -1,5 +1,5 @@
-// The tree of a recipe turned into operators, by what its nodes say of themselves. M is what a node decodes to, W = M
-// or (transposed) M^T, y = W x:
+// Makes operators of the tree of a recipe. How a node is computed follows from its traits. M is the matrix that a node
+// decodes to, W = M or (transposed) W = M^T, and y = W x:
 //
 //   integers           make_fused
 //   maps_rows          M = Y A, the map A along rows:       y = Y (A x);           transposed  y = A^T (Y^T x)
@@ -12,8 +12,8 @@
 //                      a tile at a time; for few inputs, as M would cost a transform for every row
 //   anything else      decoded a tile at a time and multiplied in f32
 //
-// inverse() of the transform is A (and N), adjoint() its transpose, so a transform costs what it costs for one row per
-// input: O(n log n) for the fast ones.
+// A and N are inverse() of the transform and their transposes are adjoint(), so that a transform costs as much per
+// input as for one row: O(n log n) for the fast ones.
 #include "operators/tree.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Operators from the tree of a bound recipe; see tree.cc.
+// Operators made of the tree of a bound recipe. tree.cc describes them.
 #pragma once
 
 #include <memory>
@@ -8,8 +8,8 @@
 
 namespace occ {
 
-// Takes the tree apart. `blob`, what the recipe decodes from, is kept only if something has to be decoded again and
-// again; it may be null where the caller keeps it.
+// The operator of a recipe. `blob`, the bytes that the recipe decodes from, is kept only if parts of it have to be
+// decoded for every product; it may be null if the caller keeps the bytes.
 std::unique_ptr<Operator> make_tree(std::unique_ptr<BoundRecipe> recipe, const std::shared_ptr<const Bytes>& blob,
                                     bool transposed);
 

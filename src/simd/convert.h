@@ -1,4 +1,5 @@
-// f16 <-> f32 in bulk; pointers may have any alignment. Bit for bit the scalar forms of tensor/dtype.h.
+// Conversions between f16 and f32 for many values at once, bit for bit as in tensor/dtype.h. Pointers may have any
+// alignment.
 #pragma once
 
 #include <cstddef>
@@ -7,6 +8,7 @@
 namespace occ {
 
 void f16_to_f32_bulk(const void* half, float* out, size_t count);
-void f32_to_f16_bulk(const float* in, void* half, size_t count);  // to nearest even; NaN becomes 0x7e00 with its sign
+// Rounds to nearest even; NaN becomes 0x7e00 with its sign.
+void f32_to_f16_bulk(const float* in, void* half, size_t count);
 
 }  // namespace occ

@@ -1,8 +1,9 @@
-// exp for vectors of floats, relative error below 2e-7, and what follows from it: x sigmoid(x), the normal
-// distribution.
+// exp for vectors of floats with a relative error below 2e-7, and functions made of it: x sigmoid(y) and the normal
+// distribution function.
 //
-// exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln 2 / 2, ln 2 in two parts; exp(r) by the polynomial of Cephes'
-// expf (Moshier). Below -87 the result is 0, above 88 it is exp(88). Not for decoding: fused multiply-adds are used.
+// exp(x) = 2^n exp(r) with n = round(x / ln 2) and |r| <= ln 2 / 2. The product n ln 2 is subtracted in two parts, and
+// exp(r) is the polynomial of expf in Moshier's Cephes library. Below -87 the result is 0, above 88 it is exp(88). Not
+// for decoding, since fused multiply-adds are used.
 #if defined(OCC_SIMD_EXP_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef OCC_SIMD_EXP_INL_H_
 #undef OCC_SIMD_EXP_INL_H_

@@ -1,5 +1,5 @@
-// Transposition by 4 x 4 blocks in registers. Four rows by 16 columns at a time, so that only four cache lines of the
-// matrix are live: rows a power of two apart share cache sets.
+// Transposition by 4 x 4 blocks in registers. Four rows by 16 columns are processed at a time, so that only four cache
+// lines of the matrix are in use: rows that lie a power of two bytes apart share cache sets.
 #include "simd/panel.h"
 
 #undef HWY_TARGET_INCLUDE

@@ -1,6 +1,6 @@
-// Panels: 16 vectors of length n side by side, element i of vector v at panel[i * 16 + v]. Work on a panel is vertical
-// (SIMD lanes are different vectors), so every vector gets the same operations on every target. Vectors are rows of a
-// matrix (load_rows transposes) or columns of it (load_columns copies).
+// Panels: 16 vectors of length n side by side, with element i of vector v at panel[i * 16 + v]. The lanes of SIMD
+// operations are different vectors, so that every vector gets the same operations on every SIMD target. The vectors are
+// rows of a matrix, which are transposed when loaded and stored, or columns of it, which are copied.
 #pragma once
 
 #include <cstddef>
@@ -11,14 +11,14 @@ namespace occ {
 
 inline constexpr size_t kPanelLanes = 16;
 
-// y [cols, rows] = transpose of x [rows, cols]; they must not overlap.
+// y [cols, rows] = the transpose of x [rows, cols]. They must not overlap.
 void transpose(MatrixView<const float> x, MatrixView<float> y);
 
-// panel [x.cols() * 16]; x has at most 16 rows, missing lanes become zero.
+// Between at most 16 rows of a matrix and a panel [x.cols(), 16]. Loading sets missing vectors to zero.
 void load_panel_rows(MatrixView<const float> x, float* panel);
 void store_panel_rows(const float* panel, MatrixView<float> x);
 
-// panel [x.rows() * 16]; x has at most 16 columns, missing lanes become zero.
+// Between at most 16 columns of a matrix and a panel [x.rows(), 16]. Loading sets missing vectors to zero.
 template <typename T>
 void load_panel_columns(MatrixView<const T> x, T* panel) {
   for (size_t r = 0; r < x.rows(); ++r, panel += kPanelLanes) {

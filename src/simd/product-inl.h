@@ -1,9 +1,9 @@
-// Matrix times a panel of 16 columns with a fixed order of sums, for all SIMD targets:
-//   out[r][c] = sum_k a[r][k] b[k][c],  a [rows, k] with stride lda, b [k, 16] contiguous, out [rows, 16] with stride
-//   ldo.
-// Sums run over k in order, multiply and add unfused, in chunks of 128 terms whose sums are added in order (that keeps
-// float rounding near sqrt(128) instead of sqrt(k) units). The caller cuts k into chunks: `add` continues a sum.
-// Cost: 16 multiply-adds per cycle with AVX2 when b's chunk lies in the first-level cache.
+// The product of a matrix and a panel of 16 columns with a fixed order of sums, for all SIMD targets:
+//   out[r][c] = sum_k a[r][k] b[k][c]
+// for a [rows, k] with stride lda, a contiguous b [k, 16] and out [rows, 16] with stride ldo. Sums run over k in order,
+// without fused multiply-adds, in chunks of 128 terms. The sums of chunks are then added in order, which keeps rounding
+// errors near sqrt(128) units instead of sqrt(k). Cost: 16 multiply-adds per cycle with AVX2 while the chunk of b is in
+// the first-level cache.
 #if defined(OCC_SIMD_PRODUCT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef OCC_SIMD_PRODUCT_INL_H_
 #undef OCC_SIMD_PRODUCT_INL_H_
@@ -68,7 +68,7 @@ HWY_INLINE void ProductTile1(const T* HWY_RESTRICT a, const T* HWY_RESTRICT b, s
   }
 }
 
-// k <= kProductChunk.
+// One chunk, k <= kProductChunk; `add`: out += instead of out =.
 template <typename T>
 HWY_INLINE void ProductChunk(const T* a, size_t lda, size_t rows, const T* b, size_t k, bool add, T* out, size_t ldo) {
   size_t r = 0;
@@ -76,7 +76,7 @@ HWY_INLINE void ProductChunk(const T* a, size_t lda, size_t rows, const T* b, si
   for (; r < rows; ++r) ProductTile1(a + r * lda, b, k, add, out + r * ldo);
 }
 
-// Any k (0 gives zeros).
+// Any k; k = 0 gives zeros.
 template <typename T>
 HWY_INLINE void ProductPanel(const T* a, size_t lda, size_t rows, const T* b, size_t k, T* out, size_t ldo) {
   size_t i = 0;

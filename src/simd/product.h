@@ -1,5 +1,5 @@
-// x times a matrix with a fixed order of sums (simd/product-inl.h): the same floats on every CPU, unlike BLAS. Meant
-// for decoding; about 80 % of the unfused multiply-add rate of one core.
+// Matrix products with a fixed order of sums (simd/product-inl.h), which give the same floats on every CPU, unlike
+// BLAS. Meant for decoding. They reach about 80 % of the rate of unfused multiply-adds of one core.
 #pragma once
 
 #include <cstddef>
@@ -8,12 +8,12 @@
 
 namespace occ {
 
-// A matrix b [k, n] cut into panels of 16 columns (the last one padded with zeros), ready to be multiplied with.
+// A matrix b [k, n] stored in panels of 16 columns, the last of them padded with zeros.
 template <typename T>
 class PackedMatrix {
  public:
   PackedMatrix() = default;
-  // Zeros.
+  // A matrix of zeros.
   PackedMatrix(size_t k, size_t n) : k_(k), n_(n), data_((n + 15) / 16, k * 16) {}
   explicit PackedMatrix(MatrixView<const T> b) : PackedMatrix(b.rows(), b.cols()) {
     for (size_t r = 0; r < b.rows(); ++r) {
@@ -32,12 +32,12 @@ class PackedMatrix {
   Matrix<T> data_;
 };
 
-// out [rows, n] = a [rows, k] times b [k, n]. out must not overlap a.
+// out [rows, n] = a [rows, k] b [k, n]. out must not overlap a.
 void ordered_product(MatrixView<const float> a, const PackedMatrix<float>& b, MatrixView<float> out);
 void ordered_product(MatrixView<const double> a, const PackedMatrix<double>& b, MatrixView<double> out);
 
-// In place: the m blocks of `width` elements at data + i * stride become mixed, block i = sum_l matrix[i][l] block l.
-// m <= kMaxMix; matrix [m, m] contiguous.
+// Replaces m blocks of `width` elements, the i-th at data + i * stride, by their linear combinations with a contiguous
+// matrix [m, m]: block i becomes sum_l matrix[i][l] block l. m <= kMaxMix.
 inline constexpr size_t kMaxMix = 255;
 void mix_blocks(float* data, size_t m, size_t stride, size_t width, const float* matrix);
 void mix_blocks(double* data, size_t m, size_t stride, size_t width, const double* matrix);

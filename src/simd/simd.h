@@ -1,6 +1,6 @@
-// How SIMD works here. Kernels are written once against Highway and compiled for every instruction set of the
-// architecture; HWY_DYNAMIC_DISPATCH picks the best one that the CPU has, once per panel, never inside loops. A kernel
-// file looks like this:
+// How SIMD is used in this project. Kernels are written once with the Highway library and compiled for every
+// instruction set of the architecture. HWY_DYNAMIC_DISPATCH picks the best one that the CPU has, once per panel and
+// never in inner loops. A file with kernels looks like this:
 //
 //   #undef HWY_TARGET_INCLUDE
 //   #define HWY_TARGET_INCLUDE "simd/foo.cc"     // relative to src/
@@ -13,18 +13,19 @@
 //   namespace occ { HWY_EXPORT(FooKernel);  void foo(...) { HWY_DYNAMIC_DISPATCH(FooKernel)(...); } }
 //   #endif
 //
-// Rules of every kernel that decoding runs through: the same operations in the same order for each output on every
-// target (vector lanes are independent outputs, or the tree is spelled out), multiply and add unfused (no MulAdd), no
-// libm. Then a file decodes to the same floats everywhere, and tests compare targets bit for bit.
+// Kernels that decoding uses follow these rules. Every output is computed by the same operations in the same order on
+// every target: lanes of vectors are independent outputs, or the order of a sum is written out. Multiplications and
+// additions are not fused (no MulAdd), and no math library is called. A file then decodes to the same floats on every
+// CPU, and tests compare the targets bit for bit.
 //
 // Targets on x86-64: ssse3 (the baseline), sse4, avx2, avx3 (AVX-512). The environment variable OCC_SIMD limits them.
 #pragma once
 
 namespace occ {
 
-// Applies OCC_SIMD=ssse3|sse4|avx2|avx3: no better target than this one is used from now on (a target that the CPU
-// lacks limits nothing). Unset or empty: no limit. Call once at start, before other threads run. An unknown value is a
-// usage error that lists the valid ones.
+// Applies OCC_SIMD=ssse3|sse4|avx2|avx3: no better target than this one is used from now on. A target that the CPU does
+// not have limits nothing; without a value there is no limit. An unknown value is a usage error that lists the valid
+// ones. To be called once at the start, before other threads run.
 void apply_simd_limit_from_env();
 
 }  // namespace occ

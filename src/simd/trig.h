@@ -1,6 +1,6 @@
-// Sines and cosines of rational multiples of pi, the same doubles on every machine: integers reduce the angle to
-// [0, pi / 4] exactly, then a Taylor polynomial with + - * and one division in fixed order; no libm. Absolute error
-// below 2e-16 or so. For tables: about 20 ns each.
+// Sines and cosines of rational multiples of pi that are the same doubles on every machine. The angle is reduced to [0,
+// pi / 4] exactly in integers; then a Taylor polynomial follows, with + - * and one division in a fixed order and no
+// math library. The absolute error is about 2e-16. Meant for tables: one value takes about 20 ns.
 #pragma once
 
 #include <cstdint>
