@@ -1,5 +1,5 @@
-// Scales as they are stored: bf16, two bytes for the full range of f32 at 8 bits of precision; in memory as the floats
-// that they stand for. A scale is made, limited, written and read here for every stage that has one a row or a group.
+// Scales of rows, columns or groups. They are stored as bf16, which has the range of f32 and 8 bits of precision in two
+// bytes, and kept in memory as the floats that the bf16 stand for.
 #pragma once
 
 #include <algorithm>
@@ -14,9 +14,10 @@
 
 namespace occ {
 
-// bf16 patterns of the numbers >= 0 are ordered like the numbers: scales are searched on these integers.
+// The code of a scale is its bf16 pattern as an integer. For numbers >= 0 codes are ordered as the numbers are, so the
+// best scale is searched among integers. This is the code of the largest finite bf16.
 constexpr int kMaxScaleCode = 0x7f7f;
-// Smallest code whose scale is >= value, or the largest code.
+// The smallest code whose scale is >= value, or the largest code.
 inline int scale_code_up(double value) {
   if (!(value > 0)) return 0;
   if (value > FLT_MAX) return kMaxScaleCode;
@@ -24,17 +25,20 @@ inline int scale_code_up(double value) {
   const uint32_t bits = std::bit_cast<uint32_t>(rounded) + (static_cast<double>(rounded) < value);
   return std::min(static_cast<int>((bits + 0xffff) >> 16), kMaxScaleCode);
 }
-// Largest code whose scale is <= value.
+// The largest code whose scale is <= value.
 inline int scale_code_down(double value) {
   if (!(value > 0)) return 0;
   if (value > FLT_MAX) return kMaxScaleCode;
   const float rounded = static_cast<float>(value);
   return static_cast<int>((std::bit_cast<uint32_t>(rounded) - (static_cast<double>(rounded) > value)) >> 16);
 }
-int scale_code_near(double value);  // nearest; 0 for what is not > 0
+// The code of the nearest scale; 0 for values that are not > 0.
+int scale_code_near(double value);
+// The scale of a code.
 inline float scale_of(int code) { return std::bit_cast<float>(static_cast<uint32_t>(code) << 16); }
 
-// x / scale as (x * pre) * inverse, where both factors are finite even if 1 / scale is not. scale = 0: (0, 0).
+// x / scale is computed as (x * pre) * inverse. Both factors are finite even where 1 / scale is not; for scale = 0 both
+// are 0.
 struct Reciprocal {
   float pre = 0, inverse = 0;
 };
@@ -44,20 +48,21 @@ inline Reciprocal reciprocal_of(float scale) {
   return {1, 1 / scale};
 }
 
-// sum x^2 / n, n > 0, in eight sums over x_j, x_(j+8), ..., added in order: part of the format (stage rownorm). Doubles
-// hold the square of any float.
+// sum x^2 / n of n > 0 values, as eight sums over x_j, x_(j+8), ... that are then added in order. The order is part of
+// the file format (stage rownorm). It cannot overflow, since a double holds the square of any float.
 double mean_square(const float* x, size_t n);
-// The rms of every row, rounded to a stored scale of at most scale_of(limit); 0 only for rows of zeros.
+// [rows] the root mean square of every row, rounded to a scale of at most scale_of(limit). 0 only for rows of zeros.
 std::vector<float> rms_scales(MatrixView<const float> x, int limit = kMaxScaleCode);
-// The stored scale nearest to `scale`, at most scale_of(limit).
+// The bf16 scale nearest to `scale`, at most scale_of(limit).
 inline float stored_scale(float scale, int limit) {
   return scale_of(std::min(scale_code_near(static_cast<double>(scale)), limit));
 }
 
+// Writes the codes of scales that are exactly bf16.
 void put_scales(const std::vector<float>& scales, ByteWriter& out);
-// Input error unless there are `count` finite scales from 0 to scale_of(limit).
+// Reads `count` scales. Input error unless all are there and lie between 0 and scale_of(limit).
 std::vector<float> get_scales(size_t count, ByteReader& side, int limit = kMaxScaleCode);
-// Input error that says why a scale is above its limit.
+// Throws the input error for scale number `index`, with which decoded values would overflow.
 [[noreturn]] void throw_scale_too_large(const ByteReader& side, size_t index);
 
 }  // namespace occ

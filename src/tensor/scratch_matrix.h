@@ -1,5 +1,5 @@
-// Large intermediate matrices of floats that need not stay in memory: pages of an unlinked temporary file, which the
-// kernel writes out when memory is short and which vanish with the process.
+// Large intermediate matrices of floats that need not stay in memory. They are mapped from a temporary file without a
+// name: the operating system writes their pages to disk when memory is short and deletes them when the process ends.
 #pragma once
 
 #include <filesystem>
@@ -11,7 +11,7 @@ namespace occ {
 class ScratchMatrix {
  public:
   ScratchMatrix() = default;
-  // Zero-filled, in a file of `folder`. Failure that names the folder if there is no room.
+  // Zeros [rows, cols], in a file in `folder`. An error that names the folder if there is not enough space.
   ScratchMatrix(const std::filesystem::path& folder, size_t rows, size_t cols);
   ~ScratchMatrix();
   ScratchMatrix(ScratchMatrix&& other) noexcept : view_(std::exchange(other.view_, {})) {}
@@ -22,7 +22,7 @@ class ScratchMatrix {
   ScratchMatrix(const ScratchMatrix&) = delete;
   ScratchMatrix& operator=(const ScratchMatrix&) = delete;
 
-  // Takes its pages out of this process' memory; the next access brings them back with what they held.
+  // Moves the pages out of the memory of this process. The next access reads them back.
   void release() const;
 
   size_t rows() const { return view_.rows(); }

@@ -1,4 +1,4 @@
-// The small files of a model, by name and as text.
+// Access to the small files of a model by name and as text.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 
 namespace occ {
 
-// Null if there is none of that name.
+// The file of that name, or null.
 inline const SideFile* find_side_file(const std::vector<SideFile>& files, std::string_view name) {
   const auto at = std::find_if(files.begin(), files.end(), [&](const SideFile& f) { return f.name == name; });
   return at == files.end() ? nullptr : &*at;
