@@ -116,7 +116,8 @@ void evaluate_causal(const Arguments& a, const Globals& globals, const Transform
   if (text) {
     PerplexityOptions how;
     const size_t most = model.transformer->config().max_context;
-    if (most != 0 && most < 4) throw_input("{}: expected a model that takes at least 4 tokens, found {}", a.model, most);
+    if (most != 0 && most < 4)
+      throw_input("{}: expected a model that takes at least 4 tokens, found {}", a.model, most);
     how.context = a.context != 0 ? a.context : most != 0 ? std::min<size_t>(512, most) : 512;
     how.max_tokens = a.max_tokens;
     how.progress = [&](uint64_t done, uint64_t total) {

@@ -15,7 +15,8 @@ class TwoCosts final : public CalibrationSource {
  public:
   TwoCosts() : gains_(kRows, kRows) {
     calibration_->rows = std::make_shared<RowImportance>(RowImportance{std::vector<double>(kRows, 1.0), 4, {}});
-    calibration_->fed_rows = std::make_shared<RowImportance>(RowImportance{std::vector<double>(kRows, 1.0), 1, gains_.view()});
+    calibration_->fed_rows =
+        std::make_shared<RowImportance>(RowImportance{std::vector<double>(kRows, 1.0), 1, gains_.view()});
   }
   std::string describe() const override { return "test"; }
   std::vector<std::string> order() const override { return {}; }
