@@ -234,6 +234,7 @@ class KeptTest : public ArchiveTest {
     writer.commit();
     CompressOptions options;
     options.sync = false;
+    options.force = true;
     options.keep = {"x"};
     compress_file(folder_ / "m.safetensors", path_, options);
   }
@@ -264,7 +265,7 @@ TEST_F(KeptTest, DamageIsFoundAtTheFirstReadAndAtEveryOther) {
     }
     std::atomic<size_t> caught = 0;
     parallel_for(64, [&](size_t i) {
-      float value;
+      float value = 0;
       try {
         file.read_f32(x, i, 1, &value);
       } catch (const Error&) {
@@ -322,7 +323,7 @@ TEST_P(AlteredTest, IsFoundWhenAllRowsAreDecoded) {
     read(folder_ / "a.occ", step);
   }
   const ArchiveFile file(folder_ / "altered.occ");
-  float value;
+  float value = 0;
   file.read_f32(0, 5, 1, &value);  // a part of it alone tells nothing
   EXPECT_INPUT_ERROR(file.verify(), "decodes to other values");
   ArchiveFile(folder_ / "a.occ").verify();
