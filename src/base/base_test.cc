@@ -137,6 +137,34 @@ TEST(RequireNotInput, FollowsLinksAndFolders) {
   EXPECT_FALSE(refused("other", "missing"));
 }
 
+TEST(OutputLock, IsHeldByOneAtATime) {
+  const TempFolder folder;
+  for (const char* output : {"out", "out/"}) {
+    std::ofstream(folder / "out.lock") << "";  // as a killed run leaves it
+    {
+      const OutputLock lock(folder / output);
+      EXPECT_THROW(OutputLock(folder / "out"), Error);
+      EXPECT_THROW(OutputLock(folder / "out/"), Error);
+      const OutputLock other(folder / "out2");
+    }
+    EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+  }
+  // Of threads that want it at the same time never two have it.
+  std::atomic<int> holders = 0, had = 0, clashes = 0;
+  parallel_for(200, [&](size_t) {
+    try {
+      const OutputLock lock(folder / "out");
+      clashes += ++holders != 1;
+      ++had;
+      --holders;
+    } catch (const Error&) {
+    }
+  });
+  EXPECT_EQ(clashes, 0);
+  EXPECT_GT(had, 0);
+  EXPECT_THROW(OutputLock(folder / "no/such/folder"), Error);
+}
+
 TEST(RequireFreeSpace, TellsBothNumbers) {
   const TempFolder folder;
   EXPECT_NO_THROW(require_free_space(folder / "x", 1));

@@ -1,5 +1,13 @@
 #include "base/outputs.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
 #include "base/error.h"
 
 namespace occ {
@@ -28,6 +36,26 @@ void require_not_input(const fs::path& output, const fs::path& input) {
   if (replaced) {
     throw_usage("{}: expected an output that does not replace the input {}", output.string(), input.string());
   }
+}
+
+OutputLock::OutputLock(const fs::path& output)
+    : path_((output.has_filename() ? output : output.parent_path()).string() + ".lock") {
+  for (;;) {
+    fd_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
+    if (fd_ < 0) throw_failed("{}: cannot be created: {}", path_.string(), std::strerror(errno));
+    if (::flock(fd_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+      ::close(fd_);
+      throw_failed("{}: another run is writing it", output.string());
+    }
+    // The run that had it may have removed the file since it was opened here.
+    struct stat mine = {}, named = {};
+    if (::fstat(fd_, &mine) == 0 && ::stat(path_.c_str(), &named) == 0 && mine.st_ino == named.st_ino) return;
+    ::close(fd_);
+  }
+}
+OutputLock::~OutputLock() {
+  ::unlink(path_.c_str());  // before another run can have it
+  ::close(fd_);
 }
 
 }  // namespace occ

@@ -93,6 +93,21 @@ expect 2 "$OCC" decompress model/model.safetensors -o model --dtype bf16 --force
 expect_error 'does not replace the input'
 cmp y.occ same.occ
 
+# Two runs never write one output: neither two that begin together, nor one while another holds the lock.
+for run in a b; do
+  { code=0; "$OCC" decompress y.occ -o both >/dev/null 2>err.$run || code=$?; echo $code >code.$run; } &
+done
+wait
+[ "$(cat code.a code.b | sort | xargs)" = '0 1' ] || { cat err.a err.b >&2; fail "two runs wrote one folder"; }
+exec 7>locked.lock
+flock 7
+expect 1 "$OCC" decompress y.occ -o locked
+expect_error 'locked: another run is writing it'
+[ ! -e locked ] || fail "written in spite of a lock"
+exec 7>&-
+expect 0 "$OCC" decompress y.occ -o locked
+[ ! -e locked.lock ] && [ ! -e both.lock ] || fail "a lock was left behind"
+
 # A pipe is refused at once: reading it would wait for somebody who writes to it.
 mkfifo pipe pipe.occ pipe.safetensors
 for input in pipe pipe.occ pipe.safetensors; do
