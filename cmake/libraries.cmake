@@ -1,10 +1,12 @@
-# Five libraries and the binary. What belongs where follows from the folders, so that a new stage needs no line here:
-#   occ_core    base simd tensor io metrics
+# Six libraries and the binary. What belongs where follows from the folders, so that a new stage needs no line here:
+#   occ_core    base simd tensor io metrics, without weighted_error.cc
 #   occ_decode  transforms quantization entropy recipe container operators, without *_fit.cc and fit_registry.cc
 #   occ_model   tokenizer model evaluation: language models on top of operators
-#   occ_encode  linalg compress, and *_fit.cc and fit_registry.cc of the stages: the only one that links BLAS and LAPACK
+#   occ_encode  linalg compress, *_fit.cc and fit_registry.cc of the stages, and weighted_error.cc: the only one that links
+#               BLAS and LAPACK
 #   occ_calibration  calibration: models and compression together
-# With OCC_WITH_ENCODER=OFF the last two are left out, and the binary has neither `compress` nor `compare`.
+#   occ_report  report: for the binary and the tests, not installed
+# With OCC_WITH_ENCODER=OFF encode and calibration are left out, and the binary has neither `compress` nor `compare`.
 function(occ_sources out)
   set(all)
   foreach(folder IN LISTS ARGN)
@@ -16,6 +18,8 @@ function(occ_sources out)
 endfunction()
 
 occ_sources(core_sources base simd tensor io metrics)
+set(weighted_error ${PROJECT_SOURCE_DIR}/src/metrics/weighted_error.cc)  # needs BLAS
+list(REMOVE_ITEM core_sources ${weighted_error})
 occ_sources(stage_sources transforms quantization entropy recipe container operators)
 set(fit_sources ${stage_sources})
 list(FILTER fit_sources INCLUDE REGEX "(_fit|/fit_registry)\\.cc$")
@@ -24,11 +28,13 @@ list(FILTER decode_sources EXCLUDE REGEX "(_fit|/fit_registry)\\.cc$")
 occ_sources(encode_sources linalg compress)
 occ_sources(model_sources tokenizer model evaluation)
 occ_sources(calibration_sources calibration)
+occ_sources(report_sources report)
 occ_sources(cli_sources cli)
 
 add_library(occ_core STATIC ${core_sources})
 target_link_libraries(occ_core PUBLIC fmt::fmt PkgConfig::XXHASH PkgConfig::HWY TBB::tbb Threads::Threads
-                      PRIVATE PkgConfig::ZSTD $<BUILD_INTERFACE:nlohmann_json::nlohmann_json> $<BUILD_INTERFACE:occ_flags>)
+                      PRIVATE PkgConfig::ZSTD $<BUILD_INTERFACE:nlohmann_json::nlohmann_json>
+                              $<BUILD_INTERFACE:occ_flags>)
 
 add_library(occ_decode STATIC ${decode_sources})
 target_link_libraries(occ_decode PUBLIC occ_core
@@ -44,7 +50,7 @@ set_source_files_properties(src/compress/compress.cc src/cli/main.cc PROPERTIES
 
 set(occ_libraries core decode model)
 if(OCC_WITH_ENCODER)
-  add_library(occ_encode STATIC ${encode_sources} ${fit_sources})
+  add_library(occ_encode STATIC ${encode_sources} ${fit_sources} ${weighted_error})
   target_link_libraries(occ_encode PUBLIC occ_decode
                         PRIVATE PkgConfig::OPENBLAS PkgConfig::LAPACKE PkgConfig::ZSTD $<BUILD_INTERFACE:nlohmann_json::nlohmann_json>
                                 $<BUILD_INTERFACE:occ_flags>)
@@ -65,14 +71,15 @@ endforeach()
 
 if(NOT OCC_WITH_ENCODER)
   list(FILTER cli_sources EXCLUDE REGEX "/cmd_(compress|compare)\\.cc$")
+  list(FILTER report_sources EXCLUDE REGEX "/(comparison|html_report)\\.cc$")
 endif()
+add_library(occ_report STATIC ${report_sources})
+target_link_libraries(occ_report PUBLIC occ_model PRIVATE occ_flags nlohmann_json::nlohmann_json)
 add_executable(occ ${cli_sources})
-target_link_libraries(occ PRIVATE occ_model occ_flags CLI11::CLI11 nlohmann_json::nlohmann_json)
+target_link_libraries(occ PRIVATE occ_report occ_flags CLI11::CLI11 nlohmann_json::nlohmann_json)
 if(OCC_WITH_ENCODER)
-  occ_sources(report_sources report)
-  target_sources(occ PRIVATE ${report_sources})
   set_property(SOURCE src/cli/main.cc APPEND PROPERTY COMPILE_DEFINITIONS OCC_WITH_ENCODER)
-  target_link_libraries(occ PRIVATE occ_calibration)
+  target_link_libraries(occ_report PUBLIC occ_calibration)
 endif()
 if(OCC_FUZZ)
   # Its tests run in the build without sanitizers.

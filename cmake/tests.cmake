@@ -26,7 +26,7 @@ foreach(folder IN LISTS folders)
   file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${folder}/*_test.cc)
   if(sources)
     add_executable(${folder}_test ${sources})
-    target_link_libraries(${folder}_test PRIVATE occ_test_data occ_calibration occ_flags nlohmann_json::nlohmann_json PkgConfig::OPENBLAS
+    target_link_libraries(${folder}_test PRIVATE occ_test_data occ_report occ_flags nlohmann_json::nlohmann_json PkgConfig::OPENBLAS
                           PkgConfig::LAPACKE GTest::gtest GTest::gmock GTest::gtest_main)
     # What is tested is in the libraries; the tests' own code need not be fast.
     target_compile_options(${folder}_test PRIVATE $<$<CONFIG:Release>:-O1>)

@@ -72,6 +72,7 @@ struct TensorReport {
   std::optional<double> limit_bpw = std::nullopt;
   // Bits per weight.
   double bpw() const { return elements == 0 ? 0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(elements); }
+  std::optional<double> gap_bits() const { return limit_bpw ? std::optional(bpw() - *limit_bpw) : std::nullopt; }
 };
 
 // What became of everything.
@@ -91,7 +92,7 @@ struct CompressReport {
   }
 };
 
-// Compresses `input` (safetensors, HF folder, GGUF, npy, fvecs, ..., .occ) to the archive `output`. Throws Error; the
+// Compresses `input` (safetensors, HF folder, GGUF, npy, npz, fvecs, ..., .occ) to the archive `output`. Throws Error; the
 // output appears only when complete. An interrupted run leaves `output`.part/ for `resume`.
 CompressReport compress_file(const std::filesystem::path& input, const std::filesystem::path& output,
                              const CompressOptions& options = {});

@@ -1,6 +1,5 @@
 #include "cli/cli.h"
 
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 #include <cstdio>
 
 #include "base/error.h"
+#include "report/table.h"
 #include "io/json.h"
 
 namespace occ {
@@ -46,10 +46,7 @@ ProgressFn progress_bar(const Globals& globals, const std::string& unit) {
                                    total > 0 ? 100.0 * static_cast<double>(done) / static_cast<double>(total) : 100.0,
                                    amount(static_cast<double>(done)), amount(static_cast<double>(total)), amount(rate),
                                    duration_text(left));
-    winsize window{};
-    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1 && line.size() >= window.ws_col) {
-      line.resize(window.ws_col - 1u);
-    }
+    if (const size_t width = terminal_width(STDERR_FILENO); width > 1 && line.size() >= width) line.resize(width - 1);
     std::fputs(("\r\033[K" + line).c_str(), stderr);
     std::fflush(stderr);
     g_bar_open = true;
@@ -69,15 +66,18 @@ uint64_t parse_size(const std::string& text) {
   } catch (const std::exception&) {
     used = 0;
   }
-  const std::string unit = text.substr(used);
-  const std::pair<const char*, double> units[] = {{"", 1},         {"B", 1},           {"kB", 1e3},
-                                                  {"KB", 1e3},     {"MB", 1e6},        {"GB", 1e9},
-                                                  {"KiB", 1024.0}, {"MiB", 1048576.0}, {"GiB", 1073741824.0}};
+  std::string unit;
+  for (const char c : text.substr(used)) {
+    if (c != ' ') unit += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  }
+  const std::pair<const char*, double> units[] = {
+      {"", 1},     {"b", 1},    {"k", 1e3},   {"kb", 1e3},     {"m", 1e6},         {"mb", 1e6},          {"g", 1e9},
+      {"gb", 1e9}, {"t", 1e12}, {"tb", 1e12}, {"kib", 1024.0}, {"mib", 1048576.0}, {"gib", 1073741824.0}};
   for (const auto& [name, factor] : units) {
     const double bytes = value * factor;
     if (used > 0 && unit == name && bytes >= 1 && bytes < 0x1p62) return static_cast<uint64_t>(bytes);
   }
-  throw_usage("--size: expected bytes such as 45MB or 1.5GiB, found '{}'", text);
+  throw_usage("--size: expected bytes such as 45000000, 45M or 1.5GB (decimal; 45MiB is binary), found '{}'", text);
 }
 
 std::string human_bytes(double bytes) {
@@ -87,45 +87,25 @@ std::string human_bytes(double bytes) {
   return u == 0 ? fmt::format("{:.0f} B", bytes) : fmt::format("{:.{}f} {}", bytes, bytes < 100 ? 2 : 1, units[u]);
 }
 
+std::string human_count(double count) {
+  const char* units[] = {"", " k", " M", " G", " T"};
+  size_t u = 0;
+  for (; count >= 1000 && u < 4; ++u) count /= 1000;
+  return u == 0 ? fmt::format("{:.0f}", count) : fmt::format("{:.{}f}{}", count, count < 100 ? 2 : 1, units[u]);
+}
+
 std::string shape_label(const std::vector<uint64_t>& shape) {
   return shape.empty() ? "scalar" : fmt::format("{}", fmt::join(shape, "x"));
 }
 
 std::string number(double v, int digits) { return std::isnan(v) ? "-" : fmt::format("{:.{}g}", v, digits); }
 
-void Table::add(std::vector<std::string> row) {
-  for (std::string& cell : row) cell = printable(cell, 2000);
-  rows_.push_back(std::move(row));
-}
-
 void print_note(const std::string& text) { std::printf("note: %s\n", printable(text, 2000).c_str()); }
-
-void Table::print() const {
-  std::vector<size_t> widths(rows_[0].size());
-  for (const auto& row : rows_) {
-    for (size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], row[c].size());
-  }
-  for (const auto& row : rows_) {
-    std::string line;
-    for (size_t c = 0; c < row.size(); ++c) {
-      line += c == 0 ? fmt::format("{:<{}}", row[c], widths[c]) : fmt::format("  {:>{}}", row[c], widths[c]);
-    }
-    line.resize(line.find_last_not_of(' ') + 1);
-    std::puts(line.c_str());
-  }
-}
 
 nlohmann::ordered_json finite_or_null(double v) { return std::isfinite(v) ? nlohmann::ordered_json(v) : nullptr; }
 
 void print_json(const nlohmann::ordered_json& json) {
   std::puts(json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
-}
-
-size_t panel_rows(const TensorFile& file, size_t i) {
-  const Shape shape = matrix_shape(file.tensors()[i].shape);
-  const size_t unit = file.read_granularity(i);
-  const size_t units = std::max<size_t>(1, (size_t{1} << 18) / std::max<size_t>(1, unit * shape.cols));
-  return units * unit;
 }
 
 }  // namespace occ

@@ -1,9 +1,11 @@
+#include <algorithm>
 #include <cstdio>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/outputs.h"
 #include "cli/cli.h"
+#include "report/table.h"
 #include "occ/calibrate.h"
 #include "report/html_report.h"
 
@@ -11,8 +13,6 @@ namespace occ {
 namespace {
 
 using nlohmann::ordered_json;
-
-constexpr size_t kShortTable = 40;  // more tensors than this are listed with --verbose only
 
 constexpr int kCalibratedEffort = 6;
 
@@ -25,6 +25,16 @@ struct Arguments {
   std::optional<int> effort;
   std::optional<size_t> tune_tokens;
 };
+
+// Nothing is larger than it came without a word.
+void note_growth(CompressReport* r) {
+  if (r->file_bytes <= r->input_bytes) return;
+  const bool any_coded =
+      std::any_of(r->tensors.begin(), r->tensors.end(), [](const auto& t) { return !t.recipe.empty(); });
+  r->notes.push_back(
+      fmt::format("the archive is {} bytes larger than the input{}", r->file_bytes - r->input_bytes,
+                  any_coded ? "" : ": nothing was coded (--tensor '*=auto' codes vectors, and integers as reals)"));
+}
 
 void print_report_json(const Arguments& a, const CompressReport& r) {
   ordered_json tensors = ordered_json::array();
@@ -39,7 +49,7 @@ void print_report_json(const Arguments& a, const CompressReport& r) {
                          {"nmse", finite_or_null(t.nmse)}};
     if (t.sensitivity) item["sensitivity"] = finite_or_null(*t.sensitivity);
     if (t.limit_bpw) item["limit_bpw"] = finite_or_null(*t.limit_bpw);
-    if (t.limit_bpw) item["gap_bits"] = finite_or_null(t.bpw() - *t.limit_bpw);
+    if (t.gap_bits()) item["gap_bits"] = finite_or_null(*t.gap_bits());
     if (t.weighted_error) item["weighted_error"] = finite_or_null(*t.weighted_error);
     if (a.options.dry_run) item["nmse"] = nullptr;
     if (t.bytes == 0 && t.elements != 0) item["bytes"] = item["bpw"] = nullptr;  // unknown until coded
@@ -68,16 +78,21 @@ void print_report_json(const Arguments& a, const CompressReport& r) {
 
 void print_report(const Arguments& a, const CompressReport& r, bool verbose) {
   if (verbose || r.tensors.size() <= kShortTable) {
-    Table table({"tensor", "shape", "bytes", "bpw", "nmse", "coded as"});
+    Table table({{"tensor", ColumnKind::kText},
+                 {"shape", ColumnKind::kText},
+                 {"bytes"},
+                 {"bpw"},
+                 {"nmse"},
+                 {"coded as", ColumnKind::kText}});
     for (const TensorReport& t : r.tensors) {
       const bool kept = t.recipe.empty();
       const bool unknown = t.bytes == 0 && t.elements != 0;
       table.add({t.name, shape_label(t.shape), unknown ? "-" : fmt::format("{}", t.bytes),
                  unknown ? "-" : number(t.bpw()), kept || a.options.dry_run ? "" : number(t.nmse),
                  kept ? "kept: " + t.note : t.recipe});
-      if (verbose && !t.choice.empty()) table.add({"  " + t.choice});
+      if (verbose && !t.choice.empty()) table.add({"", "", "", "", "", t.choice});
     }
-    table.print();
+    table.print(verbose);
     std::puts("");
   }
   for (const std::string& note : r.notes) print_note(note);
@@ -128,9 +143,10 @@ void run(Arguments& a, const Globals& globals) {
   if (a.calibration.text.empty() && (a.calibration.tokens != 0 || a.calibration.context != 0 || a.tune_tokens)) {
     throw_usage("--calibration-tokens, --context and --tune-tokens: expected with --calibrate TEXT");
   }
-  const CompressReport r = a.calibration.text.empty() ? compress_file(a.input, a.output, o)
-                                                      : compress_model(a.input, a.output, o, a.calibration);
+  CompressReport r = a.calibration.text.empty() ? compress_file(a.input, a.output, o)
+                                                : compress_model(a.input, a.output, o, a.calibration);
   end_progress();
+  note_growth(&r);
   if (!a.report.empty() && !o.dry_run) {
     OutputFile page(a.report);
     const std::string html = html_report(r, a.input, a.output);
@@ -149,7 +165,7 @@ void run(Arguments& a, const Globals& globals) {
 void add_compress(CLI::App& app, const Globals& globals) {
   CLI::App* cmd = app.add_subcommand("compress", "Compress a checkpoint or matrix to a .occ archive");
   auto a = std::make_shared<Arguments>();
-  cmd->add_option("input", a->input, "HF folder, .safetensors, .gguf, .npy, .fvecs, .bvecs, .ivecs or .occ")
+  cmd->add_option("input", a->input, "HF folder, .safetensors, .gguf, .npy, .npz, .fvecs, .bvecs, .ivecs or .occ")
       ->required();
   cmd->add_option("-o,--output", a->output, "Archive to write")->required();
   auto* method =
@@ -157,10 +173,14 @@ void add_compress(CLI::App& app, const Globals& globals) {
   cmd->add_option("--recipe", a->options.recipe, "Explicit pipeline of stages, see 'occ methods'")->excludes(method);
   cmd->add_option(
       "--bits", a->options.bits,
-      "Most bits per weight of the file, every byte counted (default 4); for rtn and lloyd the width of a code");
+      fmt::format("{}: most bits per weight of the file, every byte counted (default 4). {}: width of a code, "
+                  "scales and whatever else is stored come on top (on small matrices much). {}: bits per "
+                  "weight of a tensor, codebooks included. To compare methods use --size",
+                  methods_whose_bits_are(BitsAre::kCeiling), methods_whose_bits_are(BitsAre::kWidth),
+                  methods_whose_bits_are(BitsAre::kBudget)));
   cmd->add_option("--ratio", a->options.ratio,
                   "Input bytes over file bytes, every byte counted: a ceiling on the file");
-  cmd->add_option("--size", a->size, "Most bytes of the file, e.g. 45MB or 1.5GiB");
+  cmd->add_option("--size", a->size, "Most bytes of the file: 45000000, 45M or 1.5GB (decimal), 45MiB (binary)");
   cmd->add_option("--nmse", a->options.nmse, "Smallest file with at most this normalised squared error");
   cmd->add_option("--sensitivity", a->options.sensitivity,
                   "JSON {tensor: loss per weight and unit of nmse}; the rate goes where it counts");

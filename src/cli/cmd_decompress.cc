@@ -10,6 +10,7 @@
 #include "container/archive_file.h"
 #include "io/sink.h"
 #include "model/convert.h"
+#include "tensor/panels.h"
 
 namespace occ {
 namespace {

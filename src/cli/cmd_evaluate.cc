@@ -7,7 +7,7 @@
 #include "base/parallel.h"
 #include "cli/cli.h"
 #include "container/archive_file.h"
-#include "evaluation/embeddings.h"
+#include "evaluation/encoder_quality.h"
 #include "evaluation/perplexity.h"
 #include "evaluation/tasks.h"
 #include "model/language_model.h"
@@ -22,21 +22,6 @@ struct Arguments {
   std::vector<std::string> tasks, probe;
   size_t context = 0, max_tokens = 0, limit = 0;
   bool json = false;
-};
-
-// An encoder and its reference, with what embeds texts.
-struct EncoderModel {
-  std::unique_ptr<TensorFile> file;
-  std::unique_ptr<Tokenizer> tokenizer;
-  std::unique_ptr<Encoder> encoder;
-
-  Matrix<float> embed(std::span<const std::string> texts, const ProgressFn& bar) const {
-    Matrix<float> out = embed_texts(*encoder, *tokenizer, texts, [&](uint64_t done, uint64_t total) {
-      if (bar) bar("embed", done, total);
-    });
-    end_progress();
-    return out;
-  }
 };
 
 std::string read_text(const std::string& path) {
@@ -118,7 +103,7 @@ void evaluate_causal(const Arguments& a, const Globals& globals, const Transform
     const size_t most = model.transformer->config().max_context;
     if (most != 0 && most < 4)
       throw_input("{}: expected a model that takes at least 4 tokens, found {}", a.model, most);
-    how.context = a.context != 0 ? a.context : most != 0 ? std::min<size_t>(512, most) : 512;
+    how.context = a.context;
     how.max_tokens = a.max_tokens;
     how.progress = [&](uint64_t done, uint64_t total) {
       if (bar) bar("text", done, total);
@@ -148,12 +133,25 @@ void evaluate_causal(const Arguments& a, const Globals& globals, const Transform
   if (a.json) print_json(json);
 }
 
-EncoderModel open_encoder(const std::string& path, const TransformerOptions& options) {
-  EncoderModel m;
-  m.file = open_any(path);
-  m.encoder = load_encoder(*m.file, options);
-  m.tokenizer = make_tokenizer(*m.file);
-  return m;
+void report_pairs(const PairsResult& r, ordered_json* json, bool print) {
+  (*json)["pairs"] = {{"spearman", finite_or_null(r.spearman)},
+                      {"cosine", r.cosine.mean},
+                      {"cosine_stderr", r.cosine.standard_error},
+                      {"n", r.n}};
+  if (!print) return;
+  print_row("pairs", fmt::format("spearman {:.5f}  ({} pairs)", r.spearman, r.n));
+  print_row("cosine to reference", plus_minus(r.cosine.mean, r.cosine.standard_error, "{:.5f}"));
+}
+
+void report_probe(const ProbeResult& r, ordered_json* json, bool print) {
+  ordered_json& out = (*json)["probe"];
+  out = {{"acc", r.acc.mean}, {"acc_stderr", r.acc.standard_error}, {"n", r.n}};
+  if (r.reference_acc) out["reference_acc"] = r.reference_acc->mean;
+  if (!print) return;
+  print_row("probe", "acc " + plus_minus(r.acc.mean, r.acc.standard_error) +
+                         fmt::format("  ({} texts, trained on {})", r.n, r.trained_on));
+  if (!r.reference_acc) return;
+  print_row("probe of reference", "acc " + plus_minus(r.reference_acc->mean, r.reference_acc->standard_error));
 }
 
 void evaluate_encoder(const Arguments& a, const Globals& globals, const TransformerOptions& options) {
@@ -165,60 +163,24 @@ void evaluate_encoder(const Arguments& a, const Globals& globals, const Transfor
   if (!a.pairs.empty() && a.reference.empty()) {
     throw_usage("--pairs: expected --reference, the uncompressed model to compare similarities with");
   }
-  const auto head = [&](std::vector<std::string> texts) {
-    if (a.limit != 0 && texts.size() > a.limit) texts.resize(a.limit);
-    return texts;
-  };
   const ProgressFn bar = progress_bar(globals, "texts");
+  const auto progress = [&](uint64_t done, uint64_t total) {
+    if (bar) bar("embed", done, total);
+  };
   const EncoderModel model = open_encoder(a.model, options);
   std::optional<EncoderModel> reference;
   if (!a.reference.empty()) reference = open_encoder(a.reference, {.arithmetic = Arithmetic::kF32, .observer = {}});
   ordered_json json;
   if (!a.pairs.empty()) {
-    std::vector<std::string> left, right;
-    for (auto& [x, y] : read_pairs(a.pairs)) {
-      left.push_back(std::move(x));
-      right.push_back(std::move(y));
-    }
-    left = head(std::move(left));
-    right = head(std::move(right));
-    const Matrix<float> l = model.embed(left, bar), r = model.embed(right, bar);
-    const Matrix<float> rl = reference->embed(left, bar), rr = reference->embed(right, bar);
-    if (l.cols() != rl.cols())
-      throw_usage("--reference: expected embeddings of {} values, found {}", l.cols(), rl.cols());
-    const std::vector<double> now = row_cosines(l.view(), r.view()), then = row_cosines(rl.view(), rr.view());
-    const double rho = spearman(now, then);
-    const Mean kept = mean_of(row_cosines(l.view(), rl.view()));
-    json["pairs"] = {{"spearman", finite_or_null(rho)},
-                     {"cosine", kept.mean},
-                     {"cosine_stderr", kept.standard_error},
-                     {"n", left.size()}};
-    if (!a.json) {
-      print_row("pairs", fmt::format("spearman {:.5f}  ({} pairs)", rho, left.size()));
-      print_row("cosine to reference", plus_minus(kept.mean, kept.standard_error, "{:.5f}"));
-    }
+    const PairsResult r = measure_pairs(model, *reference, a.pairs, a.limit, progress);
+    end_progress();
+    report_pairs(r, &json, !a.json);
   }
   if (!a.probe.empty()) {
-    LabelledTexts train = read_labelled(a.probe[0]), test = read_labelled(a.probe[1]);
-    train.texts = head(std::move(train.texts));
-    train.labels.resize(train.texts.size());
-    test.texts = head(std::move(test.texts));
-    test.labels.resize(test.texts.size());
-    const auto probe = [&](const EncoderModel& m) {
-      const Matrix<float> x = m.embed(train.texts, bar), y = m.embed(test.texts, bar);
-      return probe_accuracy(x.view(), train.labels, y.view(), test.labels);
-    };
-    const Mean acc = probe(model);
-    json["probe"] = {{"acc", acc.mean}, {"acc_stderr", acc.standard_error}, {"n", test.texts.size()}};
-    if (!a.json) {
-      print_row("probe", "acc " + plus_minus(acc.mean, acc.standard_error) +
-                             fmt::format("  ({} texts, trained on {})", test.texts.size(), train.texts.size()));
-    }
-    if (reference) {
-      const Mean before = probe(*reference);
-      json["probe"]["reference_acc"] = before.mean;
-      if (!a.json) print_row("probe of reference", "acc " + plus_minus(before.mean, before.standard_error));
-    }
+    const ProbeResult r =
+        measure_probe(model, reference ? &*reference : nullptr, a.probe[0], a.probe[1], a.limit, progress);
+    end_progress();
+    report_probe(r, &json, !a.json);
   }
   if (a.json) print_json(json);
 }
@@ -240,9 +202,9 @@ void add_evaluate(CLI::App& app, const Globals& globals) {
   cmd->add_option("model", a->model, "Hugging Face folder, .gguf or archive")->required();
   cmd->add_option("--text", a->text, "Perplexity on this text");
   cmd->add_option("--context", a->context,
-                  "Tokens of a chunk; the second half is scored (512, or what the model takes)")
+                  "Tokens of a chunk; the second half is scored (default 512, or what the model takes)")
       ->check(CLI::Range(4, 1 << 30));
-  cmd->add_option("--max-tokens", a->max_tokens, "Only the first so many tokens of the text")
+  cmd->add_option("--max-tokens", a->max_tokens, "Only the first so many tokens of the text (default: all)")
       ->check(CLI::Range(0, 1 << 30));
   cmd->add_option("--reference", a->reference,
                   "Model to measure from: KL divergence and top-1 agreement, similarities");
@@ -252,12 +214,13 @@ void add_evaluate(CLI::App& app, const Globals& globals) {
   cmd->add_option("--probe", a->probe, "Encoders: TRAIN,TEST, files with a label and a text a line")
       ->delimiter(',')
       ->expected(2);
-  cmd->add_option("--limit", a->limit, "Only the first so many items of tasks, pairs and texts")
+  cmd->add_option("--limit", a->limit, "Only the first so many items of tasks, pairs and texts (default: all)")
       ->check(CLI::Range(0, 1 << 30));
   cmd->add_option("--arithmetic", a->arithmetic,
                   "f32: weights as decoded, in RAM; int8: as `generate` runs, codes in RAM, activations in int8 (the "
                   "reference is always f32)")
-      ->check(CLI::IsMember({"f32", "int8"}));
+      ->check(CLI::IsMember({"f32", "int8"}))
+      ->capture_default_str();
   cmd->add_flag("--json", a->json, "One JSON document on stdout");
   cmd->callback([a, &globals] { run(*a, globals); });
 }

@@ -1,230 +1,199 @@
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
-#include <optional>
 
 #include "base/error.h"
-#include "base/glob.h"
 #include "cli/cli.h"
+#include "report/table.h"
 #include "container/archive_file.h"
-#include "metrics/limits.h"
-#include "metrics/rate.h"
+#include "report/inventory.h"
+#include "report/tensor_kinds.h"
 
 namespace occ {
 namespace {
 
 using nlohmann::ordered_json;
 
-bool is_embedding(const std::string& name) {
-  for (const char* p : {"*embed*", "*embd*", "*wte*", "*wpe*", "*lm_head*", "output.weight"}) {
-    if (glob_match(p, name)) return true;
-  }
-  return false;
-}
-
-struct Row {
-  const TensorInfo* info;
-  uint64_t bytes;
-  const TensorRecord* record;  // of an archive; null otherwise
-  std::vector<std::pair<std::string, uint64_t>> planes;
-  bool coded() const { return record != nullptr && record->coded(); }
-  bool weighted() const { return coded() && record->weighted_error && !record->eigenvalues.empty(); }
-  double bpw() const { return bits_per_weight(bytes, info->elements()); }
+struct Arguments {
+  std::string input;
+  bool limits = false, json = false;
 };
 
-// Planes that keep the order of what qet sorted, and their tables: free in the accounting of its paper.
-uint64_t order_bytes(const Row& r) {
-  uint64_t sum = 0;
-  for (const auto& [name, bytes] : r.planes) {
-    const std::string last = name.substr(name.rfind('/') + 1);  // npos + 1 is 0
-    if (last == "order" || last.starts_with("order.")) sum += bytes;
-  }
-  return sum;
+void add_gap(ordered_json* out, const Gap& gap, const std::string& prefix, const char* error) {
+  (*out)[error] = finite_or_null(gap.error);
+  (*out)[prefix + "limit_bpw"] = finite_or_null(gap.limit_bpw);
+  (*out)[prefix + "gap_bits"] = finite_or_null(gap.gap_bits());
+  (*out)[prefix + "gap_db"] = finite_or_null(gap.gap_db);
 }
 
-struct Totals {
-  uint64_t elements = 0, bytes = 0;
-  void add(const Row& r) {
-    elements += r.info->elements();
-    bytes += r.bytes;
+// The type as it lies in the file.
+std::string type_of(const InventoryEntry& e) {
+  return e.record == nullptr && !e.info->stored_type.empty() ? e.info->stored_type
+                                                             : std::string(dtype_name(e.info->dtype));
+}
+
+void print_inventory_json(const TensorFile& file, const ArchiveFile* archive, const Inventory& inventory) {
+  ordered_json tensors = ordered_json::array();
+  for (const InventoryEntry& e : inventory.entries) {
+    ordered_json t = {{"name", e.info->name},
+                      {"shape", e.info->shape},
+                      {"dtype", dtype_name(e.info->dtype)},
+                      {"bytes", e.bytes},
+                      {"bpw", e.bpw()},
+                      {"recipe", e.coded() ? ordered_json(e.record->recipe) : ordered_json()}};
+    if (archive == nullptr && !e.info->stored_type.empty()) t["stored_type"] = e.info->stored_type;
+    ordered_json planes = ordered_json::array();
+    for (const auto& [name, bytes] : e.planes) planes.push_back({{"name", name}, {"bytes", bytes}});
+    t["planes"] = planes;
+    if (e.gap) add_gap(&t, *e.gap, "", "nmse");
+    if (e.weighted_gap) add_gap(&t, *e.weighted_gap, "weighted_", "weighted_error");
+    tensors.push_back(std::move(t));
   }
-  double bpw(uint64_t all_bytes) const { return bits_per_weight(all_bytes, elements); }
+  ordered_json out = {{"file_bytes", inventory.file_bytes},
+                      {"elements", inventory.all.elements},
+                      {"bpw", inventory.bpw_of(inventory.file_bytes)},
+                      {"bpw_without_files", inventory.bpw_of(inventory.file_bytes - inventory.side_file_bytes)},
+                      {"bpw_without_embeddings", inventory.without_embeddings.bpw()},
+                      {"format", file.format()}};
+  if (inventory.order_bytes > 0) {
+    out["bpw_without_order"] = inventory.bpw_of(inventory.file_bytes - inventory.order_bytes);
+  }
+  if (archive != nullptr) {
+    out["version"] = archive->index().version;
+    out["tool"] = archive->index().tool;
+    out["seed"] = archive->index().seed;
+    out["source_format"] = archive->index().source_format;
+  }
+  if (const auto gap = inventory.all.gaps.mean()) {
+    out["total"] = {{"bpw", gap->bpw}};
+    add_gap(&out["total"], *gap, "", "nmse");
+  }
+  out["tensors"] = tensors;
+  print_json(out);
+}
+
+// What the tables have besides the columns of every file.
+struct Extras {
+  bool limits, weighted, recipes;
 };
 
-// How far a tensor, or all of them together, stands from what no code can beat.
-struct Limit {
-  double bpw = 0, error = 0, limit = 0, gap_db = 0;
-  double gap_bits() const { return bpw - limit; }
-};
-
-// iid Gaussian weights of the measured error.
-Limit plain_limit(const Row& r) {
-  return {r.bpw(), r.record->nmse, gaussian_rate(r.record->nmse), gap_db(r.bpw(), r.record->nmse)};
+void add_gap_columns(std::vector<Column>* columns, const Extras& extras) {
+  if (extras.limits) columns->insert(columns->end(), {{"nmse"}, {"limit bpw"}, {"gap bits"}, {"gap dB"}});
+  if (extras.weighted) columns->insert(columns->end(), {{"weighted error"}, {"limit bpw"}, {"gap bits"}, {"gap dB"}});
 }
 
-// White Gaussian weights of the same energy (by row, where rows have weights) and the measured error of the outputs:
-// reverse water-filling over the eigenvalues of the second moments of the inputs.
-Limit weighted_limit(const Row& r) {
-  const std::vector<double> variances = profile_variances(r.record->eigenvalues, r.record->row_energies);
-  const double error = *r.record->weighted_error;
-  const WaterFilling best = water_filling_for_rate(variances, r.bpw());
-  return {r.bpw(), error, water_filling_for_distortion(variances, error).rate,
-          10 * std::log10(error / best.distortion)};
+void add_gap_cells(std::vector<std::string>* row, bool shown, const std::optional<Gap>& gap) {
+  if (!shown) return;
+  if (!gap) return static_cast<void>(row->insert(row->end(), 4, ""));
+  for (const double v : {gap->error, gap->limit_bpw, gap->gap_bits(), gap->gap_db}) row->push_back(number(v));
 }
 
-// Of all coded tensors: bits add up, and so do the limits; errors are averaged as if all weights had the same variance.
-// Tensors without any error have no limit and stay out.
-std::optional<Limit> total_limit(const std::vector<Row>& rows) {
-  Limit total;
-  double elements = 0;
-  for (const Row& r : rows) {
-    if (!r.coded() || !(r.record->nmse > 0) || !std::isfinite(r.record->nmse)) continue;
-    const auto n = static_cast<double>(r.info->elements());
-    total.bpw += n * r.bpw(), total.error += n * r.record->nmse, total.limit += n * gaussian_rate(r.record->nmse);
-    elements += n;
-  }
-  if (elements == 0) return std::nullopt;
-  total.bpw /= elements, total.error /= elements, total.limit /= elements;
-  total.gap_db = 20 * std::log10(2.0) * total.gap_bits();
-  return total;
+std::vector<std::string> size_cells(uint64_t bytes, double bpw) {
+  return {human_bytes(static_cast<double>(bytes)), fmt::format("{}", bytes), number(bpw)};
 }
 
-void run(const std::string& input, bool limits, bool json, const Globals& globals) {
-  const std::unique_ptr<TensorFile> file = open_any(input);
-  const auto* archive = dynamic_cast<const ArchiveFile*>(file.get());
-  if (limits && archive == nullptr) throw_usage("--limits: {} is no archive", input);
-  std::vector<Row> rows;
-  Totals all, inner;  // inner: without embeddings and head
-  for (size_t i = 0; i < file->tensors().size(); ++i) {
-    Row r{&file->tensors()[i], file->tensors()[i].stored_bytes, archive ? &archive->record(i) : nullptr, {}};
-    if (r.coded()) r.planes = archive->planes(i);
-    all.add(r);
-    if (!is_embedding(r.info->name)) inner.add(r);
-    rows.push_back(std::move(r));
-  }
-  uint64_t order = 0;
-  for (const Row& r : rows) order += order_bytes(r);
-  uint64_t side_bytes = 0;  // as stored
-  if (archive != nullptr) side_bytes = archive->side_file_bytes();
-  const uint64_t file_bytes = file->file_bytes();
-
-  if (json) {
-    ordered_json tensors = ordered_json::array();
-    for (const Row& r : rows) {
-      ordered_json t = {{"name", r.info->name},
-                        {"shape", r.info->shape},
-                        {"dtype", dtype_name(r.info->dtype)},
-                        {"bytes", r.bytes},
-                        {"bpw", r.bpw()},
-                        {"recipe", r.coded() ? ordered_json(r.record->recipe) : ordered_json()}};
-      if (archive == nullptr && !r.info->stored_type.empty()) t["stored_type"] = r.info->stored_type;
-      ordered_json planes = ordered_json::array();
-      for (const auto& [name, bytes] : r.planes) planes.push_back({{"name", name}, {"bytes", bytes}});
-      t["planes"] = planes;
-      if (limits && r.coded()) {
-        const Limit l = plain_limit(r);
-        t["nmse"] = finite_or_null(l.error);
-        t["limit_bpw"] = finite_or_null(l.limit);
-        t["gap_bits"] = finite_or_null(l.gap_bits());
-        t["gap_db"] = finite_or_null(l.gap_db);
-      }
-      if (limits && r.weighted()) {
-        const Limit l = weighted_limit(r);
-        t["weighted_error"] = finite_or_null(l.error);
-        t["weighted_limit_bpw"] = finite_or_null(l.limit);
-        t["weighted_gap_bits"] = finite_or_null(l.gap_bits());
-        t["weighted_gap_db"] = finite_or_null(l.gap_db);
-      }
-      tensors.push_back(std::move(t));
-    }
-    ordered_json out = {{"file_bytes", file_bytes},
-                        {"elements", all.elements},
-                        {"bpw", all.bpw(file_bytes)},
-                        {"bpw_without_files", all.bpw(file_bytes - side_bytes)},
-                        {"bpw_without_embeddings", inner.bpw(inner.bytes)},
-                        {"format", file->format()}};
-    if (order > 0) out["bpw_without_order"] = all.bpw(file_bytes - order);
-    if (archive != nullptr) {
-      out["version"] = archive->index().version;
-      out["tool"] = archive->index().tool;
-      out["seed"] = archive->index().seed;
-      out["source_format"] = archive->index().source_format;
-    }
-    if (const auto l = total_limit(rows); limits && l) {
-      out["total"] = {{"bpw", l->bpw},
-                      {"nmse", l->error},
-                      {"limit_bpw", l->limit},
-                      {"gap_bits", l->gap_bits()},
-                      {"gap_db", l->gap_db}};
-    }
-    out["tensors"] = tensors;
-    return print_json(out);
-  }
-
-  std::vector<std::string> headings = {"tensor", "shape", "type", "bytes", "bpw"};
-  if (limits) headings.insert(headings.end(), {"nmse", "limit bpw", "gap bits", "gap dB"});
-  const bool weighted = limits && std::any_of(rows.begin(), rows.end(), [](const Row& r) { return r.weighted(); });
-  if (weighted) headings.insert(headings.end(), {"weighted error", "limit bpw", "gap bits", "gap dB"});
-  if (archive != nullptr) headings.emplace_back("recipe");
-  Table table(headings);
-  const auto add = [](std::vector<std::string>* line, const Limit& l) {
-    for (const double v : {l.error, l.limit, l.gap_bits(), l.gap_db}) line->push_back(number(v));
+void print_groups(const std::string& what, const Inventory& inventory, const std::vector<TensorGroup>& groups,
+                  const Extras& extras) {
+  if (groups.empty()) return;
+  std::vector<Column> columns = {{what, ColumnKind::kText}, {"tensors"}, {"weights"}, {"size"}, {"bytes"}, {"bpw"}};
+  add_gap_columns(&columns, extras);
+  Table table(columns);
+  const auto add = [&](const std::string& label, const InventoryTotals& t) {
+    std::vector<std::string> row = {label, fmt::format("{}", t.tensors), human_count(static_cast<double>(t.elements))};
+    const auto sizes = size_cells(t.bytes, t.bpw());
+    row.insert(row.end(), sizes.begin(), sizes.end());
+    add_gap_cells(&row, extras.limits, t.gaps.mean());
+    add_gap_cells(&row, extras.weighted, t.weighted_gaps.mean());
+    table.add(std::move(row));
   };
-  for (const Row& r : rows) {
-    std::string type(dtype_name(r.info->dtype));
-    if (archive == nullptr && !r.info->stored_type.empty()) type = r.info->stored_type;
-    std::vector<std::string> line = {r.info->name, shape_label(r.info->shape), type, fmt::format("{}", r.bytes),
-                                     number(r.bpw())};
-    if (limits && r.coded()) {
-      add(&line, plain_limit(r));
-    } else if (limits) {
-      line.insert(line.end(), 4, "");
-    }
-    if (weighted && r.weighted()) {
-      add(&line, weighted_limit(r));
-    } else if (weighted) {
-      line.insert(line.end(), 4, "");
-    }
-    if (archive != nullptr) line.push_back(r.coded() ? r.record->recipe : "kept");
-    table.add(line);
-    if (globals.verbose) {
-      for (const auto& [name, bytes] : r.planes) table.add({"  " + name, "", "", fmt::format("{}", bytes), ""});
-    }
-  }
-  if (const auto l = total_limit(rows); limits && l) {
-    std::vector<std::string> line = {"coded tensors", "", "", "", number(l->bpw)};
-    add(&line, *l);
-    table.add(line);
-  }
-  table.print();
-  std::printf("\n%s (%s): %zu tensors, %llu elements, %s, %s bits per weight", input.c_str(), file->format().c_str(),
-              rows.size(), static_cast<unsigned long long>(all.elements),
-              human_bytes(static_cast<double>(file_bytes)).c_str(), number(all.bpw(file_bytes)).c_str());
-  if (side_bytes > 0) std::printf(" (%s without its other files)", number(all.bpw(file_bytes - side_bytes)).c_str());
-  if (inner.elements != all.elements && inner.elements > 0) {
-    std::printf(", %s without embeddings and head", number(inner.bpw(inner.bytes)).c_str());
-  }
-  if (order > 0) {
-    std::printf(", %s without order bits (the accounting of the paper on qet)",
-                number(all.bpw(file_bytes - order)).c_str());
-  }
+  for (const TensorGroup& g : groups) add(g.label, total_of(inventory.entries, g.members));
+  add("all tensors", inventory.all);
+  table.print(false);
   std::puts("");
+}
+
+void print_tensors(const Inventory& inventory, const Extras& extras, bool verbose) {
+  std::vector<Column> columns = {{"tensor", ColumnKind::kText},
+                                 {"shape", ColumnKind::kText},
+                                 {"type", ColumnKind::kText},
+                                 {"size"},
+                                 {"bytes"},
+                                 {"bpw"}};
+  add_gap_columns(&columns, extras);
+  if (extras.recipes) columns.push_back({"coded as", ColumnKind::kText});
+  Table table(columns);
+  for (const InventoryEntry& e : inventory.entries) {
+    std::vector<std::string> row = {e.info->name, shape_label(e.info->shape), type_of(e)};
+    const auto sizes = size_cells(e.bytes, e.bpw());
+    row.insert(row.end(), sizes.begin(), sizes.end());
+    add_gap_cells(&row, extras.limits, e.gap);
+    add_gap_cells(&row, extras.weighted, e.weighted_gap);
+    if (extras.recipes) row.push_back(e.coded() ? e.record->recipe : "kept");
+    table.add(std::move(row));
+    for (size_t p = 0; verbose && p < e.planes.size(); ++p) {
+      const auto& [name, bytes] = e.planes[p];
+      table.add({"  " + name, "", "", human_bytes(static_cast<double>(bytes)), fmt::format("{}", bytes)});
+    }
+  }
+  if (const auto gap = inventory.all.gaps.mean(); extras.limits && gap) {
+    std::vector<std::string> row = {"coded tensors", "", "", "", "", number(gap->bpw)};
+    add_gap_cells(&row, true, gap);
+    table.add(std::move(row));
+  }
+  table.print(verbose);
+  std::puts("");
+}
+
+void print_total(const std::string& input, const TensorFile& file, const Inventory& i) {
+  const std::string bytes = fmt::format("{} ({} bytes)", human_bytes(static_cast<double>(i.file_bytes)), i.file_bytes);
+  std::string line = fmt::format("{} ({}): {} tensors, {} elements, {}, {} bits per weight", input, file.format(),
+                                 i.all.tensors, i.all.elements, bytes, number(i.bpw_of(i.file_bytes)));
+  if (i.side_file_bytes > 0) {
+    line += fmt::format(" ({} without its other files)", number(i.bpw_of(i.file_bytes - i.side_file_bytes)));
+  }
+  if (i.without_embeddings.elements != i.all.elements && i.without_embeddings.elements > 0) {
+    line += fmt::format(", {} without embeddings and head", number(i.without_embeddings.bpw()));
+  }
+  if (i.order_bytes > 0) {
+    line += fmt::format(", {} without order bits (the accounting of the paper on qet)",
+                        number(i.bpw_of(i.file_bytes - i.order_bytes)));
+  }
+  std::puts(line.c_str());
+}
+
+void run(const Arguments& a, const Globals& globals) {
+  const std::unique_ptr<TensorFile> file = open_any(a.input);
+  const auto* archive = dynamic_cast<const ArchiveFile*>(file.get());
+  if (a.limits && archive == nullptr) throw_usage("--limits: {} is no archive", a.input);
+  const Inventory inventory = take_inventory(*file, a.limits);
+  if (a.json) return print_inventory_json(*file, archive, inventory);
+  const bool weighted = std::any_of(inventory.entries.begin(), inventory.entries.end(),
+                                    [](const InventoryEntry& e) { return e.weighted_gap.has_value(); });
+  const Extras extras{a.limits, weighted, archive != nullptr};
+  const bool many = inventory.entries.size() > kShortTable;
+  if (many) {
+    std::vector<std::string> names;
+    for (const InventoryEntry& e : inventory.entries) names.push_back(e.info->name);
+    print_groups("kind", inventory, group_by_kind(names), extras);
+    print_groups("layer", inventory, group_by_layer(names), extras);
+  }
+  if (globals.verbose || !many) {
+    print_tensors(inventory, extras, globals.verbose);
+  } else {
+    std::puts("--verbose lists every tensor\n");
+  }
+  print_total(a.input, *file, inventory);
 }
 
 }  // namespace
 
 void add_inspect(CLI::App& app, const Globals& globals) {
-  struct Arguments {
-    std::string input;
-    bool limits = false, json = false;
-  };
-  CLI::App* cmd =
-      app.add_subcommand("inspect", "List the tensors of any input or archive, with every byte accounted for");
+  CLI::App* cmd = app.add_subcommand(
+      "inspect", "What any input or archive consists of: by kind of tensor and layer (--verbose: by tensor and plane)");
   auto a = std::make_shared<Arguments>();
   cmd->add_option("file", a->input, "Any input format or archive")->required();
   cmd->add_flag("--limits", a->limits, "Distance of every coded tensor from the rate-distortion limits");
   cmd->add_flag("--json", a->json, "One JSON document on stdout");
-  cmd->callback([a, &globals] { run(a->input, a->limits, a->json, globals); });
+  cmd->callback([a, &globals] { run(*a, globals); });
 }
 
 }  // namespace occ

@@ -42,8 +42,29 @@ bool needs_blas(const Recipe& recipe) {
   return false;
 }
 
+BitsAre bits_are(const Method& method) {
+  if (method.continuous()) return BitsAre::kCeiling;
+  return method.entry->recipe_of_budget != nullptr ? BitsAre::kBudget : BitsAre::kWidth;
+}
+
+Method by_default(const MethodEntry& m) { return {&m, Params(m.params)}; }
+
+std::string bits_text(const MethodEntry& m) {
+  switch (bits_are(by_default(m))) {
+    case BitsAre::kCeiling:
+      return "most bits per weight of the whole file";
+    case BitsAre::kBudget:
+      return "bits per weight of a tensor, codebooks included; kept tensors and the header come on top";
+    case BitsAre::kWidth:
+      break;
+  }
+  return fmt::format(
+      "width of a code, {} to {}; scales, kept tensors and the header come on top{}", m.min_bits, m.max_bits,
+      m.recipe_at != nullptr ? " (with quantizer=trellis the most bits per weight of the whole file)" : "");
+}
+
 Recipe recipe_at_4_bits(const MethodEntry& m) {
-  const Method method{&m, Params(m.params)};
+  const Method method = by_default(m);
   return method.continuous() ? method.recipe_at(trellis_step(4), kDefaultEffort) : method.recipe(4);
 }
 
@@ -78,6 +99,7 @@ void run(bool json) {
                          {"summary", m.summary},
                          {"paper", m.paper},
                          {"parameters", params_json(m.params)},
+                         {"bits", bits_text(m)},
                          {"recipe_at_4_bits", recipe.print()},
                          {"needs_blas", needs_blas(m)}});
     }
@@ -90,10 +112,13 @@ void run(bool json) {
     }
     return print_json({{"methods", methods}, {"stages", list}});
   }
-  std::puts("Methods (--method NAME or NAME(key=value, ...)):");
+  std::puts(
+      "Methods (--method NAME or NAME(key=value, ...)). --bits means different things to them: compare files of one "
+      "--size.");
   for (const MethodEntry& m : method_registry()) {
     const Recipe recipe = recipe_at_4_bits(m);
     std::puts(fmt::format("\n  {:<10} {}\n             {}", m.name, m.summary, m.paper).c_str());
+    std::puts(fmt::format("             --bits: {}", bits_text(m)).c_str());
     std::puts(fmt::format("             at 4 bits: {}", recipe.print()).c_str());
     if (needs_blas(m)) std::puts("             its encoder needs BLAS: bytes may differ between CPU types");
     print_params(m.params);
@@ -108,6 +133,14 @@ void run(bool json) {
 }
 
 }  // namespace
+
+std::string methods_whose_bits_are(BitsAre what) {
+  std::vector<std::string_view> names;
+  for (const MethodEntry& m : method_registry()) {
+    if (bits_are(by_default(m)) == what) names.push_back(m.name);
+  }
+  return fmt::format("{}", fmt::join(names, ", "));
+}
 
 void add_methods(CLI::App& app, const Globals&) {
   CLI::App* cmd = app.add_subcommand("methods", "List the methods and stages with their parameters");

@@ -10,8 +10,8 @@
 #include "base/parallel.h"
 #include "container/blob.h"
 #include "container/index.h"
-#include "linalg/linalg.h"
 #include "metrics/limits.h"
+#include "metrics/weighted_error.h"
 #include "recipe/bound.h"
 
 namespace occ {
@@ -69,13 +69,11 @@ class WeightedError {
   // Rows from `row` on.
   void add(size_t chunk, size_t row, MatrixView<const float> reference, MatrixView<const float> values) {
     Matrix<float> e = Matrix<float>::uninitialized(values.rows(), values.cols());
-    Matrix<float> eh = Matrix<float>::uninitialized(values.rows(), values.cols());
     for (size_t r = 0; r < e.rows(); ++r) {
       const auto weight = row_weights_.empty() ? 1.0f : static_cast<float>(std::sqrt(row_weights_[row + r]));
       for (size_t c = 0; c < e.cols(); ++c) e(r, c) = weight * (reference(r, c) - values(r, c));
     }
-    gemm(Op::kNone, Op::kNone, 1.0f, e.view(), h_.view(), 0.0f, eh.view());
-    for (size_t i = 0; i < e.size(); ++i) chunks_[chunk] += static_cast<double>(e.data()[i]) * eh.data()[i];
+    chunks_[chunk] += weighted_energy(e.view(), h_.view());
   }
   double total() const { return std::accumulate(chunks_.begin(), chunks_.end(), 0.0); }
 
@@ -186,11 +184,9 @@ EncodedMatrix encode_matrix(const Recipe& recipe, const RowSource& source, const
     for (size_t r = 0; r < ctx.row_weights.size(); ++r) row_errors[r] *= ctx.row_weights[r];
     const double error =
         weighted_error ? weighted_error->total() : std::accumulate(row_errors.begin(), row_errors.end(), 0.0);
-    double mean = 0;
-    for (size_t i = 0; i < shape.cols; ++i) mean += ctx.hessian(i, i) / static_cast<double>(shape.cols);
     const double energy = row_energies.empty() ? out.distortion.reference_energy()
                                                : std::accumulate(row_energies.begin(), row_energies.end(), 0.0);
-    out.weighted_error = energy * mean > 0 ? std::max(error, 0.0) / (energy * mean) : 0;
+    out.weighted_error = relative_to_white(error, energy, ctx.hessian);
     if (!row_energies.empty()) out.row_energies = eigenvalue_profile(row_energies);
   }
   out.source_hash = hash_of_chunks(source_hashes);

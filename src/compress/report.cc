@@ -17,10 +17,9 @@ TensorReport report_tensor(const TensorInfo& in, const PlannedTensor& t, const P
     r.nmse = part->record.nmse;
     r.weighted_error = part->record.weighted_error;
     if (r.weighted_error) {
-      const auto variances = profile_variances(part->record.eigenvalues, part->record.row_energies);
-      r.limit_bpw = water_filling_for_distortion(variances, *r.weighted_error).rate;
+      r.limit_bpw = weighted_rate(*r.weighted_error, part->record.eigenvalues, part->record.row_energies);
     } else if (r.nmse > 0) {
-      r.limit_bpw = gaussian_rate(std::min(r.nmse, 1.0));
+      r.limit_bpw = gaussian_rate(r.nmse);
     }
     for (const std::string& note : part->notes) r.note += (r.note.empty() ? "" : "; ") + note;
   }

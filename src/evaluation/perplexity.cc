@@ -10,7 +10,8 @@ namespace occ {
 namespace {
 
 constexpr size_t kBatchTokens = 1024;  // of several short chunks in one pass
-constexpr size_t kLogitRows = 128;     // at a time: 128 x 128,256 floats are 66 MB
+constexpr size_t kDefaultContext = 512;
+constexpr size_t kLogitRows = 128;  // at a time: 128 x 128,256 floats are 66 MB
 
 // What is measured at one scored position.
 struct ScoredPosition {
@@ -140,7 +141,10 @@ Mean mean_of(std::span<const double> values) {
 PerplexityResult measure_perplexity(const Transformer& model, const Tokenizer& tokenizer, std::string_view text,
                                     const std::string& what, const Transformer* reference,
                                     const PerplexityOptions& options) {
-  const size_t context = options.context;
+  const size_t most = model.config().max_context;
+  const size_t context = options.context != 0 ? options.context
+                         : most != 0          ? std::min(kDefaultContext, most)
+                                              : kDefaultContext;
   if (context < 4) throw_usage("--context: expected at least 4 tokens, found {}", context);
   check_model(model, tokenizer, context);
   if (reference != nullptr) {

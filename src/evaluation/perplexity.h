@@ -18,7 +18,7 @@
 namespace occ {
 
 struct PerplexityOptions {
-  size_t context = 512;
+  size_t context = 0;                                           // tokens of a chunk; 0: 512, or what the model takes
   size_t max_tokens = 0;                                        // of the text; 0: all
   std::function<void(uint64_t done, uint64_t total)> progress;  // in tokens
 };
@@ -38,7 +38,7 @@ struct PerplexityResult {
   std::optional<Divergence> divergence;
 };
 
-// `what` names the text in errors. Usage error if the text has fewer than `context` tokens, if the models do not take
+// `what` names the text in errors. Usage error if the text has fewer tokens than a chunk, if the models do not take
 // that many or have different vocabularies.
 PerplexityResult measure_perplexity(const Transformer& model, const Tokenizer& tokenizer, std::string_view text,
                                     const std::string& what, const Transformer* reference,

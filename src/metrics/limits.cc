@@ -25,7 +25,6 @@ WaterFilling search(std::span<const double> variances, Below below) {
 
 double gaussian_distortion(double rate) { return std::exp2(-2 * rate); }
 double gaussian_rate(double distortion) { return distortion >= 1 ? 0 : -0.5 * std::log2(distortion); }
-double gap_bits(double rate, double nmse) { return rate - gaussian_rate(nmse); }
 double gap_db(double rate, double nmse) { return 10 * std::log10(nmse) + 20 * std::log10(2.0) * rate; }
 
 WaterFilling water_filling_at(std::span<const double> variances, double theta) {
@@ -85,6 +84,36 @@ std::vector<double> profile_variances(std::span<const uint8_t> columns, std::spa
   for (const double r : by_row) {
     for (const double c : by_column) out.push_back(r * c);
   }
+  return out;
+}
+
+double weighted_rate(double weighted_error, std::span<const uint8_t> eigenvalues,
+                     std::span<const uint8_t> row_energies) {
+  return water_filling_for_distortion(profile_variances(eigenvalues, row_energies), weighted_error).rate;
+}
+
+Gap gaussian_gap(double bpw, double nmse) { return {bpw, nmse, gaussian_rate(nmse), gap_db(bpw, nmse)}; }
+
+Gap weighted_gap(double bpw, double weighted_error, std::span<const uint8_t> eigenvalues,
+                 std::span<const uint8_t> row_energies) {
+  const WaterFilling best = water_filling_for_rate(profile_variances(eigenvalues, row_energies), bpw);
+  return {bpw, weighted_error, weighted_rate(weighted_error, eigenvalues, row_energies),
+          10 * std::log10(weighted_error / best.distortion)};
+}
+
+void GapMean::add(const Gap& gap, uint64_t elements) {
+  if (!(gap.error > 0) || !std::isfinite(gap.error)) return;
+  const auto n = static_cast<double>(elements);
+  sums_.bpw += n * gap.bpw;
+  sums_.error += n * gap.error;
+  sums_.limit_bpw += n * gap.limit_bpw;
+  elements_ += n;
+}
+
+std::optional<Gap> GapMean::mean() const {
+  if (elements_ == 0) return std::nullopt;
+  Gap out{sums_.bpw / elements_, sums_.error / elements_, sums_.limit_bpw / elements_, 0};
+  out.gap_db = 20 * std::log10(2.0) * out.gap_bits();
   return out;
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -13,11 +14,6 @@ namespace occ {
 
 double gaussian_distortion(double rate);
 double gaussian_rate(double distortion);  // 0 from distortion 1 on; infinity at 0
-// Bits per weight above the limit at this nmse.
-double gap_bits(double rate, double nmse);
-// 10 log10(nmse / D(rate)).
-double gap_db(double rate, double nmse);
-
 struct WaterFilling {
   double theta = 0;       // water level, in units of the variances
   double rate = 0;        // bits per component
@@ -38,5 +34,34 @@ std::vector<uint8_t> eigenvalue_profile(std::span<const double> eigenvalues);
 std::vector<double> profile_variances(std::span<const uint8_t> profile);
 // Of all pairs of a column and a row of a matrix, if rows have a profile of their own (empty: all alike).
 std::vector<double> profile_variances(std::span<const uint8_t> columns, std::span<const uint8_t> rows);
+
+// How far a code stands from what no code can beat.
+struct Gap {
+  double bpw = 0;        // bits per weight of the code
+  double error = 0;      // its normalised squared error
+  double limit_bpw = 0;  // least bits per weight at that error
+  double gap_db = 0;     // 10 log10 of the error over the least one at those bits
+  double gap_bits() const { return bpw - limit_bpw; }
+};
+// Of independent Gaussian weights of one variance, which have this nmse.
+Gap gaussian_gap(double bpw, double nmse);
+// Of white Gaussian weights of the same energy (by row, where rows have weights) and their weighted error: reverse
+// water-filling over the eigenvalues of the second moments of the inputs. Profiles as above. The rate alone, or all.
+double weighted_rate(double weighted_error, std::span<const uint8_t> eigenvalues,
+                     std::span<const uint8_t> row_energies);
+Gap weighted_gap(double bpw, double weighted_error, std::span<const uint8_t> eigenvalues,
+                 std::span<const uint8_t> row_energies);
+
+// Gaps of several tensors: bits add up, and so do the limits; errors are averaged as if all weights had the same
+// variance. A tensor without any error, or whose error is not finite, has no limit and stays out.
+class GapMean {
+ public:
+  void add(const Gap& gap, uint64_t elements);
+  std::optional<Gap> mean() const;  // gap_db is that of the mean bits: 6.02 dB each
+
+ private:
+  Gap sums_;
+  double elements_ = 0;
+};
 
 }  // namespace occ

@@ -29,8 +29,10 @@ TEST(Limits, GaussianAndItsInverse) {
   EXPECT_EQ(gaussian_rate(1.5), 0);
   EXPECT_EQ(gaussian_rate(0), std::numeric_limits<double>::infinity());
   EXPECT_NEAR(gap_db(2, 0.1188), 2.789, 1e-3);  // uniform, 2 bits
-  EXPECT_NEAR(gap_bits(2, 0.1188), 0.4633, 1e-4);
-  EXPECT_NEAR(gap_db(3, 0.02), 6.0206 * gap_bits(3, 0.02), 1e-4);
+  const Gap gap = gaussian_gap(2, 0.1188);
+  EXPECT_NEAR(gap.gap_bits(), 0.4633, 1e-4);
+  EXPECT_NEAR(gap.gap_db, 2.789, 1e-3);
+  EXPECT_NEAR(gaussian_gap(3, 0.02).gap_db, 6.0206 * gaussian_gap(3, 0.02).gap_bits(), 1e-4);
 }
 
 TEST(Limits, WaterFillingOfTwoLevelsIsClosedForm) {
@@ -124,6 +126,32 @@ TEST(Limits, ProfileOfOddCounts) {
   double told = 0;
   for (const double x : profile_variances(eigenvalue_profile(v))) told += std::log2(x) / 32;
   EXPECT_NEAR(told, log_mean - std::log2(mean), 0.005);
+}
+
+// With equal eigenvalues the weighted error is the plain one, and so is the limit.
+TEST(Limits, WeightedGapOfEqualEigenvaluesIsTheGaussianOne) {
+  const std::vector<uint8_t> flat = eigenvalue_profile(std::vector<double>(64, 5.0));
+  const Gap plain = gaussian_gap(3, 0.02), weighted = weighted_gap(3, 0.02, flat, {});
+  EXPECT_NEAR(weighted.limit_bpw, plain.limit_bpw, 1e-9);
+  EXPECT_NEAR(weighted.gap_db, plain.gap_db, 1e-9);
+  EXPECT_EQ(weighted_rate(0.02, flat, {}), weighted.limit_bpw);
+  // Two levels, 1.6 and .4: at 1 bit the level of the water is .2, so that the limit at that error is 1 bit.
+  const std::vector<uint8_t> two = eigenvalue_profile(std::vector<double>{1.6, 0.4});
+  EXPECT_NEAR(weighted_gap(1.5, 0.2, two, {}).gap_bits(), 0.5, 0.02);
+}
+
+TEST(Limits, MeanGapAddsBitsOfAllWeights) {
+  GapMean mean;
+  EXPECT_FALSE(mean.mean());
+  mean.add(gaussian_gap(0, 0), 1000);  // lossless: no limit
+  EXPECT_FALSE(mean.mean());
+  mean.add(gaussian_gap(3, 0.0625), 300);
+  mean.add(gaussian_gap(1.5, 0.25), 100);
+  const Gap gap = mean.mean().value();
+  EXPECT_NEAR(gap.bpw, (3 * 300 + 1.5 * 100) / 400, 1e-12);
+  EXPECT_NEAR(gap.limit_bpw, (2 * 300 + 1 * 100) / 400.0, 1e-12);
+  EXPECT_NEAR(gap.error, (0.0625 * 300 + 0.25 * 100) / 400, 1e-12);
+  EXPECT_NEAR(gap.gap_db, 6.0206 * gap.gap_bits(), 1e-4);
 }
 
 }  // namespace

@@ -100,9 +100,8 @@ std::string html_report(const CompressReport& r, const std::string& input, const
       "<div class=\"scroll\"><table><thead><tr><th>tensor</th><th>shape</th><th>bytes</th><th>bpw</th><th>limit</th>"
       "<th>gap</th><th>nmse</th><th>weighted</th><th>sensitivity</th><th>coded as</th></tr></thead><tbody>\n";
   for (const TensorReport& t : r.tensors) {
-    const std::optional<double> gap = t.limit_bpw ? std::optional(t.bpw() - *t.limit_bpw) : std::nullopt;
     out += "<tr>" + cell(escaped(t.name)) + cell(fmt::format("{}", fmt::join(t.shape, " x "))) +
-           cell(fmt::format("{}", t.bytes)) + cell(t.bpw()) + cell(t.limit_bpw) + cell(gap) +
+           cell(fmt::format("{}", t.bytes)) + cell(t.bpw()) + cell(t.limit_bpw) + cell(t.gap_bits()) +
            cell(t.recipe.empty() ? std::nullopt : std::optional(t.nmse)) + cell(t.weighted_error) +
            cell(t.sensitivity) +
            cell(escaped(t.recipe.empty() ? "kept: " + t.note : t.recipe + (t.note.empty() ? "" : "; " + t.note))) +

@@ -1,0 +1,64 @@
+#include "evaluation/encoder_quality.h"
+
+#include "base/error.h"
+#include "container/archive_file.h"
+
+namespace occ {
+namespace {
+
+LabelledTexts read_head(const std::string& path, size_t limit) {
+  LabelledTexts out = read_labelled(path);
+  if (limit != 0 && out.texts.size() > limit) {
+    out.texts.resize(limit);
+    out.labels.resize(limit);
+  }
+  return out;
+}
+
+}  // namespace
+
+EncoderModel open_encoder(const std::string& path, const TransformerOptions& options) {
+  EncoderModel m;
+  m.file = open_any(path);
+  m.encoder = load_encoder(*m.file, options);
+  m.tokenizer = make_tokenizer(*m.file);
+  return m;
+}
+
+PairsResult measure_pairs(const EncoderModel& model, const EncoderModel& reference, const std::string& pairs,
+                          size_t limit, const TextProgress& progress) {
+  const size_t dim = model.encoder->config().dim, reference_dim = reference.encoder->config().dim;
+  if (dim != reference_dim) {
+    throw_usage("reference: expected embeddings of {} values as of the model, found {}", dim, reference_dim);
+  }
+  std::vector<std::string> left, right;
+  for (auto& [x, y] : read_pairs(pairs)) {
+    if (limit != 0 && left.size() == limit) break;
+    left.push_back(std::move(x));
+    right.push_back(std::move(y));
+  }
+  const Matrix<float> l = model.embed(left, progress), r = model.embed(right, progress);
+  const Matrix<float> rl = reference.embed(left, progress), rr = reference.embed(right, progress);
+  PairsResult out;
+  out.spearman = spearman(row_cosines(l.view(), r.view()), row_cosines(rl.view(), rr.view()));
+  out.cosine = mean_of(row_cosines(l.view(), rl.view()));
+  out.n = left.size();
+  return out;
+}
+
+ProbeResult measure_probe(const EncoderModel& model, const EncoderModel* reference, const std::string& train,
+                          const std::string& test, size_t limit, const TextProgress& progress) {
+  const LabelledTexts learn = read_head(train, limit), check = read_head(test, limit);
+  const auto accuracy = [&](const EncoderModel& m) {
+    const Matrix<float> x = m.embed(learn.texts, progress), y = m.embed(check.texts, progress);
+    return probe_accuracy(x.view(), learn.labels, y.view(), check.labels);
+  };
+  ProbeResult out;
+  out.acc = accuracy(model);
+  if (reference != nullptr) out.reference_acc = accuracy(*reference);
+  out.n = check.texts.size();
+  out.trained_on = learn.texts.size();
+  return out;
+}
+
+}  // namespace occ
