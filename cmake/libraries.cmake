@@ -33,7 +33,7 @@ occ_sources(cli_sources cli)
 
 add_library(occ_core STATIC ${core_sources})
 target_link_libraries(occ_core PUBLIC fmt::fmt PkgConfig::XXHASH PkgConfig::HWY TBB::tbb Threads::Threads
-                      PRIVATE PkgConfig::ZSTD $<BUILD_INTERFACE:nlohmann_json::nlohmann_json>
+                      PRIVATE PkgConfig::ZSTD PkgConfig::LIBZIP $<BUILD_INTERFACE:nlohmann_json::nlohmann_json>
                               $<BUILD_INTERFACE:occ_flags>)
 
 add_library(occ_decode STATIC ${decode_sources})

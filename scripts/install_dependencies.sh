@@ -14,6 +14,7 @@ packages=(
   nlohmann-json3-dev   # JSON
   libxxhash-dev        # checksums
   libzstd-dev          # config and tokenizer files in archives
+  libzip-dev           # .npz
   libpcre2-dev         # patterns of tokenizers need look-ahead
   libopenblas-dev liblapacke-dev  # linear algebra of encoders
   libgtest-dev libgmock-dev libbenchmark-dev

@@ -15,7 +15,7 @@ namespace occ {
 namespace {
 
 constexpr std::string_view kMagic = "\x93NUMPY";
-constexpr uint64_t kMaxHeader = uint64_t{1} << 20;
+constexpr uint64_t kMaxHeader = kMostNpyStart - 12;
 
 struct Descr {
   std::string_view text;  // without the byte order
@@ -195,42 +195,51 @@ std::string format_npy_header(const NpyHeader& header) {
   return out + dict;
 }
 
-NpyFile::NpyFile(const std::filesystem::path& path) : file_(path) {
-  const std::string& name = file_.path();
-  const Bytes start = file_.read(0, std::min<uint64_t>(file_.size(), kMaxHeader + 12));
-  ByteReader in(start, name + ", npy header");
+NpyStart parse_npy_start(ByteSpan start, const std::string& what) {
+  ByteReader in(start, what + ", npy header");
   const ByteSpan magic = in.get_bytes(kMagic.size());
   if (!std::equal(magic.begin(), magic.end(), reinterpret_cast<const uint8_t*>(kMagic.data()))) {
-    throw_input("{}: expected an npy file, found other magic bytes", name);
+    throw_input("{}: expected an npy file, found other magic bytes", what);
   }
   const auto major = in.get<uint8_t>();
   const auto minor = in.get<uint8_t>();
   if (major < 1 || major > 3 || minor != 0) {
-    throw_input("{}: expected npy version 1.0, 2.0 or 3.0, found {}.{}", name, major, minor);
+    throw_input("{}: expected npy version 1.0, 2.0 or 3.0, found {}.{}", what, major, minor);
   }
   const uint64_t length = major == 1 ? in.get<uint16_t>() : in.get<uint32_t>();
   if (length > kMaxHeader)
-    throw_input("{}: expected an npy header of at most {} bytes, found {}", name, kMaxHeader, length);
+    throw_input("{}: expected an npy header of at most {} bytes, found {}", what, kMaxHeader, length);
   const ByteSpan text = in.get_bytes(length);
-  const NpyHeader header = parse_npy_header({reinterpret_cast<const char*>(text.data()), text.size()}, name);
-  data_offset_ = in.at();
+  return {parse_npy_header({reinterpret_cast<const char*>(text.data()), text.size()}, what), in.at()};
+}
 
+TensorInfo npy_tensor(const NpyHeader& header, const std::string& name, uint64_t data_bytes, const std::string& what) {
   TensorInfo info;
-  info.name = printable(path.stem().string(), 255);
+  info.name = printable(name, 255);
   info.shape = header.shape;
   info.dtype = header.dtype;
   const std::optional<uint64_t> bytes = tensor_bytes(info.shape, info.dtype);
   if (!bytes) {
-    throw_input("{}: expected less than 2^63 bytes in at most 64 dimensions, found shape {}", name,
+    throw_input("{}: expected less than 2^63 bytes in at most 64 dimensions, found shape {}", what,
                 shape_text(info.shape));
   }
-  if (*bytes != file_.size() - data_offset_) {
-    throw_input("{}: expected {} bytes for shape {} of {}, found {}", name, *bytes, shape_text(info.shape),
-                dtype_name(info.dtype), file_.size() - data_offset_);
+  if (*bytes != data_bytes) {
+    throw_input("{}: expected {} bytes for shape {} of {}, found {}", what, *bytes, shape_text(info.shape),
+                dtype_name(info.dtype), data_bytes);
   }
   info.stored_bytes = *bytes;
-  tensors_.push_back(std::move(info));
-  if (header.fortran_order && header.shape.size() > 1 && *bytes != 0) map_ = std::make_unique<MappedFile>(path);
+  return info;
+}
+
+NpyFile::NpyFile(const std::filesystem::path& path) : file_(path) {
+  const Bytes start = file_.read(0, std::min(file_.size(), kMostNpyStart));
+  const NpyStart at = parse_npy_start(start, file_.path());
+  data_offset_ = at.data_offset;
+  tensors_.push_back(npy_tensor(at.header, path.stem().string(), file_.size() - data_offset_, file_.path()));
+  const TensorInfo& info = tensors_[0];
+  if (at.header.fortran_order && info.shape.size() > 1 && info.stored_bytes != 0) {
+    map_ = std::make_unique<MappedFile>(path);
+  }
 }
 
 void NpyFile::read_f32(size_t i, uint64_t first, uint64_t count, float* out) const {
@@ -241,7 +250,7 @@ void NpyFile::read_f32(size_t i, uint64_t first, uint64_t count, float* out) con
   alignas(64) uint8_t panel[kPanelBytes];
   for (uint64_t done = 0; done < count;) {
     const uint64_t n = std::min(count - done, kPanelBytes / size);
-    gather(first + done, n, panel);
+    gather_fortran(info, mapped(), first + done, n, panel);
     convert_to_f32(info.dtype, panel, out + done, n);
     done += n;
   }
@@ -252,16 +261,15 @@ void NpyFile::read_raw(size_t i, uint64_t first, uint64_t count, void* out) cons
   check_range(info, first, count);
   const uint64_t size = dtype_size(info.dtype);
   if (!map_) return file_.read(data_offset_ + first * size, out, count * size);
-  gather(first, count, static_cast<uint8_t*>(out));
+  gather_fortran(info, mapped(), first, count, static_cast<uint8_t*>(out));
 }
 
 // Element (k0, k1, ...) lies at k0 + d0 (k1 + d1 (k2 + ...)); row-major order counts the last index fastest.
-void NpyFile::gather(uint64_t first, uint64_t count, uint8_t* out) const {
-  const std::vector<uint64_t>& shape = tensors_[0].shape;
-  const uint64_t size = dtype_size(tensors_[0].dtype);
+void gather_fortran(const TensorInfo& tensor, const uint8_t* data, uint64_t first, uint64_t count, uint8_t* out) {
+  const std::vector<uint64_t>& shape = tensor.shape;
+  const uint64_t size = dtype_size(tensor.dtype);
   const uint64_t cols = shape.back();
-  const uint64_t step = tensors_[0].elements() / cols * size;  // bytes from one column to the next
-  const uint8_t* data = map_->bytes().data() + data_offset_;
+  const uint64_t step = tensor.elements() / cols * size;  // bytes from one column to the next
   while (count > 0) {
     uint64_t rest = first / cols;  // index of the row, its digits from the last dimension but one to the first
     uint64_t at = 0;

@@ -21,6 +21,18 @@ struct NpyHeader {
 };
 // `text` is the Python dict. Input error naming `what`.
 NpyHeader parse_npy_header(std::string_view text, const std::string& what);
+// Magic, version, length and dict: the header, and where the data begins. `start`: the file, or its first
+// kMostNpyStart bytes. Input error naming `what`.
+struct NpyStart {
+  NpyHeader header;
+  uint64_t data_offset = 0;
+};
+inline constexpr uint64_t kMostNpyStart = (uint64_t{1} << 20) + 12;
+NpyStart parse_npy_start(ByteSpan start, const std::string& what);
+// The array of this header; input error naming `what` unless its data has `data_bytes`.
+TensorInfo npy_tensor(const NpyHeader& header, const std::string& name, uint64_t data_bytes, const std::string& what);
+// Elements [first, first + count) in C order of data in Fortran order: one element gathered at a time.
+void gather_fortran(const TensorInfo& tensor, const uint8_t* data, uint64_t first, uint64_t count, uint8_t* out);
 // Magic, version 1.0, length and dict, padded with spaces so that data starts at a multiple of 64.
 std::string format_npy_header(const NpyHeader& header);
 
@@ -38,7 +50,7 @@ class NpyFile final : public TensorFile {
   uint64_t file_bytes() const override { return file_.size(); }
 
  private:
-  void gather(uint64_t first, uint64_t count, uint8_t* out) const;
+  const uint8_t* mapped() const { return map_->bytes().data() + data_offset_; }
 
   InputFile file_;
   std::vector<TensorInfo> tensors_;  // one

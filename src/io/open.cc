@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <string_view>
 
 #include "base/error.h"
@@ -11,6 +12,7 @@
 #include "io/hf.h"
 #include "io/json.h"
 #include "io/npy.h"
+#include "io/npz.h"
 #include "io/safetensors.h"
 #include "io/sink.h"
 #include "io/vecs.h"
@@ -29,6 +31,31 @@ bool is_pickle_extension(std::string_view extension) {
 }
 
 bool is_vecs_extension(std::string_view extension) { return is_one_of(extension, {".fvecs", ".bvecs", ".ivecs"}); }
+
+// Whether a path that does not exist looks like the name of a model on the Hugging Face Hub: ORG/NAME.
+bool is_hub_name(const fs::path& path) {
+  const std::string name = path.string();
+  const size_t slash = name.find('/');
+  const auto part = [](std::string_view s) {
+    return !s.empty() && s[0] != '.' && s[0] != '~' && std::all_of(s.begin(), s.end(), [](unsigned char c) {
+      return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.';
+    });
+  };
+  if (slash == std::string::npos || !part(name.substr(0, slash)) || !part(name.substr(slash + 1))) return false;
+  const std::string extension = path.extension().string();
+  std::error_code ec;
+  return !fs::exists(path.parent_path(), ec) && !is_pickle_extension(extension) && !is_vecs_extension(extension) &&
+         !is_one_of(extension, {".gguf", ".safetensors", ".npy", ".npz", ".occ", ".json", ".txt"});
+}
+
+[[noreturn]] void throw_missing(const fs::path& path) {
+  if (!is_hub_name(path)) throw_input("{}: expected a file or folder, found none", path.string());
+  const std::string folder = path.filename().string();
+  throw_input(
+      "{0}: expected a file or folder, found none; a model of the Hugging Face Hub is downloaded first: "
+      "'huggingface-cli download {0} --local-dir {1}' makes the folder {1}",
+      path.string(), folder);
+}
 
 // The safetensors sink of one file.
 class SafetensorsSink final : public TensorSink {
@@ -52,7 +79,7 @@ class SafetensorsSink final : public TensorSink {
 std::unique_ptr<TensorFile> open_tensor_file(const fs::path& path) {
   std::error_code ec;
   const fs::file_status status = fs::status(path, ec);
-  if (!fs::exists(status)) throw_input("{}: expected a file or folder, found none", path.string());
+  if (!fs::exists(status)) throw_missing(path);
   if (fs::is_directory(status)) return std::make_unique<HfFolder>(path);
 
   const std::string extension = path.extension().string();
@@ -66,6 +93,7 @@ std::unique_ptr<TensorFile> open_tensor_file(const fs::path& path) {
   }
   if (extension == ".safetensors") return std::make_unique<SafetensorsFile>(path);
   if (extension == ".npy") return std::make_unique<NpyFile>(path);
+  if (extension == ".npz") return std::make_unique<NpzFile>(path);
   if (is_vecs_extension(extension)) return std::make_unique<VecsFile>(path);
   if (magic.starts_with("\x93NUMPY")) return std::make_unique<NpyFile>(path);
   if (is_pickle_extension(extension) || magic.starts_with("\x80\x02")) {
@@ -79,7 +107,8 @@ std::unique_ptr<TensorFile> open_tensor_file(const fs::path& path) {
     return std::make_unique<SafetensorsFile>(path);
   }
   throw_input(
-      "{}: unsupported file, expected a Hugging Face folder, .safetensors, .gguf, .npy, .fvecs, .bvecs or .ivecs, "
+      "{}: unsupported file, expected a Hugging Face folder, .safetensors, .gguf, .npy, .npz, .fvecs, .bvecs or "
+      ".ivecs, "
       "found extension '{}'",
       path.string(), printable(extension));
 }

@@ -63,6 +63,21 @@ TEST_F(OpenTest, RefusesWhatItCannotRead) {
   EXPECT_INPUT_ERROR(open_tensor_file(temp_.path()), "a.safetensors");  // a folder with a bad file
 }
 
+TEST_F(OpenTest, TellsHowToDownloadANameOfTheHub) {
+  EXPECT_INPUT_ERROR(open_tensor_file("NoSuchOrg/SmolLM2-1.7B"),
+                     "huggingface-cli download NoSuchOrg/SmolLM2-1.7B --local-dir SmolLM2-1.7B");
+  for (const std::filesystem::path& path :
+       {temp_ / "NoSuchOrg/Name", std::filesystem::path("./Org/Name"), std::filesystem::path("models/x.gguf"),
+        std::filesystem::path("a/b/c"), std::filesystem::path("name"), std::filesystem::path("no such/name")}) {
+    EXPECT_INPUT_ERROR(open_tensor_file(path), "expected a file or folder, found none");
+    try {
+      open_tensor_file(path);
+    } catch (const Error& e) {
+      EXPECT_EQ(std::string(e.what()).find("download"), std::string::npos) << e.what();
+    }
+  }
+}
+
 TEST_F(OpenTest, SinksRefuseOutputsThatDoNotExist) {
   for (const char* name : {"a.bin", "a.bvecs", "a.ivecs", "a.npz", "a.occ", "a.pt"}) {
     EXPECT_USAGE_ERROR(make_tensor_sink(temp_ / name), "expected an output");
