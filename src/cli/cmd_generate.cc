@@ -110,20 +110,28 @@ void add_generate(CLI::App& app, const Globals& globals) {
   cmd->add_option("model", a->model, "Hugging Face folder, .gguf or archive")->required();
   CLI::Option* prompt = cmd->add_option("--prompt", a->prompt, "Text to continue; with --chat the one question");
   cmd->add_flag("--chat", a->chat, "In the model's chat format; without --prompt questions are read from stdin");
-  cmd->add_option("--system", a->system, "System message of a chat");
-  cmd->add_option("-n", a->options.max_tokens, "Most tokens to generate")->check(CLI::Range(1, 1 << 30));
-  cmd->add_option("--temperature", a->options.sampling.temperature, "0: always the likeliest token");
+  cmd->add_option("--system", a->system, "System message of a chat (default: what the model's chat format has)");
+  cmd->add_option("-n,--max-tokens", a->options.max_tokens, "Most tokens to generate")
+      ->check(CLI::Range(1, 1 << 30))
+      ->capture_default_str();
+  cmd->add_option("--temperature", a->options.sampling.temperature, "0: always the likeliest token")
+      ->capture_default_str();
   cmd->add_option("--top-p", a->options.sampling.top_p,
-                  "Only the likeliest tokens that together have this probability");
+                  "Only the likeliest tokens that together have this probability (1: all)")
+      ->capture_default_str();
   cmd->add_option("--top-k", a->options.sampling.top_k, "Only the K likeliest tokens (0: all)")
-      ->check(CLI::Range(0, 1 << 30));
+      ->check(CLI::Range(0, 1 << 30))
+      ->capture_default_str();
   cmd->add_option("--stop", a->options.stop, "Text that ends the output; may be repeated")->allow_extra_args(false);
   cmd->add_option("--seed", a->options.sampling.seed, "Of the random choices: the same seed gives the same text")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   cmd->add_option("--context", a->context, "Tokens of prompt and answers that are kept (at most what the model takes)")
-      ->check(CLI::Range(1, 1 << 30));
+      ->check(CLI::Range(1, 1 << 30))
+      ->capture_default_str();
   cmd->add_option("--arithmetic", a->arithmetic, "int8: codes in RAM, activations in int8; f32: weights as floats")
-      ->check(CLI::IsMember({"f32", "int8"}));
+      ->check(CLI::IsMember({"f32", "int8"}))
+      ->capture_default_str();
   cmd->add_flag("--ignore-end", a->options.ignore_end, "Go on after the end of the text, to measure speed");
   cmd->callback([a, prompt, &globals] {
     a->prompt_given = prompt->count() > 0;

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "cli/cli.h"
+#include "cli/usage_message.h"
 #include "io/json.h"
 #include "simd/simd.h"
 
@@ -29,15 +30,17 @@ int exit_code(ErrorKind kind) {
   return 1;
 }
 
-const CLI::App* chosen_command(const CLI::App& app) {
-  const auto chosen = app.get_subcommands();
-  return chosen.empty() ? &app : chosen.front();
-}
-
 int fail(int code, const std::string& message) {
   end_progress();
   std::fprintf(stderr, "error: %s\n", printable(message, 4000).c_str());
   return code;
+}
+
+int fail_usage(const CLI::App& app, const std::string& message) {
+  fail(exit_code(ErrorKind::kUsage), message);
+  const CLI::App* command = chosen_command(app);
+  std::fprintf(stderr, "see: occ %s--help\n", command == &app ? "" : (command->get_name() + " ").c_str());
+  return exit_code(ErrorKind::kUsage);
 }
 
 int run(int argc, char** argv) {
@@ -48,7 +51,9 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   app.fallthrough();
   Globals globals;
-  app.add_option("--threads", globals.threads, "Threads to use (0: all cores)")->check(CLI::Range(0, 4096));
+  app.add_option("--threads", globals.threads, "Threads to use (0: all cores)")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 4096));
   app.add_flag("-q,--quiet", globals.quiet, "No progress and no reports; compare prints only the total");
   app.add_flag("-v,--verbose", globals.verbose, "More detail in tables");
 #ifdef OCC_WITH_ENCODER
@@ -73,19 +78,10 @@ int run(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) return app.exit(e);  // --help, --version
-    fail(2, argc > 1 && argv[1][0] != '-' && chosen_command(app) == &app
-                ? fmt::format("there is no command '{}'{}", argv[1], kBuiltWithout)
-                : e.what());
-    const CLI::App* command = chosen_command(app);
-    std::fputs(("\n" + command->help(command == &app ? "" : "occ")).c_str(), stderr);
-    return 2;
+    if (argc == 1) return std::fputs(app.help().c_str(), stderr), 2;
+    return fail_usage(app, usage_message(app, e) + (chosen_command(app) == &app ? kBuiltWithout : ""));
   } catch (const Error& e) {
-    fail(exit_code(e.kind()), e.what());
-    if (e.kind() == ErrorKind::kUsage) {
-      const CLI::App* command = chosen_command(app);
-      std::fprintf(stderr, "see: occ %s--help\n", command == &app ? "" : (command->get_name() + " ").c_str());
-    }
-    return exit_code(e.kind());
+    return e.kind() == ErrorKind::kUsage ? fail_usage(app, e.what()) : fail(exit_code(e.kind()), e.what());
   } catch (const std::bad_alloc&) {
     return fail(1, "out of memory");
   } catch (const std::exception& e) {

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Wrong usage: exit status 2, one line of error, the usage of that command. Help and version on stdout.
+# Wrong usage: exit status 2, one line of error that says what may have been meant, and where to look. Help and version
+# on stdout.
 . "$(dirname "$0")/lib.sh"
 make_fvecs x.fvecs 100 72
 
@@ -7,10 +8,12 @@ expect 0 "$OCC" --help
 grep -q compress out || fail "--help lists no commands"
 expect 0 "$OCC" --version
 grep -q '^occ [0-9]' out || fail "--version"
-for command in compress decompress verify inspect compare methods tokenize; do
+for command in compress decompress verify inspect compare evaluate generate methods tokenize; do
   expect 0 "$OCC" $command --help
   grep -q -- "$command" out || fail "$command --help"
 done
+expect 0 "$OCC" generate --help
+for default in 256 0.7 0.95 4096 int8; do grep -qE "[= ]$default\b" out || fail "generate --help does not tell the default $default"; done
 expect 0 "$OCC" methods
 grep -q 'rtn' out && grep -q 'hadamard' out && grep -q 'rans' out || fail "methods"
 expect 0 "$OCC" methods --json
@@ -19,8 +22,33 @@ expect 2 "$OCC"
 expect 2 "$OCC" nosuch
 expect 2 "$OCC" compress
 expect 2 "$OCC" compress x.fvecs
-expect 2 "$OCC" compress x.fvecs -o y.occ --nosuch
-grep -q -- '--method' err || fail "no usage of the command after a wrong flag"
+# says TEXT COMMAND...: status 2, one line of error with TEXT, then where to look, and no help that scrolls it away.
+says() {
+  local text=$1
+  shift
+  expect 2 "$OCC" "$@"
+  expect_error "$text"
+  [ "$(wc -l <err)" = 2 ] && grep -qE '^see: occ ([a-z]+ )?--help$' err || { cat err >&2; fail "more than an error and a hint: $*"; }
+  [ ! -s out ] || fail "wrong usage prints to stdout"
+}
+says "occ compress has no option --bitz, did you mean --bits[?]" compress x.fvecs -o y.occ --bitz 3
+says "did you mean --bits[?]" compress x.fvecs -o y.occ --bitz=3
+says "did you mean --output[?]" compress x.fvecs --out y.occ
+says "did you mean --temperature[?]" generate x --prompt a --temp 0
+says "has no option --nosuch$" compress x.fvecs -o y.occ --nosuch
+says "has no option --limits, it belongs to inspect$" compress x.fvecs -o y.occ --limits
+says "occ has no option --versoin, did you mean --version[?]" --versoin
+says "there is no command 'compres', did you mean 'occ compress'[?]" compres x.fvecs -o y.occ
+says "did you mean 'occ compress'[?]" --threads 2 compres x.fvecs
+says "did you mean 'occ compress'[?]" quantize x.fvecs
+says "did you mean 'occ generate --chat'[?]" chat x
+says "did you mean 'occ generate'[?]" run x
+says "did you mean 'occ evaluate'[?]" eval x
+says "did you mean 'occ inspect'[?]" info x
+says "there is no command 'frobnicate', expected one of: compress, decompress" frobnicate
+says "occ inspect: unexpected argument 'y'" inspect x.fvecs y
+says "occ compress: --output is required" compress x.fvecs
+no_trace x.fvecs
 expect 2 "$OCC" compress x.fvecs -o y.occ --bits 4 --ratio 4
 expect 2 "$OCC" compress x.fvecs -o y.occ --method rtn --bits 2.5
 expect_error 'whole code widths'
@@ -33,8 +61,16 @@ expect 2 "$OCC" compress x.fvecs -o y.occ --nmse 0.1 --method rtn
 expect_error 'continuous rate'
 expect 2 "$OCC" compress x.fvecs -o y.occ --recipe 'trellis(states=12) > rans'
 expect_error 'power of two'
-expect 2 "$OCC" compress x.fvecs -o y.occ --size 10XB
+for size in 10XB '' M 0 -5k 1e99G; do expect 2 "$OCC" compress x.fvecs -o y.occ --size "$size"; done
 expect_error -- '--size'
+for size in 12345 12.345k '12.345 KB' 0.012345m 0.012345MB 0.000012345G; do
+  expect 0 "$OCC" compress x.fvecs -o d.occ --size "$size" --dry-run
+  mv out "size.$size"
+  cmp "size.12345" "size.$size" || fail "--size $size is not 12345 bytes"
+done
+rm size.*
+expect 3 "$OCC" compress NoSuchOrg/Model-1B -o y.occ
+expect_error "'huggingface-cli download NoSuchOrg/Model-1B --local-dir Model-1B' makes the folder"
 expect 2 "$OCC" compress x.fvecs -o y.occ --size 100
 expect_error 'cannot be met'
 expect 2 "$OCC" compress x.fvecs -o y.occ --method nosuch
@@ -116,6 +152,18 @@ for input in pipe pipe.occ pipe.safetensors; do
 done
 expect 1 timeout 20 "$OCC" decompress y.occ -o pipe.safetensors --force
 expect_error 'expected a regular file'
+
+# A terminal of 80 columns is not overrun; a pipe and --verbose get everything.
+if command -v script >/dev/null; then
+  recipe=$("$OCC" inspect y.occ --json | grep -o '"recipe": ".*"' | cut -d'"' -f4)
+  expect 0 "$OCC" inspect y.occ
+  grep -qF "$recipe" out || fail "the table is cut in a pipe"
+  expect 0 script -qec "stty cols 80; '$OCC' inspect y.occ" typescript
+  grep -q 'trellis' typescript && grep -q '[.][.][.]' typescript || { cat typescript >&2; fail "the recipe is not abbreviated"; }
+  [ "$(grep -v bits.per.weight typescript | tr -d '\r' | awk '{ if (length > m) m = length } END { print m }')" -le 80 ] || fail "wider than the terminal"
+  expect 0 script -qec "stty cols 80; '$OCC' inspect y.occ --verbose" typescript
+  grep -qF "$recipe" typescript || fail "--verbose cuts the table"
+fi
 
 # --json prints one document and nothing else on stdout; --quiet prints nothing.
 expect 0 "$OCC" compress x.fvecs -o j.occ --json
