@@ -24,6 +24,7 @@
 #include "compress/coded_view.h"
 #include "compress/encode.h"
 #include "compress/fit_contexts.h"
+#include "compress/integers_as_reals.h"
 #include "compress/matrix_file.h"
 #include "compress/meter.h"
 #include "compress/part_store.h"
@@ -476,7 +477,7 @@ class CompressJob {
 CompressReport compress_file(const std::filesystem::path& input, const std::filesystem::path& output,
                              const CompressOptions& options) {
   const ThreadLimit limit(options.threads);
-  const std::unique_ptr<TensorFile> source = open_any(input);
+  const std::unique_ptr<TensorFile> source = integers_as_reals(open_any(input), options);
   return compress_source(*source, output, options, nullptr);
 }
 

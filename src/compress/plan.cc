@@ -14,11 +14,16 @@ bool is_any(const std::string& name, std::initializer_list<const char*> patterns
   return std::any_of(patterns.begin(), patterns.end(), [&](const char* p) { return glob_match(p, name); });
 }
 
-// Why a tensor is kept unless asked otherwise; empty: it is coded.
-std::string default_keep(const TensorInfo& t) {
+constexpr uint64_t kLongVector = 1024;  // elements from which a code is smaller with all that it needs
+
+// Why a tensor is kept unless asked otherwise; empty: it is coded. `only_vectors`: the file has nothing else.
+std::string default_keep(const TensorInfo& t, bool only_vectors) {
   if (!is_float(t.dtype)) return "integers";
   if (t.elements() == 0) return "empty";
-  if (t.shape.size() <= 1) return t.shape.empty() ? "scalar" : "vector";
+  if (t.shape.size() <= 1) {
+    if (only_vectors && t.elements() >= kLongVector) return "";
+    return t.shape.empty() ? "scalar" : "vector";
+  }
   if (is_any(t.name, {"*norm*", "*.ln_?.*", "*layernorm*"})) return "norm";
   if (is_any(t.name, {"*.bias", "*_bias", "bias"})) return "bias";
   // Not what other models call a gate: routers have few rows.
@@ -72,6 +77,8 @@ CodeWidths common_widths(const std::vector<PlannedTensor>& plan) {
 std::vector<PlannedTensor> plan_tensors(const TensorFile& source, const CompressOptions& options) {
   const std::string spec = options.recipe.empty() ? options.method : options.recipe;
   if (!options.recipe.empty() && spec.find('>') == std::string::npos) Recipe::parse(spec);  // tells what is missing
+  const bool only_vectors = std::all_of(source.tensors().begin(), source.tensors().end(),
+                                        [](const TensorInfo& t) { return t.shape.size() <= 1; });
   std::vector<bool> used(options.tensors.size() + options.keep.size());
   std::vector<PlannedTensor> plan;
   for (size_t i = 0; i < source.tensors().size(); ++i) {
@@ -80,7 +87,7 @@ std::vector<PlannedTensor> plan_tensors(const TensorFile& source, const Compress
     t.index = i;
     t.shape = matrix_shape(info.shape);
     apply_spec(t, spec, options.seed);
-    if (const std::string why = default_keep(info); !why.empty()) {
+    if (const std::string why = default_keep(info, only_vectors); !why.empty()) {
       apply_spec(t, "keep", options.seed);
       t.note = why;
     }

@@ -44,14 +44,20 @@ void note_files_left_behind(const TensorFile& source, const std::vector<FileReco
 }
 
 void note_kept(const TensorFile& source, const std::vector<TensorReport>& tensors, std::vector<std::string>* notes) {
-  size_t kept = 0, converted = 0;
+  size_t kept = 0, converted = 0, reals = 0;
   for (const TensorReport& t : tensors) {
     kept += t.recipe.empty();
+    const std::optional<DType> stored = parse_dtype(t.stored_type);
+    reals += stored && !is_float(*stored);
     converted += !t.stored_type.empty() && source.format() == "gguf";
   }
   if (kept > 0) notes->push_back(fmt::format("{} of {} tensors are kept as they are", kept, tensors.size()));
   if (converted > 0) {
     notes->push_back(fmt::format("{} tensors were block-quantized in the input and are dequantized first", converted));
+  }
+  if (reals > 0) {
+    notes->push_back(fmt::format(
+        "{} tensors of integers are coded as reals and decode to F32; asked to keep them, they stay exact", reals));
   }
   if (source.format() == "occ") {
     notes->push_back("the input is an archive: errors are measured against its decoded values");
