@@ -2,9 +2,11 @@
 #include <sys/stat.h>
 
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <fstream>
 #include <numeric>
+#include <thread>
 
 #include "base/file.h"
 #include "base/glob.h"
@@ -54,6 +56,36 @@ TEST(Parallel, RunsEveryItemOnceAndRethrows) {
                               if (i == 57) throw Error(ErrorKind::kInput, "x");
                             }),
                Error);
+}
+
+// One body waits until the inner loop of the other one has begun, and throws: the inner loop has to run all its bodies
+// all the same, or to throw.
+TEST(Parallel, InnerLoopIsWholeThoughAnOuterBodyThrows) {
+  if (max_threads() < 2) GTEST_SKIP() << "needs two threads";
+  constexpr int kInner = 2000;
+  std::atomic<int> hits{0};
+  std::atomic<bool> begun{false}, thrown{false}, returned{false};
+  const auto wait_for = [](const std::atomic<bool>& flag) {
+    for (int i = 0; i < 2000 && !flag; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  };
+  EXPECT_THROW(parallel_for(2,
+                            [&](size_t i) {
+                              if (i == 1) {
+                                wait_for(begun);
+                                thrown = true;
+                                throw Error(ErrorKind::kFailed, "x");
+                              }
+                              parallel_for(kInner, [&](size_t) {
+                                begun = true;
+                                wait_for(thrown);
+                                std::this_thread::sleep_for(std::chrono::microseconds(50));
+                                ++hits;
+                              });
+                              returned = true;
+                            }),
+               Error);
+  EXPECT_TRUE(returned);
+  EXPECT_EQ(hits, kInner);
 }
 
 TEST(OutputFile, AppearsOnlyWhenCommitted) {

@@ -11,6 +11,8 @@
 #include <cstring>
 #include <utility>
 
+#include "base/temporary.h"
+
 namespace occ {
 namespace {
 
@@ -39,11 +41,6 @@ void write_all(int fd, const std::string& path, uint64_t offset, const void* dat
     offset += static_cast<uint64_t>(n);
     count -= static_cast<size_t>(n);
   }
-}
-
-std::filesystem::path folder_of(const std::filesystem::path& path) {
-  const std::filesystem::path parent = (path.has_filename() ? path : path.parent_path()).parent_path();
-  return parent.empty() ? std::filesystem::path(".") : parent;
 }
 
 }  // namespace
@@ -97,15 +94,13 @@ MappedFile::~MappedFile() {
   if (data_ != nullptr) ::munmap(const_cast<uint8_t*>(data_), size_);
 }
 
-OutputFile::OutputFile(const std::filesystem::path& path, bool sync)
-    : path_(path), temporary_(path.string() + fmt::format(".tmp{}", ::getpid())), sync_(sync) {
-  fd_ = ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (fd_ < 0) throw_failed("{}: cannot be created: {}", temporary_.string(), errno_text());
+OutputFile::OutputFile(const std::filesystem::path& path, bool sync) : path_(path), sync_(sync) {
+  fd_ = create_temporary(path_, false, &temporary_);
 }
 OutputFile::~OutputFile() {
   if (fd_ < 0) return;
+  ::unlink(temporary_.c_str());  // before the lock goes
   ::close(fd_);
-  ::unlink(temporary_.c_str());
 }
 void OutputFile::write(const void* data, size_t count) {
   write_all(fd_, temporary_.string(), position_, data, count);
@@ -120,22 +115,16 @@ void OutputFile::pad_to(uint64_t alignment, uint8_t fill) {
 }
 void OutputFile::commit() {
   if (sync_ && ::fsync(fd_) != 0) throw_failed("{}: cannot be synced: {}", temporary_.string(), errno_text());
-  if (::close(std::exchange(fd_, -1)) != 0) {
-    const std::string why = errno_text();
-    ::unlink(temporary_.c_str());
-    throw_failed("{}: cannot be closed: {}", temporary_.string(), why);
+  // Closing may fail; but the lock is needed until the file has its name, and goes with the last descriptor.
+  const int lock = ::fcntl(fd_, F_DUPFD_CLOEXEC, 0);
+  if (lock < 0 || ::close(std::exchange(fd_, lock)) != 0) {
+    throw_failed("{}: cannot be closed: {}", temporary_.string(), errno_text());
   }
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
-    const std::string why = errno_text();
-    ::unlink(temporary_.c_str());
-    throw_failed("{}: cannot be renamed from {}: {}", path_.string(), temporary_.string(), why);
+    throw_failed("{}: cannot be renamed from {}: {}", path_.string(), temporary_.string(), errno_text());
   }
-  if (!sync_) return;
-  const int folder = ::open(folder_of(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder >= 0) {
-    ::fsync(folder);
-    ::close(folder);
-  }
+  ::close(std::exchange(fd_, -1));
+  if (sync_) sync_folder(folder_of(path_));
 }
 
 void require_writable_target(const std::filesystem::path& path, bool force, bool folder) {

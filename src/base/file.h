@@ -47,7 +47,7 @@ class MappedFile {
   size_t size_ = 0;
 };
 
-// Writes to a temporary name beside `path`; commit() syncs and renames. Without commit the temporary is removed.
+// Writes to a temporary beside `path` (base/temporary.h); commit() syncs and renames. Without commit it is removed.
 class OutputFile {
  public:
   // `sync`: fsync file and folder on commit.

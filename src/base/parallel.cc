@@ -3,6 +3,7 @@
 #include <oneapi/tbb/global_control.h>
 #include <oneapi/tbb/parallel_for.h>
 #include <oneapi/tbb/task_arena.h>
+#include <oneapi/tbb/task_group.h>
 
 #include "base/interrupt.h"
 
@@ -14,6 +15,10 @@ void parallel_for(size_t count, const std::function<void(size_t)>& body) {
     body(0);
     return;
   }
+  // A loop of oneTBB inside another one is by default cancelled together with it: when a body of the outer loop throws,
+  // the inner loop of another body would return as if all its bodies had run. In a context of its own it runs to its
+  // end, or throws.
+  tbb::task_group_context context(tbb::task_group_context::isolated);
   tbb::parallel_for(
       tbb::blocked_range<size_t>(0, count, 1),
       [&](const tbb::blocked_range<size_t>& range) {
@@ -22,7 +27,7 @@ void parallel_for(size_t count, const std::function<void(size_t)>& body) {
           body(i);
         }
       },
-      tbb::simple_partitioner{});
+      tbb::simple_partitioner{}, context);
 }
 
 void run_isolated(const std::function<void()>& body) { tbb::this_task_arena::isolate(body); }

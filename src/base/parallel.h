@@ -6,8 +6,8 @@
 
 namespace occ {
 
-// Runs body(i) for i in [0, count), in any order, on the threads allowed by ThreadLimit. The first exception is
-// rethrown. Checks for Ctrl-C (base/interrupt.h) between items.
+// Runs body(i) for i in [0, count), in any order, on the threads allowed by ThreadLimit. Returns when all have run, or
+// rethrows the first exception. Checks for Ctrl-C (base/interrupt.h) between items.
 void parallel_for(size_t count, const std::function<void(size_t)>& body);
 
 // Runs body so that its parallel loops never pick up work of outer loops: for bodies that hold a lock.

@@ -7,9 +7,10 @@
 #include <cmath>
 #include <cstdio>
 
+#include "base/byte_count.h"
 #include "base/error.h"
-#include "report/table.h"
 #include "io/json.h"
+#include "report/table.h"
 
 namespace occ {
 namespace {
@@ -59,24 +60,8 @@ void end_progress() {
 }
 
 uint64_t parse_size(const std::string& text) {
-  size_t used = 0;
-  double value = 0;
-  try {
-    value = std::stod(text, &used);
-  } catch (const std::exception&) {
-    used = 0;
-  }
-  std::string unit;
-  for (const char c : text.substr(used)) {
-    if (c != ' ') unit += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  }
-  const std::pair<const char*, double> units[] = {
-      {"", 1},     {"b", 1},    {"k", 1e3},   {"kb", 1e3},     {"m", 1e6},         {"mb", 1e6},          {"g", 1e9},
-      {"gb", 1e9}, {"t", 1e12}, {"tb", 1e12}, {"kib", 1024.0}, {"mib", 1048576.0}, {"gib", 1073741824.0}};
-  for (const auto& [name, factor] : units) {
-    const double bytes = value * factor;
-    if (used > 0 && unit == name && bytes >= 1 && bytes < 0x1p62) return static_cast<uint64_t>(bytes);
-  }
+  const std::optional<uint64_t> bytes = parse_byte_count(text);
+  if (bytes) return *bytes;
   throw_usage("--size: expected bytes such as 45000000, 45M or 1.5GB (decimal; 45MiB is binary), found '{}'", text);
 }
 

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/outputs.h"
+#include "base/temporary.h"
 #include "cli/cli.h"
 #include "report/table.h"
 #include "occ/calibrate.h"
@@ -148,6 +149,7 @@ void run(Arguments& a, const Globals& globals) {
   end_progress();
   note_growth(&r);
   if (!a.report.empty() && !o.dry_run) {
+    remove_stale_temporaries(a.report);
     OutputFile page(a.report);
     const std::string html = html_report(r, a.input, a.output);
     page.write(html.data(), html.size());

@@ -95,5 +95,10 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   occ::install_interrupt_handler();
-  return occ::run(argc, argv);
+  try {
+    return occ::run(argc, argv);
+  } catch (const std::bad_alloc&) {  // while the command line was set up, or while an error was told
+    std::fputs("error: out of memory\n", stderr);
+    return 1;
+  }
 }

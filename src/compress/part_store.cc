@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/temporary.h"
 #include "io/json.h"
 
 namespace occ {
@@ -21,15 +22,6 @@ constexpr const char* kJobFile = "job.txt";
 bool is_ours(const std::filesystem::path& path) {
   const std::string name = path.filename().string();
   return name.starts_with(kJobFile) || (name.size() >= 11 && name.substr(6, 5) == ".part");
-}
-
-// What a run killed while it joined its parts left beside the output; the lock says that none is running.
-void remove_stale(const std::filesystem::path& output) {
-  const std::string stale = output.filename().string() + ".tmp";
-  std::error_code ec;
-  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::absolute(output).parent_path(), ec)) {
-    if (entry.path().filename().string().starts_with(stale)) std::filesystem::remove(entry.path(), ec);
-  }
 }
 
 struct OpenPart {
@@ -75,7 +67,10 @@ PartStore::PartStore(const std::filesystem::path& output, const std::string& job
     const Bytes old = read_file(job_file);
     const bool same = std::string(old.begin(), old.end()) == job;
     if (resume && same) {
-      remove_stale(output);
+      for (const auto& entry : std::filesystem::directory_iterator(folder_)) {  // parts that were being written
+        if (entry.path().filename().string().find(".tmp") != std::string::npos) std::filesystem::remove(entry.path());
+      }
+      remove_stale_temporaries(output);
       return;
     }
     if (!force && resume) {
@@ -88,14 +83,17 @@ PartStore::PartStore(const std::filesystem::path& output, const std::string& job
     }
   }
   for (const auto& entry : std::filesystem::directory_iterator(folder_)) std::filesystem::remove(entry.path());
-  remove_stale(output);
+  remove_stale_temporaries(output);
   OutputFile file(job_file, false);
   file.write(job.data(), job.size());
   file.commit();
 }
 
 PartStore::~PartStore() {
-  if (!has_parts()) remove();
+  try {
+    if (!has_parts()) remove();
+  } catch (const std::exception&) {  // out of memory: the next run removes it
+  }
 }
 
 PartStore::FolderLock::FolderLock(const std::filesystem::path& folder)

@@ -204,9 +204,9 @@ Bytes RansCoder::encode_rans(const Rect& at, MatrixView<const Symbol> symbols) c
   // These buffers are kept by the thread, since fresh memory for every tile would have to be cleared.
   thread_local Matrix<uint32_t> ids;
   thread_local Matrix<uint8_t> words;
-  if (ids.size() < count) {
-    ids = Matrix<uint32_t>::uninitialized(1, count);
+  if (ids.size() < count) {  // ids last: its size says that both are there
     words = Matrix<uint8_t>::uninitialized(1, 2 * count + 2);
+    ids = Matrix<uint32_t>::uninitialized(1, count);
   }
   std::vector<Symbol> low(split.shift != 0 ? count : 0);
   BitWriter escapes;

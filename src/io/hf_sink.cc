@@ -1,12 +1,12 @@
 // Writer of Hugging Face folders.
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 
 #include "base/check.h"
+#include "base/file.h"
+#include "base/temporary.h"
 #include "io/elements.h"
 #include "io/hf.h"
 #include "io/json.h"
@@ -26,13 +26,6 @@ bool is_weights_name(const std::string& name) {
          name.ends_with(".safetensors");
 }
 
-void sync_folder(const fs::path& folder) {
-  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return;
-  ::fsync(fd);
-  ::close(fd);
-}
-
 class HfSink final : public TensorSink {
  public:
   HfSink(const fs::path& folder, SinkOptions options) : folder_(folder), options_(std::move(options)) {
@@ -44,17 +37,7 @@ class HfSink final : public TensorSink {
       }
     }
     check_replaceable();
-    temporary_ = folder_.string() + fmt::format(".tmp{}", ::getpid());
-    std::error_code ec;
-    fs::remove_all(temporary_, ec);
-    if (!fs::create_directory(temporary_, ec)) {
-      throw_failed("{}: cannot be created: {}", temporary_.string(), ec.message());
-    }
-  }
-  ~HfSink() override {
-    writer_.reset();
-    std::error_code ec;
-    if (!temporary_.empty()) fs::remove_all(temporary_, ec);
+    out_.emplace(folder_, options_.sync);
   }
 
   void begin(std::vector<OutTensor> tensors) override {
@@ -109,8 +92,8 @@ class HfSink final : public TensorSink {
     writer_.reset();
     if (shards_.size() > 1) put_file("model.safetensors.index.json", index());
     for (const SideFile& side : options_.side_files) put_file(side.name, side.bytes);
-    if (options_.sync) sync_folder(temporary_);
-    rename_into_place();
+    check_replaceable();
+    out_->commit();
   }
 
  private:
@@ -122,8 +105,8 @@ class HfSink final : public TensorSink {
 
   void open_shard(size_t i) {
     if (writer_) writer_->commit();
-    writer_ =
-        std::make_unique<SafetensorsWriter>(temporary_ / shards_[i].name, shards_[i].tensors, kMetadata, options_.sync);
+    writer_ = std::make_unique<SafetensorsWriter>(out_->temporary_path() / shards_[i].name, shards_[i].tensors,
+                                                  kMetadata, options_.sync);
     current_ = i;
     written_ = 0;
   }
@@ -139,8 +122,9 @@ class HfSink final : public TensorSink {
   }
 
   void put_file(const std::string& name, const Bytes& bytes) const {
-    fs::create_directories((temporary_ / name).parent_path());
-    OutputFile file(temporary_ / name, options_.sync);
+    const fs::path path = out_->temporary_path() / name;
+    fs::create_directories(path.parent_path());
+    OutputFile file(path, options_.sync);
     file.write(bytes);
     file.commit();
   }
@@ -167,31 +151,14 @@ class HfSink final : public TensorSink {
     if (ec) throw_failed("{}: cannot be listed: {}", folder_.string(), ec.message());
   }
 
-  void rename_into_place() {
-    check_replaceable();
-    const fs::path old = temporary_.string() + ".old";
-    std::error_code ec;
-    const bool replace = fs::exists(folder_, ec);
-    if (replace) fs::rename(folder_, old, ec);
-    if (!ec) fs::rename(temporary_, folder_, ec);
-    if (ec) {
-      const std::string why = ec.message();
-      if (replace && !fs::exists(folder_, ec)) fs::rename(old, folder_, ec);
-      throw_failed("{}: cannot be renamed from {}: {}", folder_.string(), temporary_.string(), why);
-    }
-    temporary_.clear();
-    if (replace) fs::remove_all(old, ec);
-    if (options_.sync) sync_folder(folder_.has_parent_path() ? folder_.parent_path() : fs::path("."));
-  }
-
   fs::path folder_;
-  fs::path temporary_;
   SinkOptions options_;
   std::set<std::string> names_;
   std::vector<Shard> shards_;
-  std::unique_ptr<SafetensorsWriter> writer_;
-  size_t current_ = 0;    // shard being written
-  uint64_t written_ = 0;  // bytes of it
+  std::optional<OutputFolder> out_;
+  std::unique_ptr<SafetensorsWriter> writer_;  // of a file in it
+  size_t current_ = 0;                         // shard being written
+  uint64_t written_ = 0;                       // bytes of it
   uint64_t total_ = 0;
 };
 

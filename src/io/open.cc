@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/temporary.h"
 #include "io/gguf.h"
 #include "io/gguf_writer.h"
 #include "io/hf.h"
@@ -121,6 +122,7 @@ bool is_folder_output(const fs::path& path) {
 }
 
 std::unique_ptr<TensorSink> make_tensor_sink(const fs::path& path, SinkOptions options) {
+  remove_stale_temporaries(path);
   const std::string extension = path.has_filename() ? path.extension().string() : "";
   if (extension == ".safetensors") return std::make_unique<SafetensorsSink>(path, options.sync);
   if (extension == ".npy") return make_npy_sink(path, options);

@@ -43,7 +43,7 @@ bool is_folder_output(const std::filesystem::path& path);
 
 // By the name of the output: .safetensors .npy .fvecs .gguf; what is_folder_output() says is a HF folder. Replaces a
 // file that exists (the caller asked: require_writable_target); a folder that exists is replaced only if it holds
-// nothing but files of such a folder.
+// nothing but files of such a folder. Removes what killed runs left of their temporaries beside the output.
 std::unique_ptr<TensorSink> make_tensor_sink(const std::filesystem::path& path, SinkOptions options = {});
 
 }  // namespace occ

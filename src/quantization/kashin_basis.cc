@@ -41,37 +41,38 @@ Matrix<float> seeded_orthogonal(size_t n, uint64_t seed) {
   return out;
 }
 
-KashinBasis::KashinBasis(const Params& params, size_t cols, ErrorKind kind) {
-  const std::string& basis = params.choice("basis");
+KashinBasis::KashinBasis(const Params& params, size_t cols, ErrorKind kind)
+    : kind_(params.choice("basis")), seed_(static_cast<uint64_t>(params.integer("seed"))) {
   const auto block = static_cast<size_t>(params.integer("block"));
-  const auto seed = static_cast<uint64_t>(params.integer("seed"));
   block_ = std::max<size_t>(1, block == 0 ? cols : std::min(block, cols));
   if (cols == 0) return;
-  const size_t rest = cols % block_;
-  for (const size_t n : {block_, rest}) {
+  rest_ = cols % block_;
+  for (const size_t n : {block_, rest_}) {
     if (n == 0) continue;
     const size_t odd = n / (n & (~n + 1));
-    if (basis == "dct" && (n > DctPlan<float>::kMaxLength || odd > DctPlan<float>::kMaxOdd)) {
+    if (kind_ == "dct" && (n > DctPlan<float>::kMaxLength || odd > DctPlan<float>::kMaxOdd)) {
       throw Error(kind, fmt::format("kashin: basis=dct expects up to {} columns with an odd part up to {}, found {}",
                                     DctPlan<float>::kMaxLength, DctPlan<float>::kMaxOdd, n));
     }
-    if (basis == "orthogonal" && n > kMaxDense) {
+    if (kind_ == "orthogonal" && n > kMaxDense) {
       throw Error(kind,
                   fmt::format("kashin: basis=orthogonal expects blocks of up to {} columns, found {}; try block=256",
                               kMaxDense, n));
     }
   }
-  whole_ = make_part(basis, block_, seed);
-  if (rest != 0) rest_ = make_part(basis, rest, seed);
 }
 
-KashinBasis::Part KashinBasis::make_part(const std::string& kind, size_t length, uint64_t seed) const {
+const KashinBasis::Parts& KashinBasis::parts() const {
+  return parts_.get([&] { return Parts{make_part(block_), rest_ != 0 ? make_part(rest_) : Part()}; });
+}
+
+KashinBasis::Part KashinBasis::make_part(size_t length) const {
   Part part;
   part.length = length;
-  if (kind == "dct") part.plan.emplace(length);
-  if (kind == "hadamard") part.run = length & (~length + 1);
-  if (kind == "orthogonal") {
-    part.dense = seeded_orthogonal(length, seed);
+  if (kind_ == "dct") part.plan.emplace(length);
+  if (kind_ == "hadamard") part.run = length & (~length + 1);
+  if (kind_ == "orthogonal") {
+    part.dense = seeded_orthogonal(length, seed_);
     part.transposed = Matrix<float>(length, length);
     for (size_t r = 0; r < length; ++r) {
       for (size_t c = 0; c < length; ++c) part.transposed(c, r) = part.dense(r, c);
@@ -81,12 +82,14 @@ KashinBasis::Part KashinBasis::make_part(const std::string& kind, size_t length,
 }
 
 size_t KashinBasis::work_size() const {
-  return std::max(whole_.plan ? whole_.plan->scratch_size() : 0, rest_.plan ? rest_.plan->scratch_size() : 0);
+  const auto& [whole, rest] = parts();
+  return std::max(whole.plan ? whole.plan->scratch_size() : 0, rest.plan ? rest.plan->scratch_size() : 0);
 }
 
 void KashinBasis::apply(float* from, float* out, size_t cols, bool transposed, float* work) const {
+  const auto& [whole, rest] = parts();
   for (size_t c = 0; c < cols; c += block_) {
-    const Part& part = cols - c >= block_ ? whole_ : rest_;
+    const Part& part = cols - c >= block_ ? whole : rest;
     apply_part(part, from + kPanelLanes * c, out + kPanelLanes * c, transposed, work);
   }
 }

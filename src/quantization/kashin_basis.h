@@ -10,8 +10,10 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "base/error.h"
+#include "base/lazy.h"
 #include "base/params.h"
 #include "occ/matrix.h"
 #include "simd/dct_plan.h"
@@ -37,11 +39,17 @@ class KashinBasis {
     std::optional<DctPlan<float>> plan;
     Matrix<float> dense, transposed;
   };
-  Part make_part(const std::string& kind, size_t length, uint64_t seed) const;
+  struct Parts {
+    Part whole, rest;
+  };
+  const Parts& parts() const;
+  Part make_part(size_t length) const;
   static void apply_part(const Part& part, float* from, float* out, bool transposed, float* work);
 
-  size_t block_;
-  Part whole_, rest_;
+  std::string kind_;
+  uint64_t seed_;
+  size_t block_, rest_ = 0;
+  Lazy<Parts> parts_;
 };
 
 // The matrix [n, n] of basis=orthogonal: computed in f64, rounded to f32 at the end.

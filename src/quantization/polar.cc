@@ -25,6 +25,7 @@
 #include <tuple>
 
 #include "base/check.h"
+#include "base/lazy.h"
 #include "base/parallel.h"
 #include "quantization/lloyd_levels.h"
 #include "quantization/make.h"
@@ -106,7 +107,6 @@ class PolarQuantizer final : public Quantizer {
       : settings_(params, kind),
         shape_(shape),
         by_norm_(params.choice("radius") == "norm"),
-        search_(directions_of(settings_)),
         levels_(size_t{1} << settings_.magnitude) {}
 
   void fit(const Params&, MatrixView<const float> x, const FitContext&) {
@@ -149,7 +149,7 @@ class PolarQuantizer final : public Quantizer {
         for (size_t i = 0; i < rows; ++i) {
           load_scaled(values.row(r + i) + first * dim, at.row + r + i, count * dim, q.data() + i * count * dim);
         }
-        search_->nearest(q.data(), rows * count, hits.data());
+        search().nearest(q.data(), rows * count, hits.data());
         for (size_t i = 0; i < rows; ++i) {
           for (size_t v = 0; v < count; ++v) {
             const DirectionHit& hit = hits[i * count + v];
@@ -173,7 +173,7 @@ class PolarQuantizer final : public Quantizer {
   void dequantize(const Rect& at, std::span<const MatrixView<const Symbol>> symbols,
                   MatrixView<float> out) const override {
     OCC_CHECK(symbols.size() == 2 && out.shape() == at.shape());
-    const float* directions = search_->points().data();
+    const float* directions = search().points().data();
     for (size_t r = 0; r < at.rows; ++r) {
       const float scale = scales_[at.row + r];
       const Symbol *d = symbols[0].row(r), *m = symbols[1].row(r);
@@ -204,6 +204,10 @@ class PolarQuantizer final : public Quantizer {
       levels_[i] = static_cast<float>(std::clamp(levels[i], 0.0, static_cast<double>(kMaxLevel)));
     }
   }
+  // Its codebook may take seconds to make.
+  const DirectionSearch& search() const {
+    return *search_.get([&] { return directions_of(settings_); });
+  }
   // The code of the largest scale with finite reconstructions. Directions have length one up to rounding.
   int max_code() const {
     return scale_code_down(static_cast<double>(FLT_MAX) / (1.001 * std::max(1.0f, levels_.back())));
@@ -227,7 +231,7 @@ class PolarQuantizer final : public Quantizer {
 
   // The direction and the level of least error over the first n < dim coordinates.
   std::pair<Symbol, Symbol> best_of_part(const float* q, size_t n) const {
-    const Matrix<float>& points = search_->points();
+    const Matrix<float>& points = search().points();
     float least = std::numeric_limits<float>::infinity();
     std::pair<Symbol, Symbol> best{0, 0};
     for (size_t k = 0; k < points.rows(); ++k) {
@@ -265,7 +269,7 @@ class PolarQuantizer final : public Quantizer {
         const double relative = static_cast<double>(scales_[row]) / static_cast<double>(largest);
         weights[first + v] = relative * relative;
       }
-      search_->nearest(q.data(), n, hits.data());
+      search().nearest(q.data(), n, hits.data());
       for (size_t v = 0; v < n; ++v) dots[first + v] = std::max(0.0f, hits[v].dot);
     });
     constexpr size_t kCells = 4096;
@@ -283,7 +287,7 @@ class PolarQuantizer final : public Quantizer {
   const Settings settings_;
   const Shape shape_;
   const bool by_norm_;
-  const std::shared_ptr<const DirectionSearch> search_;
+  const Lazy<std::shared_ptr<const DirectionSearch>> search_;
   std::vector<float> levels_;  // ascending, >= 0
   std::vector<float> scales_;  // [rows], exactly bf16
 };

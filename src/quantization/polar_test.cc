@@ -133,6 +133,16 @@ TEST_F(CacheFolder, IsWrittenReadAndNotTrusted) {
   EXPECT_EQ(get(), expected);
 }
 
+// A damaged file is refused before seconds are spent on its directions.
+TEST_F(CacheFolder, IsNotAskedForBeforeAVectorIsDecoded) {
+  const QuantizerCase polar{"polar", {{"direction", "13"}, {"dim", "4"}, {"codebook", "kmeans"}}};
+  const Bytes side(4 * sizeof(float) + 2 * sizeof(uint16_t));  // levels and scales of two rows, all zero
+  ByteReader cut(ByteSpan(side).first(side.size() - 1), "test"), whole(side, "test");
+  EXPECT_THROW(polar.entry().load(polar.params(), {2, 8}, cut), Error);
+  EXPECT_NE(polar.entry().load(polar.params(), {2, 8}, whole), nullptr);
+  EXPECT_FALSE(std::filesystem::exists(folder_));
+}
+
 // Points of one length whose products with x tie often, and others.
 TEST(DirectionSearch, FindsWhatTryingAllFinds) {
   for (const auto& [source, dim, bits] : {std::tuple{DirectionSource::kE8Greedy, size_t{8}, 11u},

@@ -310,6 +310,7 @@ void ProductCodebook::load(ByteReader& side) {
 const ProductCodebook::Search& ProductCodebook::search() const {
   Search* made = search_.get();
   std::call_once(made->once, [&] {
+    made->subspaces.clear();  // of a call that failed
     float largest = 0;
     for (const float v : decoded_) largest = std::max(largest, std::abs(v));
     made->scale = std::min(1 / power_below(largest), 0x1p126);

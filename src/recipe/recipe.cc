@@ -12,7 +12,8 @@
 namespace occ {
 namespace {
 
-constexpr int kMaxDepth = 16;  // braces within braces; keeps hostile text from exhausting the stack
+constexpr int kMaxStages = 256;  // more only costs time
+constexpr int kMaxDepth = 16;    // braces within braces; keeps hostile text from exhausting the stack
 
 std::span<const ParamSpec> stage_params(std::string_view name) {
   if (const auto* t = find_transform(name)) return t->params;
@@ -66,6 +67,7 @@ class Parser {
   }
 
   Stage parse_stage() {
+    if (++stages_ > kMaxStages) throw_usage("recipe: expected at most {} stages, found more", kMaxStages);
     auto [name, given] = parse_call();
     return {name, Params(stage_params(name), given, name)};
   }
@@ -117,6 +119,7 @@ class Parser {
 
   std::string_view text_;
   size_t at_ = 0;
+  int stages_ = 0;
 };
 
 std::string names_of(std::span<const std::string_view> names) {

@@ -71,6 +71,14 @@ TEST(Recipe, DeepNestingIsRefused) {
   EXPECT_THROW(Recipe::parse(text), Error);
 }
 
+TEST(Recipe, MoreThan256StagesAreRefused) {
+  std::string text = "uniform > bitpack";
+  for (int i = 0; i < 254; ++i) text.insert(0, "signs > ");
+  EXPECT_NO_THROW(Recipe::parse(text));
+  EXPECT_THROW(Recipe::parse("signs > " + text), Error);
+  EXPECT_THROW(Recipe::parse(text + " + uniform > bitpack"), Error);  // all terms together
+}
+
 TEST(Recipe, SeedGoesToStagesThatWereNotGivenOne) {
   Recipe r = Recipe::parse("signs > signs(seed=7) > signs(seed=0) > uniform > bitpack");
   r.set_seed(3);

@@ -19,10 +19,13 @@ ScratchMatrix::ScratchMatrix(const std::filesystem::path& folder, size_t rows, s
     return;
   }
   const size_t bytes = rows * cols * sizeof(float);
-  std::string path = (folder / "scratch.XXXXXX").string();
-  const int fd = ::mkostemp(path.data(), O_CLOEXEC);
-  if (fd < 0) throw_failed("{}: expected a folder for temporary files: {}", folder.string(), std::strerror(errno));
-  ::unlink(path.c_str());
+  int fd = ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_EXCL | O_CLOEXEC, 0600);
+  if (fd < 0) {  // the file system has no files without a name
+    std::string path = (folder / "scratch.XXXXXX").string();
+    fd = ::mkostemp(path.data(), O_CLOEXEC);
+    if (fd < 0) throw_failed("{}: expected a folder for temporary files: {}", folder.string(), std::strerror(errno));
+    ::unlink(path.c_str());
+  }
   // Space is taken now: a full disk is an error here and not a signal later.
   const int error = ::posix_fallocate(fd, 0, static_cast<off_t>(bytes));
   void* data = error == 0 ? ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;

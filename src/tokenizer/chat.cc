@@ -3,6 +3,7 @@
 #include <initializer_list>
 
 #include "base/error.h"
+#include "tokenizer/limits.h"
 #include "tokenizer/pretokenizer.h"
 #include "tokenizer/unicode.h"
 
@@ -239,6 +240,9 @@ Format format_of(const Template& t, const std::string& what) {
 std::string render_chat(const Tokenizer& tokenizer, std::span<const ChatMessage> messages, bool add_generation_prompt) {
   Template t{tokenizer.chat_template(), "", ""};
   if (t.text.empty()) throw_input("the model has no chat template: expected tokenizer_config.json or GGUF with one");
+  if (t.text.size() > kMaxTemplateBytes) {
+    throw_input("the model's chat template: expected at most {} bytes, found {}", kMaxTemplateBytes, t.text.size());
+  }
   if (const auto bos = tokenizer.bos()) t.bos = tokenizer.piece(*bos, true);
   const auto ends = tokenizer.end_of_generation();
   if (!ends.empty()) t.eos = tokenizer.piece(ends[0], true);

@@ -3,7 +3,9 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include <algorithm>
 #include <array>
+#include <new>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -17,9 +19,41 @@ constexpr char kWordClass[] = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
 constexpr std::array<std::string_view, 12> kScripts = {"Han",    "Hiragana", "Katakana",   "Hangul", "Latin", "Greek",
                                                        "Arabic", "Cyrillic", "Devanagari", "Thai",   "Lao",   "Hebrew"};
 
-struct FreeMatchData {
-  void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
+// Most matches take few steps. All matches in a text together may take more per byte of it, and each as many more as
+// are left: a long run of spaces is walked from its end to its start, but a pattern that tries every way to cut a word
+// is refused.
+constexpr uint64_t kFewSteps = 1000, kStepsPerByte = 1000, kStepsOfEmpty = 64'000;
+
+// What matching needs, kept by the thread.
+struct Scratch {
+  pcre2_match_data* data = pcre2_match_data_create(1, nullptr);
+  pcre2_match_context* context = pcre2_match_context_create(nullptr);
+  Scratch() = default;
+  ~Scratch() {
+    pcre2_match_data_free(data);
+    pcre2_match_context_free(context);
+  }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
 };
+
+// The first match from `at` on. PCRE2 does not say how many steps it took: it is asked with ten times as many until
+// they are enough, and those come off `left`.
+int find_match(const pcre2_code* code, std::string_view subject, size_t at, const Scratch& scratch, uint64_t& left) {
+  const auto* text = reinterpret_cast<PCRE2_SPTR>(subject.data());
+  const auto match = [&](uint32_t options) {
+    return pcre2_match(code, text, subject.size(), at, options, scratch.data, scratch.context);
+  };
+  for (uint64_t steps = kFewSteps;; steps *= 10) {
+    const uint64_t limit = std::max(kFewSteps, std::min(steps, left));
+    pcre2_set_match_limit(scratch.context, static_cast<uint32_t>(std::min<uint64_t>(limit, UINT32_MAX)));
+    int result = match(PCRE2_NO_UTF_CHECK);
+    if (result == PCRE2_ERROR_JIT_STACKLIMIT) result = match(PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT);
+    if (result == PCRE2_ERROR_MATCHLIMIT && steps < left) continue;
+    if (steps > kFewSteps) left -= std::min(steps, left);
+    return result;
+  }
+}
 
 // Oniguruma's syntax to PCRE2's.
 std::string translate(std::string_view pattern, const std::string& what) {
@@ -113,18 +147,15 @@ Regex::Regex(Regex&&) noexcept = default;
 Regex& Regex::operator=(Regex&&) noexcept = default;
 
 std::vector<std::pair<size_t, size_t>> Regex::matches(std::string_view subject) const {
-  thread_local const std::unique_ptr<pcre2_match_data, FreeMatchData> kData(pcre2_match_data_create(1, nullptr));
+  thread_local const Scratch kScratch;
+  if (kScratch.data == nullptr || kScratch.context == nullptr) throw std::bad_alloc();
   std::vector<std::pair<size_t, size_t>> out;
-  const auto* text = reinterpret_cast<PCRE2_SPTR>(subject.data());
+  uint64_t left = kStepsOfEmpty + kStepsPerByte * subject.size();
   for (size_t at = 0; at <= subject.size();) {
-    int result = pcre2_match(code_->code, text, subject.size(), at, PCRE2_NO_UTF_CHECK, kData.get(), nullptr);
-    if (result == PCRE2_ERROR_JIT_STACKLIMIT) {
-      result =
-          pcre2_match(code_->code, text, subject.size(), at, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, kData.get(), nullptr);
-    }
+    const int result = find_match(code_->code, subject, at, kScratch, left);
     if (result == PCRE2_ERROR_NOMATCH) break;
     if (result < 0) throw_input("{}: takes too many steps on a text (PCRE2 error {})", code_->where, result);
-    const PCRE2_SIZE* pair = pcre2_get_ovector_pointer(kData.get());
+    const PCRE2_SIZE* pair = pcre2_get_ovector_pointer(kScratch.data);
     // \K in a lookahead can put the begin behind the end.
     if (pair[0] < at || pair[1] < pair[0]) throw_input("{}: matches overlap", code_->where);
     out.emplace_back(pair[0], pair[1]);

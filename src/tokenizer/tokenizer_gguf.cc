@@ -25,6 +25,7 @@ class GgufTokenizer {
   std::unique_ptr<Tokenizer> read() {
     const std::string* model = metadata_.string("tokenizer.ggml.model");
     if (model == nullptr) throw_input("{}: expected a vocabulary (tokenizer.ggml.model), found none", what_);
+    parts_.where = what_;
     read_vocabulary();
     if (*model == "gpt2") {
       read_bpe();
@@ -157,6 +158,10 @@ class GgufTokenizer {
     const auto& scores = list<float>("tokenizer.ggml.scores", parts_.vocabulary->tokens.size());
     for (size_t i = 0; i < scores.size(); ++i) {
       if (std::isnan(scores[i])) throw_input("{}: tokenizer.ggml.scores[{}]: expected a number, found NaN", what_, i);
+      if (parts_.vocabulary->tokens[i].size() > kMaxScoredTokenBytes) {
+        throw_input("{}: tokenizer.ggml.tokens[{}]: expected at most {} bytes, found {}", what_, i,
+                    kMaxScoredTokenBytes, parts_.vocabulary->tokens[i].size());
+      }
     }
     auto bpe = std::make_unique<Bpe>(*parts_.vocabulary, options);
     bpe->add_score_merges(scores);

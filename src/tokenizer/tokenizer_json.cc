@@ -24,6 +24,7 @@ class JsonTokenizer {
     OCC_CHECK(file != nullptr);
     const json root = parse_json(text_of(*file), json_name_);
     const JsonField top{&root, json_name_ + ": $"};
+    parts_.where = json_name_;
     top.object();
     read_vocabulary(top.at("model").at("vocab"), top.at("added_tokens"));
     parse_normalizer(top.at("normalizer"), parts_.normalizers);
@@ -83,7 +84,7 @@ class JsonTokenizer {
       WordPieceOptions options;
       options.continuation = model.at("continuing_subword_prefix").string_or("##");
       const JsonField longest = model.at("max_input_chars_per_word");
-      if (longest.present()) options.max_chars = longest.number(uint64_t{1} << 32);
+      if (longest.present()) options.max_chars = longest.number(kMaxWordPieceChars);
       const JsonField unk = model.at("unk_token");
       const auto id = parts_.vocabulary->find(unk.string_or("[UNK]"));
       if (!id) unk.wrong("a token of the vocabulary");
@@ -138,6 +139,9 @@ class JsonTokenizer {
 
   void read_added_tokens(const JsonField& list) {
     if (!list.present()) return;
+    size_t bytes = 0;
+    for (size_t i = 0; i < list.array().size(); ++i) bytes += list.item(i).at("content").string().size();
+    GrowthLimit limit(json_name_, bytes);
     for (size_t i = 0; i < list.array().size(); ++i) {
       const JsonField field = list.item(i);
       AddedToken token;
@@ -150,7 +154,8 @@ class JsonTokenizer {
       parts_.added_text.emplace_back(token.id, token.content);
       tokens_ = std::max(tokens_, static_cast<size_t>(token.id) + 1);
       if (field.at("normalized").boolean_or(!token.special)) {
-        for (const Normalizer& n : parts_.normalizers) token.content = n(std::move(token.content));
+        token.content = normalize(parts_, std::move(token.content), limit);
+        limit.take(token.content.size());
         parts_.normalized.push_back(std::move(token));
       } else {
         parts_.added.push_back(std::move(token));

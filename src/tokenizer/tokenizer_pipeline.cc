@@ -50,11 +50,15 @@ class Pipeline final : public Tokenizer {
     for (const auto& [id, text] : parts_.added_text) tokens_ = std::max(tokens_, static_cast<size_t>(id) + 1);
     pieces_.resize(tokens_);
     special_.resize(tokens_);
+    size_t bytes = 0;
+    for (const std::string& token : parts_.vocabulary->tokens) bytes += token.size();
+    for (const auto& [id, text] : parts_.added_text) bytes += text.size();
+    GrowthLimit limit(parts_.where, bytes);
     for (size_t i = 0; i < parts_.vocabulary->tokens.size(); ++i) {
-      pieces_[i] = decoded(parts_.vocabulary->tokens[i]);
+      pieces_[i] = decoded(parts_.vocabulary->tokens[i], limit);
     }
     for (const auto& [id, text] : parts_.added_text) {
-      pieces_[static_cast<size_t>(id)] = parts_.decoder.byte_level ? text : decoded(text);
+      pieces_[static_cast<size_t>(id)] = parts_.decoder.byte_level ? text : decoded(text, limit);
       added_ids_.emplace(text, id);
     }
     for (const auto* list : {&parts_.added, &parts_.normalized}) {
@@ -67,13 +71,13 @@ class Pipeline final : public Tokenizer {
     if (options.add_special) ids = parts_.prefix;
     const std::string valid = replace_invalid_utf8(text);
     Cache cache;
+    GrowthLimit limit(parts_.where, valid.size());
     for (const auto& part : added_.split(valid, options.parse_special)) {
       if (part.id >= 0) {
         ids.push_back(part.id);
         continue;
       }
-      std::string normal = valid.substr(part.begin, part.end - part.begin);
-      for (const Normalizer& n : parts_.normalizers) normal = n(std::move(normal));
+      const std::string normal = normalize(parts_, valid.substr(part.begin, part.end - part.begin), limit);
       for (const auto& inner : normalized_.split(normal, options.parse_special)) {
         if (inner.id >= 0) {
           ids.push_back(inner.id);
@@ -81,7 +85,7 @@ class Pipeline final : public Tokenizer {
           Pieces pieces;
           pieces.text = normal.substr(inner.begin, inner.end - inner.begin);
           pieces.at_start = part.begin == 0 && inner.begin == 0;
-          encode_pieces(std::move(pieces), cache, ids);
+          encode_pieces(std::move(pieces), limit, cache, ids);
         }
       }
     }
@@ -123,9 +127,13 @@ class Pipeline final : public Tokenizer {
 
   bool wordpiece() const { return !parts_.decoder.continuation.empty(); }
 
-  void encode_pieces(Pieces pieces, Cache& cache, std::vector<TokenId>& ids) const {
+  void encode_pieces(Pieces pieces, GrowthLimit& limit, Cache& cache, std::vector<TokenId>& ids) const {
     pieces.ranges = {{0, pieces.text.size()}};
-    for (const PreTokenizer& p : parts_.pre_tokenizers) p(pieces);
+    for (const PreTokenizer& p : parts_.pre_tokenizers) {
+      p(pieces);
+      limit.check(pieces.text.size());
+    }
+    limit.take(pieces.text.size());
     for (const auto& range : pieces.ranges) {
       const std::string_view word = pieces.piece(range);
       if (word.empty()) continue;
@@ -143,7 +151,7 @@ class Pipeline final : public Tokenizer {
     }
   }
 
-  std::string decoded(const std::string& token) const {
+  std::string decoded(const std::string& token, GrowthLimit& limit) const {
     const TokenDecoder& d = parts_.decoder;
     std::string bytes;
     if (d.byte_level) return chars_to_bytes(token, bytes) ? bytes : token;
@@ -152,7 +160,11 @@ class Pipeline final : public Tokenizer {
       if (byte >= 0) return std::string(1, static_cast<char>(byte));
     }
     std::string text = token;
-    for (const auto& [from, to] : d.replace) text = replace_all(text, from, to);
+    for (const auto& [from, to] : d.replace) {
+      text = replace_all(text, from, to);
+      limit.check(text.size());
+    }
+    limit.take(text.size());
     if (!wordpiece()) return text;
     text = text.starts_with(d.continuation) ? text.substr(d.continuation.size()) : " " + text;
     return d.clean_up ? clean_up(std::move(text)) : text;
@@ -167,6 +179,14 @@ class Pipeline final : public Tokenizer {
 };
 
 }  // namespace
+
+std::string normalize(const TokenizerParts& parts, std::string text, const GrowthLimit& limit) {
+  for (const Normalizer& n : parts.normalizers) {
+    text = n(std::move(text));
+    limit.check(text.size());
+  }
+  return text;
+}
 
 std::unique_ptr<Tokenizer> make_pipeline(TokenizerParts parts) { return std::make_unique<Pipeline>(std::move(parts)); }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tokenizer/added_tokens.h"
+#include "tokenizer/limits.h"
 #include "tokenizer/pretokenizer.h"
 #include "tokenizer/subword.h"
 #include "tokenizer/tokenizer.h"
@@ -28,6 +29,7 @@ struct TokenDecoder {
 };
 
 struct TokenizerParts {
+  std::string where;                                                        // the file, for errors
   std::unique_ptr<Vocabulary> vocabulary = std::make_unique<Vocabulary>();  // of the model; it refers to this
   std::unique_ptr<SubwordModel> model;
   std::vector<AddedToken> added;       // looked for in the text as it is
@@ -42,7 +44,11 @@ struct TokenizerParts {
   std::string chat_template;
 };
 
+// Input error where the decoder makes texts of tokens too long (limits.h).
 std::unique_ptr<Tokenizer> make_pipeline(TokenizerParts parts);
+
+// What the normalizers make of a text; input error if that is too long.
+std::string normalize(const TokenizerParts& parts, std::string text, const GrowthLimit& limit);
 
 // Adds to `ids`, which begins with EOS, every special token that ends a turn in the models that are known.
 void add_end_of_turn_tokens(const std::vector<std::pair<TokenId, std::string>>& special, std::vector<TokenId>& ids);

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "tokenizer/limits.h"
 #include "tokenizer/unicode.h"
 #include "tokenizer/unicode_normalization.h"
 
@@ -12,6 +13,18 @@ constexpr uint64_t kMaxId = (uint64_t{1} << 31) - 1;
 
 [[noreturn]] void unknown(const JsonField& field, const std::string& type, std::string_view known) {
   throw_input("{}: expected one of {}, found '{}'", field.where, known, printable(type));
+}
+
+// Before another step of a list.
+void require_room(const JsonField& field, size_t steps) {
+  if (steps >= kMaxSteps) throw_input("{}: expected at most {} steps, found more", field.where, kMaxSteps);
+}
+
+// A text that a step puts in, at every place that it finds.
+const std::string& inserted(const JsonField& field) {
+  const std::string& text = field.string();
+  if (text.size() > kMaxInsertedBytes) field.wrong(fmt::format("at most {} bytes", kMaxInsertedBytes));
+  return text;
 }
 
 // {"String": "x"} or {"Regex": "x"}; older files have the string itself.
@@ -74,15 +87,16 @@ std::string strip(const std::string& text, bool left, bool right) {
 
 void parse_normalizer(const JsonField& field, std::vector<Normalizer>& out) {
   if (!field.present()) return;
+  require_room(field, out.size());
   const std::string& type = field.at("type").string();
   if (type == "Sequence") {
     const JsonField list = field.at("normalizers");
     for (size_t i = 0; i < list.array().size(); ++i) parse_normalizer(list.item(i), out);
   } else if (type == "Prepend") {
     out.emplace_back(
-        [prepend = field.at("prepend").string()](std::string text) { return text.empty() ? text : prepend + text; });
+        [prepend = inserted(field.at("prepend"))](std::string text) { return text.empty() ? text : prepend + text; });
   } else if (type == "Replace") {
-    out.push_back(replace_matches(parse_pattern(field.at("pattern")), field.at("content").string()));
+    out.push_back(replace_matches(parse_pattern(field.at("pattern")), inserted(field.at("content"))));
   } else if (type == "Strip") {
     out.emplace_back([left = field.at("strip_left").boolean_or(true), right = field.at("strip_right").boolean_or(true)](
                          const std::string& text) { return strip(text, left, right); });
@@ -111,6 +125,7 @@ void parse_normalizer(const JsonField& field, std::vector<Normalizer>& out) {
 
 bool parse_pre_tokenizer(const JsonField& field, std::vector<PreTokenizer>& out) {
   if (!field.present()) return false;
+  require_room(field, out.size());
   const std::string& type = field.at("type").string();
   const auto by_pattern = [&](const char* pattern, SplitBehavior behavior, bool invert = false) {
     out.push_back(split_pieces(match_regex(Regex(pattern, field.where)), behavior, invert));
@@ -133,7 +148,8 @@ bool parse_pre_tokenizer(const JsonField& field, std::vector<PreTokenizer>& out)
   } else if (type == "Punctuation") {
     out.push_back(split_pieces(match_chars(is_punctuation), parse_behavior(field.at("behavior")), false));
   } else if (type == "Metaspace") {
-    const std::string replacement = field.at("replacement").string_or("\u2581");
+    const JsonField given = field.at("replacement");
+    const std::string replacement = given.present() ? inserted(given) : "\u2581";
     const bool space = field.at("add_prefix_space").boolean_or(true);
     out.push_back(
         metaspace(replacement, parse_scheme(field.at("prepend_scheme"), space), field.at("split").boolean_or(true)));
@@ -155,6 +171,7 @@ bool parse_pre_tokenizer(const JsonField& field, std::vector<PreTokenizer>& out)
 
 void parse_decoder(const JsonField& field, TokenDecoder& out) {
   if (!field.present()) return;
+  require_room(field, out.replace.size());
   const std::string& type = field.at("type").string();
   if (type == "Sequence") {
     const JsonField list = field.at("decoders");
@@ -168,7 +185,7 @@ void parse_decoder(const JsonField& field, TokenDecoder& out) {
     out.replace.emplace_back(field.at("replacement").string_or("\u2581"), " ");
     out.drop_first_space = parse_scheme(field.at("prepend_scheme"), space) != PrependScheme::kNever;
   } else if (type == "Replace") {
-    out.replace.emplace_back(field.at("pattern").at("String").string(), field.at("content").string());
+    out.replace.emplace_back(field.at("pattern").at("String").string(), inserted(field.at("content")));
   } else if (type == "Strip") {
     const JsonField content = field.at("content");
     const uint64_t start = field.at("start").number(1);
@@ -206,6 +223,9 @@ bool parse_post_processor(const JsonField& field, std::vector<TokenId>& prefix, 
       }
       const JsonField ids = field.at("special_tokens").at(part.at("SpecialToken").at("id").string()).at("ids");
       for (size_t k = 0; k < ids.array().size(); ++k) {
+        if (prefix.size() + suffix.size() + before.size() + after.size() >= kMaxAddedIds) {
+          throw_input("{}: expected at most {} tokens around a text, found more", list.where, kMaxAddedIds);
+        }
         (seen ? after : before).push_back(static_cast<TokenId>(ids.item(k).number(kMaxId)));
       }
     }

@@ -14,8 +14,8 @@
 
 #include <algorithm>
 #include <array>
-#include <mutex>
 
+#include "base/lazy.h"
 #include "simd/product.h"
 #include "tensor/dtype.h"
 #include "transforms/axis.h"
@@ -46,7 +46,7 @@ class Pca final : public Transform {
   TransformTraits traits() const override { return {.linear = true, .maps_rows = true}; }
 
   void forward(const Rect&, MatrixView<const float> x, std::span<const MatrixView<float>> planes) const override {
-    make_encode();
+    const Matrices& encode = this->encode();
     const size_t rows = std::min(kPanelRows, x.rows()), widest = blocks_.count() == 0 ? 0 : blocks_.length(0);
     Matrix<float> in = Matrix<float>::uninitialized(rows, widest);
     Matrix<float> rest = Matrix<float>::uninitialized(rows, widest);
@@ -55,11 +55,11 @@ class Pca final : public Transform {
       const Rect at{0, 0, from.rows(), from.cols()};
       const MatrixView<float> x0 = in.view().sub(at), r = rest.view().sub(at), dy = step.view().sub(at);
       copy_matrix(from, x0);
-      ordered_product(x0, encode_[block], y);
+      ordered_product(x0, encode[block], y);
       for (int iteration = 0; iteration < 2; ++iteration) {
         ordered_product(y, decode_[block], r);
         each(r, x0, [](float& a, float b) { a = b - a; });
-        ordered_product(r, encode_[block], dy);
+        ordered_product(r, encode[block], dy);
         each(y, dy, [](float& a, float b) { a += b; });
       }
     });
@@ -75,13 +75,13 @@ class Pca final : public Transform {
   }
   // x V, the first step of forward.
   void adjoint(const Rect&, MatrixView<const float> x, std::span<const MatrixView<float>> planes) const override {
-    make_encode();
+    const Matrices& encode = this->encode();
     const size_t rows = std::min(kPanelRows, x.rows()), widest = blocks_.count() == 0 ? 0 : blocks_.length(0);
     Matrix<float> in = Matrix<float>::uninitialized(rows, widest);
     for_each_tile(x, planes[0], [&](size_t block, MatrixView<const float> from, MatrixView<float> to) {
       const MatrixView<float> values = in.view().sub({0, 0, from.rows(), from.cols()});
       copy_matrix(from, values);
-      ordered_product(values, encode_[block], to);
+      ordered_product(values, encode[block], to);
     });
   }
   void transform_hessian(MatrixView<double> h) const override {
@@ -114,9 +114,12 @@ class Pca final : public Transform {
   }
 
  private:
-  void make_encode() const {
-    std::call_once(forward_once_, [&] {
-      for (const PackedMatrix<float>& d : decode_) encode_.push_back(transposed<float>(d));
+  using Matrices = std::vector<PackedMatrix<float>>;
+  const Matrices& encode() const {
+    return encode_.get([&] {
+      Matrices made;
+      for (const PackedMatrix<float>& d : decode_) made.push_back(transposed<float>(d));
+      return made;
     });
   }
 
@@ -150,9 +153,8 @@ class Pca final : public Transform {
   }
 
   PcaBlocks blocks_;
-  std::vector<PackedMatrix<float>> decode_;          // per block V^T [k, j]
-  mutable std::vector<PackedMatrix<float>> encode_;  // per block V, made when first needed
-  mutable std::once_flag forward_once_;
+  Matrices decode_;        // per block V^T [k, j]
+  Lazy<Matrices> encode_;  // per block V
 };
 
 std::unique_ptr<Transform> load(const Params& params, Shape shape, ByteReader& side) {
