@@ -45,7 +45,7 @@ target_link_libraries(occ_model PUBLIC occ_decode
                       PRIVATE PkgConfig::PCRE2 $<BUILD_INTERFACE:nlohmann_json::nlohmann_json> $<BUILD_INTERFACE:occ_flags>)
 
 # The version is part of what archives and unfinished runs say of themselves.
-set_source_files_properties(src/compress/compress.cc src/cli/main.cc PROPERTIES
+set_source_files_properties(src/compress/join.cc src/cli/main.cc PROPERTIES
                             COMPILE_DEFINITIONS OCC_VERSION="${PROJECT_VERSION}")
 
 set(occ_libraries core decode model)

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/interrupt.h"
+#include "base/option_name.h"
 #include "cli/cli.h"
 #include "cli/usage_message.h"
 #include "io/json.h"
@@ -95,6 +96,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   occ::install_interrupt_handler();
+  occ::set_option_prefix("--");
   try {
     return occ::run(argc, argv);
   } catch (const std::bad_alloc&) {  // while the command line was set up, or while an error was told

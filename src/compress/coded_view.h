@@ -1,4 +1,5 @@
-// The source of an unfinished archive with the decoded values of what is coded already.
+// The tensors of a run that is not finished: those that are coded already have their decoded values, the others the
+// values of the source.
 #pragma once
 
 #include <functional>

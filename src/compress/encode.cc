@@ -59,7 +59,7 @@ class FiniteSource final : public RowSource {
   const std::string& what_;
 };
 
-// tr(E H E^T) of chunks of errors, where the recipe does not know it.
+// Sums tr(E H E^T) over chunks of rows, for recipes without error feedback, which would know it.
 class WeightedError {
  public:
   WeightedError(MatrixView<const double> h, std::span<const double> row_weights, size_t num_chunks)
@@ -137,7 +137,8 @@ EncodedMatrix encode_matrix(const Recipe& recipe, const RowSource& source, const
   const MatrixSource read_source(values_read.view());
   const RowSource& again = values_read.size() != 0 ? static_cast<const RowSource&>(read_source) : source;
 
-  // Panels of whole chunks that suit the recipe. Chunks are what is hashed and measured, so neither depends on threads.
+  // Panels are whole chunks and suit the recipe. Hashes and errors are taken chunk by chunk, so that they do not depend
+  // on the number of threads.
   const size_t chunk = chunk_rows(shape.cols);
   const size_t num_chunks = shape.size() == 0 ? 0 : ceil_div(shape.rows, chunk);
   const size_t granule = bound->granule().rows;
@@ -193,6 +194,7 @@ EncodedMatrix encode_matrix(const Recipe& recipe, const RowSource& source, const
   out.decoded_hash = hash_of_chunks(decoded_hashes);
   std::vector<CodedPlane> planes;
   bound->code(ctx, "", &planes);
+  for (const CodedPlane& plane : planes) out.growing_bytes += plane.grows ? plane.bytes.size() : 0;
   out.blob = pack_blob(planes);
   return out;
 }

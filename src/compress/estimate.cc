@@ -3,24 +3,12 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/check.h"
 #include "compress/encode.h"
-#include "container/blob.h"
-#include "recipe/bound.h"
 
 namespace occ {
 namespace {
 
 constexpr size_t kFewestRows = 64;  // for statistics per column
-
-// Whether a stored plane grows with the rows: payloads ("codes" after "codes.rans") and scales per row, but not those
-// of the right factor of `lowrank`.
-bool grows_with_rows(const std::vector<std::string>& names, size_t i) {
-  if (("/" + names[i]).find("/right/") != std::string::npos) return false;
-  if (i > 0 && names[i - 1].starts_with(names[i] + ".")) return true;
-  const std::string stage = names[i].substr(names[i].rfind('/') + 1);
-  return stage == "rowscale" || stage == "uniform" || stage == "lloyd";
-}
 
 }  // namespace
 
@@ -56,13 +44,7 @@ Estimate estimate_blob(const Recipe& recipe, MatrixView<const float> sample, siz
   const double share = static_cast<double>(rows) / static_cast<double>(std::max<size_t>(1, sample.rows()));
   Estimate estimate{static_cast<double>(m.blob.size()), std::isfinite(nmse) ? nmse : 1,
                     m.distortion.reference_energy() * share};
-  if (rows == sample.rows()) return estimate;
-  const std::vector<ByteSpan> planes = unpack_blob(m.blob, what);
-  const std::vector<std::string> names = plane_names(recipe);
-  OCC_CHECK(names.size() == planes.size());
-  for (size_t i = 0; i < planes.size(); ++i) {
-    if (grows_with_rows(names, i)) estimate.bytes += (share - 1) * static_cast<double>(planes[i].size());
-  }
+  estimate.bytes += (share - 1) * static_cast<double>(m.growing_bytes);
   return estimate;
 }
 

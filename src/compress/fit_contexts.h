@@ -1,5 +1,5 @@
-// What fits of the tensors of a run are given: second moments of their inputs, from files or from a calibration, and
-// what errors of their rows cost.
+// What the fit of every tensor of a run is given besides its values: second moments of its inputs, from files or from a
+// calibration, and what errors in its rows cost.
 #pragma once
 
 #include <memory>
@@ -23,18 +23,20 @@ class FitContexts {
   FitContexts(const TensorFile& source, const CompressOptions& options, MatrixView<const double> given,
               CalibrationSource* calibration);
 
-  // Sensitivities and coordinates from what is known; notes, and input errors where moments fit no tensor.
-  void plan(std::vector<PlannedTensor>* plan, std::vector<std::string>* notes) const;
-  // Places in the plan, those of the calibrated model in the order of its layers and behind all others.
+  // Gives tensors of the plan the sensitivities and coordinates that a calibration knows. Input error if there are
+  // second moments, but not for any tensor.
+  void prepare(std::vector<PlannedTensor>* plan, std::vector<std::string>* notes) const;
+  // Places in the plan in the order in which to code them: tensors that the calibration does not know, then the others
+  // in the order of the layers.
   std::vector<size_t> coding_order(const std::vector<PlannedTensor>& plan) const;
-  // For fits of tensor t, at its step or, while it has none, at about `bits` per weight. The second moments live as
-  // long as what is returned with it. Fallbacks of the calibration go to `notes`.
+  // For a fit of tensor t at its step or, while it has none, at about `bits` per weight. What the context points to
+  // lives as long as the moments beside it. Fallbacks of the calibration go to `notes`.
   std::pair<FitContext, std::shared_ptr<const Moments>> context(const PlannedTensor& t, double bits,
                                                                 std::vector<std::string>* notes = nullptr) const;
   bool has_moments(const PlannedTensor& t) const;
-  // W + W K where the calibration has a correction K, else nothing.
+  // W + W K where the calibration has a correction K, otherwise an empty matrix.
   Matrix<float> corrected(const PlannedTensor& t, const RowSource& original) const;
-  // Everything that decides what these are, files by their state.
+  // Everything that decides what fits are given, for --resume. Files are described by their size and time.
   std::string describe() const;
 
  private:

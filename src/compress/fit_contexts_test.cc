@@ -34,7 +34,7 @@ bool feeds(const TensorFile& source, CompressOptions options) {
   TwoCosts costs;
   const FitContexts contexts(source, options, {}, &costs);
   std::vector<PlannedTensor> plan = plan_tensors(source, options);
-  contexts.plan(&plan, nullptr);
+  contexts.prepare(&plan, nullptr);
   return contexts.context(plan[0], 3).first.row_gains.size() != 0;
 }
 

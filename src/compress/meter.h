@@ -7,7 +7,7 @@
 
 namespace occ {
 
-// Adds up work done by any thread and passes it on, one call at a time.
+// Adds up the work that all threads do and tells the sum, one call at a time.
 class Meter {
  public:
   explicit Meter(const ProgressFn& fn) : fn_(fn) {}

@@ -15,16 +15,12 @@
 namespace occ {
 namespace {
 
-constexpr size_t kRowsAtOnce = 1024;  // of activations
-constexpr size_t kTile = 512;         // of their moments, a task each
-// |h_ij - h_ji| at most this times sqrt(h_ii h_jj): half precision passes.
+constexpr size_t kRowsAtOnce = 1024;  // rows of activations in memory
+constexpr size_t kTile = 512;         // rows and columns of H that one task computes
+// The largest |h_ij - h_ji| that counts as symmetric, in units of sqrt(h_ii h_jj): matrices in half precision pass.
 constexpr double kAsymmetry = 2e-3;
 
-std::string where(const TensorFile& file, size_t i) {
-  return fmt::format("{}: tensor '{}'", file.path(), file.tensors()[i].name);
-}
-
-// Finite, symmetric, no negative diagonal; made exactly symmetric.
+// Input error unless H is finite and symmetric without a negative diagonal element. Makes it exactly symmetric.
 void check_moments(MatrixView<double> h, const std::string& what) {
   for (size_t r = 0; r < h.rows(); ++r) {
     for (size_t c = 0; c < h.cols(); ++c) {
@@ -70,7 +66,7 @@ size_t activation_width(const TensorFile& file) {
   }
   const TensorInfo& t = file.tensors()[0];
   if (t.shape.size() < 2 || t.elements() == 0) {
-    throw_input("{}: expected input vectors as the rows of a matrix, found shape {}", where(file, 0),
+    throw_input("{}: expected input vectors as the rows of a matrix, found shape {}", tensor_name(file, 0),
                 fmt::format("[{}]", fmt::join(t.shape, ", ")));
   }
   return t.shape.back();
@@ -89,8 +85,8 @@ Matrix<double> second_moments(const TensorFile& file) {
     for (size_t i = 0; i < count * n; ++i) {
       x.data()[i] = read.data()[i];
       if (!std::isfinite(read.data()[i])) {
-        throw_input("{}: expected finite input vectors, found {} at row {}, column {}", where(file, 0), read.data()[i],
-                    row + i / n, i % n);
+        throw_input("{}: expected finite input vectors, found {} at row {}, column {}", tensor_name(file, 0),
+                    read.data()[i], row + i / n, i % n);
       }
     }
     const MatrixView<const double> part = MatrixView<const double>(x.view()).row_range(0, count);
@@ -124,7 +120,7 @@ bool MomentSource::has(const std::string& tensor, size_t cols) const {
     if (i != hessian_->tensors().size()) {
       const std::vector<uint64_t>& shape = hessian_->tensors()[i].shape;
       if (shape != std::vector<uint64_t>{cols, cols}) {
-        throw_input("{}: expected second moments of shape [{}, {}], found [{}]", where(*hessian_, i), cols, cols,
+        throw_input("{}: expected second moments of shape [{}, {}], found [{}]", tensor_name(*hessian_, i), cols, cols,
                     fmt::join(shape, ", "));
       }
       return true;
@@ -135,7 +131,7 @@ bool MomentSource::has(const std::string& tensor, size_t cols) const {
 
 std::shared_ptr<const Moments> MomentSource::finish(Matrix<double> h) const {
   auto out = std::make_shared<Moments>();
-  // All that is made of H is relative to its mean, which may be anywhere in the range of f64.
+  // H is only used relative to its mean diagonal element, which may be anywhere in the range of f64.
   double mean = 0;
   for (size_t i = 0; i < h.rows(); ++i) mean += h(i, i) / static_cast<double>(h.rows());
   if (mean > 0 && std::isfinite(mean)) {
@@ -161,7 +157,7 @@ std::shared_ptr<const Moments> MomentSource::find(const std::string& tensor, siz
   const size_t i = hessian_ && given_.size() == 0 ? hessian_->find(tensor) : 0;
   if (hessian_ && given_.size() == 0 && i != hessian_->tensors().size()) {
     Matrix<double> h = read_matrix(*hessian_, i);
-    check_moments(h.view(), where(*hessian_, i));
+    check_moments(h.view(), tensor_name(*hessian_, i));
     return finish(std::move(h));
   }
   if (shared_) return shared_;

@@ -59,9 +59,10 @@ class MomentSource {
 void match_moments(const MomentSource& moments, const TensorFile& source, const std::vector<PlannedTensor>& plan,
                    std::vector<std::string>* notes);
 
-// In units of the mean of H: the least weighted error at this rate, so that feedback does not take pains over
-// directions that drown in the errors of others. Measured on log-eigenvalues N(0, 1.5^2) at 1, 2, 3 bits: best near 0.8
-// of it, and flat around it.
+// Damping for error feedback (FitContext), in units of the mean diagonal element of H: the least weighted error that
+// any code has at this rate. Directions with a smaller eigenvalue are lost anyway, and feedback should not serve them.
+// Measured on eigenvalues whose logarithms are N(0, 1.5^2), at 1, 2 and 3 bits: the best damping is near 0.8 of that,
+// and its neighbours are as good.
 double damping_at(double bits, std::span<const uint8_t> profile);
 
 }  // namespace occ

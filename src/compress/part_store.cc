@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/option_name.h"
 #include "base/temporary.h"
 #include "io/json.h"
 
@@ -74,12 +75,12 @@ PartStore::PartStore(const std::filesystem::path& output, const std::string& job
       return;
     }
     if (!force && resume) {
-      throw_failed("{}: is left from a run with other arguments or another input, use --force to start over",
-                   folder_.string());
+      throw_failed("{}: is left from a run with other arguments or another input, use {} to start over",
+                   folder_.string(), option_name("force"));
     }
     if (!force) {
-      throw_failed("{}: is left from an interrupted run, use --resume to go on or --force to start over",
-                   folder_.string());
+      throw_failed("{}: is left from an interrupted run, use {} to go on or {} to start over", folder_.string(),
+                   option_name("resume"), option_name("force"));
     }
   }
   for (const auto& entry : std::filesystem::directory_iterator(folder_)) std::filesystem::remove(entry.path());

@@ -1,6 +1,6 @@
-// Finished tensors of an unfinished archive: OUT.occ.part/ with one file each, written beside and renamed, so that a
-// run killed at any moment can go on. A part is: u64 size of its JSON, the JSON (record, hash of the source, notes),
-// the blob.
+// The finished tensors of a run, in the folder OUT.occ.part/ until the archive is complete. Every part is a file that
+// is written under another name and then renamed, so that a run which was killed at any moment can go on. The file has
+// the size of its JSON (u64), the JSON (record, hash of the source, notes) and the blob.
 #pragma once
 
 #include <filesystem>
@@ -16,11 +16,12 @@ namespace occ {
 struct Part {
   TensorRecord record;
   uint64_t source_hash = 0;
-  double sum_squares = 0;  // of the source
-  double sum_errors = 0;   // of squared errors
+  double sum_squares = 0;  // sum of the squared values of the source
+  double sum_errors = 0;   // sum of the squared errors
   uint64_t blob_bytes = 0;
   std::vector<std::string> notes;
 };
+using Parts = std::vector<std::optional<Part>>;  // by tensor of the source; none: not coded yet
 
 class PartStore {
  public:

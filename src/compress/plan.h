@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "compress/coordinates.h"
 #include "occ/compress.h"
 #include "recipe/method.h"
 #include "tensor/tensor_file.h"
@@ -21,31 +22,22 @@ struct PlannedTensor {
   std::string recipe;            // canonical; empty: kept
   std::string note;              // why it is kept
   double sensitivity = 1;        // loss per weight and unit of nmse
-  std::string coordinates;       // chosen transforms: the beginning of the recipe
+  Coordinates coordinates;       // around the method's own recipe
   bool calibrated = false;       // moments and weights of its rows are known: `coordinates` are given
-  double step_factor = 1;        // of the step behind them
   double step = 0;               // chosen, in units of the rms
-  std::string choice;            // why
 
+  // The recipe of a method of continuous rate at its step. `scale`: rms of the tensor over the rms of the values that
+  // are coded, if they are a part of it.
+  std::string recipe_at(double scale, int effort) const;
   bool kept() const { return recipe.empty() && !method; }
   bool continuous() const { return method && method->continuous(); }
 };
 
-// Applies options.tensors and options.keep over the defaults: vectors, scalars, integers, norms, biases and
-// routers of experts are kept.
-// Usage errors: a glob that matches nothing, a bad recipe or method.
-std::vector<PlannedTensor> plan_tensors(const TensorFile& source, const CompressOptions& options);
+// Tensor i of the source, for messages: "model.safetensors: tensor 'w'".
+std::string tensor_name(const TensorFile& source, size_t i);
 
-// Widths that all methods of fixed code width in the plan have; usage error if there are none.
-struct CodeWidths {
-  int least = 0, most = 16;
-};
-CodeWidths common_widths(const std::vector<PlannedTensor>& plan);
-// Fill in the recipes of the tensors with a method of fixed code width: at one width, or so that `file_size` (of the
-// whole file, exact or slightly too large) stays below the ceiling and comes as near to it as splitting rows between
-// two widths allows. Usage error if the rate is out of reach.
-using FileSize = std::function<uint64_t(const std::vector<PlannedTensor>&)>;
-void plan_fixed_bits(std::vector<PlannedTensor>& plan, double bits);
-void plan_to_size(std::vector<PlannedTensor>& plan, uint64_t ceiling, const FileSize& file_size);
+// What options.tensors and options.keep say counts more than the default, by which vectors, scalars, integers, norms,
+// biases and routers of experts are kept. Usage errors: a glob that matches nothing, a bad recipe or method.
+std::vector<PlannedTensor> plan_tensors(const TensorFile& source, const CompressOptions& options);
 
 }  // namespace occ

@@ -1,6 +1,6 @@
-// Sizes before coding. Side information of today's fixed-rate stages grows linearly with the rows, so two tiny fits
-// (one and two rows) tell it for any height, or a blank of the shape does; payloads of fixed-length coders follow from
-// the plane's shape.
+// Sizes before coding. Side information of fixed-rate stages grows linearly with the rows, so two tiny fits (one and
+// two rows) tell it for any height, or a blank of the shape does; payloads of fixed-length coders follow from the
+// plane's shape.
 #include <algorithm>
 #include <numeric>
 #include <optional>
@@ -14,16 +14,14 @@ namespace occ {
 namespace {
 
 using Sizes = std::vector<uint64_t>;
+using TileBytes = uint64_t (*)(const Params&, const SymbolPlane&, size_t rows);
 
-// Of one entropy coder: of a table of 256 tokens; more tables are taken only where they pay for themselves.
-constexpr uint64_t kMostTables = 512;
-
-uint64_t payload_bytes(const CoderEntry& coder, const Params& params, const SymbolPlane& plane) {
+uint64_t payload_bytes(TileBytes tile_bytes, const Params& params, const SymbolPlane& plane) {
   const size_t tile = tile_rows(plane);
   Sizes sizes;
   uint64_t total = 0;
   for (size_t row = 0; plane.cols != 0 && row < plane.rows; row += tile) {
-    sizes.push_back(coder.fixed_bytes(params, plane, std::min(tile, plane.rows - row)));
+    sizes.push_back(tile_bytes(params, plane, std::min(tile, plane.rows - row)));
     total += sizes.back();
   }
   return total + varint_bytes(tile) +
@@ -31,65 +29,103 @@ uint64_t payload_bytes(const CoderEntry& coder, const Params& params, const Symb
                          [](uint64_t sum, uint64_t size) { return sum + varint_bytes(size); });
 }
 
-// Stored plane sizes of a chain of plain transforms, a quantizer and fixed-length coders.
-std::optional<Sizes> chain_sizes(const Chain& chain, Shape shape) {
-  const size_t at = num_transforms(chain);
-  if (at == chain.stages.size()) return std::nullopt;
+template <typename Saved>
+uint64_t saved_bytes(const Saved& saved) {
+  ByteWriter out;
+  saved.save(out);
+  return out.size();
+}
+
+// A transform or a quantizer fitted to values of both signs (zero points lie within the codes).
+template <typename Fit>
+auto fit_to_rows(size_t rows, size_t cols, const Fit& fit, const Params& params) {
+  Matrix<float> values(rows, cols);
+  for (size_t i = 0; i < values.size(); ++i) values.data()[i] = i % 2 == 0 ? 1.0f : -1.0f;
+  return fit(params, values.view(), FitContext{});
+}
+
+// Side information of `rows` rows from that of one and of two.
+uint64_t extrapolated(size_t rows, uint64_t one, uint64_t two) {
+  return rows == 0 ? one - (two - one) : one + (two - one) * (rows - 1);
+}
+
+std::optional<Sizes> recipe_sizes(const Recipe& recipe, Shape shape);
+
+// Stored plane sizes of a quantizer and its coders.
+std::optional<Sizes> leaf_sizes(const Chain& chain, size_t at, Shape shape) {
   const QuantizerEntry& quantizer = *find_quantizer(chain.stages[at].name);
-  Sizes probe[2];  // side information of all stages at one and two rows
-  std::vector<SymbolPlane> planes;
-  for (size_t rows = 1; rows <= 2; ++rows) {
-    Matrix<float> probe_values(rows, shape.cols);  // of both signs: zero points within the codes
-    for (size_t i = 0; i < probe_values.size(); ++i) probe_values.data()[i] = i % 2 == 0 ? 1.0f : -1.0f;
-    for (size_t i = 0; i <= at; ++i) {
-      const Stage& s = chain.stages[i];
-      ByteWriter side;
-      if (i < at) {
-        transform_fit (*find_transform(s.name))(s.params, probe_values.view(), {})->save(side);
-      } else {
-        const auto bound = quantizer_fit(quantizer)(s.params, probe_values.view(), {});
-        bound->save(side);
-        planes = bound->planes();
-      }
-      probe[rows - 1].push_back(side.size());
-    }
-  }
+  const Params& params = chain.stages[at].params;
   Sizes sizes;
-  for (size_t i = 0; i <= at; ++i) {
-    const uint64_t step = probe[1][i] - probe[0][i];
-    sizes.push_back(shape.rows == 0 ? probe[0][i] - step : probe[0][i] + step * (shape.rows - 1));
-  }
-  for (size_t i = 0; i < at; ++i) {
-    const TransformEntry& entry = *find_transform(chain.stages[i].name);
-    if (entry.blank == nullptr) continue;
-    ByteWriter side;
-    entry.blank(chain.stages[i].params, shape)->save(side);
-    sizes[i] = side.size();
-  }
+  std::vector<SymbolPlane> planes;
   if (quantizer.blank != nullptr) {
-    const auto bound = quantizer.blank(chain.stages[at].params, shape);
-    ByteWriter side;
-    bound->save(side);
-    sizes.back() = side.size();
-    planes = bound->planes();
+    const auto blank = quantizer.blank(params, shape);
+    sizes.push_back(saved_bytes(*blank));
+    planes = blank->planes();
+  } else {
+    const auto one = fit_to_rows(1, shape.cols, quantizer_fit(quantizer), params);
+    const auto two = fit_to_rows(2, shape.cols, quantizer_fit(quantizer), params);
+    sizes.push_back(extrapolated(shape.rows, saved_bytes(*one), saved_bytes(*two)));
+    planes = two->planes();
+    for (SymbolPlane& plane : planes) plane.rows = plane.rows / 2 * shape.rows;
   }
   for (size_t i = 0; i < planes.size(); ++i) {
     const Stage& s = chain.branches.empty() ? chain.stages[at + 1] : chain.branches[i].recipe.terms[0].stages[0];
     const CoderEntry& coder = *find_coder(s.name);
-    if (coder.fixed_bytes == nullptr) {
-      if (quantizer.blank == nullptr) return std::nullopt;
-      // A sample would have the codebooks of the whole: instead the most that an entropy coder takes, packed tiles.
-      const CoderEntry& packed = *find_coder("bitpack");
-      sizes.push_back(kMostTables);
-      sizes.push_back(payload_bytes(packed, Params(packed.params), planes[i]) +
-                      ceil_div(planes[i].rows, tile_rows(planes[i])));
+    if (coder.fixed_bytes != nullptr) {
+      sizes.push_back(saved_bytes(*coder.fit(s.params, planes[i], {}, {})));
+      sizes.push_back(payload_bytes(coder.fixed_bytes, s.params, planes[i]));
+    } else if (quantizer.blank != nullptr && coder.most_bytes != nullptr) {
+      // A sample would have the codebooks of the whole: instead the most that the coder takes.
+      sizes.push_back(coder.most_table_bytes);
+      sizes.push_back(payload_bytes(coder.most_bytes, s.params, planes[i]));
+    } else {
+      return std::nullopt;
+    }
+  }
+  return sizes;
+}
+
+// Stored plane sizes of transforms, of what follows them, or of their branches.
+std::optional<Sizes> chain_sizes(const Chain& chain, Shape shape) {
+  const size_t at = num_transforms(chain);
+  const bool splits = at == chain.stages.size();
+  if (splits && find_transform(chain.stages[at - 1].name)->blank == nullptr) return std::nullopt;
+  Sizes sizes;
+  std::vector<Sizes> below;
+  for (size_t i = 0; i < at; ++i) {
+    const TransformEntry& entry = *find_transform(chain.stages[i].name);
+    const Params& params = chain.stages[i].params;
+    if (entry.blank == nullptr) {
+      const auto bytes = [&](size_t rows) {
+        return saved_bytes(*fit_to_rows(rows, shape.cols, transform_fit(entry), params));
+      };
+      sizes.push_back(extrapolated(shape.rows, bytes(1), bytes(2)));
       continue;
     }
-    if (quantizer.blank == nullptr) planes[i].rows = planes[i].rows / 2 * shape.rows;
-    ByteWriter tables;
-    coder.fit(s.params, planes[i], {}, {})->save(tables);
-    sizes.push_back(tables.size());
-    sizes.push_back(payload_bytes(coder, s.params, planes[i]));
+    const auto blank = entry.blank(params, shape);
+    sizes.push_back(saved_bytes(*blank));
+    for (size_t p = 0; p < entry.planes.size(); ++p) {
+      const Rect plane = blank->plane_rect(p, {0, 0, shape.rows, shape.cols});
+      const auto branch = recipe_sizes(chain.branches[p].recipe, plane.shape());
+      if (!branch) return std::nullopt;
+      below.push_back(*branch);
+    }
+  }
+  if (!splits) {
+    const auto leaf = leaf_sizes(chain, at, shape);
+    if (!leaf) return std::nullopt;
+    below.push_back(*leaf);
+  }
+  for (const Sizes& more : below) sizes.insert(sizes.end(), more.begin(), more.end());
+  return sizes;
+}
+
+std::optional<Sizes> recipe_sizes(const Recipe& recipe, Shape shape) {
+  Sizes sizes;
+  for (const Chain& term : recipe.terms) {
+    const auto one = chain_sizes(term, shape);
+    if (!one) return std::nullopt;
+    sizes.insert(sizes.end(), one->begin(), one->end());
   }
   return sizes;
 }
@@ -97,29 +133,8 @@ std::optional<Sizes> chain_sizes(const Chain& chain, Shape shape) {
 }  // namespace
 
 uint64_t predict_blob_bytes(const Recipe& recipe, Shape shape) {
-  if (recipe.terms.size() != 1) {
-    Sizes sizes;
-    for (const Chain& term : recipe.terms) {
-      const auto one = chain_sizes(term, shape);
-      if (!one) return 0;
-      sizes.insert(sizes.end(), one->begin(), one->end());
-    }
-    return blob_bytes(sizes);
-  }
-  const Chain& chain = recipe.terms[0];
-  if (chain.stages[0].name != "split") {
-    const auto sizes = chain_sizes(chain, shape);
-    return sizes ? blob_bytes(*sizes) : 0;
-  }
-  const size_t head = static_cast<size_t>(chain.stages[0].params.integer("rows"));
-  if (chain.stages.size() != 1 || chain.branches[0].recipe.terms.size() != 1 || head > shape.rows) return 0;
-  const auto a = chain_sizes(chain.branches[0].recipe.terms[0], {head, shape.cols});
-  const auto b = chain_sizes(chain.branches[1].recipe.terms[0], {shape.rows - head, shape.cols});
-  if (!a || !b) return 0;
-  Sizes sizes = {0};  // split has no side information
-  sizes.insert(sizes.end(), a->begin(), a->end());
-  sizes.insert(sizes.end(), b->begin(), b->end());
-  return blob_bytes(sizes);
+  const auto sizes = recipe_sizes(recipe, shape);
+  return sizes ? blob_bytes(*sizes) : 0;
 }
 
 }  // namespace occ

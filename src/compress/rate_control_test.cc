@@ -242,21 +242,21 @@ TEST(Estimate, AgreesWithCodingTheWhole) {
   EXPECT_EQ(sample_rows(MatrixSource(x.view()), 3000 * 256).rows(), 4000u) << "a sample of most rows is all of them";
 }
 
-CoordinateChoice choice_for(const Matrix<float>& x) {
+Coordinates choice_for(const Matrix<float>& x) {
   const MatrixSource source(x.view());
   const Matrix<float> sample = sample_rows(source, size_t{1} << 18);
   return choose_coordinates(Method::parse("auto"), source, sample.view(), 0.4, {}, "x");
 }
 
 TEST(Coordinates, IdentityForWhatIsAlreadyWhite) {
-  EXPECT_EQ(choice_for(gaussian(1000, 256, 1)).prefix, "");
+  EXPECT_EQ(choice_for(gaussian(1000, 256, 1)).transforms, "");
   Matrix<float> heavy(1000, 256);  // Laplace: a rotation would make it Gaussian, which costs more
   Rng rng(2);
   for (size_t i = 0; i < heavy.size(); ++i) {
     heavy.data()[i] = static_cast<float>((rng.next() & 1 ? 1 : -1) * std::log(1 - rng.uniform()));
   }
-  const CoordinateChoice c = choice_for(heavy);
-  EXPECT_EQ(c.prefix, "");
+  const Coordinates c = choice_for(heavy);
+  EXPECT_EQ(c.transforms, "");
   EXPECT_THAT(c.why, HasSubstr("hadamard +0.0"));
 }
 
@@ -265,7 +265,7 @@ TEST(Coordinates, TransformsThatGatherTheEnergy) {
   for (size_t r = 0; r < smooth.rows(); ++r) {
     for (size_t c = 1; c < smooth.cols(); ++c) smooth(r, c) = 0.95f * smooth(r, c - 1) + 0.3f * smooth(r, c);
   }
-  EXPECT_EQ(choice_for(smooth).prefix, "dct > ");
+  EXPECT_EQ(choice_for(smooth).transforms, "dct");
   // Directions of falling energy that no fixed transform knows.
   const Matrix<float> mix = gaussian(48, 48, 4);
   Matrix<float> hidden(4000, 48);
@@ -277,7 +277,7 @@ TEST(Coordinates, TransformsThatGatherTheEnergy) {
         hidden(r, c) += static_cast<float>(scale * double{white(r, k)} * double{mix(k, c)});
     }
   }
-  EXPECT_EQ(choice_for(hidden).prefix, "pca > ");
+  EXPECT_EQ(choice_for(hidden).transforms, "pca");
 }
 
 TEST(Coordinates, LeadingComponentsAreCodedApart) {
@@ -288,8 +288,8 @@ TEST(Coordinates, LeadingComponentsAreCodedApart) {
       for (size_t k = 0; k < 3; ++k) x(r, c) += left(r, k) * right(k, c);
     }
   }
-  const CoordinateChoice c = choice_for(x);
-  EXPECT_THAT(c.prefix, StartsWith("lowrank(rank=3)"));
+  const Coordinates c = choice_for(x);
+  EXPECT_THAT(c.first_term, StartsWith("lowrank(rank=3)"));
   EXPECT_NEAR(c.step_factor, 2, 0.1);  // the rest has a quarter of the energy
   // At the same bytes the error is less, by about what was promised.
   const TempFolder folder;
@@ -299,7 +299,7 @@ TEST(Coordinates, LeadingComponentsAreCodedApart) {
   o.method = "trellis";
   const double without = compress_matrix(x.view(), "x", folder / "x.occ", o).nmse;
   EXPECT_LT(with, 0.4 * without);
-  EXPECT_THAT(choice_for(gaussian(1500, 700, 9)).prefix, "");
+  EXPECT_EQ(choice_for(gaussian(1500, 700, 9)).first_term, "");
 }
 
 }  // namespace

@@ -11,7 +11,7 @@ namespace {
 TensorReport report_tensor(const TensorInfo& in, const PlannedTensor& t, const Part* part) {
   TensorReport r{in.name, in.shape, std::string(dtype_name(in.dtype)), in.stored_type, t.recipe, t.note, "", 0, 0};
   r.elements = in.elements();
-  r.choice = t.choice;
+  r.choice = t.coordinates.why;
   if (t.continuous()) r.sensitivity = t.sensitivity;
   if (part != nullptr && !t.kept()) {
     r.nmse = part->record.nmse;
@@ -27,7 +27,7 @@ TensorReport report_tensor(const TensorInfo& in, const PlannedTensor& t, const P
   return r;
 }
 
-// Weights and the files that belong to a model are stored; what else lies in the folder is not.
+// An archive has the weights and the files that belong to a model, but not what else lies in its folder.
 void note_files_left_behind(const TensorFile& source, const std::vector<FileRecord>& stored,
                             std::vector<std::string>* notes) {
   std::vector<std::string> left;
@@ -66,7 +66,7 @@ void note_kept(const TensorFile& source, const std::vector<TensorReport>& tensor
 
 }  // namespace
 
-double total_nmse(const std::vector<std::optional<Part>>& parts) {
+double total_nmse(const Parts& parts) {
   double errors = 0, squares = 0;
   for (const std::optional<Part>& part : parts) {
     if (!part) continue;
@@ -76,9 +76,9 @@ double total_nmse(const std::vector<std::optional<Part>>& parts) {
   return squares > 0 ? errors / squares : 0;
 }
 
-CompressReport make_report(const TensorFile& source, const std::vector<PlannedTensor>& plan,
-                           const std::vector<std::optional<Part>>& parts, const std::vector<FileRecord>& stored,
-                           const std::vector<std::string>& notes, const std::function<uint64_t(size_t k)>& predicted) {
+CompressReport make_report(const TensorFile& source, const std::vector<PlannedTensor>& plan, const Parts& parts,
+                           const std::vector<FileRecord>& stored, const std::vector<std::string>& notes,
+                           const std::function<uint64_t(size_t k)>& predicted) {
   CompressReport out;
   out.input_bytes = source.file_bytes();
   for (size_t k = 0; k < plan.size(); ++k) {

@@ -12,14 +12,13 @@
 
 namespace occ {
 
-// `parts` by tensor of the source, none where it is not coded yet: then `predicted(k)` are the bytes of tensor k of the
-// plan. `stored`: side files of the archive. Its notes: those of the parts, `notes`, and what was kept, converted or
-// left behind.
-CompressReport make_report(const TensorFile& source, const std::vector<PlannedTensor>& plan,
-                           const std::vector<std::optional<Part>>& parts, const std::vector<FileRecord>& stored,
-                           const std::vector<std::string>& notes, const std::function<uint64_t(size_t k)>& predicted);
+// `parts`: for a tensor that has none yet, `predicted(k)` are its bytes, k its place in the plan. `stored`: side files
+// of the archive. Its notes: those of the parts, `notes`, and what was kept, converted or left behind.
+CompressReport make_report(const TensorFile& source, const std::vector<PlannedTensor>& plan, const Parts& parts,
+                           const std::vector<FileRecord>& stored, const std::vector<std::string>& notes,
+                           const std::function<uint64_t(size_t k)>& predicted);
 
 // Squared error of all parts over their energy.
-double total_nmse(const std::vector<std::optional<Part>>& parts);
+double total_nmse(const Parts& parts);
 
 }  // namespace occ

@@ -2,11 +2,14 @@
 
 #include "container/blob.h"
 #include "tensor/bf16_scales.h"
+#include "transforms/transform.h"
 
 namespace occ {
 
 bool has_row_scales(const Recipe& recipe) {
-  return recipe.terms.size() == 1 && recipe.terms[0].stages[0].name == "rowscale";
+  if (recipe.terms.size() != 1) return false;
+  const TransformEntry* first = find_transform(recipe.terms[0].stages[0].name);
+  return first != nullptr && first->roles.stores_row_scales;
 }
 
 Bytes with_scaled_rows(ByteSpan blob, std::span<const float> factors, const std::string& what) {

@@ -9,7 +9,7 @@
 
 namespace occ {
 
-// Whether the outermost stage of all is `rowscale`: its first plane has a bf16 scale for every row.
+// Whether the outermost stage of the whole recipe has a stored scale for every row (TransformRoles::stores_row_scales).
 bool has_row_scales(const Recipe& recipe);
 
 // The blob of a recipe with row scales, those of row r times factors[r], rounded to stored scales; no other byte

@@ -45,7 +45,11 @@ struct CoderEntry {
   // Makes it from stored tables. Anything that does not fit is an input error.
   std::unique_ptr<EntropyCoder> (*load)(const Params&, const SymbolPlane& plane, ByteReader& side);
   // The exact bytes of a tile of `rows` rows, for coders whose sizes do not depend on the symbols; otherwise null.
-  uint64_t (*fixed_bytes)(const Params&, const SymbolPlane& plane, size_t rows);
+  uint64_t (*fixed_bytes)(const Params&, const SymbolPlane& plane, size_t rows) = nullptr;
+  // For other coders: the most bytes that such a tile takes, and the most that the tables take, unless larger ones pay
+  // for themselves.
+  uint64_t (*most_bytes)(const Params&, const SymbolPlane& plane, size_t rows) = nullptr;
+  uint64_t most_table_bytes = 0;
 };
 
 // All coders, in the order of `occ methods`.

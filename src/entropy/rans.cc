@@ -411,6 +411,11 @@ std::unique_ptr<EntropyCoder> load(const Params&, const SymbolPlane& plane, Byte
   return std::make_unique<RansCoder>(load_rans_model(plane, side));
 }
 
+// Of a packed tile, and its mode.
+uint64_t most_bytes(const Params&, const SymbolPlane& plane, size_t rows) {
+  return 1 + packed_bytes(uint64_t{rows} * plane.cols, symbol_width(plane.alphabet));
+}
+
 }  // namespace
 
 CoderEntry rans_coder() {
@@ -419,7 +424,8 @@ CoderEntry rans_coder() {
           .params = kParams,
           .fit = fit,
           .load = load,
-          .fixed_bytes = nullptr};
+          .most_bytes = most_bytes,
+          .most_table_bytes = 512};  // one of 256 tokens
 }
 
 }  // namespace occ

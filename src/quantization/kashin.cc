@@ -163,6 +163,7 @@ class KashinQuantizer final : public Quantizer {
     }
   }
 
+  bool side_grows() const override { return true; }
   void save(ByteWriter& out) const override {
     if (settings_.joint) {
       out.put_array(points_.u.data(), points_.u.size());

@@ -204,6 +204,7 @@ class LloydQuantizer final : public Quantizer {
     if (out.size() != 0) lloyd_dequantize(levels_, grid_.window(at, scales_.data()), symbols[0], out);
   }
 
+  bool side_grows() const override { return grid_.row_step != 0; }
   void save(ByteWriter& out) const override {
     out.put_array(levels_.level.data(), levels_.count);
     put_scales(scales_, out);

@@ -193,6 +193,7 @@ class PolarQuantizer final : public Quantizer {
     }
   }
 
+  bool side_grows() const override { return true; }
   void save(ByteWriter& out) const override {
     out.put_array(levels_.data(), levels_.size());
     put_scales(scales_, out);

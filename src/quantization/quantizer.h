@@ -73,6 +73,8 @@ class Quantizer {
   virtual void part_inputs(MatrixView<const float> x, MatrixView<float> out) const;
   // Writes the side information: all that load() needs besides the parameters and the shape.
   virtual void save(ByteWriter& out) const = 0;
+  // Whether save() writes more for more rows.
+  virtual bool side_grows() const { return false; }
 };
 
 // A registered quantizer.

@@ -262,6 +262,13 @@ TEST_P(QuantizerTest, LoadOfSaveIsTheSameQuantizer) {
   }
 }
 
+TEST_P(QuantizerTest, SideInformationGrowsWithTheRowsIfItSaysSo) {
+  if (GetParam().entry().blank != nullptr) return;  // codebooks by the budget: a blank tells their size
+  const auto few = GetParam().fit(data_of("normal", 32, 64).view());
+  const auto many = GetParam().fit(data_of("normal", 64, 64).view());
+  EXPECT_EQ(side_bytes(*many).size() > side_bytes(*few).size(), few->side_grows());
+}
+
 TEST_P(QuantizerTest, TruncatedSideInformationIsAnInputError) {
   const Matrix<float> x = data_of("far", 6, 40);
   const Bytes bytes = side_bytes(*GetParam().fit(x.view()));

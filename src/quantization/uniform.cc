@@ -83,6 +83,7 @@ class UniformQuantizer final : public Quantizer {
     }
   }
 
+  bool side_grows() const override { return grid_.row_step != 0; }
   void save(ByteWriter& out) const override {
     put_scales(scales_, out);
     if (!asymmetric_) return;

@@ -23,6 +23,7 @@ namespace occ {
 struct CodedPlane {
   std::string name;  // path for people, e.g. "uniform", "codes.rans", "codes", "head/uniform"
   Bytes bytes;
+  bool grows = false;  // with the rows of the matrix: symbols, and side information for every row
 };
 
 class BoundRecipe {
@@ -31,10 +32,10 @@ class BoundRecipe {
   virtual Shape shape() const = 0;
   // Rectangles given to quantize and dequantize start at and span multiples of it, or reach the end; 0: all.
   virtual Granule granule() const = 0;
-  // Rows that decode together without waste.
+  // A rectangle of so many rows decodes without decoding others.
   virtual size_t tile_rows() const = 0;
 
-  // values: in, the rectangle `at`; out, its reconstruction, bit for bit what dequantize gives. Thread-safe for
+  // `values` has the rectangle `at` and gets its reconstruction, bit for bit what dequantize gives. Thread-safe for
   // disjoint rectangles. Only on a fitted recipe, before code().
   virtual void quantize(const Rect& at, MatrixView<float> values) = 0;
   // Codes all symbols; frees them. Planes are appended in the order in which load_recipe takes them.
@@ -45,8 +46,8 @@ class BoundRecipe {
   // dequantize takes them. Only on a loaded recipe.
   virtual std::optional<IntegerView> integer_view() const { return std::nullopt; }
   virtual void integers(const Rect& at, MatrixView<int32_t> out) const;
-  // The symbols that stand for them: body(row, symbols) for `rows` rows after the other of whole rows that begin with a
-  // tile; the last of a tile may be fewer. The row counts from the first of the matrix.
+  // The symbols that stand for these integers. `at` has whole rows and begins with a tile. body(row, symbols) is called
+  // for `rows` rows after the other, fewer at the end of a tile; `row` is the first of them in the matrix.
   virtual void symbols_by_rows(const Rect& at, size_t rows, const SymbolsBody& body) const;
 
   // Decoded rows as sums of mapped parts (quantizer.h) where there is more than one. Only on a loaded recipe.
@@ -54,10 +55,10 @@ class BoundRecipe {
   virtual void parts(const Rect& at, MatrixView<float> out) const;
   virtual void part_inputs(MatrixView<const float> x, MatrixView<float> out) const;
 
-  // Rows that quantize together without waste: rectangles with fewer work, but more slowly.
+  // Rectangles of fewer rows can be quantized, but more slowly.
   virtual size_t panel_rows() const { return 1; }
-  // Where columns are coded with error feedback: rows[r] = e_r H e_r^T of every row as last quantized, H the second
-  // moments that the recipe was fitted with. Otherwise false.
+  // Where columns are coded with error feedback: sets rows[r] = e_r H e_r^T for the error e_r of every row as it was
+  // quantized last, H the second moments that the recipe was fitted with. Otherwise false.
   virtual bool weighted_errors(std::span<double> /*rows*/) const { return false; }
 };
 
@@ -79,9 +80,9 @@ class PlaneReader {
 // Names of the planes in stored order, for people.
 std::vector<std::string> plane_names(const Recipe& recipe);
 
-// Encoder (library occ_encode). Reads `source` as often as needed; values must be finite. `values`, if given, gets all
-// of them where fitting left them as they were (no transforms), so that they need not be read again; otherwise it is
-// empty.
+// Encoder only (library occ_encode). Reads `source` as often as needed; its values must be finite. `values`, if given,
+// gets them all if the recipe has no transforms, which would change them in place, so that they need not be read again;
+// otherwise it becomes empty.
 std::unique_ptr<BoundRecipe> fit_recipe(const Recipe& recipe, const RowSource& source, const FitContext& ctx,
                                         Matrix<float>* values = nullptr);
 std::unique_ptr<BoundRecipe> load_recipe(const Recipe& recipe, Shape shape, PlaneReader& planes);

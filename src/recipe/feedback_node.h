@@ -4,9 +4,10 @@
 // over blocks B of columns (the child's granule; for single columns L_kB L_BB^-1 = L_ki / L_ii). So columns are coded
 // from last to first, and what is coded is v. The sum on the right is the weighted error, free of charge.
 //
-// The file knows nothing of it: planes are the child's. cols / 2 multiply-adds per weight, nearly all of them in
-// matrix products, as the columns are halved recursively; panels of rows, kept transposed so that a column is
-// contiguous. Encoder only (feedback_node_fit.cc, needs BLAS): results depend on BLAS, but not on threads.
+// Nothing of it is stored: the planes are those of the child. It takes cols / 2 multiply-adds per weight, nearly all of
+// them in matrix products, because the columns are halved again and again. Panels of rows are kept transposed, so that
+// a column is contiguous. Encoder only (feedback_node_fit.cc, needs BLAS): results depend on the BLAS, not on the
+// threads.
 #pragma once
 
 #include <functional>
@@ -24,14 +25,15 @@ struct FeedbackFactor {
   std::vector<double> scales;  // L_ii
   double added = 0;            // to every diagonal element of H
 };
-// Factors ctx.hessian + ctx.damping * mean(diagonal). Where that is not positive definite, the damping is raised in
-// steps of four, and reported. None, and reported, if H is zero or no damping helps; input error if it is not finite.
+// Factors ctx.hessian + ctx.damping * mean(diagonal). Where that is not positive definite, the damping is multiplied by
+// four until it is, and a fallback is reported. Nothing, and a fallback, if H is zero or no damping helps. Input error
+// if H is not finite.
 std::optional<FeedbackFactor> factor_for_feedback(const FitContext& ctx);
 
 class FeedbackNode final : public BoundRecipe {
  public:
-  // The child's granule spans some columns, not all. row_gains: of a child that feeds errors of rows into later ones
-  // (FitContext), or empty.
+  // The granule of the child must span some columns, not all. row_gains: where the child feeds errors of rows into
+  // later rows, FitContext::row_gains; otherwise empty.
   FeedbackNode(std::unique_ptr<BoundRecipe> child, FeedbackFactor factor, MatrixView<const float> row_gains = {});
 
   Shape shape() const override { return child_->shape(); }
@@ -61,7 +63,8 @@ class FeedbackNode final : public BoundRecipe {
   std::vector<double> row_errors_;
 };
 
-// fit(context for the child), wrapped if ctx.hessian allows feedback and the child's columns do.
+// What `fit` makes of a context, in a FeedbackNode if ctx.hessian can be factored and the granule of the child allows
+// it.
 std::unique_ptr<BoundRecipe> fit_with_feedback(
     Shape shape, const FitContext& ctx, const std::function<std::unique_ptr<BoundRecipe>(const FitContext&)>& fit);
 

@@ -12,7 +12,7 @@ namespace occ {
 namespace {
 
 constexpr size_t kPanelRows = 512;
-constexpr size_t kBlock = 16;  // columns below which products are too small for BLAS
+constexpr size_t kBlock = 16;  // products of fewer columns are too small for BLAS
 constexpr double kMostDamping = 16;
 
 void flip(MatrixView<const float> from, MatrixView<float> to) {
@@ -89,7 +89,7 @@ std::optional<FeedbackFactor> factor_for_feedback(const FitContext& ctx) {
   return out;
 }
 
-// Buffers of one panel of rows. A row of the first two is a column of the panel.
+// Buffers of one panel of rows. `targets` and `errors` are transposed: each of their rows is a column of the panel.
 struct FeedbackNode::Panel {
   Rect at;
   MatrixView<float> targets;  // [cols, rows] v: weights with the feedback so far; at the end what they decode to
@@ -144,8 +144,8 @@ void FeedbackNode::code_panel(const Rect& at, MatrixView<float> values) {
   transpose(targets.view(), values);
 }
 
-// Columns [begin, end), begin a multiple of block_, with the feedback of all columns from `end` on in their targets.
-// By halves, so that nearly all feedback is in products of large matrices.
+// Codes columns [begin, end). `begin` is a multiple of block_, and the targets have the feedback of all columns from
+// `end` on. The columns are halved again and again, so that nearly all feedback is in products of large matrices.
 void FeedbackNode::code_columns(const Panel& panel, size_t begin, size_t end) {
   if (end - begin > block_) {
     const size_t middle = begin + ceil_div(ceil_div(end - begin, 2), block_) * block_;
@@ -205,7 +205,7 @@ void FeedbackNode::code_granule(const Panel& panel, size_t col, size_t cols) {
   }
 }
 
-// Where errors e_s of rows are fed into later ones, what counts is u_r = e_r + sum_s gain(s, r) e_s.
+// Where errors e_s of rows are fed into later rows, the error that costs is u_r = e_r + sum_s gain(s, r) e_s.
 void FeedbackNode::count_fed_errors(const Panel& panel) {
   OCC_CHECK(unit_ == 1);
   const size_t rows = panel.at.rows, cols = panel.at.cols, block = row_gains_.cols();

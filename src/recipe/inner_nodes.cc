@@ -12,7 +12,8 @@ namespace {
 
 size_t combine(size_t a, size_t b) { return a == 0 || b == 0 ? 0 : std::lcm(a, b); }
 
-// Planes of a transform for one rectangle: the values themselves where there is one plane of their shape.
+// Memory for the planes of a transform for one rectangle. A single plane of the shape of the values is the values
+// themselves.
 class PlaneBuffers {
  public:
   PlaneBuffers(const Transform& transform, const Rect& at, size_t count, MatrixView<float> values) {
@@ -66,7 +67,7 @@ TransformNode::TransformNode(Shape shape, std::string stage_name, std::span<cons
   OCC_CHECK(children_.size() == std::max<size_t>(1, plane_names_.size()));
 }
 
-// A transform says itself which rectangles of x it takes; a child that wants all rows makes it want them, too.
+// A transform says which rectangles of x it takes. Where a child takes nothing but all rows, so does the node.
 Granule TransformNode::granule() const {
   Granule g = transform_->granule();
   for (const auto& child : children_) {
@@ -110,9 +111,14 @@ void TransformNode::quantize(const Rect& at, MatrixView<float> values) {
 void TransformNode::code(const FitContext& ctx, const std::string& path, std::vector<CodedPlane>* planes) {
   ByteWriter side;
   transform_->save(side);
-  planes->push_back({join_path(path, stage_name_), side.take()});
+  planes->push_back({join_path(path, stage_name_), side.take(), transform_->traits().side_grows});
   for (size_t i = 0; i < children_.size(); ++i) {
+    const size_t first = planes->size();
     children_[i]->code(ctx, plane_names_.empty() ? path : join_path(path, std::string(plane_names_[i])), planes);
+    const Rect no_rows = transform_->plane_rect(i, {0, 0, 0, shape_.cols});
+    if (children_[i]->shape().rows != no_rows.rows) continue;
+    // The plane is as high as this for a matrix of any height.
+    for (size_t p = first; p < planes->size(); ++p) (*planes)[p].grows = false;
   }
 }
 
@@ -184,8 +190,8 @@ size_t SumNode::tile_rows() const {
   return rows;
 }
 
-// values - sum of the terms decoded so far is what the next term codes. The sum begins with +0, as its first addition
-// turns -0 into +0. One matrix of memory besides values.
+// Every term codes the values minus the sum of the terms decoded so far. The sum begins with +0, because a first
+// addition turns -0 into +0. Takes one matrix of memory besides the values.
 void SumNode::quantize(const Rect& at, MatrixView<float> values) {
   Matrix<float> sum = Matrix<float>::uninitialized(at.rows, at.cols);
   const auto local = [&](const Rect& part) { return Rect{part.row - at.row, 0, part.rows, part.cols}; };

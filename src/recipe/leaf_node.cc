@@ -55,7 +55,7 @@ void LeafNode::quantize(const Rect& at, MatrixView<float> values) {
 void LeafNode::code(const FitContext& ctx, const std::string& path, std::vector<CodedPlane>* planes) {
   ByteWriter side;
   quantizer_->save(side);
-  planes->push_back({join_path(path, stage_name_), side.take()});
+  planes->push_back({join_path(path, stage_name_), side.take(), quantizer_->side_grows()});
   for (PlaneCode& c : codes_) {
     c.coder = c.entry->fit(c.coder_stage.params, c.plane, c.symbols.view(), ctx);
     ByteWriter tables;
@@ -76,7 +76,7 @@ void LeafNode::code(const FitContext& ctx, const std::string& path, std::vector<
       payload.put_bytes(tile);
       tile = Bytes();
     }
-    planes->push_back({join_path(path, c.plane.name), payload.take()});
+    planes->push_back({join_path(path, c.plane.name), payload.take(), true});
   }
 }
 
@@ -92,7 +92,7 @@ void LeafNode::load_planes(PlaneReader& planes) {
     if (rows_per_tile > most) {
       throw_input("{}: expected at most {} rows per tile, found {}", payload.what(), most, rows_per_tile);
     }
-    // Walks of a quantizer begin where tiles do.
+    // The walks of a trellis quantizer begin where tiles begin, so the encoder does not choose their height freely.
     if (c.plane.contexts != nullptr && rows_per_tile != occ::tile_rows(c.plane)) {
       throw_input("{}: expected {} rows per tile, found {}", payload.what(), occ::tile_rows(c.plane), rows_per_tile);
     }

@@ -38,11 +38,9 @@ constexpr std::array kTrellisParams = {
     int_param("states", "0", 0, 256, "states of the trellis, a power of two from 4 on; 0: by --effort"),
 };
 
-// As many tables as pay for themselves.
 Recipe trellis_recipe(const Params& params, double step, int effort) {
   const int64_t states = params.integer("states");
-  return Recipe::parse(fmt::format("trellis(states={}, step={:.5g}) > rans(tables=64)",
-                                   states == 0 ? trellis_states(effort) : states, std::clamp(step, 1e-6, 1e6)));
+  return Recipe::parse(trellis_code(step, states == 0 ? trellis_states(effort) : states));
 }
 
 constexpr std::array kPcdvqParams = {
@@ -123,8 +121,7 @@ Recipe cpq_recipe(const Params& params, int bits) {
                           bits - 1));
 }
 Recipe cpq_recipe_at(const Params& params, double step, int effort) {
-  return cpq_recipe_of(params, fmt::format("trellis(states={}, step={:.5g}) > rans(tables=64)", trellis_states(effort),
-                                           std::clamp(step, 1e-6, 1e6)));
+  return cpq_recipe_of(params, trellis_code(step, trellis_states(effort)));
 }
 
 constexpr std::array kPcaParams = {
@@ -144,8 +141,7 @@ Recipe pca_recipe(const Params& params, int bits) {
                        fmt::format("uniform(bits={}, per=column, zero={}) > bitpack", bits, params.choice("zero")));
 }
 Recipe pca_recipe_at(const Params& params, double step, int effort) {
-  return pca_recipe_of(params, fmt::format("trellis(states={}, step={:.5g}) > rans(tables=64)", trellis_states(effort),
-                                           std::clamp(step, 1e-6, 1e6)));
+  return pca_recipe_of(params, trellis_code(step, trellis_states(effort)));
 }
 
 constexpr ParamSpec kSubspaces = int_param("m", "0", 0, 1 << 24, "subspaces of the columns; 0: by the rate");
@@ -219,8 +215,8 @@ constexpr std::array kQetParams = {
     real_param("outliers", "0", 0, 0.1, "fraction of the values that are kept aside exactly"),
 };
 
-// What is left over by rtn gets all whole bits beside the order bits and a small codebook, which is where its error is
-// least (experiments/qet); by qet half of the budget.
+// A residual coded by rtn gets all whole bits that the order bits and a small codebook leave, which has the least error
+// (experiments/qet). One coded by qet gets half of the budget.
 Recipe qet_recipe(const Params& params, double bits) {
   const std::string residual = params.choice("residual");
   const auto rounds = residual == "none" ? 0.0 : static_cast<double>(params.integer("rounds"));
@@ -241,7 +237,7 @@ Recipe qet_recipe(const Params& params, double bits) {
   return Recipe::parse(text);
 }
 
-// A lattice with the second moment of E8 has the error of a trellis of half the step.
+// The lattice E8 with step 2 s has the error of a trellis with step s.
 Recipe e8_recipe(const Params&, double step, int /*effort*/) {
   return Recipe::parse(fmt::format("e8(step={:.5g}) > rans(tables=64)", std::clamp(2 * step, 1e-6, 1e6)));
 }
@@ -333,6 +329,12 @@ constexpr std::array kMethods = {
 double trellis_step(double bits) { return 0.498 * std::exp2(2 - bits); }
 double trellis_rate(double step) { return 2 - std::log2(step / 0.498); }
 double trellis_nmse(double step) { return 1 / (1 + 1 / (0.281 * step * step)); }
+
+std::string trellis_code(double step, int64_t states) {
+  if (states == 0) return fmt::format("trellis(step={:.5g}) > rans", step);
+  // The coder takes as many tables as pay for themselves.
+  return fmt::format("trellis(states={}, step={:.5g}) > rans(tables=64)", states, std::clamp(step, 1e-6, 1e6));
+}
 
 int trellis_states(int effort) {
   constexpr int kStates[] = {8, 8, 8, 16, 32, 64, 128, 256, 256};

@@ -29,11 +29,14 @@ struct MethodEntry {
   Recipe (*recipe_of_budget)(const Params&, double bits) = nullptr;
 };
 
-// Step at which an entropy-coded trellis takes about `bits` per Gaussian weight, the bits at a step (below 0 where
-// nearly all is 0), and its normalised error there.
+// The step at which an entropy-coded trellis takes about `bits` per Gaussian weight.
 double trellis_step(double bits);
+// The reverse, a line that falls below 0 at steps that make nearly all codes 0; and the nmse at a step.
 double trellis_rate(double step);
 double trellis_nmse(double step);
+// The code of method `trellis` at a step as the text of a recipe. states 0: as few states and tables as the stages have
+// unless told otherwise, for small planes.
+std::string trellis_code(double step, int64_t states = 0);
 // States of the trellis that an effort from 1 to 9 stands for.
 int trellis_states(int effort);
 

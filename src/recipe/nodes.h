@@ -47,8 +47,6 @@ class LeafNode final : public BoundRecipe {
   void parts(const Rect& at, MatrixView<float> out) const override;
   void part_inputs(MatrixView<const float> x, MatrixView<float> out) const override { quantizer_->part_inputs(x, out); }
 
-  Quantizer& quantizer() { return *quantizer_; }
-
  private:
   // Calls body(symbol views of the rectangle), decoded.
   void with_symbols(const Rect& at, const std::function<void(std::span<const MatrixView<const Symbol>>)>& body) const;
@@ -74,7 +72,6 @@ class TransformNode final : public BoundRecipe {
   bool weighted_errors(std::span<double> rows) const override;
 
   const Transform& transform() const { return *transform_; }
-  BoundRecipe& child(size_t i) { return *children_[i]; }
   // For operators, which take a tree apart.
   std::unique_ptr<Transform> take_transform() { return std::move(transform_); }
   std::vector<std::unique_ptr<BoundRecipe>> take_children() { return std::move(children_); }
@@ -105,12 +102,13 @@ class SumNode final : public BoundRecipe {
   std::vector<std::unique_ptr<BoundRecipe>> terms_;
 };
 
-// The stages of a chain before its quantizer (or all of them, when it ends in braces of a splitting transform).
+// How many transforms a chain begins with: all of its stages if it ends in the branches of a transform, otherwise those
+// before the quantizer.
 size_t num_transforms(const Chain& chain);
 // Path of a stored plane below a branch.
 std::string join_path(const std::string& path, const std::string& name);
-// Whether the errors of x = inverse(y) follow from those of y row by row: one plane of the same shape or planes that
-// share out the rows, linear and row by row. Error feedback can then work on y, with the transformed H.
+// Whether error feedback can work on y = forward(x), with the transformed H: the transform is linear row by row, and y
+// is one plane of the same shape, or planes that share out the rows.
 bool carries_hessian(const Transform& transform, size_t num_planes, Shape shape);
 // The granule that suits both.
 Granule combine(const Granule& a, const Granule& b);

@@ -1,5 +1,5 @@
-// Binding a recipe to values: every stage is fitted to what the stages before it make of the whole matrix. One matrix
-// of working memory per chain (transforms run in place), one more per residual term.
+// Binding a recipe to values: every stage is fitted to what the stages before it make of the whole matrix. A chain
+// takes one matrix of memory, as transforms run in place, and every residual term one more.
 #include <algorithm>
 #include <cmath>
 
@@ -31,13 +31,15 @@ Matrix<float> read_all(const RowSource& source) {
   return x;
 }
 
-// An orthonormal map of every column: tr(E H E^T) stays what it is, with the same H.
+// Whether the transform maps every column by the same orthonormal matrix: tr(E H E^T) is then the same before and
+// behind it, with the same H.
 bool rotates_columns(const Transform& transform, bool keeps_shape) {
   const TransformTraits traits = transform.traits();
   return keeps_shape && traits.isometric && !traits.row_local && transform.granule().cols == 1;
 }
 
-// Behind a transform by which errors of row r grow by the root of error_gain(r).
+// The row gains (FitContext) behind a transform: an error in row r of its output is sqrt(error_gain(r)) times as large
+// in its input.
 Matrix<float> scaled_row_gains(MatrixView<const float> gains, const Transform& transform) {
   Matrix<float> out(gains.rows(), gains.cols());
   std::vector<float> roots(gains.rows());
@@ -132,8 +134,9 @@ std::unique_ptr<BoundRecipe> fit_node(const Chain& chain, size_t stage, Matrix<f
                                          std::move(children));
 }
 
-// Error feedback goes where H can be carried no further: in front of the quantizer, or of the first transform that is
-// neither linear row by row nor a rotation of the columns. What is fitted below it gets the scales of the feedback.
+// H is carried through the transforms as far as possible, and error feedback begins there: in front of the quantizer,
+// or of the first transform that is neither linear row by row nor a rotation of the columns. What is fitted behind that
+// place is told the scales of the feedback.
 std::unique_ptr<BoundRecipe> fit_chain(const Chain& chain, size_t stage, Matrix<float>& x, const FitContext& ctx) {
   const bool is_leaf = stage == num_transforms(chain);
   std::unique_ptr<Transform> transform;
@@ -164,7 +167,7 @@ std::unique_ptr<BoundRecipe> fit_recipe(const Recipe& recipe, const RowSource& s
   Matrix<float> residual = read_all(source);
   std::vector<std::unique_ptr<BoundRecipe>> terms;
   for (const Chain& chain : recipe.terms) {
-    // The last term alone decides what is lost; feedback in those before it would only make its values larger.
+    // Only the last term decides what is lost. Feedback in a term before it would only make the residual larger.
     FitContext term_ctx = ctx;
     term_ctx.feedback &= &chain == &recipe.terms.back();
     Matrix<float> x = residual.clone();

@@ -60,8 +60,13 @@ template <typename T>
 using SinePlan = TrigPlan<T, true>;
 
 TransformEntry dct_entry() {
-  return {"dct", "discrete cosine transform (DCT-II)",     kParams,
-          {},    fit_by_shape<BlockTransform<CosinePlan>>, load_by_shape<BlockTransform<CosinePlan>>};
+  return {.name = "dct",
+          .summary = "discrete cosine transform (DCT-II)",
+          .params = kParams,
+          .planes = {},
+          .fit = fit_by_shape<BlockTransform<CosinePlan>>,
+          .load = load_by_shape<BlockTransform<CosinePlan>>,
+          .roles = {.candidate = [](Shape, size_t, uint64_t) { return std::string("dct"); }}};
 }
 TransformEntry dst_entry() {
   return {"dst", "discrete sine transform (DST-II)",     kParams,

@@ -85,12 +85,15 @@ class HadamardPlan {
 };
 
 TransformEntry hadamard_entry() {
-  return {"hadamard",
-          "Walsh-Hadamard transform: spreads every weight over all columns",
-          kParams,
-          {},
-          fit_by_shape<BlockTransform<HadamardPlan>>,
-          load_by_shape<BlockTransform<HadamardPlan>>};
+  return {.name = "hadamard",
+          .summary = "Walsh-Hadamard transform: spreads every weight over all columns",
+          .params = kParams,
+          .planes = {},
+          .fit = fit_by_shape<BlockTransform<HadamardPlan>>,
+          .load = load_by_shape<BlockTransform<HadamardPlan>>,
+          .roles = {.candidate = [](Shape, size_t, uint64_t seed) {
+            return fmt::format("signs(seed={}) > hadamard", seed);
+          }}};
 }
 
 }  // namespace occ

@@ -28,7 +28,7 @@ class Outliers final : public Transform {
   Outliers(Shape shape, std::vector<uint32_t> positions, std::vector<float> values, std::vector<float> stand_ins)
       : shape_(shape), positions_(std::move(positions)), values_(std::move(values)), stand_ins_(std::move(stand_ins)) {}
 
-  TransformTraits traits() const override { return {.exact = false}; }
+  TransformTraits traits() const override { return {.side_grows = true, .exact = false}; }
   Granule granule() const override { return {1, 1}; }
 
   void forward(const Rect& at, MatrixView<const float> x, std::span<const MatrixView<float>> planes) const override {

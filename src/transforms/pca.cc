@@ -180,6 +180,12 @@ std::unique_ptr<Transform> load(const Params& params, Shape shape, ByteReader& s
   return make_pca(blocks, bases);
 }
 
+// A basis of all columns costs 16 cols / rows bits per weight, and a trial needs rows enough to tell what it gains.
+std::string candidate(Shape shape, size_t sampled_rows, uint64_t) {
+  const bool worth_it = shape.cols <= 1024 && shape.rows >= 16 * shape.cols && sampled_rows >= 4 * shape.cols;
+  return worth_it ? "pca" : "";
+}
+
 }  // namespace
 
 std::span<const ParamSpec> pca_params() { return kParams; }
@@ -194,7 +200,13 @@ std::unique_ptr<Transform> make_pca(const PcaBlocks& blocks, std::span<const uin
 }
 
 TransformEntry pca_entry() {
-  return {"pca", "eigenvectors of the data or of the Hessian, stored as f16", kParams, {}, nullptr, load};
+  return {.name = "pca",
+          .summary = "eigenvectors of the data or of the Hessian, stored as f16",
+          .params = kParams,
+          .planes = {},
+          .fit = nullptr,
+          .load = load,
+          .roles = {.candidate = candidate}};
 }
 
 }  // namespace occ

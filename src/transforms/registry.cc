@@ -1,5 +1,6 @@
-#include <array>
+#include <vector>
 
+#include "base/check.h"
 #include "transforms/transform.h"
 
 namespace occ {
@@ -16,11 +17,23 @@ TransformEntry outliers_entry();
 TransformEntry split_entry();
 TransformEntry lowrank_entry();
 
-std::span<const TransformEntry> transform_registry() {
-  static const std::array kEntries = {identity_entry(), signs_entry(), hadamard_entry(), dct_entry(),
-                                      dst_entry(),      pca_entry(),   rowscale_entry(), rownorm_entry(),
-                                      outliers_entry(), split_entry(), lowrank_entry()};
-  return kEntries;
+namespace {
+
+std::vector<TransformEntry>& entries() {
+  static std::vector<TransformEntry> table = {
+      identity_entry(), signs_entry(),   hadamard_entry(), dct_entry(),   dst_entry(),     pca_entry(),
+      rowscale_entry(), rownorm_entry(), outliers_entry(), split_entry(), lowrank_entry(),
+  };
+  return table;
+}
+
+}  // namespace
+
+std::span<const TransformEntry> transform_registry() { return entries(); }
+
+const TransformEntry& register_transform(const TransformEntry& entry) {
+  OCC_CHECK(find_transform(entry.name) == nullptr);
+  return entries().emplace_back(entry);
 }
 
 const TransformEntry* find_transform(std::string_view name) {

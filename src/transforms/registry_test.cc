@@ -288,6 +288,11 @@ TEST_P(RegisteredTransform, SaveAndLoadGiveTheSameFloats) {
   }
 }
 
+TEST_P(RegisteredTransform, SideInformationGrowsWithTheRowsIfItSaysSo) {
+  const auto few = fit(noise({100, 64}, 11).view()), many = fit(noise({200, 64}, 12).view());
+  EXPECT_EQ(save(*many).size() > save(*few).size(), few->traits().side_grows);
+}
+
 TEST_P(RegisteredTransform, TruncatedSideInformationIsAnInputError) {
   const auto x = noise({5, 12}, 10);
   const Bytes side = save(*fit(x.view()));

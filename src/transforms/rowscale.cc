@@ -23,7 +23,7 @@ constexpr std::array kParams = {choice_param("by", "rms", "rms|weight", "rms of 
 class RowScale final : public Transform {
  public:
   explicit RowScale(std::vector<float> scales) : scales_(std::move(scales)) {}
-  TransformTraits traits() const override { return {.linear = true, .maps_columns = true}; }
+  TransformTraits traits() const override { return {.linear = true, .side_grows = true, .maps_columns = true}; }
   Granule granule() const override { return {1, 1}; }
   void forward(const Rect& at, MatrixView<const float> x, std::span<const MatrixView<float>> planes) const override {
     for (size_t r = 0; r < x.rows(); ++r) {
@@ -83,7 +83,16 @@ std::unique_ptr<Transform> load(const Params&, Shape shape, ByteReader& side) {
 }  // namespace
 
 TransformEntry rowscale_entry() {
-  return {"rowscale", "divides rows by their rms, or by what their errors may cost", kParams, {}, fit, load};
+  return {.name = "rowscale",
+          .summary = "divides rows by their rms, or by what their errors may cost",
+          .params = kParams,
+          .planes = {},
+          .fit = fit,
+          .load = load,
+          .roles = {.candidate = [](Shape, size_t, uint64_t) { return std::string("rowscale"); },
+                    .unit_rms = true,
+                    .by_row_weights = "rowscale(by=weight)",
+                    .stores_row_scales = true}};
 }
 
 }  // namespace occ

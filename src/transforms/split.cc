@@ -51,7 +51,10 @@ TransformEntry split_entry() {
           kParams,
           kPlanes,
           fit_by_shape<Split>,
-          load_by_shape<Split>};
+          load_by_shape<Split>,
+          [](const Params& params, Shape shape) -> std::unique_ptr<Transform> {
+            return std::make_unique<Split>(params, shape, ErrorKind::kUsage);
+          }};
 }
 
 }  // namespace occ

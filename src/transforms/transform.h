@@ -17,12 +17,13 @@ namespace occ {
 
 // What a transform is able to do. The pipeline asks for these traits and never for the name of a transform.
 struct TransformTraits {
-  bool linear = false;     // forward is a linear map of each row, and transform_hessian() works
-  bool isometric = false;  // forward keeps the Euclidean norm of the matrix
-  bool row_local = true;   // row r of x depends on row r of the planes only, so that panels of rows can stand alone
-  bool refines = false;    // refine() is implemented; the planes are then fitted one after the other
-  bool settles = false;    // settle() is implemented
-  bool exact = true;       // if false, the planes only approximate x, and forward takes no x but the one given to fit
+  bool linear = false;      // forward is a linear map of each row, and transform_hessian() works
+  bool isometric = false;   // forward keeps the Euclidean norm of the matrix
+  bool row_local = true;    // row r of x depends on row r of the planes only, so that panels of rows can stand alone
+  bool refines = false;     // refine() is implemented; the planes are then fitted one after the other
+  bool settles = false;     // settle() is implemented
+  bool side_grows = false;  // save() writes more for a matrix with more rows
+  bool exact = true;        // if false, the planes only approximate x, and forward takes no x but the one given to fit
   // How a product W x with W = inverse(planes) can be computed without forming W. At most one of the three holds.
   bool maps_rows = false;     // there is one plane, and inverse applies one linear map to each of its rows
   bool maps_columns = false;  // inverse applies one linear map to each column (of the planes stacked on each other) and
@@ -70,6 +71,20 @@ class Transform {
   virtual void save(ByteWriter& /*out*/) const {}
 };
 
+// What a compression may choose a transform for. It knows transforms by these facts, never by their names.
+struct TransformRoles {
+  // What method `auto` tries in front of the quantizer for a matrix of that shape: the beginning of a recipe, such as
+  // "signs(seed=7) > hadamard", or nothing where it is not worth trying. The trial codes `sampled_rows` rows. Null:
+  // `auto` never tries it.
+  std::string (*candidate)(Shape shape, size_t sampled_rows, uint64_t seed) = nullptr;
+  // What the candidate yields has an rms of 1, whatever the rms of the matrix.
+  bool unit_rms = false;
+  // The stage that scales every row by what an error in it costs (FitContext::row_weights); empty: it cannot.
+  std::string_view by_row_weights = {};
+  // Side information is one scale per row (tensor/bf16_scales.h), by which decoded rows are multiplied.
+  bool stores_row_scales = false;
+};
+
 // A registered transform.
 struct TransformEntry {
   std::string_view name;
@@ -84,12 +99,16 @@ struct TransformEntry {
   // Makes one of that shape without values, to predict sizes. Needed only where the size of the side information is not
   // linear in the number of rows.
   std::unique_ptr<Transform> (*blank)(const Params&, Shape) = nullptr;
+  TransformRoles roles = {};
 };
 
 // All transforms, in the order of `occ methods`.
 std::span<const TransformEntry> transform_registry();
 // The transform of that name, or null.
 const TransformEntry* find_transform(std::string_view name);
+// Adds one that is no part of the library, under a new name; only a program that adds it can decode what it codes.
+// Call it before anything else: it is not thread-safe, and entries found earlier are no longer valid. Gives `entry`.
+const TransformEntry& register_transform(const TransformEntry& entry);
 
 // For encoders only (library occ_encode, transforms/fit_registry.cc): entry.fit, or the function that needs BLAS. Never
 // null.

@@ -1,0 +1,130 @@
+#include "compress/join.h"
+
+#include <zstd.h>
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "base/check.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/parallel.h"
+#include "container/archive_file.h"
+#include "metrics/limits.h"
+
+namespace occ {
+namespace {
+
+constexpr int kZstdLevel = 19;
+constexpr size_t kAtOnce = 4;  // parts in memory at a time
+
+std::map<std::string, std::string> metadata(const ArchiveIndex& index) {
+  const std::string text = print_index(index);
+  return {{kIndexKey, text}, {kCheckKey, hash_hex(hash64(std::string_view(text)))}};
+}
+
+}  // namespace
+
+std::string tool_name() { return "occ " OCC_VERSION; }
+
+Join::Join(const TensorFile& source, const FitContexts& contexts, uint64_t seed)
+    : source_(source), contexts_(contexts), seed_(seed) {
+  for (const SideFile& f : source.side_files()) {
+    Bytes packed(ZSTD_compressBound(f.bytes.size()));
+    const size_t n = ZSTD_compress(packed.data(), packed.size(), f.bytes.data(), f.bytes.size(), kZstdLevel);
+    OCC_CHECK(!ZSTD_isError(n));
+    packed.resize(n);
+    files_.push_back({f.name, f.bytes.size(), hash64(packed)});
+    file_bytes_.push_back(std::move(packed));
+  }
+}
+
+// Of a tensor that is not coded yet. Its figures stand for others that are about as long.
+TensorRecord Join::expected_record(const PlannedTensor& t) const {
+  const TensorInfo& tensor = source_.tensors()[t.index];
+  TensorRecord r;
+  r.name = tensor.name, r.shape = tensor.shape, r.dtype = tensor.dtype;
+  r.nmse = 0.0123456;
+  if (t.recipe.empty() || !contexts_.has_moments(t)) return r;
+  r.weighted_error = r.nmse;
+  r.eigenvalues.resize(std::min(t.shape.cols, kProfileSize));
+  if (t.calibrated) r.row_energies.resize(std::min(t.shape.rows, kProfileSize));
+  return r;
+}
+
+// Blobs come first (multiples of 64 bytes, so that all of them are aligned), then kept tensors by falling element size,
+// then the side files.
+std::pair<std::vector<OutTensor>, ArchiveIndex> Join::layout(const std::vector<PlannedTensor>& plan, const Parts& parts,
+                                                             const std::vector<uint64_t>& blob_bytes) const {
+  ArchiveIndex index;
+  index.tool = tool_name();
+  index.seed = seed_;
+  index.source_format = source_.format();
+  index.files = files_;
+  std::vector<OutTensor> blobs, kept;
+  std::vector<uint64_t> source_hashes;
+  for (size_t k = 0; k < plan.size(); ++k) {
+    const TensorInfo& t = source_.tensors()[plan[k].index];
+    const std::optional<Part>& part = parts[plan[k].index];
+    const bool same = part && part->record.recipe == plan[k].recipe;
+    // What was measured with another recipe is about as long.
+    const bool similar = part && part->record.coded() && !plan[k].recipe.empty();
+    TensorRecord r = same || similar ? part->record : expected_record(plan[k]);
+    r.recipe = plan[k].recipe;
+    source_hashes.push_back(part ? part->source_hash : 0);
+    (r.coded() ? blobs : kept)
+        .push_back(r.coded() ? OutTensor{t.name, DType::kU8, {blob_bytes[k]}} : OutTensor{t.name, t.dtype, t.shape});
+    index.tensors.push_back(std::move(r));
+  }
+  index.source_hash = hash_of_chunks(source_hashes);
+  std::stable_sort(kept.begin(), kept.end(),
+                   [](const OutTensor& a, const OutTensor& b) { return dtype_size(a.dtype) > dtype_size(b.dtype); });
+  blobs.insert(blobs.end(), kept.begin(), kept.end());
+  for (size_t f = 0; f < files_.size(); ++f) {
+    blobs.push_back({kSideFilePrefix + files_[f].name, DType::kU8, {file_bytes_[f].size()}});
+  }
+  return {std::move(blobs), std::move(index)};
+}
+
+uint64_t Join::file_bytes(const std::vector<PlannedTensor>& plan, const Parts& parts,
+                          const std::vector<uint64_t>& blob_bytes) const {
+  const auto [tensors, index] = layout(plan, parts, blob_bytes);
+  return safetensors_file_bytes(tensors, metadata(index));
+}
+
+uint64_t Join::write(const std::filesystem::path& output, const std::vector<PlannedTensor>& plan, const Parts& parts,
+                     const std::function<Bytes(size_t i)>& read, const CompressOptions& options, Meter* meter) const {
+  std::vector<uint64_t> blob_bytes;
+  std::unordered_map<std::string, size_t> places;
+  uint64_t decoded_bytes = 0;
+  for (const PlannedTensor& t : plan) {
+    blob_bytes.push_back(parts[t.index]->blob_bytes);
+    places[source_.tensors()[t.index].name] = t.index;
+    decoded_bytes += t.shape.size() * sizeof(float);
+  }
+  const std::pair<std::vector<OutTensor>, ArchiveIndex> file = layout(plan, parts, blob_bytes);
+  const std::vector<OutTensor>& tensors = file.first;
+  const std::map<std::string, std::string> meta = metadata(file.second);
+  require_free_space(output, safetensors_file_bytes(tensors, meta));
+  SafetensorsWriter writer(output, tensors, meta, options.sync);
+  meter->start("write", writer.file_bytes());
+  for (size_t first = 0; first < plan.size(); first += kAtOnce) {
+    parallel_for(std::min(kAtOnce, plan.size() - first), [&](size_t k) {
+      const Bytes data = read(places.at(tensors[first + k].name));
+      writer.write_tensor(first + k, data);
+      meter->add(data.size());
+    });
+  }
+  for (size_t f = 0; f < file_bytes_.size(); ++f) {
+    writer.write_tensor(plan.size() + f, file_bytes_[f]);
+    meter->add(file_bytes_[f].size());
+  }
+  if (options.verify) {
+    meter->start("verify", decoded_bytes);
+    ArchiveFile(writer.temporary_path()).verify([&](uint64_t bytes) { meter->add(bytes); });
+  }
+  writer.commit();
+  return writer.file_bytes();
+}
+
+}  // namespace occ
