@@ -2,9 +2,9 @@
 
 #include "base/parallel.h"
 #include "cli/cli.h"
-#include "report/table.h"
 #include "container/archive_file.h"
 #include "report/comparison.h"
+#include "report/table.h"
 #include "report/tensor_kinds.h"
 
 namespace occ {

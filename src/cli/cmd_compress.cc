@@ -6,9 +6,9 @@
 #include "base/outputs.h"
 #include "base/temporary.h"
 #include "cli/cli.h"
-#include "report/table.h"
 #include "occ/calibrate.h"
 #include "report/html_report.h"
+#include "report/table.h"
 
 namespace occ {
 namespace {

@@ -3,9 +3,9 @@
 
 #include "base/error.h"
 #include "cli/cli.h"
-#include "report/table.h"
 #include "container/archive_file.h"
 #include "report/inventory.h"
+#include "report/table.h"
 #include "report/tensor_kinds.h"
 
 namespace occ {
