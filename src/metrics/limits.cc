@@ -25,7 +25,6 @@ WaterFilling search(std::span<const double> variances, Below below) {
 
 double gaussian_distortion(double rate) { return std::exp2(-2 * rate); }
 double gaussian_rate(double distortion) { return distortion >= 1 ? 0 : -0.5 * std::log2(distortion); }
-double gap_db(double rate, double nmse) { return 10 * std::log10(nmse) + 20 * std::log10(2.0) * rate; }
 
 WaterFilling water_filling_at(std::span<const double> variances, double theta) {
   WaterFilling w;
@@ -92,7 +91,9 @@ double weighted_rate(double weighted_error, std::span<const uint8_t> eigenvalues
   return water_filling_for_distortion(profile_variances(eigenvalues, row_energies), weighted_error).rate;
 }
 
-Gap gaussian_gap(double bpw, double nmse) { return {bpw, nmse, gaussian_rate(nmse), gap_db(bpw, nmse)}; }
+Gap gaussian_gap(double bpw, double nmse) {
+  return {bpw, nmse, gaussian_rate(nmse), 10 * std::log10(nmse) + 20 * std::log10(2.0) * bpw};
+}
 
 Gap weighted_gap(double bpw, double weighted_error, std::span<const uint8_t> eigenvalues,
                  std::span<const uint8_t> row_energies) {

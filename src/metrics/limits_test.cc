@@ -28,8 +28,7 @@ TEST(Limits, GaussianAndItsInverse) {
   EXPECT_DOUBLE_EQ(gaussian_rate(0.0625), 2);
   EXPECT_EQ(gaussian_rate(1.5), 0);
   EXPECT_EQ(gaussian_rate(0), std::numeric_limits<double>::infinity());
-  EXPECT_NEAR(gap_db(2, 0.1188), 2.789, 1e-3);  // uniform, 2 bits
-  const Gap gap = gaussian_gap(2, 0.1188);
+  const Gap gap = gaussian_gap(2, 0.1188);  // uniform, 2 bits
   EXPECT_NEAR(gap.gap_bits(), 0.4633, 1e-4);
   EXPECT_NEAR(gap.gap_db, 2.789, 1e-3);
   EXPECT_NEAR(gaussian_gap(3, 0.02).gap_db, 6.0206 * gaussian_gap(3, 0.02).gap_bits(), 1e-4);
