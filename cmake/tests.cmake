@@ -85,7 +85,7 @@ endif()
 # `occ` whose calls fail on demand, for tests/cli/faults_test.sh. Sanitizers have an operator new of their own.
 if(NOT OCC_SANITIZE AND NOT OCC_FUZZ)
   add_executable(occ_faults $<TARGET_OBJECTS:occ> ${PROJECT_SOURCE_DIR}/tests/faults.cc)
-  target_link_libraries(occ_faults PRIVATE occ_calibration occ_flags CLI11::CLI11)
+  target_link_libraries(occ_faults PRIVATE occ_report occ_flags CLI11::CLI11)
   foreach(function aligned_alloc open pread pwrite fsync rename _ZN3occ25install_interrupt_handlerEv
           _ZN3occ20throw_if_interruptedEv)
     target_link_options(occ_faults PRIVATE -Wl,--wrap=${function})
