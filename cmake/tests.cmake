@@ -69,7 +69,7 @@ if(OCC_PYTHON)
 endif()
 
 if(NOT OCC_SANITIZE AND NOT OCC_FUZZ AND OCC_PYTHON)
-  foreach(part flags json)
+  foreach(part flags help json commands)
     add_test(NAME repository.docs_${part} COMMAND ${OCC_PYTHON} ${PROJECT_SOURCE_DIR}/tests/docs_test.py $<TARGET_FILE:occ> ${part})
     set_tests_properties(repository.docs_${part} PROPERTIES TIMEOUT 600 SKIP_RETURN_CODE 77
       ENVIRONMENT "OCC_DEFAULT_TEST_DATA=${OCC_DEFAULT_TEST_DATA}")

@@ -89,7 +89,7 @@ def prepare(work, occ):
     stories = (given / "text/tinystories_a.txt").read_bytes()
     (work / "stories.txt").write_bytes(stories[:100000])
     (work / "calibration.txt").write_bytes(stories[-800000:])
-    (work / "text.txt").write_bytes(stories[-60000:])
+    (work / "text.txt").write_bytes(stories[-15000:])
     (work / "vectors.fvecs").symlink_to(given / "vectors/sift5k_base4500.fvecs")
     run_quietly([occ, "decompress", "vectors.fvecs", "-o", "vectors.npy"], cwd=work)
 
