@@ -86,7 +86,7 @@ endif()
 if(NOT OCC_SANITIZE AND NOT OCC_FUZZ)
   add_executable(occ_faults $<TARGET_OBJECTS:occ> ${PROJECT_SOURCE_DIR}/tests/faults.cc)
   target_link_libraries(occ_faults PRIVATE occ_report occ_flags CLI11::CLI11)
-  foreach(function aligned_alloc open pread pwrite fsync rename _ZN3occ25install_interrupt_handlerEv
+  foreach(function aligned_alloc open pread pwrite fsync rename _ZN3occ11ThreadLimitC1Em
           _ZN3occ20throw_if_interruptedEv)
     target_link_options(occ_faults PRIVATE -Wl,--wrap=${function})
   endforeach()

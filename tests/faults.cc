@@ -1,6 +1,6 @@
 // Part of occ_faults, which is `occ` whose calls fail on demand (cmake/tests.cmake): OCC_FAULT=KIND:N lets the N-th call
-// of a kind fail, counted over all threads from the start of main(), OCC_FAULT=KIND:N+ that call and all later ones,
-// KIND:0 none. The number of calls stands at the end of stderr. Kinds: new (operator new, aligned_alloc), open, read,
+// of a kind fail, counted over all threads from where a command begins to work, OCC_FAULT=KIND:N+ that call and all
+// later ones, KIND:0 none. The number of calls stands at the end of stderr. Kinds: new (operator new, aligned_alloc), open, read,
 // write, sync, rename, task (an item of a parallel loop). `occ` itself knows nothing of this: the linker puts these
 // functions in place of those of the same name (--wrap).
 #include <fcntl.h>
@@ -17,6 +17,8 @@
 
 #include "base/error.h"
 
+extern "C" char __executable_start, etext;  // by the linker: where the program's code begins and ends
+
 namespace {
 
 // Nothing here allocates.
@@ -29,6 +31,7 @@ struct Fault {
   std::atomic<uint64_t> calls{0};
 
   void arm() {
+    if (armed) return;
     kind = std::getenv("OCC_FAULT");
     const char* colon = kind == nullptr ? nullptr : std::strchr(kind, ':');
     if (colon == nullptr) return;
@@ -56,8 +59,13 @@ bool fails(const char* which, int error) {
   return true;
 }
 
-void* allocate(size_t bytes) {
-  if (g_fault.strikes("new")) throw std::bad_alloc();
+// Only calls from this program, and not for a few bytes: functions of libstdc++ that allocate may be noexcept, as those
+// of iterators over folders, and nlohmann-json allocates in destructors. Where that fails the process ends.
+constexpr size_t kFewBytes = 256;
+
+void* allocate(size_t bytes, const void* caller) {
+  const bool ours = bytes >= kFewBytes && caller >= &__executable_start && caller < &etext;
+  if (ours && g_fault.strikes("new")) throw std::bad_alloc();
   void* data = std::malloc(bytes == 0 ? 1 : bytes);
   if (data == nullptr) throw std::bad_alloc();
   return data;
@@ -65,8 +73,8 @@ void* allocate(size_t bytes) {
 
 }  // namespace
 
-void* operator new(size_t bytes) { return allocate(bytes); }
-void* operator new[](size_t bytes) { return allocate(bytes); }
+void* operator new(size_t bytes) { return allocate(bytes, __builtin_return_address(0)); }
+void* operator new[](size_t bytes) { return allocate(bytes, __builtin_return_address(0)); }
 void operator delete(void* data) noexcept { std::free(data); }
 void operator delete[](void* data) noexcept { std::free(data); }
 void operator delete(void* data, size_t) noexcept { std::free(data); }
@@ -104,11 +112,12 @@ int __wrap_fsync(int fd) { return fails("sync", EIO) ? -1 : __real_fsync(fd); }
 int __real_rename(const char* from, const char* to);
 int __wrap_rename(const char* from, const char* to) { return fails("rename", EACCES) ? -1 : __real_rename(from, to); }
 
-// occ::install_interrupt_handler(), the first call of main().
-void __real__ZN3occ25install_interrupt_handlerEv();
-void __wrap__ZN3occ25install_interrupt_handlerEv() {
-  __real__ZN3occ25install_interrupt_handlerEv();
+// occ::ThreadLimit's constructor, with which every command begins to work. The parser of the command line is not tested:
+// some of its functions that allocate are noexcept.
+void __real__ZN3occ11ThreadLimitC1Em(void* self, size_t threads);
+void __wrap__ZN3occ11ThreadLimitC1Em(void* self, size_t threads) {
   g_fault.arm();
+  __real__ZN3occ11ThreadLimitC1Em(self, threads);
 }
 
 // occ::throw_if_interrupted(), called before every item of a parallel loop.
