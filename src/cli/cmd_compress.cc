@@ -27,14 +27,14 @@ struct Arguments {
   std::optional<size_t> tune_tokens;
 };
 
-// Nothing is larger than it came without a word.
+// A file that stays as large as it was, or grows, says so.
 void note_growth(CompressReport* r) {
-  if (r->file_bytes <= r->input_bytes) return;
-  const bool any_coded =
-      std::any_of(r->tensors.begin(), r->tensors.end(), [](const auto& t) { return !t.recipe.empty(); });
-  r->notes.push_back(
-      fmt::format("the archive is {} bytes larger than the input{}", r->file_bytes - r->input_bytes,
-                  any_coded ? "" : ": nothing was coded (--tensor '*=auto' codes vectors, and integers as reals)"));
+  if (std::all_of(r->tensors.begin(), r->tensors.end(), [](const auto& t) { return t.recipe.empty(); })) {
+    r->notes.push_back("nothing was coded (--tensor '*=auto' codes vectors, and integers as reals)");
+  }
+  if (r->file_bytes > r->input_bytes) {
+    r->notes.push_back(fmt::format("the archive is {} bytes larger than the input", r->file_bytes - r->input_bytes));
+  }
 }
 
 void print_report_json(const Arguments& a, const CompressReport& r) {

@@ -1,6 +1,7 @@
 #include "evaluation/encoder_quality.h"
 
 #include "base/error.h"
+#include "base/option_name.h"
 #include "container/archive_file.h"
 
 namespace occ {
@@ -29,7 +30,8 @@ PairsResult measure_pairs(const EncoderModel& model, const EncoderModel& referen
                           size_t limit, const TextProgress& progress) {
   const size_t dim = model.encoder->config().dim, reference_dim = reference.encoder->config().dim;
   if (dim != reference_dim) {
-    throw_usage("reference: expected embeddings of {} values as of the model, found {}", dim, reference_dim);
+    throw_usage("{}: expected embeddings of {} values as of the model, found {}", option_name("reference"), dim,
+                reference_dim);
   }
   std::vector<std::string> left, right;
   for (auto& [x, y] : read_pairs(pairs)) {

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/glob.h"
+#include "base/option_name.h"
 #include "base/parallel.h"
 #include "compress/moments.h"
 #include "container/archive_file.h"
@@ -42,7 +43,8 @@ std::vector<Pair> match(const TensorFile& a, const TensorFile& b, const std::str
     }
     pairs.push_back({i, k});
   }
-  if (pairs.empty() && !glob.empty()) throw_usage("'{}' matches no tensor of both inputs", glob);
+  if (pairs.empty() && !glob.empty())
+    throw_usage("{}: '{}' matches no tensor of both inputs", option_name("tensor"), glob);
   if (pairs.empty()) throw_input("{} and {} have no tensor of the same name", a.path(), b.path());
   return pairs;
 }

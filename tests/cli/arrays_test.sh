@@ -26,7 +26,8 @@ for x in x.bvecs i8.npy; do
   [ "$(json max_abs <out)" = 0.0 ] || fail "$x: decompress gives other values"
   # Kept where asked, exactly, and with a word where that is larger.
   expect 0 "$OCC" compress $x -o k.occ --keep '*' --force
-  grep -q 'note: the archive is [0-9]* bytes larger than the input' out || fail "$x: grows without a word"
+  [ "$(bytes k.occ)" -le "$(bytes $x)" ] || grep -q 'note: the archive is [0-9]* bytes larger than the input' out ||
+    fail "$x: grows without a word"
   expect 0 "$OCC" compare $x k.occ
   grep -q '1 tensors of integers, 0 of them differ' out || fail "$x: kept values differ"
 done
@@ -45,7 +46,7 @@ less "$(bytes v.occ)" 10001 "a vector at 4 bits"
 expect 0 "$OCC" compare v.npy v.occ --json
 less "$(json nmse <out)" 0.01 "error of a vector at 4 bits"
 expect 0 "$OCC" compress short.npy -o short.occ
-grep -q 'bytes larger than the input: nothing was coded' out || fail "a short vector grows without a word"
+grep -q 'nothing was coded' out && grep -q 'bytes larger than the input' out || fail "a short vector grows without a word"
 
 [ -n "${OCC_PYTHON:-}" ] || skip "no numpy"
 "$OCC_PYTHON" - <<'PY'
