@@ -30,7 +30,7 @@ class RowNorm final : public Transform {
   // norms: the rms of the rows, for an encoder with keep=product.
   explicit RowNorm(std::vector<float> scales, std::vector<float> norms = {})
       : scales_(std::move(scales)), norms_(std::move(norms)) {}
-  TransformTraits traits() const override { return {.settles = !norms_.empty()}; }
+  TransformTraits traits() const override { return {.settles = !norms_.empty(), .side_grows = true}; }
   void forward(const Rect& at, MatrixView<const float> x, std::span<const MatrixView<float>> planes) const override {
     for (size_t r = 0; r < x.rows(); ++r) {
       const float scale = norms_.empty() ? scales_[at.row + r] : norms_[at.row + r];
