@@ -14,6 +14,7 @@
 #include "io/expect_error_for_test.h"
 #include "occ/archive.h"
 #include "occ/compress.h"
+#include "operators/operator.h"
 #include "simd/for_each_target_for_test.h"
 #include "test_data.h"
 
@@ -327,6 +328,15 @@ TEST_P(AlteredTest, IsFoundWhenAllRowsAreDecoded) {
   file.read_f32(0, 5, 1, &value);  // a part of it alone tells nothing
   EXPECT_INPUT_ERROR(file.verify(), "decodes to other values");
   ArchiveFile(folder_ / "a.occ").verify();
+}
+
+TEST_P(AlteredTest, IsFoundWhenWeightsBecomeFloats) {
+  const ArchiveFile bad(folder_ / "altered.occ"), good(folder_ / "a.occ");
+  for (const bool transposed : {false, true}) {
+    const OperatorOptions options{.arithmetic = Arithmetic::kF32, .transposed = transposed};
+    EXPECT_INPUT_ERROR(make_operator(bad, 0, options), "altered.occ: tensor 'w': decodes to other values");
+    EXPECT_NE(make_operator(good, 0, options), nullptr);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Recipes, AlteredTest,
