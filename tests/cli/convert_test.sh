@@ -30,7 +30,7 @@ cmp ids-stories260k ids-back.gguf
 expect 0 "$OCC" compress "$M" -o m.occ --bits 5 --quiet
 expect 0 "$OCC" compress "$M/model-f32.gguf" -o g.occ --bits 5 --quiet
 expect 0 "$OCC" decompress m.occ -o m.gguf --dtype f16
-expect 0 "$OCC" inspect m.gguf
+expect 0 "$OCC" inspect m.gguf --verbose
 grep -q '^blk.0.attn_norm.weight .* F32 ' out || fail "norms of GGUF are not f32"
 grep -q '^blk.0.attn_q.weight .* F16 ' out || fail "--dtype f16 has no effect"
 expect 0 "$OCC" decompress g.occ -o g
@@ -68,7 +68,7 @@ for heads in 8 2 1; do
     expect 3 "$OCC" $command
     expect_error "heads.*k_proj.weight': expected shape"
   done
-  perl -0pe 's/(llama\.attention\.head_count_kv\x04\0\0\0)\x04/$1 . chr('$heads')/e' "$M/model-f32.gguf" >heads$heads.gguf
+  perl -0777 -pe 's/(llama\.attention\.head_count_kv\x04\0\0\0)\x04/$1 . chr('$heads')/e' "$M/model-f32.gguf" >heads$heads.gguf
   expect 3 "$OCC" decompress heads$heads.gguf -o heads
   expect_error "heads$heads.gguf.*attn_k.weight': expected shape"
 done
