@@ -13,6 +13,8 @@ namespace occ {
 namespace {
 
 constexpr double kLeastWeight = 0.01;  // of a row, relative to the mean of all rows
+// Added to the loss of an expert, relative to the mean of the experts of its layer: other texts use other experts.
+constexpr double kOfOtherExperts = 1;
 // Importance of the rows of a table that is looked up in is raised to this power (the mean stays), because texts differ
 // most in how often words occur. The table's sum is raised by the factor, because later layers make up for their own
 // errors but not for those of the table: coded alone, it cost twice the KL that its share of the second-order loss
@@ -49,6 +51,7 @@ Importance::Importance(const TensorFile& source, const ModelConfig& config, cons
     // would have something to gain as well, but whole models came out no better for it.
     by_row_.insert({qkv[0], qkv[1]});
   }
+  sequences_ = sequences.size();
   fisher_ = cached_gradients(sequences);
   weigh_linear_layers();
   weigh_rare_experts();
@@ -117,8 +120,13 @@ void Importance::weigh(const std::string& tensor, std::vector<double> rows, size
     for (double& w : rows) w *= mean * kTableFactor / sum * static_cast<double>(rows.size());
     mean *= kTableFactor;
   }
-  // No row is free, whatever the few sequences say.
-  for (double& w : rows) w = (w / mean + kLeastWeight) / (1 + kLeastWeight);
+  const bool table = fisher_.embeddings.contains(tensor);
+  // Each sequence is one sample of the gradients of weights. The noise of few samples is multiplicative and drawn in.
+  const double power = table ? 1 : 1 - 1 / (1 + std::pow(static_cast<double>(sequences_), 2));
+  double sum = 0;
+  for (double& w : rows) sum += w = std::pow(w / mean, power);
+  const double least = table ? settings_.least_table_row : kLeastWeight;
+  for (double& w : rows) w = (w / sum * static_cast<double>(rows.size()) + least) / (1 + least);
   Rows& to = rows_[tensor];
   to.alone = to.fed =
       std::make_shared<RowImportance>(RowImportance{std::move(rows), mean / static_cast<double>(cols) / 2, {}});
@@ -145,7 +153,7 @@ void Importance::feed_rows(const TensorFisher& fisher, Rows& to) const {
   to.fed = std::make_shared<RowImportance>(std::move(fed));
 }
 
-// An expert that hardly any token came by is not free either: it costs a share of the mean of its layer's experts.
+// An expert that hardly any token came by is not free: half of what an expert costs is the mean of its layer's experts.
 void Importance::weigh_rare_experts() {
   for (const ModelPart& part : parts_) {
     const size_t experts = part.groups.size();
@@ -165,7 +173,7 @@ void Importance::weigh_rare_experts() {
         } else {
           rows.weights.assign(shape_of(tensor).rows, 1.0);
         }
-        rows.loss = (rows.loss + kLeastWeight * mean) / (1 + kLeastWeight);
+        rows.loss = (rows.loss + kOfOtherExperts * mean) / (1 + kOfOtherExperts);
         to.alone = to.fed = std::make_shared<RowImportance>(std::move(rows));
       }
     }

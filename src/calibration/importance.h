@@ -21,6 +21,8 @@ namespace occ {
 struct ImportanceSettings {
   bool cache = false;                  // gradients are kept for other runs (base/cache.h)
   std::vector<uint64_t> token_counts;  // of the whole calibration text, by token; may be empty
+  // The least importance of a row of a table, relative to the mean. More for a text that may lack many tokens.
+  double least_table_row = 0.01;
   std::function<void(size_t tensors, size_t total)> progress;
 };
 
@@ -67,6 +69,7 @@ class Importance {
   const std::filesystem::path& folder_;
   const ImportanceSettings settings_;
   std::set<std::string> by_token_, by_row_;  // tensors whose token energies and row correlations are measured
+  size_t sequences_ = 0;                     // that the gradients are measured on
   Fisher fisher_;
   std::map<std::string, Rows> rows_;
   std::map<std::string, std::vector<float>> token_weights_;

@@ -119,7 +119,7 @@ void InputMoments::plan(Importance& importance, std::span<const size_t> planned,
   Prefix prefix(source_, config_, sequences, folder_);
   for (size_t p = 0; p < parts_.size(); ++p) {
     sum_moments(prefix, p, true, false, [&](Group& group, MomentSum sum) {
-      if (parts_[p].of_experts(config_)) add_white(sum.tokens, sum.h.view());
+      add_white(sum.tokens, sum.h.view());
       if (importance.is_tied(group.tensors[0])) importance.join_uses(group.tensors[0], sum.h.view());
       store(group, sum.h.view(), {});
     });
@@ -166,14 +166,12 @@ void InputMoments::run_part(size_t p) {
             fmt::join(group.tensors, ", ")));
       }
     }
-    if (experts) {
-      add_white(sum.tokens, sum.h.view());
-      if (sum.tokens < group.width) {
-        ++rare_;
-        group.note = fmt::format(
-            "{} tokens of the calibration text came by, fewer than inputs: coded nearly as if those were white",
-            sum.tokens);
-      }
+    add_white(sum.tokens, sum.h.view());
+    if (experts && sum.tokens < group.width) {
+      ++rare_;
+      group.note = fmt::format(
+          "{} tokens of the calibration text came by, fewer than inputs: coded nearly as if those were white",
+          sum.tokens);
     }
     store(group, sum.h.view(), correction.view());
   });

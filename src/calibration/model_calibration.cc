@@ -35,7 +35,7 @@ ModelCalibration::ModelCalibration(const TensorFile& source, std::vector<std::ve
 Importance ModelCalibration::measure_importance() const {
   std::vector<std::vector<TokenId>> sequences;
   for (const size_t i : planned_) sequences.push_back(sequences_[i]);
-  ImportanceSettings settings{settings_.cache, settings_.token_counts, {}};
+  ImportanceSettings settings{settings_.cache, settings_.token_counts, settings_.least_table_row, {}};
   settings.progress = [&](size_t done, size_t total) {
     if (settings_.progress) settings_.progress("importance", done, total);
   };

@@ -22,6 +22,7 @@ struct CalibrationSettings {
   std::vector<std::vector<TokenId>> tune_sequences;
   bool cache = false;                  // importance is kept for other runs (base/cache.h)
   std::vector<uint64_t> token_counts;  // of the whole text, by token; empty: unknown
+  double least_table_row = 0.01;       // see ImportanceSettings
   std::function<void(const char* phase, uint64_t done, uint64_t total)> progress;
 };
 

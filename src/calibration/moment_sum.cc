@@ -11,6 +11,9 @@ namespace {
 constexpr size_t kTile = 256;   // rows and columns of a task
 constexpr size_t kRows = 1024;  // tokens of a panel
 
+// Tokens per input of which white inputs are half as many as with few tokens.
+constexpr double kManyTokens = 64;
+
 // Damping of a correction in units of the mean diagonal of H. Measured with 4,096 tokens (0.3 to 1 are best at 64 to
 // 172 inputs) and with 65,536 tokens (0.05 to 0.3 are best).
 double correction_damping(size_t inputs, size_t tokens) {
@@ -104,7 +107,8 @@ Matrix<float> correction_of(MatrixView<const double> c, MatrixView<const double>
 }
 
 void add_white(size_t tokens, MatrixView<double> h) {
-  const auto n = static_cast<double>(h.rows()), total = n + static_cast<double>(tokens);
+  const auto width = static_cast<double>(h.rows()), t = static_cast<double>(tokens);
+  const double n = width / (1 + t / (kManyTokens * width)), total = n + t;
   const double mean = mean_diagonal(h), white = mean > 0 ? mean : 1;
   for (size_t r = 0; r < h.rows(); ++r) {
     for (size_t c = 0; c < h.cols(); ++c) h(r, c) *= 1 - n / total;

@@ -41,9 +41,9 @@ double mean_diagonal(MatrixView<const double> h);
 // the number of tokens grows. Empty if the matrix cannot be inverted.
 Matrix<float> correction_of(MatrixView<const double> c, MatrixView<const double> h, size_t tokens);
 
-// Moments of few tokens fit these tokens better than they fit others. As many white inputs (of the same mean energy) as
-// the layer has inputs are added to the mean; where there was no token, the moments become those of white inputs
-// (docs/explanation/calibration.md, "Experts with few tokens").
+// Moments of few tokens fit these tokens better than they fit others. So some white inputs of the same mean energy are
+// averaged in: as many as the layer has inputs if there are few tokens, fewer and fewer beyond 64 tokens per input. Where
+// there is no token, the moments become those of white inputs (docs/explanation/calibration.md, "Few tokens").
 void add_white(size_t tokens, MatrixView<double> h);
 
 }  // namespace occ

@@ -5,60 +5,12 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
-#include "calibration/backward_kernels.h"
 #include "calibration/dense_layer.h"
 #include "calibration/gradients.h"
-#include "tensor/scratch_matrix.h"
+#include "calibration/reference.h"
 
 namespace occ {
 namespace {
-
-using Sequences = std::vector<std::vector<TokenId>>;
-
-size_t tokens_of(const Sequences& sequences) {
-  size_t n = 0;
-  for (const std::vector<TokenId>& s : sequences) n += s.size();
-  return n;
-}
-
-// Predictions of the original model. Its last hidden states are kept, its logits are computed when they are needed.
-class Teacher {
- public:
-  Teacher(GradientModel& model, const Sequences& sequences, const std::filesystem::path& folder)
-      : model_(model), hidden_(folder, tokens_of(sequences), model.config().dim) {
-    model.hidden(sequences, hidden_.view());
-  }
-
-  // Sum of the KL divergences of tokens [first, first + rows). Replaces `logits` by its gradient.
-  double loss(size_t first, MatrixView<float> logits) {
-    const size_t n = logits.rows(), vocab_size = logits.cols();
-    if (truth_.rows() < n) truth_ = Matrix<float>::uninitialized(n, vocab_size);
-    const MatrixView<float> truth = truth_.view().row_range(0, n);
-    model_.logits(hidden_.view().row_range(first, n), truth);
-    std::vector<double> sums(n);
-    constexpr size_t kRows = 8;
-    parallel_for(ceil_div(n, kRows), [&](size_t panel) {
-      std::vector<float> difference(vocab_size);
-      for (size_t r = panel * kRows; r < std::min(n, (panel + 1) * kRows); ++r) {
-        float *p = truth.row(r), *q = logits.row(r);
-        for (size_t v = 0; v < vocab_size; ++v) difference[v] = p[v] - q[v];
-        sums[r] = softmax_row(1, q, vocab_size) - softmax_row(1, p, vocab_size);
-        for (size_t v = 0; v < vocab_size; ++v) {
-          sums[r] += static_cast<double>(p[v]) * static_cast<double>(difference[v]);
-          q[v] -= p[v];
-        }
-      }
-    });
-    double sum = 0;
-    for (const double s : sums) sum += std::max(s, 0.0);  // rounding
-    return sum;
-  }
-
- private:
-  GradientModel& model_;
-  ScratchMatrix hidden_;
-  Matrix<float> truth_;
-};
 
 // Values with the state of Adam.
 struct Tuned {
@@ -210,15 +162,10 @@ TuneResult tune_model(const TensorFile& compressed, const TensorFile& reference,
     throw_usage("{}: expected a reference with the same vocabulary of {} tokens, found {}", reference.path(),
                 model.config().vocab_size, teacher_model.config().vocab_size);
   }
-  Teacher teacher(teacher_model, used, scratch_folder), judge(teacher_model, held_out, scratch_folder);
-  const auto held_out_kl = [&] {
-    const double sum =
-        model.evaluate(held_out, [&](size_t first, MatrixView<float> logits) { return judge.loss(first, logits); });
-    return sum / static_cast<double>(tokens_of(held_out));
-  };
+  ReferencePredictions teacher(teacher_model, used, scratch_folder), judge(teacher_model, held_out, scratch_folder);
 
   TuneResult out;
-  out.kl_before = out.kl_after = held_out_kl();
+  out.kl_before = out.kl_after = judge.mean_kl(model);
   const std::vector<Batch> batches = batches_of(used, options.batch_tokens);
   const size_t steps = options.epochs * batches.size();
   Adam adam(compressed, options, model.head_tensor());
@@ -235,7 +182,7 @@ TuneResult tune_model(const TensorFile& compressed, const TensorFile& reference,
     for (const float share : {0.25f, 0.5f, 1.0f}) {
       TunedValues values = adam.values(share);
       apply(values, model);
-      const double kl = held_out_kl();
+      const double kl = judge.mean_kl(model);
       if (!(kl < out.kl_after)) continue;
       out.kl_after = kl;
       out.values = std::move(values);

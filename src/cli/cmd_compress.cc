@@ -6,6 +6,7 @@
 #include "base/outputs.h"
 #include "base/temporary.h"
 #include "cli/cli.h"
+#include "io/json.h"
 #include "occ/calibrate.h"
 #include "report/html_report.h"
 #include "report/table.h"
@@ -144,6 +145,9 @@ void run(Arguments& a, const Globals& globals) {
   if (a.calibration.text.empty() && (a.calibration.tokens != 0 || a.calibration.context != 0 || a.tune_tokens)) {
     throw_usage("--calibration-tokens, --context and --tune-tokens: expected with --calibrate TEXT");
   }
+  a.calibration.warn = [](const std::string& text) {
+    std::fprintf(stderr, "warning: %s\n", printable(text, 2000).c_str());
+  };
   CompressReport r = a.calibration.text.empty() ? compress_file(a.input, a.output, o)
                                                 : compress_model(a.input, a.output, o, a.calibration);
   end_progress();
