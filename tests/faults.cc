@@ -1,8 +1,8 @@
-// Part of occ_faults, which is `occ` whose calls fail on demand (cmake/tests.cmake): OCC_FAULT=KIND:N lets the N-th call
+// Part of occ_faults, which is `occ` whose calls fail on demand (cmake/tests.cmake). OCC_FAULT=KIND:N lets the N-th call
 // of a kind fail, counted over all threads from where a command begins to work, OCC_FAULT=KIND:N+ that call and all
-// later ones, KIND:0 none. The number of calls stands at the end of stderr. Kinds: new (operator new, aligned_alloc), open, read,
-// write, sync, rename, task (an item of a parallel loop). `occ` itself knows nothing of this: the linker puts these
-// functions in place of those of the same name (--wrap).
+// later ones, KIND:0 none. The number of calls stands at the end of stderr. Kinds: new (operator new, aligned_alloc),
+// open, read, write, sync, rename, task (an item of a parallel loop). `occ` itself knows nothing of this: the linker
+// puts these functions in place of those of the same name (--wrap).
 #include <fcntl.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -112,8 +112,8 @@ int __wrap_fsync(int fd) { return fails("sync", EIO) ? -1 : __real_fsync(fd); }
 int __real_rename(const char* from, const char* to);
 int __wrap_rename(const char* from, const char* to) { return fails("rename", EACCES) ? -1 : __real_rename(from, to); }
 
-// occ::ThreadLimit's constructor, with which every command begins to work. The parser of the command line is not tested:
-// some of its functions that allocate are noexcept.
+// occ::ThreadLimit's constructor, with which every command begins to work. The parser of the command line is not
+// tested: some of its functions that allocate are noexcept.
 void __real__ZN3occ11ThreadLimitC1Em(void* self, size_t threads);
 void __wrap__ZN3occ11ThreadLimitC1Em(void* self, size_t threads) {
   g_fault.arm();
