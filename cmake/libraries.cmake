@@ -6,7 +6,7 @@
 #               BLAS and LAPACK
 #   occ_calibration  calibration: models and compression together
 #   occ_report  report: for the binary and the tests, not installed
-# With OCC_WITH_ENCODER=OFF encode and calibration are left out, and the binary has neither `compress` nor `compare`.
+# With OCC_WITH_ENCODER=OFF encode and calibration are left out, and the binary has no `compress`, `compare` and `methods`.
 function(occ_sources out)
   set(all)
   foreach(folder IN LISTS ARGN)
@@ -70,7 +70,7 @@ foreach(name IN LISTS occ_libraries)
 endforeach()
 
 if(NOT OCC_WITH_ENCODER)
-  list(FILTER cli_sources EXCLUDE REGEX "/cmd_(compress|compare)\\.cc$")
+  list(FILTER cli_sources EXCLUDE REGEX "/cmd_(compress|compare|methods)\\.cc$")
   list(FILTER report_sources EXCLUDE REGEX "/(comparison|html_report)\\.cc$")
 endif()
 add_library(occ_report STATIC ${report_sources})

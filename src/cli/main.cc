@@ -16,7 +16,7 @@ namespace {
 #ifdef OCC_WITH_ENCODER
 constexpr const char* kBuiltWithout = "";
 #else
-constexpr const char* kBuiltWithout = " (built without the encoder: no compress and no compare)";
+constexpr const char* kBuiltWithout = " (built without the encoder: no compress, compare and methods)";
 #endif
 
 int exit_code(ErrorKind kind) {
@@ -60,6 +60,7 @@ int run(int argc, char** argv) {
 #ifdef OCC_WITH_ENCODER
   add_compress(app, globals);
   add_compare(app, globals);
+  add_methods(app, globals);
 #endif
   add_decompress(app, globals);
   add_verify(app, globals);
@@ -67,7 +68,6 @@ int run(int argc, char** argv) {
   add_evaluate(app, globals);
   add_generate(app, globals);
   add_tokenize(app, globals);
-  add_methods(app, globals);
   const std::string exit_codes = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 corrupt or unsupported input.";
   for (CLI::App* command : app.get_subcommands({})) {
     const std::string own = command->get_footer();
