@@ -134,9 +134,9 @@ TEST(Limits, WeightedGapOfEqualEigenvaluesIsTheGaussianOne) {
   EXPECT_NEAR(weighted.limit_bpw, plain.limit_bpw, 1e-9);
   EXPECT_NEAR(weighted.gap_db, plain.gap_db, 1e-9);
   EXPECT_EQ(weighted_rate(0.02, flat, {}), weighted.limit_bpw);
-  // Two levels, 1.6 and .4: at 1 bit the level of the water is .2, so that the limit at that error is 1 bit.
-  const std::vector<uint8_t> two = eigenvalue_profile(std::vector<double>{1.6, 0.4});
-  EXPECT_NEAR(weighted_gap(1.5, 0.2, two, {}).gap_bits(), 0.5, 0.02);
+  // Variances 2 and 1/2: at 1 bit the level of the water is 1/4, so that the limit at that error is 1 bit.
+  const std::vector<uint8_t> two = {192 - 4, 192 + 4};
+  EXPECT_NEAR(weighted_gap(1.5, 0.25, two, {}).gap_bits(), 0.5, 1e-9);
 }
 
 TEST(Limits, MeanGapAddsBitsOfAllWeights) {
