@@ -90,7 +90,11 @@ bool parse_model(std::string_view text, Model* model) {
       t.out.shape.push_back(d);
     }
     if ((elements += count) > kMostElements || size > text.size()) return false;
-    if (t.recipe.empty()) {
+    if (model->form != 'a' && model->form != 'b') t.recipe.clear();  // only archives have coded tensors
+    if (!is_float(t.out.dtype)) {
+      t.recipe.clear();
+      t.bytes.resize(count * dtype_size(t.out.dtype));
+    } else if (t.recipe.empty()) {
       std::vector<float> values(count);
       for (size_t i = 0; i < count; ++i) values[i] = static_cast<float>(i % 17) / 16 - 0.5f;
       t.bytes.resize(count * dtype_size(t.out.dtype));

@@ -397,7 +397,11 @@ std::unique_ptr<TensorFile> as_gguf(const TensorFile& file) {
       config.encoder && i != file.tensors().size()) {
     metadata.append("tokenizer.ggml.token_type_count", static_cast<uint32_t>(file.tensors()[i].shape[0]));
   }
-  add_gguf_tokenizer(file.side_files(), file.path(), config.vocab_size, &metadata);
+  try {
+    add_gguf_tokenizer(file.side_files(), file.path(), config.vocab_size, &metadata);
+  } catch (const nlohmann::json::exception& e) {  // a value of another type than the key has
+    throw_input("{}: its tokenizer: {}", file.path(), e.what());
+  }
   out->add_side_file(side_file(kGgufSideFile, gguf_metadata_json(metadata)));
   check_same(file, config, read_config(*out), "GGUF");
   return out;
