@@ -195,6 +195,10 @@ TEST(OutputLock, IsHeldByOneAtATime) {
   EXPECT_EQ(clashes, 0);
   EXPECT_GT(had, 0);
   EXPECT_THROW(OutputLock(folder / "no/such/folder"), Error);
+  // poetry.lock, Cargo.lock and the like belong to other programs.
+  std::ofstream(folder / "poetry.lock") << "x";
+  EXPECT_THROW(OutputLock(folder / "poetry"), Error);
+  EXPECT_EQ(std::filesystem::file_size(folder / "poetry.lock"), 1u);
 }
 
 TEST(RequireFreeSpace, TellsBothNumbers) {

@@ -49,7 +49,12 @@ OutputLock::OutputLock(const fs::path& output)
     }
     // The run that had it may have removed the file since it was opened here.
     struct stat mine = {}, named = {};
-    if (::fstat(fd_, &mine) == 0 && ::stat(path_.c_str(), &named) == 0 && mine.st_ino == named.st_ino) return;
+    if (::fstat(fd_, &mine) == 0 && ::stat(path_.c_str(), &named) == 0 && mine.st_ino == named.st_ino) {
+      if (mine.st_size == 0) return;
+      ::close(fd_);
+      throw_failed("{}: expected no file of that name, or an empty one that a killed run left, found {} bytes",
+                   path_.string(), mine.st_size);
+    }
     ::close(fd_);
   }
 }

@@ -10,10 +10,12 @@ namespace occ {
 void require_not_input(const std::filesystem::path& output, const std::filesystem::path& input);
 
 // Held while a run writes `output`, so that two runs never write one output: a lock (flock) on the file OUT.lock beside
-// it, which is removed at the end. One that a killed run left is taken over by the next.
+// it, which is removed at the end. One that a killed run left is taken over by the next; one that is not empty is
+// somebody else's.
 class OutputLock {
  public:
-  // Failure if another run holds it, or the file cannot be created. Where the file system knows no locks there is none.
+  // Failure if another run holds it, if the file is not empty, or cannot be created. Where the file system knows no
+  // locks there is none.
   explicit OutputLock(const std::filesystem::path& output);
   ~OutputLock();
   OutputLock(const OutputLock&) = delete;
