@@ -36,8 +36,9 @@ class Uncalibrated {
   }
   const std::filesystem::path& path() const { return path_; }
   // Puts the file in the place of `output`.
-  CompressReport replace(const std::filesystem::path& output) {
+  CompressReport replace(const std::filesystem::path& output, bool sync) {
     std::filesystem::rename(path_, output);
+    if (sync) sync_folder(folder_of(output));
     return std::move(report_);
   }
 
@@ -150,7 +151,7 @@ CompressReport compress_model(const std::filesystem::path& input, const std::fil
     report.notes.emplace_back("linear layers are stored transposed: coded without second moments of their inputs");
   }
   if (uncalibrated && calibration_is_worse(*source, config, output, uncalibrated->path(), text, folder, &notes)) {
-    report = uncalibrated->replace(output);
+    report = uncalibrated->replace(output, options.sync);
     notes.emplace_back("calibration on this text made the model worse: the file was coded without");
   }
   report.notes.insert(report.notes.end(), notes.begin(), notes.end());
