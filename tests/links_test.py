@@ -37,7 +37,7 @@ def tracked():
                            capture_output=True, text=True)
     if names.returncode == 0 and names.stdout:
         return [ROOT / n for n in names.stdout.split("\n") if n and (ROOT / n).is_file()]
-    return [p for p in ROOT.rglob("*") if p.is_file() and not any(q.startswith((".git", "build")) for q in p.parts)]
+    return [p for p in ROOT.rglob("*") if p.is_file() and not any(q.startswith((".git", "build")) for q in p.relative_to(ROOT).parts)]
 
 
 def main():
