@@ -56,7 +56,7 @@ done
 
 # The temporary of a run that lives is locked; one that belongs to nobody is not.
 touch y.safetensors.tmp1 y.safetensors.tmp2 y.safetensors.tmp-notes
-flock y.safetensors.tmp1 sleep 60 &
+flock --no-fork y.safetensors.tmp1 sleep 60 &
 pid=$!
 while flock -n y.safetensors.tmp1 true; do sleep 0.01; done
 expect 0 "$OCC" decompress x.fvecs -o y.safetensors --no-sync
