@@ -1,5 +1,6 @@
-// BERT (Devlin et al. 2019) as an encoder of texts (Reimers & Gurevych 2019): attention in both directions, norms after
-// the residuals, learned positions, token types (all 0 here).
+// BERT (Devlin et al. 2019, arXiv 1810.04805) as an encoder of texts (Reimers & Gurevych 2019, arXiv 1908.10084).
+// Attention works in both directions, norms follow the residual additions, and positions are learned. BERT also has an
+// embedding of token types; all tokens have type 0 here.
 #include "model/architectures.h"
 
 namespace occ {

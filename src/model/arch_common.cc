@@ -1,4 +1,5 @@
-// What descriptions of architectures share: Llama's names and keys, GGUF's keys, rotary positions.
+// What several descriptions of architectures share: the names and keys of Llama, the keys of GGUF, and the reading of
+// rotary positions.
 #include <algorithm>
 #include <cmath>
 

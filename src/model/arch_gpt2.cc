@@ -1,5 +1,6 @@
-// GPT-2 (Radford et al. 2019): learned positions, layer norms, one weight for q, k and v, an MLP without gate. In
-// Hugging Face's files linear layers are Conv1D, that is stored [in, out]; in GGUF they are [out, in] as everywhere.
+// GPT-2 (Radford et al. 2019) has learned positions, layer norms, one weight for q, k and v, and an MLP without gate.
+// In Hugging Face's files its linear layers are of the class Conv1D, whose weights are stored as [in, out]. In GGUF
+// they are [out, in], as for all other models.
 #include "model/architectures.h"
 
 namespace occ {

@@ -1,6 +1,7 @@
-// GPT-NeoX (Black et al. 2022) and Pythia: attention and MLP read the same input (or not: use_parallel_residual), only
-// the first part of every head rotates, one weight for q, k and v whose rows are head by head in Hugging Face's files
-// and all q, all k, all v in GGUF.
+// GPT-NeoX (Black et al. 2022, arXiv 2204.06745) and Pythia. Attention and MLP read the same residual stream, unless
+// use_parallel_residual is false. Only the first part of every head is rotated. There is one weight for q, k and v: in
+// Hugging Face's files its rows are q, k, v of the first head, then of the second and so on; in GGUF they are all q,
+// all k, all v.
 #include "model/architectures.h"
 
 namespace occ {

@@ -1,10 +1,11 @@
-// Llama (Touvron et al. 2023) and what has its form: TinyLlama, SmolLM, Mistral (Jiang et al. 2023: a sliding window)
-// and Mixtral (Jiang et al. 2024: a mixture of experts).
+// Llama (Touvron et al. 2023, arXiv 2302.13971) and models of the same form: TinyLlama, SmolLM, Mistral (Jiang et al.
+// 2023, arXiv 2310.06825), which adds a sliding window, and Mixtral (Jiang et al. 2024, arXiv 2401.04088), which adds a
+// mixture of experts.
 //
 //   n = rms_norm(x);   x += o(attention(rope(q(n)), rope(k(n)), v(n)))
 //   n = rms_norm(x);   x += down(silu(gate(n)) * up(n))
 //
-// GGUF files of this architecture have the rows of q and k in the order of adjacent rotary pairs.
+// In GGUF files of this architecture the rows of q and k are ordered for adjacent rotary pairs (RopePairs::kAdjacent).
 #include "model/architectures.h"
 
 namespace occ {

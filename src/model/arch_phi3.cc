@@ -1,4 +1,5 @@
-// Phi-3 (Abdin et al. 2024): Llama with one weight for q, k and v and one for gate and up; long contexts by longrope.
+// Phi-3 (Abdin et al. 2024, arXiv 2404.14219) is Llama with one weight for q, k and v and one weight for gate and up.
+// Variants for long contexts use longrope.
 #include "model/architectures.h"
 
 namespace occ {

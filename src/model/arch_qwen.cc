@@ -1,6 +1,6 @@
-// Qwen2 (Yang et al. 2024): Llama with biases of q, k and v. Qwen3 (2025): no such biases, but an RMS norm of every
-// head of q and k before the rotation. Both may have a sliding window in their last layers. Qwen3-MoE: a
-// mixture of experts in every layer.
+// Qwen2 (Yang et al. 2024, arXiv 2407.10671) is Llama with biases for q, k and v. Qwen3 (Yang et al. 2025, arXiv
+// 2505.09388) has no such biases, but an RMS norm for every head of q and k before the rotation. Both may have a
+// sliding window in their last layers. Qwen3-MoE has a mixture of experts in every layer.
 #include "model/architectures.h"
 
 namespace occ {

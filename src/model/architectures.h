@@ -1,6 +1,7 @@
-// Descriptions of architectures: how a configuration is read and what the tensors are called. A description is one file
-// arch_<name>.cc and one line in architectures.cc; the blocks themselves are shared (transformer.cc, encoder.cc), so a
-// new Llama-like model needs no other code.
+// Descriptions of architectures. A description says how the configuration of a model family is read and what its
+// tensors are called. It consists of one file arch_<name>.cc and one line in architectures.cc. The code that computes
+// the layers is shared by all (block.cc, transformer.cc, bert_encoder.cc), so a new Llama-like model needs no other
+// code.
 #pragma once
 
 #include <span>
@@ -12,58 +13,68 @@
 
 namespace occ {
 
-// Names without ".weight" and ".bias"; '#' stands for the number of the layer, '@' for that of the expert. Empty: the
-// model has no such part.
+// Names of tensors without ".weight" and ".bias". '#' stands for the number of the layer and '@' for the number of the
+// expert. An empty name means that the model has no such part.
 struct TensorNames {
   std::string token_embedding, position_embedding, token_type_embedding, embedding_norm;
   std::string final_norm;
-  std::string head;            // without the prefix of the others; not there if embeddings are tied
-  std::string attention_norm;  // before attention; of encoders: after it
-  std::string q, k, v;         // or all rows in one:
+  std::string head;            // has no prefix (hf_prefixes); may be missing from the file if embeddings are tied
+  std::string attention_norm;  // before the attention; in encoders after it
+  std::string q, k, v;         // or one tensor with the rows of all three:
   std::string qkv;
-  std::string q_norm, k_norm;  // RMS norms of every head
+  std::string q_norm, k_norm;  // RMS norms that are applied to every head
   std::string attention_output;
-  std::string mlp_norm;  // before the MLP; of encoders: after it
-  std::string gate, up;  // down(activation(gate) * up), without `gate` down(activation(up)); or both in one:
+  std::string mlp_norm;  // before the MLP; in encoders after it
+  // The MLP is down(activation(gate) * up), or down(activation(up)) without `gate`. Either two tensors:
+  std::string gate, up;
+  // or one tensor with the rows of both:
   std::string gate_up;
   std::string down;
-  std::string router;  // of experts; `gate`, `up` and `down` are theirs then
+  std::string router;  // of a mixture of experts; then `gate`, `up` and `down` name the experts' tensors
 };
 
 struct Architecture {
-  std::string name;                      // also general.architecture of GGUF
-  std::vector<std::string> hf_classes;   // of `architectures` in config.json; the first is shown to people
-  std::vector<std::string> model_types;  // model_type of config.json, where it has no `architectures`
-  std::vector<std::string> hf_prefixes;  // of all names but the head's; the first that is in the file counts
+  std::string name;                      // of this description; also general.architecture of GGUF if read_gguf is set
+  std::vector<std::string> hf_classes;   // values of `architectures` in config.json; messages show the first
+  std::vector<std::string> model_types;  // values of `model_type`, for a config.json without `architectures`
+  std::vector<std::string> hf_prefixes;  // possible prefixes of all names but the head's
   TensorNames hf_names;
   TensorNames gguf_names;
   void (*read_hf)(const ConfigKeys& keys, ModelConfig& config) = nullptr;
-  void (*read_gguf)(const ConfigKeys& keys, ModelConfig& config) = nullptr;  // after read_gguf_sizes
+  // Called after read_gguf_sizes. Null: GGUF has no architecture of this name (Mistral is "llama" there), or its files
+  // cannot be read.
+  void (*read_gguf)(const ConfigKeys& keys, ModelConfig& config) = nullptr;
 };
 
 std::span<const Architecture> architectures();
-const Architecture& find_architecture(const std::string& name);  // of ModelConfig; must exist
-// The first of hf_prefixes that the file's names have.
+// The description called `name` (ModelConfig::architecture), which must exist.
+const Architecture& find_architecture(const std::string& name);
+// The first of a.hf_prefixes with which the file has a token embedding; the first of all if there is none.
 std::string hf_prefix(const TensorFile& file, const Architecture& a);
-// A pattern of TensorNames with the layer's number for its '#' and the expert's for its '@'.
+// Replaces '#' in a pattern of TensorNames by the layer's number and '@' by the expert's.
 std::string name_in_layer(std::string pattern, const std::string& layer, const std::string& expert = "");
-std::string architecture_list();  // for error messages
+// All supported classes (hf_classes), separated by commas, for error messages.
+std::string architecture_list();
 
-// What several descriptions share.
+// What several descriptions share. The functions that read keys throw an input error that names the key.
 TensorNames llama_hf_names();
 TensorNames llama_gguf_names();
 void read_llama_hf(const ConfigKeys& keys, ModelConfig& config);
-// num_local_experts or num_experts, num_experts_per_tok.
+// Reads num_local_experts or num_experts, and num_experts_per_tok.
 void read_experts_hf(const ConfigKeys& keys, ModelConfig& config);
+// Reads what every GGUF has: width, layers, heads, MLP width, context length, kind and epsilon of the norm.
 void read_gguf_sizes(const ConfigKeys& keys, ModelConfig& config);
-// use_sliding_window, sliding_window, max_window_layers, layer_types as Qwen has them.
+// Reads which layers have a sliding window, from Qwen's keys use_sliding_window, sliding_window, max_window_layers and
+// layer_types.
 void read_layer_windows(const ConfigKeys& keys, ModelConfig& config);
-// rope_theta, rope_scaling or rope_parameters, partial_rotary_factor; needs head_dim and max_context.
+// Reads the rotary positions: rope_theta, partial_rotary_factor and rope_scaling or rope_parameters. head_dim and
+// max_context of `config` must be set before.
 void read_rope_hf(const ConfigKeys& keys, ModelConfig& config, const std::string& theta_key = "rope_theta",
                   const std::string& partial_key = "partial_rotary_factor", float default_partial = 1);
 void read_rope_gguf(const ConfigKeys& keys, ModelConfig& config);
 Activation read_activation(const ConfigKeys& keys, const std::string& key, const std::string& fallback);
-// keys.size(key) heads, and dim divisible by them unless `head_dim_key` is there.
+// Reads the numbers of query heads and of key and value heads, and the size of a head, which is dim / heads if
+// `head_dim_key` is missing. config.dim must be set before.
 void read_heads(const ConfigKeys& keys, const std::string& heads_key, const std::string& kv_heads_key,
                 const std::string& head_dim_key, ModelConfig& config);
 

@@ -1,4 +1,5 @@
-// BERT-type encoders over the same blocks.
+// BERT-type encoders, computed with the layers of block.h. E, P and T are the embeddings of tokens, positions and
+// types.
 //
 //   x = norm(E[token] + P[position] + T[0])
 //   per layer  x = norm(x + attention(x));  x = norm(x + mlp(x))

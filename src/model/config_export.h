@@ -1,4 +1,4 @@
-// A configuration written for the tools of one family.
+// Writes a configuration in the form of Hugging Face (config.json) or of GGUF (metadata).
 #pragma once
 
 #include <optional>
@@ -9,20 +9,22 @@
 
 namespace occ {
 
-// What a configuration holds besides.
+// What a config.json holds in addition to ModelConfig.
 struct ExportFacts {
   std::optional<uint64_t> bos, eos;  // token ids
   size_t token_types = 0;            // rows of an encoder's token type embedding
 };
 
-// config.json. Input error naming `what` for what it cannot express.
+// The text of config.json. Throws an input error that begins with `what` (the model's path) if config.json cannot
+// express the configuration.
 std::string hf_config_json(const ModelConfig& config, const ExportFacts& facts, const std::string& what);
 
-// The files by which sentence-transformers finds an encoder's pooling.
+// The texts of modules.json and 1_Pooling/config.json, from which sentence-transformers reads how an encoder pools.
 std::string sentence_modules_json();
 std::string pooling_json(const ModelConfig& config);
 
-// general.* and the architecture's keys, without the tokenizer.
+// The keys general.* and those of the architecture, without the tokenizer. `name` becomes general.name. Throws an input
+// error that begins with `what` if GGUF cannot express the configuration.
 GgufMetadata gguf_config(const ModelConfig& config, const std::string& name, const std::string& what);
 
 }  // namespace occ

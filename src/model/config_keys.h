@@ -1,5 +1,5 @@
-// Typed reads of a model's configuration, the same for config.json and GGUF metadata: every value is checked, every
-// error names the file, the key, what was expected and what was found.
+// Reads typed values of a model's configuration, in the same way for config.json and GGUF metadata. Every value is
+// checked, and every error names the file, the key, what was expected and what was found.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -12,17 +12,18 @@ namespace occ {
 
 class ConfigKeys {
  public:
-  // Sizes above this are refused: products of two never overflow.
+  // Larger sizes are refused, so that a product of two sizes never overflows.
   static constexpr size_t kMaxSize = size_t{1} << 28;
 
-  // `values` must be an object; keys are looked up with `prefix` before them.
+  // `values` must be a JSON object. `where` names it in errors. `prefix` is put before every key that is looked up.
   ConfigKeys(nlohmann::json values, std::string where, std::string prefix = "");
 
-  bool has(const std::string& key) const;  // there, and not null
+  bool has(const std::string& key) const;  // the key exists and its value is not null
+  // The key does not exist.
   bool absent(const std::string& key) const { return !values_.contains(prefix_ + key); }
-  size_t size(const std::string& key) const;  // 1 to kMaxSize
+  size_t size(const std::string& key) const;  // an integer from 1 to kMaxSize
   size_t size_or(const std::string& key, size_t fallback) const { return has(key) ? size(key) : fallback; }
-  size_t count(const std::string& key) const;  // 0 to kMaxSize
+  size_t count(const std::string& key) const;  // an integer from 0 to kMaxSize
   float number(const std::string& key, float least, float most) const;
   float number_or(const std::string& key, float fallback, float least, float most) const {
     return has(key) ? number(key, least, most) : fallback;
@@ -32,11 +33,11 @@ class ConfigKeys {
   std::string text_or(const std::string& key, const std::string& fallback) const {
     return has(key) ? text(key) : fallback;
   }
-  std::vector<float> numbers(const std::string& key, size_t count) const;  // positive
+  std::vector<float> numbers(const std::string& key, size_t count) const;  // exactly `count` positive numbers
   std::vector<std::string> texts(const std::string& key) const;
   ConfigKeys object(const std::string& key) const;
 
-  // The input error "where: key 'k': expected ..., found ...".
+  // Throws the input error "where: key 'k': expected ..., found ...".
   [[noreturn]] void fail(const std::string& key, const std::string& expected) const;
   const std::string& where() const { return where_; }
 
@@ -48,7 +49,8 @@ class ConfigKeys {
   std::string prefix_;
 };
 
-// Metadata whose keys begin with `prefix`, looked up without it; arrays are empty, for no key that is read is one.
+// The metadata whose keys begin with `prefix`; they are looked up without it. Arrays become empty ones, because no
+// architecture reads a key whose value is an array.
 ConfigKeys gguf_config_keys(const GgufMetadata& metadata, const std::string& where, const std::string& prefix);
 
 }  // namespace occ

@@ -1,7 +1,7 @@
-// A model in the form of the other family of tools: Hugging Face folders (transformers) and GGUF (llama.cpp) differ in
-// the names of tensors, the order of rows of rotary weights and of fused ones, the orientation of GPT-2's weights, and
-// where configuration and tokenizer stand. What differs follows from the two configurations, so that descriptions of
-// architectures (architectures.h) are all there is to know.
+// Converts a model between the form of Hugging Face folders (transformers) and that of GGUF (llama.cpp). The two forms
+// differ in the names of tensors, the order of the rows of rotary and of fused weights, the orientation of GPT-2's
+// weights, and the place of configuration and tokenizer. All these differences follow from the descriptions of
+// architectures (architectures.h) and the configurations of both forms.
 #pragma once
 
 #include <memory>
@@ -10,11 +10,12 @@
 
 namespace occ {
 
-// Whether `file` is a model (read_config) with GGUF's names, or with those of Hugging Face.
+// Whether `file` is a model with the tensor names of GGUF, or one with those of Hugging Face.
 bool is_gguf_model(const TensorFile& file);
 bool is_hf_model(const TensorFile& file);
 
-// `file` must outlive the view. Input error that names what has no place in the other form.
+// A view of `file` in the other form; tensors are rearranged when they are read. `file` must outlive the view. Throws
+// an input error that names what the other form cannot express.
 std::unique_ptr<TensorFile> as_hugging_face(const TensorFile& file);
 std::unique_ptr<TensorFile> as_gguf(const TensorFile& file);
 

@@ -1,4 +1,4 @@
-// RUN: a prompt in, text out, token by token.
+// Generates text from a prompt, token by token (`occ generate`).
 #pragma once
 
 #include <functional>
@@ -16,27 +16,29 @@ namespace occ {
 struct GenerateOptions {
   size_t max_tokens = 256;
   SamplingOptions sampling;
-  std::vector<std::string> stop;  // texts that end the output; they are not part of it
-  bool ignore_end = false;        // go on after tokens that end a text, for benchmarks
+  std::vector<std::string> stop;  // the output ends before any of these texts
+  bool ignore_end = false;        // true: do not stop at tokens that end a text; for benchmarks
 };
 
 struct Generated {
+  // Why it ended: max_tokens, a token that ends a text, a stop text, or a full KV cache.
   enum class End { kLength, kEndOfText, kStop, kContext };
   std::string text;
   End end = End::kLength;
-  size_t prompt_tokens = 0;  // that went through the model: not those still in the cache
-  size_t tokens = 0;         // chosen, the one that ended the text included
+  size_t prompt_tokens = 0;  // that the model computed; those still in the KV cache do not count
+  size_t tokens = 0;         // generated, including the one that ended the text
   double prompt_seconds = 0, seconds = 0;
 };
 
-// One conversation: keeps the KV cache, so that a prompt which begins with what was seen before costs only the rest.
+// One conversation. It keeps the KV cache: if a prompt begins with the tokens seen before, only the rest is computed.
 class Generator {
  public:
-  // capacity: tokens of prompt and answers that fit.
+  // capacity: how many tokens of prompts and answers fit. `model` and `tokenizer` must outlive the generator.
   Generator(const Transformer& model, const Tokenizer& tokenizer, size_t capacity);
   size_t capacity() const { return cache_->capacity(); }
-  // on_text gets whole UTF-8 characters as soon as no stop text can begin in them. Usage error if the prompt is empty
-  // or longer than the capacity, input error if it is longer than what the model takes.
+  // on_text (may be empty) gets the output piece by piece, in whole UTF-8 characters and as soon as they cannot be the
+  // beginning of a stop text. Throws a usage error if the prompt is empty or longer than the capacity, and an input
+  // error if it is longer than the model's max_context.
   Generated run(std::span<const TokenId> prompt, const GenerateOptions& options,
                 const std::function<void(std::string_view)>& on_text);
 
@@ -44,11 +46,12 @@ class Generator {
   const Transformer& model_;
   const Tokenizer& tokenizer_;
   std::unique_ptr<KvCache> cache_;
-  std::vector<TokenId> seen_;  // in the cache
+  std::vector<TokenId> seen_;  // the tokens in the KV cache
 };
 
-// Length of the longest prefix of `text` that can be shown: no unfinished UTF-8 character at its end and no beginning
-// of a stop text. Sets *stopped where a whole stop text was found; the prefix then ends before it.
+// Length in bytes of the longest prefix of `text` that can be shown already: it ends neither with an unfinished UTF-8
+// character nor with the beginning of a stop text. *stopped says whether `text` contains a stop text; then the prefix
+// ends before it.
 size_t shown_length(std::string_view text, std::span<const std::string> stop, bool* stopped);
 
 }  // namespace occ

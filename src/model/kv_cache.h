@@ -1,4 +1,4 @@
-// Keys and values of the tokens that a transformer has seen, so that a new token costs one step.
+// The KV cache: keys and values of the tokens that a transformer has seen, so that only new tokens must be computed.
 #pragma once
 
 #include <cstddef>
@@ -7,14 +7,15 @@
 
 namespace occ {
 
-// Keys (after rotation) and values of one sequence. f16 with Arithmetic::kInt8, f32 with kF32.
+// Keys (after the rotation) and values of one sequence in all layers. They are stored as f16 with Arithmetic::kInt8 and
+// as f32 with Arithmetic::kF32.
 class KvCache {
  public:
   virtual ~KvCache() = default;
-  virtual size_t length() const = 0;  // tokens in it
-  virtual size_t capacity() const = 0;
-  virtual void truncate(size_t length) = 0;  // forgets all tokens from there on
-  // Keys or values of a layer as f32 [length, kv_heads * head_dim].
+  virtual size_t length() const = 0;         // number of tokens in it
+  virtual size_t capacity() const = 0;       // largest length
+  virtual void truncate(size_t length) = 0;  // keeps the first `length` tokens
+  // Copies of the keys or values of a layer as f32 [length, kv_heads * head_dim].
   virtual Matrix<float> keys(size_t layer) const = 0;
   virtual Matrix<float> values(size_t layer) const = 0;
 };

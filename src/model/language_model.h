@@ -1,4 +1,4 @@
-// A causal model with what belongs to it.
+// A causal language model together with its file and tokenizer.
 #pragma once
 
 #include <memory>
@@ -10,13 +10,15 @@
 
 namespace occ {
 
+// `transformer` reads from `file`, so both must be kept together.
 struct LanguageModel {
   std::unique_ptr<TensorFile> file;
   std::unique_ptr<Tokenizer> tokenizer;
   std::unique_ptr<Transformer> transformer;
 };
 
-// A Hugging Face folder, a GGUF or an archive of either. Input error that names what is missing.
+// Opens a Hugging Face folder, a GGUF file or an archive made from either. Throws an input error that names what is
+// missing.
 LanguageModel open_language_model(const std::string& path, const TransformerOptions& options = {});
 
 }  // namespace occ

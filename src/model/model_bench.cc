@@ -1,5 +1,5 @@
-// What stands between the products of a transformer, at the sizes of SmolLM2-135M (576 wide, 9 heads of 64 over 3 key
-// heads, MLP 1,536).
+// Benchmarks of what a transformer computes between its matrix products, with the sizes of SmolLM2-135M: width 576, 9
+// query heads of 64 elements that share 3 key heads, MLP width 1,536.
 #include <benchmark/benchmark.h>
 
 #include "base/rng.h"

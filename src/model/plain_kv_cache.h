@@ -1,8 +1,8 @@
-// Keys and values of one sequence as attention reads them.
+// Keys and values of one sequence in the memory layout that attention.h reads.
 //
-// Keys of a layer and head: blocks of 16 positions, [position / 16][head_dim][position % 16], so that a vector holds
-// one element of neighbouring keys and scores need no sums across lanes. Values: [position][head_dim rounded up to 16],
-// the rest zero. Both f32 or f16.
+// The keys of a layer and head are stored in blocks of 16 positions, as [position / 16][head_dim][position % 16]. A
+// SIMD vector then holds one element of several neighbouring keys, and scores need no sums across lanes. Values are
+// stored as [position][head_dim rounded up to 16], where the added elements are zero. Both are f32, or both are f16.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@ namespace occ {
 
 inline constexpr size_t kKeyBlock = 16;
 
-// One layer and head.
+// Keys and values of one layer and head, as f32 or f16 (PlainKvCache::half).
 struct CachedHead {
   const void* keys = nullptr;
   const void* values = nullptr;
@@ -22,6 +22,7 @@ struct CachedHead {
 
 class PlainKvCache final : public KvCache {
  public:
+  // capacity in tokens; half: f16 instead of f32. Throws std::bad_alloc if there is not enough memory.
   PlainKvCache(size_t layers, size_t kv_heads, size_t head_dim, size_t capacity, bool half);
 
   size_t length() const override { return length_; }
@@ -34,7 +35,8 @@ class PlainKvCache final : public KvCache {
   bool fits(size_t layers, size_t kv_heads, size_t head_dim) const {
     return layers == layers_ && kv_heads == kv_heads_ && head_dim == head_dim_;
   }
-  // key and value [head_dim] of one head at a position below capacity(); thread-safe for different positions.
+  // Stores the key and value [head_dim] of one head at a position below capacity(), without changing length(). May be
+  // called from several threads for different positions.
   void put(size_t layer, size_t head, size_t position, const float* key, const float* value);
   void set_length(size_t length) { length_ = length; }
   CachedHead head(size_t layer, size_t head) const;

@@ -1,8 +1,11 @@
-// Rotary positions (Su et al. 2021): a pair of elements of a head turns by position * frequency.
+// Rotary positions (Su et al. 2021, arXiv 2104.09864): every pair of elements of a query or key head is rotated by the
+// angle position * frequency, in radians.
 //
-//   frequency of pair i = theta^(-2i / rotary_dim), changed by the scaling of the model: linear (Chen et al. 2023),
-//   llama3 (low frequencies divided by the factor, a ramp between), yarn (Peng et al. 2023: a ramp over the pairs; cos
-//   and sin scaled), longrope (Ding et al. 2024: a divisor for every pair).
+// The frequency of pair i is theta^(-2i / rotary_dim), changed by the scaling of the model:
+//   linear    all frequencies are divided by a factor (Chen et al. 2023, arXiv 2306.15595);
+//   llama3    low frequencies are divided by a factor, high ones are kept, with a ramp between them (Llama 3.1);
+//   yarn      the same with a ramp over the pairs; cosines and sines are scaled (Peng et al. 2023, arXiv 2309.00071);
+//   longrope  every pair has a divisor of its own (Ding et al. 2024, arXiv 2402.13753).
 #pragma once
 
 #include <vector>
@@ -15,10 +18,10 @@ namespace occ {
 class Rope {
  public:
   Rope() = default;
-  // Frequencies for caches of more (`long_context`) or at most rope_original_context tokens; they differ for longrope.
+  // long_context: the frequencies for caches of more than rope_original_context tokens, which differ for longrope only.
   Rope(const ModelConfig& config, bool long_context);
 
-  // out [2 * pairs()]: cosines, then sines, of the angles of all pairs at `position`, times
+  // Writes to out [2 * pairs()] the cosines and then the sines of the angles of all pairs at `position`, multiplied by
   // rope_attention_factor.
   void table_row(size_t position, float* out) const;
   size_t pairs() const { return frequencies_.size(); }

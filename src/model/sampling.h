@@ -1,4 +1,4 @@
-// SAMPLE: chooses the next token from logits.
+// Sampling: chooses the next token from the logits of a model.
 #pragma once
 
 #include <span>
@@ -10,17 +10,18 @@
 namespace occ {
 
 struct SamplingOptions {
-  float temperature = 0;  // 0: the most likely token, of equal ones the lowest id
-  size_t top_k = 0;       // only the k most likely; 0: all
-  float top_p = 1;        // only the most likely ones that together reach probability p
+  float temperature = 0;  // 0: the most likely token; of equally likely ones that with the lowest id
+  size_t top_k = 0;       // chooses among the k most likely tokens; 0: among all
+  float top_p = 1;        // chooses among the most likely tokens whose probabilities add up to p
   uint64_t seed = 0;
 };
 
-// top_k, then temperature, then top_p, as most programs do it.
+// Applies top_k first, then the temperature, then top_p. The same seed and logits give the same tokens.
 class Sampler {
  public:
-  // Usage error unless temperature >= 0 and 0 < top_p <= 1.
+  // Throws a usage error unless the temperature is finite and >= 0, and 0 < top_p <= 1.
   explicit Sampler(const SamplingOptions& options);
+  // logits [vocab_size], not empty. Throws an input error if one of them is NaN.
   TokenId next(std::span<const float> logits);
 
  private:

@@ -1,4 +1,5 @@
-// Tiny random models with the outputs of transformers (tests/expected/models/make.py).
+// Tiny models with random weights, and the outputs that the transformers package computes with them
+// (tests/expected/models/make.py).
 #pragma once
 
 #include <gtest/gtest.h>
@@ -22,7 +23,8 @@ inline std::string read_text_for_test(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-// The Hugging Face folder of one variant, or a copy with another config.json; lives as long as the object.
+// The Hugging Face folder of one variant of a model, or a copy with another config.json. It is a temporary folder,
+// which is deleted with the object.
 class TinyModel {
  public:
   TinyModel(const std::string& model, const std::string& variant)
@@ -38,7 +40,7 @@ class TinyModel {
   }
   std::unique_ptr<TensorFile> open() const { return open_tensor_file(folder_.path()); }
   std::filesystem::path gguf() const { return tiny_models_folder() / model_ / (variant_ + ".gguf"); }
-  // A tensor of the expected values, and its integers.
+  // A tensor of the expected values, as a matrix (a vector is one row) or as token ids.
   Matrix<float> expected(const std::string& name) const {
     const auto file = open_tensor_file(tiny_models_folder() / model_ / (variant_ + ".expected.safetensors"));
     const size_t i = file->find(name);
@@ -59,7 +61,7 @@ class TinyModel {
   TempFolder folder_;
 };
 
-// Hidden states of one sequence in a fresh cache, `step` tokens at a time.
+// Hidden states [tokens, dim] of one sequence, computed `step` tokens at a time. cache: null for a new one.
 inline Matrix<float> hidden_for_test(const Transformer& model, const std::vector<TokenId>& tokens, size_t step,
                                      KvCache* cache = nullptr) {
   const std::unique_ptr<KvCache> own = cache == nullptr ? model.make_cache(tokens.size()) : nullptr;
@@ -79,7 +81,7 @@ inline Matrix<float> logits_for_test(const Transformer& model, const Matrix<floa
   return out;
 }
 
-// Largest difference in units of the largest value.
+// The largest absolute difference, divided by the largest absolute value of b.
 inline double difference_for_test(const Matrix<float>& a, const Matrix<float>& b) {
   EXPECT_EQ(a.shape(), b.shape());
   double most = 0, largest = 0;

@@ -1,11 +1,12 @@
-// Causal language models over shared blocks.
+// Causal language models, computed with the layers of block.h.
 //
 //   x = E[token] (+ P[position])
-//   per layer  x += attention(norm x);  x += mlp(norm x)   (GPT-NeoX: both from the same x)
-//   hidden = norm x;  logits = hidden H^T
+//   per layer  x += attention(norm(x));  x += mlp(norm(x))   (parallel_residual: both from the same x)
+//   hidden = norm(x);  logits = hidden H^T
 //
-// Tokens of all sequences go through a layer together, at most kChunk at a time: products are large, activations stay
-// small.
+// E, P and H are the token embedding, the position embedding and the head. The tokens of all sequences go through a
+// layer together, at most kChunk at a time. So the matrix products are large enough, and the activations need little
+// memory.
 #include "model/transformer.h"
 
 #include <algorithm>

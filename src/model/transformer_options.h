@@ -1,4 +1,4 @@
-// How linear layers are computed when a model runs.
+// Options for running a model: how its linear layers are computed, and who observes their inputs.
 #pragma once
 
 #include <functional>
@@ -11,7 +11,7 @@ namespace occ {
 
 struct TransformerOptions {
   Arithmetic arithmetic = Arithmetic::kInt8;
-  // Called with the inputs of every linear layer [tokens, in] and the name of its tensor in the file.
+  // If set, called before every linear layer with the name of its weight in the file and its inputs [tokens, in].
   std::function<void(const std::string& tensor, MatrixView<const float> inputs)> observer;
 };
 
