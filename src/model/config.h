@@ -54,8 +54,8 @@ struct ModelConfig {
   float rope_low_freq = 1, rope_high_freq = 4;  // llama3
   size_t rope_original_context = 0;             // llama3, yarn, longrope: context before the scaling
   float rope_attention_factor = 1;              // yarn, longrope: factor of the cosines and sines
-  // yarn: the ramp begins at the pair that makes rope_beta_fast turns over the original context and ends at the one that
-  // makes rope_beta_slow turns.
+  // yarn: the ramp begins at the pair that makes rope_beta_fast turns over the original context and ends at the pair
+  // that makes rope_beta_slow turns.
   float rope_beta_fast = 32, rope_beta_slow = 1;
   bool rope_truncate = true;  // yarn: the ramp begins and ends at whole pair numbers
   // Divisors of the frequencies [rotary_dim / 2], empty if there are none. longrope has other divisors

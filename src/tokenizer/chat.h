@@ -1,8 +1,9 @@
-// Messages of a conversation as the text that a chat model was trained on.
+// Writes the messages of a conversation as the text that a chat model was trained on.
 //
-// A model brings its own template (Jinja). There is no interpreter of Jinja here: the family is recognised by strings
-// in the template, and so are the choices that differ within it (default system prompt, where spaces are cut off,
-// whether BOS is written). Tools, images and dates are not supported.
+// A model has its own template, a program in the Jinja language. We have no interpreter for Jinja. Instead, the family
+// of the template is recognised by strings in it, and so are the details in which templates of one family differ: the
+// default system prompt, where white space is removed, whether BOS is written. Tools, images and dates are not
+// supported.
 #pragma once
 
 #include <span>
@@ -17,10 +18,11 @@ struct ChatMessage {
   std::string content;
 };
 
-// What the model's template makes of the messages; `add_generation_prompt`: with the beginning of an answer. To be
-// encoded with add_special = false (BOS is in the text where the template has it) and parse_special = true. Special
-// strings in a message become tokens, as they do there. Input error for a model without a template or with an unknown
-// one (naming the known families), usage error for roles and orders that the template refuses.
+// The text that the model's template makes of the messages, with the beginning of an answer if `add_generation_prompt`.
+// It must be encoded with add_special = false (the text begins with BOS if the template writes it) and
+// parse_special = true. Strings of special tokens inside a message become these tokens, as with the original template.
+// Throws an input error for a model without a template or with an unknown one (naming the known families), and a usage
+// error for roles or an order of messages that the template refuses.
 std::string render_chat(const Tokenizer& tokenizer, std::span<const ChatMessage> messages, bool add_generation_prompt);
 
 }  // namespace occ

@@ -1,7 +1,7 @@
-// Names as llama.cpp's converter writes them; patterns as the tokenizer.json of these models have them, where llama.cpp
-// had to write others for want of \p{Lu} or (?i:). Left out, because they need more than patterns or are not known
-// exactly: afmoe, chameleon, gemma4, jais-2, kimi-k2, superbpe, tiny_aya, whitespace, youtu and the encoders of the
-// jina and roberta families.
+// The names are those that llama.cpp's converter writes. The patterns are those of the tokenizer.json of these models;
+// llama.cpp itself has to use other ones, because it supports neither \p{Lu} nor (?i:). The following names are not
+// supported, because they need more than patterns or because their patterns are not known exactly: afmoe, chameleon,
+// gemma4, jais-2, kimi-k2, superbpe, tiny_aya, whitespace, youtu and the encoders of the jina and roberta families.
 #include "tokenizer/gguf_patterns.h"
 
 #include <algorithm>

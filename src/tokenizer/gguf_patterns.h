@@ -1,4 +1,5 @@
-// What `tokenizer.ggml.pre` of a GGUF file stands for: the patterns that a text is cut at, one after the other.
+// The names that `tokenizer.ggml.pre` of a GGUF file may have. Each stands for a list of regular expressions, which are
+// applied one after the other to cut a text into pieces for BPE.
 #pragma once
 
 #include <span>
@@ -10,15 +11,15 @@ namespace occ {
 
 struct GgufPattern {
   std::string_view name;
-  std::span<const std::string_view> patterns;  // what matches is a piece, what lies between too
-  bool ignore_merges = false;                  // a piece that is a token as a whole stays one
-  bool add_bos = false;                        // unless tokenizer.ggml.add_bos_token says otherwise
+  std::span<const std::string_view> patterns;  // every match and every part between matches is a piece
+  bool ignore_merges = false;                  // as BpeOptions::ignore_merges
+  bool add_bos = false;                        // default of tokenizer.ggml.add_bos_token
 };
 
-// Input error that lists the known names for any other.
+// Throws an input error that begins with `what` (the file) and lists the known names if `name` is not one of them.
 const GgufPattern& gguf_pattern(std::string_view name, const std::string& what);
 
-// One name for every set of patterns, those most in use first.
+// One name for every list of patterns; the most common ones come first.
 std::vector<std::string> gguf_pattern_names();
 
 }  // namespace occ

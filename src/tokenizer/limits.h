@@ -1,6 +1,6 @@
-// What the steps of a tokenizer may do to a text. A tokenizer is a file from somebody else: a few bytes of it, say a
-// list of steps that each double a text, must not take all time and memory. The limits are far from what tokenizers in
-// use need (about ten steps, six times the bytes).
+// Limits for what a tokenizer file may ask for. Such a file comes from somebody else, and a small malicious one, for
+// example with many steps that each double the text, must not use up all time and memory. The limits are far above what
+// real tokenizers need (about ten steps, which make a text at most six times as long).
 #pragma once
 
 #include <cstddef>
@@ -10,28 +10,30 @@
 
 namespace occ {
 
-inline constexpr size_t kMaxSteps = 64;               // normalizers, pre-tokenizers, replacements of a decoder: of each
-inline constexpr size_t kMaxInsertedBytes = 64;       // a text that one step puts in at a place
-inline constexpr size_t kMaxAddedIds = 1024;          // tokens around a text
-inline constexpr size_t kMaxWordPieceChars = 1024;    // of a word that WordPiece takes apart; longer ones are unknown
-inline constexpr size_t kMaxScoredTokenBytes = 1024;  // of a token that merges by score lead to
+// Largest numbers and lengths in bytes.
+inline constexpr size_t kMaxSteps = 64;          // of normalizers, of pre-tokenizers, and of replacements of a decoder
+inline constexpr size_t kMaxInsertedBytes = 64;  // of a text that a step inserts at one place
+inline constexpr size_t kMaxAddedIds = 1024;     // number of tokens that are put around a text
+inline constexpr size_t kMaxWordPieceChars = 1024;    // largest WordPieceOptions::max_chars
+inline constexpr size_t kMaxScoredTokenBytes = 1024;  // of a token of SentencePiece's vocabulary
 inline constexpr size_t kMaxTemplateBytes = 262'144;  // of a chat template
-inline constexpr size_t kMostGrowth = 16;             // of a text, in bytes, and
-inline constexpr size_t kFreeGrowth = 4096;           // that much on top, for short ones
+// The steps may make at most kMostGrowth * n + kFreeGrowth bytes of a text of n bytes.
+inline constexpr size_t kMostGrowth = 16;
+inline constexpr size_t kFreeGrowth = 4096;
 
-// Bytes that are left for what the steps make of a text of `bytes` bytes, part by part.
+// Counts the bytes that the steps make of a text, which they process part by part, and refuses too many.
 class GrowthLimit {
  public:
-  // `where`: the file, for errors.
+  // bytes: length of the whole text; where: the file, for errors, which must outlive this object.
   GrowthLimit(const std::string& where, size_t bytes) : where_(where), bytes_(bytes) {}
-  // Input error if a part that is `bytes` long by now is too much.
+  // Throws an input error if the finished parts and the current one, which is `bytes` long by now, exceed the limit.
   void check(size_t bytes) const {
     const size_t most = kMostGrowth * bytes_ + kFreeGrowth;
     if (bytes <= most - taken_) return;
     throw_input("{}: expected steps that make at most {} bytes of a text of {} bytes, found {}", where_, most, bytes_,
                 taken_ + bytes);
   }
-  // A part that is finished.
+  // Counts a finished part.
   void take(size_t bytes) {
     check(bytes);
     taken_ += bytes;

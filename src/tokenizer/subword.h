@@ -1,4 +1,5 @@
-// What a tokenizer does with one word after splitting: BPE (bpe.h) or WordPiece (wordpiece.h).
+// Subword models, which turn one word into token ids after a text has been split: BPE (bpe.h) or WordPiece
+// (wordpiece.h).
 #pragma once
 
 #include <functional>
@@ -20,7 +21,7 @@ struct StringHash {
 template <typename T>
 using StringMap = std::unordered_map<std::string, T, StringHash, std::equal_to<>>;
 
-// Tokens by id and back. Ids may have holes (an empty text).
+// Maps ids to the texts of tokens and back. An id without a token has an empty text, which is not in `ids`.
 struct Vocabulary {
   std::vector<std::string> tokens;
   StringMap<TokenId> ids;
@@ -34,7 +35,7 @@ struct Vocabulary {
 class SubwordModel {
  public:
   virtual ~SubwordModel() = default;
-  // Appends the ids of a word, which is valid UTF-8 and not empty. Thread-safe.
+  // Appends the ids of a word to `out`. The word must be valid UTF-8 and not empty. Thread-safe.
   virtual void encode(std::string_view word, std::vector<TokenId>& out) const = 0;
 };
 

@@ -1,4 +1,4 @@
-// Ids of a text per second; a test text must be there (OCC_TEST_DATA).
+// Benchmark of encoding: token ids per second. It needs a test text (OCC_TEST_DATA).
 #include <benchmark/benchmark.h>
 
 #include <cstdlib>

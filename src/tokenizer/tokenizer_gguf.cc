@@ -1,6 +1,6 @@
-// The vocabulary in GGUF metadata (tokenizer.ggml.*): "gpt2" (byte-level BPE, patterns by tokenizer.ggml.pre), "llama"
-// (SentencePiece's BPE by scores) and "bert" (WordPiece). The format does not mention Unicode normalization: as in
-// llama.cpp none is done for BPE.
+// Reads a tokenizer from GGUF metadata (tokenizer.ggml.*). tokenizer.ggml.model is "gpt2" (byte-level BPE with the
+// patterns that tokenizer.ggml.pre names), "llama" (SentencePiece's BPE, whose merges follow from scores) or "bert"
+// (WordPiece). The format does not mention Unicode normalization. As in llama.cpp, none is done for BPE.
 #include <algorithm>
 #include <cmath>
 

@@ -1,5 +1,6 @@
-// tokenizer.json of Hugging Face's `tokenizers`, with what tokenizer_config.json, special_tokens_map.json, config.json
-// and generation_config.json say about BOS, EOS and the chat template. Padding and truncation are not applied.
+// Reads tokenizer.json of Hugging Face's `tokenizers`, and what tokenizer_config.json, special_tokens_map.json,
+// config.json and generation_config.json say about BOS, EOS and the chat template. Padding and truncation are not
+// applied.
 #include <algorithm>
 
 #include "base/check.h"

@@ -1,5 +1,5 @@
-// The tokenizer that every file becomes: added tokens are found, the text between them is normalized and cut into
-// words, and a model makes ids of the words.
+// The tokenizer that is made from every kind of file. It finds the added tokens in a text, normalizes the text between
+// them, cuts it into words, and turns each word into ids with a subword model.
 #pragma once
 
 #include <memory>
@@ -18,42 +18,44 @@ namespace occ {
 
 class GgufMetadata;
 
-// How tokens become bytes.
+// How the text of a token in the vocabulary becomes bytes of output.
 struct TokenDecoder {
-  bool byte_level = false;                                   // characters stand for bytes
-  bool byte_fallback = false;                                // <0x0A> is a byte
-  std::vector<std::pair<std::string, std::string>> replace;  // in the text of every token
-  bool drop_first_space = false;                             // one space at the start of a text is not meant
-  std::string continuation;                                  // WordPiece: "##"; other tokens begin with a space
-  bool clean_up = false;                                     // WordPiece: no space before . ? ! , and the like
+  bool byte_level = false;                                   // every character stands for a byte (byte_level)
+  bool byte_fallback = false;                                // a token such as <0x0A> is a byte
+  std::vector<std::pair<std::string, std::string>> replace;  // (from, to), applied to the text of every token
+  bool drop_first_space = false;                             // removes one space at the start of a text
+  std::string continuation;                                  // WordPiece: "##"; tokens without it get a space in front
+  bool clean_up = false;                                     // WordPiece: removes spaces before . ? ! , and similar
 };
 
 struct TokenizerParts {
   std::string where;                                                        // the file, for errors
-  std::unique_ptr<Vocabulary> vocabulary = std::make_unique<Vocabulary>();  // of the model; it refers to this
+  std::unique_ptr<Vocabulary> vocabulary = std::make_unique<Vocabulary>();  // `model` refers to it
   std::unique_ptr<SubwordModel> model;
-  std::vector<AddedToken> added;       // looked for in the text as it is
-  std::vector<AddedToken> normalized;  // looked for in the normalized text; `content` is normalized already
-  std::vector<std::pair<TokenId, std::string>> added_text;  // the texts of all of them as the file writes them
+  std::vector<AddedToken> added;       // looked for in the original text
+  std::vector<AddedToken> normalized;  // looked for in the normalized text; their `content` is normalized too
+  std::vector<std::pair<TokenId, std::string>> added_text;  // ids and texts of added tokens, as in the file
   std::vector<Normalizer> normalizers;
   std::vector<PreTokenizer> pre_tokenizers;
   TokenDecoder decoder;
-  std::vector<TokenId> prefix, suffix;  // what is put around a text
+  std::vector<TokenId> prefix, suffix;  // tokens before and after a text
   std::optional<TokenId> bos;
   std::vector<TokenId> end_of_generation;  // EOS first
   std::string chat_template;
 };
 
-// Input error where the decoder makes texts of tokens too long (limits.h).
+// Makes the tokenizer. Throws an input error if the decoder makes the texts of tokens too long (limits.h).
 std::unique_ptr<Tokenizer> make_pipeline(TokenizerParts parts);
 
-// What the normalizers make of a text; input error if that is too long.
+// Applies all normalizers to a text. Throws an input error if it becomes too long.
 std::string normalize(const TokenizerParts& parts, std::string text, const GrowthLimit& limit);
 
-// Adds to `ids`, which begins with EOS, every special token that ends a turn in the models that are known.
+// Appends to `ids`, which begins with EOS, every special token whose text is known to end a turn in some model, for
+// example <|im_end|>.
 void add_end_of_turn_tokens(const std::vector<std::pair<TokenId, std::string>>& special, std::vector<TokenId>& ids);
 
-// `json_name`: of tokenizer.json, for errors.
+// Tokenizers from the side files of a Hugging Face folder and from GGUF metadata. Both throw an input error that names
+// the file if the tokenizer cannot be used. what: the model's path; json_name: that of tokenizer.json; both for errors.
 std::unique_ptr<Tokenizer> tokenizer_from_json(const std::vector<SideFile>& files, const std::string& what,
                                                const std::string& json_name);
 

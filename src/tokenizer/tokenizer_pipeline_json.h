@@ -1,4 +1,5 @@
-// The parts of tokenizer.json between text and model: "normalizer", "pre_tokenizer", "post_processor", "decoder".
+// Reads the parts of tokenizer.json other than the subword model: "normalizer", "pre_tokenizer", "post_processor" and
+// "decoder". Every function throws an input error that names the field and, for an unknown type, lists the known ones.
 #pragma once
 
 #include "io/json_fields.h"
@@ -7,10 +8,10 @@
 namespace occ {
 
 void parse_normalizer(const JsonField& field, std::vector<Normalizer>& out);
-// Whether one of the steps maps bytes to characters.
+// Returns whether one of the steps maps bytes to characters (byte_level).
 bool parse_pre_tokenizer(const JsonField& field, std::vector<PreTokenizer>& out);
 void parse_decoder(const JsonField& field, TokenDecoder& out);
-// What is put around a text; false if it says nothing of that.
+// Reads the tokens before and after a text. Returns false if the post-processor says nothing about them.
 bool parse_post_processor(const JsonField& field, std::vector<TokenId>& prefix, std::vector<TokenId>& suffix);
 
 }  // namespace occ

@@ -1,4 +1,5 @@
-// Normalizers on characters: Unicode forms C and D (UAX 15), and what BERT does to a text.
+// Normalizers: the Unicode normalization forms C and D (Unicode Standard Annex 15), lower case, removal of marks, and
+// BERT's normalization. All texts must be valid UTF-8.
 #pragma once
 
 #include <string>
@@ -9,12 +10,13 @@ namespace occ {
 std::string to_nfd(std::string_view text);
 std::string to_nfc(std::string_view text);
 std::string to_lower(std::string_view text);
-std::string strip_marks(std::string_view text);
+std::string strip_marks(std::string_view text);  // removes characters of category M
 
-// Devlin et al., arXiv 1810.04805, the BasicTokenizer of its code, as `tokenizers` has it.
+// The normalization of BERT (Devlin et al., arXiv 1810.04805; class BasicTokenizer of its code), as the `tokenizers`
+// package computes it.
 struct BertOptions {
-  bool clean_text = true;            // no control characters, white space becomes spaces
-  bool handle_chinese_chars = true;  // spaces around ideographs
+  bool clean_text = true;            // removes control characters, turns white space into spaces
+  bool handle_chinese_chars = true;  // puts spaces around ideographs
   bool strip_accents = true;
   bool lowercase = true;
 };

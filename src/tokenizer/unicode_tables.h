@@ -1,4 +1,4 @@
-// Tables of unicode.cc and unicode_normalization.cc; made by scripts/make_unicode_tables.py.
+// Tables for unicode.cc and unicode_normalization.cc, made by scripts/make_unicode_tables.py.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@ namespace occ {
 struct CharRange {
   uint32_t first, last;
 };
-// first, first + step, ... last become lower case by adding delta.
+// The lower-case forms of the characters first, first + step, ..., last are these plus delta.
 struct LowerRange {
   uint32_t first, last, step;
   int32_t delta;
@@ -24,8 +24,9 @@ struct UnicodeTables {
   std::span<const CharRange> punctuation, other, mark_nonspacing, mark;
   std::span<const LowerRange> lower;
   std::span<const CombiningRange> combining;
-  // Canonical decompositions without Hangul, separated by spaces: difference to the character before, '=' or (where
-  // NFC does not compose it again) '>', characters separated by commas; all hexadecimal.
+  // Canonical decompositions without Hangul, separated by spaces. Each is the difference to the character of the
+  // previous one, then '=' or (if NFC does not compose the character again) '>', then the characters of the
+  // decomposition, separated by commas. All numbers are hexadecimal.
   std::string_view decompositions;
 };
 const UnicodeTables& unicode_tables();

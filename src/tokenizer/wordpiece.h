@@ -1,5 +1,5 @@
-// WordPiece (Wu et al., arXiv 1609.08144; BERT's form): the longest token that a word begins with, then the longest
-// continuation of what is left, and so on; a word where that ends before its end is unk as a whole.
+// WordPiece (Wu et al., arXiv 1609.08144) as BERT uses it. It takes the longest token that a word begins with, then the
+// longest continuation token that the rest begins with, and so on. If no token fits the rest, the whole word is unk.
 #pragma once
 
 #include "tokenizer/subword.h"
@@ -8,13 +8,13 @@ namespace occ {
 
 struct WordPieceOptions {
   TokenId unk = 0;
-  std::string continuation = "##";  // what tokens inside words begin with
-  size_t max_chars = 100;           // longer words are unk
+  std::string continuation = "##";  // prefix of tokens that continue a word
+  size_t max_chars = 100;           // words of more characters are unk
 };
 
 class WordPiece final : public SubwordModel {
  public:
-  // `vocabulary` must outlive this.
+  // `vocabulary` must outlive this object.
   WordPiece(const Vocabulary& vocabulary, WordPieceOptions options);
   void encode(std::string_view word, std::vector<TokenId>& out) const override;
 
