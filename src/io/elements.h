@@ -1,4 +1,4 @@
-// What the readers of flat element arrays share: sizes that cannot overflow and reads that convert panel by panel.
+// Functions that all readers of plain element arrays share: sizes without overflow, and reads that convert to f32.
 #pragma once
 
 #include <cstdint>
@@ -11,21 +11,22 @@
 
 namespace occ {
 
-// Conversions go through a stack buffer of this size: it stays in the first-level cache.
+// Elements are converted in a stack buffer of this many bytes, which is small enough to stay in the first-level cache.
 inline constexpr size_t kPanelBytes = size_t{16} << 10;
 
-// Bytes of a tensor of this shape. Nothing if the size is not below 2^63, if there are more than 64 dimensions, or if
-// an empty tensor has other dimensions whose product is above 2^32 (callers loop over rows even when these have no
-// columns).
+// The number of bytes of a tensor of this shape. Returns nothing if the size is 2^63 bytes or more, if there are more
+// than 64 dimensions, or if a tensor without elements has other dimensions whose product is above 2^32 (callers loop
+// over the rows even when the rows have no columns).
 std::optional<uint64_t> tensor_bytes(const std::vector<uint64_t>& shape, DType dtype);
 
-// "[2, 3]"
+// The shape as text for messages, for example "[2, 3]". At most 16 dimensions are shown.
 std::string shape_text(const std::vector<uint64_t>& shape);
 
-// Aborts unless [first, first + count) lies within the tensor: a bug of the caller.
+// Aborts the program unless [first, first + count) lies within the tensor, because this is a bug of the caller.
 void check_range(const TensorInfo& tensor, uint64_t first, uint64_t count);
 
-// `count` elements stored as `dtype` at byte `offset` of the file, as f32. F32 is read in place. Thread-safe.
+// Reads `count` elements, which are stored as `dtype` from byte `offset` of the file on, and converts them to f32 in
+// `out`. F32 is read into `out` directly. Input error if the file is too short. Thread-safe.
 void read_elements_f32(const InputFile& file, uint64_t offset, DType dtype, uint64_t count, float* out);
 
 }  // namespace occ

@@ -1,4 +1,5 @@
-// EXPECT_OCC_ERROR(statement, kind, part): it throws occ::Error of that kind, one line that contains `part`.
+// EXPECT_OCC_ERROR(statement, kind, part) expects that the statement throws an occ::Error of that kind whose message is
+// one line and contains `part`.
 #pragma once
 
 #include <gmock/gmock.h>

@@ -1,4 +1,4 @@
-// Helpers of this folder's tests and fuzz targets (no test framework needed).
+// Helper functions for the tests and the fuzz targets of this folder. They need no test framework.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +17,7 @@
 
 namespace occ {
 
-// A new file each time: ext4 flushes one that is truncated and written again, which is slow.
+// Removes an old file first: ext4 flushes a file that is truncated and written again, which is slow.
 inline void put_bytes_for_test(const std::filesystem::path& path, std::string_view bytes) {
   std::error_code ec;
   std::filesystem::remove(path, ec);
@@ -30,7 +30,7 @@ inline std::string get_bytes_for_test(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-// Reads every element in both ways; returns the number of elements.
+// Reads every element with read_f32 and with read_raw. Returns the number of elements.
 inline uint64_t read_all_for_test(const TensorFile& file) {
   uint64_t total = 0;
   for (size_t i = 0; i < file.tensors().size(); ++i) {
@@ -46,7 +46,7 @@ inline uint64_t read_all_for_test(const TensorFile& file) {
   return total;
 }
 
-// What convert_to_f32 must give for `raw`, one element at a time.
+// The values that convert_to_f32 must give for all of `raw`, converted one element at a time.
 inline std::vector<float> floats_for_test(DType dtype, const Bytes& raw) {
   const size_t size = dtype_size(dtype);
   std::vector<float> out(raw.size() / size);
@@ -54,7 +54,7 @@ inline std::vector<float> floats_for_test(DType dtype, const Bytes& raw) {
   return out;
 }
 
-// Random data of `count` elements whose floats are finite.
+// Random data of `count` elements. Floating-point elements are finite.
 inline Bytes random_raw_for_test(DType dtype, uint64_t count, uint64_t seed) {
   Rng rng(seed);
   Bytes raw(count * dtype_size(dtype));

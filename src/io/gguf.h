@@ -1,8 +1,10 @@
-// Reader of GGUF files (ggml's model format), versions 2 and 3, little-endian.
+// Reader of GGUF files (the model format of ggml), versions 2 and 3, little-endian.
 //
-// Shapes are reversed to outermost first. Data that is quantized in blocks is given as f32 (TensorInfo::dtype kF32,
-// stored_type "Q4_K", ...), equal bit for bit to what the gguf Python package gives; everything else keeps its type.
-// A file with a tensor of a type that cannot be read is refused as a whole, with the tensor and the type named.
+// GGUF stores the innermost dimension first; shapes are given here with the outermost dimension first. Data that is
+// quantized in blocks is given as f32 (TensorInfo::dtype is kF32, stored_type is the name of the block type, for
+// example "Q4_K"), and the values are equal bit for bit to those of the gguf Python package. All other data keeps its
+// type. If one tensor has a type that cannot be read, the whole file is refused with an input error that names the
+// tensor and the type.
 #pragma once
 
 #include <filesystem>
@@ -23,10 +25,10 @@ class GgufFile final : public TensorFile {
   std::string path() const override { return file_.path(); }
   std::string format() const override { return "gguf"; }
   const std::vector<TensorInfo>& tensors() const override { return infos_; }
-  // Positioned reads of at most 256 KiB at a time; any range, also inside a block.
+  // The range may begin and end inside a block. Data that must be converted is read in pieces of at most 256 KiB.
   void read_f32(size_t i, uint64_t first, uint64_t count, float* out) const override;
   void read_raw(size_t i, uint64_t first, uint64_t count, void* out) const override;
-  // gguf.json: all metadata (gguf_json.h).
+  // One file, gguf.json, which holds all metadata (gguf_json.h).
   std::vector<SideFile> side_files() const override;
   uint64_t file_bytes() const override { return file_.size(); }
 

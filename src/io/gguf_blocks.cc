@@ -6,7 +6,9 @@
 namespace occ {
 namespace {
 
-// Blocks are arrays of bytes, so that they may lie anywhere; multi-byte fields are little-endian.
+// The structures of blocks consist of bytes only, so that a block may lie at any address. Fields of several bytes are
+// little-endian. In the comments, the low and the high half of a byte are its lower and its upper four bits, and a
+// value is given by its index in the block.
 struct Half {
   uint8_t bytes[2];
   float value() const { return f16_to_f32(static_cast<uint16_t>(bytes[0] | (bytes[1] << 8))); }
@@ -41,21 +43,21 @@ struct BlockQ8_0 {  // 8.5 bits per weight: d q
 };
 struct BlockQ2_K {  // 2.625 bits per weight: 16 sub-blocks of 16
   static constexpr size_t kElements = 256;
-  uint8_t scales[16];  // low half: scale, high half: minimum
-  uint8_t q[64];       // 2 bits; bits 2j of q[32 h + l] belong to value 128 h + 32 j + l
+  uint8_t scales[16];  // the low half is the scale, the high half the minimum of a sub-block
+  uint8_t q[64];       // bits 2 j and 2 j + 1 of q[32 h + l] are value 128 h + 32 j + l
   Half d, d_min;
 };
 struct BlockQ3_K {  // 3.4375 bits per weight: 16 sub-blocks of 16
   static constexpr size_t kElements = 256;
-  uint8_t high[32];    // bit 4 h + j of high[l] set: nothing is subtracted from value 128 h + 32 j + l, else 4
+  uint8_t high[32];    // if bit 4 h + j of high[l] is 0, 4 is subtracted from value 128 h + 32 j + l
   uint8_t q[64];       // as in Q2_K
-  uint8_t scales[12];  // 16 scales of 6 bits, plus 32: 8 bytes of low halves, 4 bytes of high pairs
+  uint8_t scales[12];  // 16 scales of 6 bits, stored plus 32: their low 4 bits in 8 bytes, then their high 2 bits in 4
   Half d;
 };
 struct BlockQ4_K {  // 4.5 bits per weight: 8 sub-blocks of 32
   static constexpr size_t kElements = 256;
   Half d, d_min;
-  uint8_t scales[12];  // 8 scales and 8 minima of 6 bits, see sub_scales
+  uint8_t scales[12];  // 8 scales and 8 minima of 6 bits, see sub_scale
   uint8_t q[128];      // value 64 g + l in the low half of q[32 g + l], value 64 g + 32 + l in the high half
 };
 struct BlockQ5_K {  // 5.5 bits per weight: 8 sub-blocks of 32
@@ -67,8 +69,8 @@ struct BlockQ5_K {  // 5.5 bits per weight: 8 sub-blocks of 32
 };
 struct BlockQ6_K {  // 6.5625 bits per weight: 16 sub-blocks of 16
   static constexpr size_t kElements = 256;
-  uint8_t low[128];  // low[64 h + 32 (j % 2) + l], half j / 2, for value 128 h + 32 j + l, j < 4
-  uint8_t high[64];  // bits 2j of high[32 h + l]
+  uint8_t low[128];  // half j / 2 of low[64 h + 32 (j % 2) + l] is the low 4 bits of value 128 h + 32 j + l, j < 4
+  uint8_t high[64];  // bits 2 j and 2 j + 1 of high[32 h + l] are its high 2 bits
   int8_t scales[16];
   Half d;
 };
@@ -80,9 +82,9 @@ struct BlockIQ4_NL {  // 4.5 bits per weight: d table[q]
 struct BlockIQ4_XS {  // 4.25 bits per weight: 8 sub-blocks of 32
   static constexpr size_t kElements = 256;
   Half d;
-  uint8_t scales_high[2];  // bits 2s: the high pair of scale s
-  uint8_t scales_low[4];   // half s: its low half
-  uint8_t q[128];          // 16 bytes a sub-block, as in IQ4_NL
+  uint8_t scales_high[2];  // bits 2 s and 2 s + 1 of these 16 bits are the high 2 bits of scale s
+  uint8_t scales_low[4];   // half s of these 8 halves is the low 4 bits of scale s
+  uint8_t q[128];          // 16 bytes for each sub-block, as in IQ4_NL
 };
 static_assert(sizeof(BlockQ4_0) == 18 && sizeof(BlockQ4_1) == 20 && sizeof(BlockQ5_0) == 22);
 static_assert(sizeof(BlockQ5_1) == 24 && sizeof(BlockQ8_0) == 34 && sizeof(BlockQ2_K) == 84);
@@ -109,7 +111,7 @@ void decode(const BlockQ4_1& b, float* out) {
   }
 }
 
-// Bit i of the four bytes as 0 or 16.
+// Sets out[i] to 16 if bit i of the four bytes is set, and otherwise to 0, for the 32 bits i.
 void spread_fifth_bits(const uint8_t* high, uint8_t* out) {
   const uint32_t bits = high[0] | (high[1] << 8) | (high[2] << 16) | (static_cast<uint32_t>(high[3]) << 24);
   for (unsigned i = 0; i < 32; ++i) out[i] = static_cast<uint8_t>(((bits >> i) & 1) << 4);
@@ -170,8 +172,9 @@ void decode(const BlockQ3_K& b, float* out) {
   }
 }
 
-// Scale and minimum s of the 8 pairs in 12 bytes: the first four pairs use the low 6 bits of bytes s and s + 4; the
-// others keep 4 bits each in byte s + 4 and the missing 2 bits at the top of bytes s - 4 and s.
+// Scale and minimum number s of the 8 pairs that are stored in 12 bytes. Each has 6 bits. For s < 4 these are the low 6
+// bits of bytes s and s + 4. For the others the low 4 bits of both are in byte s + 4, and the high 2 bits are the
+// highest bits of bytes s - 4 and s.
 struct SubScale {
   float scale;
   float min;
@@ -276,7 +279,8 @@ GgufType plain_type(uint32_t id) {
 }
 GgufType unsupported(uint32_t id, std::string_view name) { return {id, name, 0, 0, DType::kF32, nullptr}; }
 
-// By id; ids 4 and 5 (Q4_2, Q4_3) and 31 .. 33, 36 .. 38 (repacked Q4_0 and IQ4_NL) were withdrawn by ggml.
+// All types, ordered by id. The types 4 and 5 (Q4_2, Q4_3) and 31 to 33 and 36 to 38 (repacked Q4_0 and IQ4_NL) were
+// withdrawn by ggml.
 const std::array<GgufType, 43>& types() {
   static const std::array<GgufType, 43> kTypes = {
       plain_type<DType::kF32>(0),

@@ -1,10 +1,11 @@
-// The tensor types of GGUF files: sizes of their blocks and how a block becomes floats.
+// The tensor types of GGUF files: the sizes of their blocks, and the functions that turn a block into floats.
 //
-// A row of a tensor is a sequence of blocks of block_elements values in block_bytes bytes. Values are
-// scale * q (- offset), with q an integer or an entry of a fixed table; the super-blocks of the K types hold 256
-// values in sub-blocks of 16 or 32 whose scales are themselves integers times one f16. Layouts: ggml's
-// ggml-common.h; the order of f32 operations is the one of the gguf Python package, so that results are equal to its
-// results bit for bit: first d * sub_scale, then times q, then minus (d_min * sub_min); products and sums unfused.
+// A row of a tensor is a sequence of blocks; each holds block_elements values in block_bytes bytes. A value is
+// scale * q, or scale * q - offset, where q is an integer or an entry of a fixed table. The super-blocks of the K types
+// hold 256 values in sub-blocks of 16 or 32 values, and the scale of a sub-block is an integer times one f16 of the
+// super-block. The layouts are those of ggml's ggml-common.h. The f32 operations have the same order as in the gguf
+// Python package, so that the results are equal bit for bit: first d * sub_scale, then times q, then minus
+// (d_min * sub_min), with no fused multiply-add.
 #pragma once
 
 #include <cstddef>
@@ -15,15 +16,15 @@
 
 namespace occ {
 
-// Turns `blocks` consecutive blocks (any alignment) into blocks * block_elements floats.
+// Turns `blocks` consecutive blocks into blocks * block_elements floats. `in` may have any alignment.
 using GgufDequantize = void (*)(const uint8_t* in, size_t blocks, float* out);
 
 struct GgufType {
-  uint32_t id = 0;  // ggml_type in the file
+  uint32_t id = 0;  // the number of the type in the file (enum ggml_type)
   std::string_view name;
-  uint32_t block_elements = 0;  // 0: a type that is known by name but cannot be read
+  uint32_t block_elements = 0;  // 1 for types without blocks; 0 for a type whose name is known but cannot be read
   uint32_t block_bytes = 0;
-  DType dtype = DType::kF32;  // element type; kF32 for types that are quantized in blocks
+  DType dtype = DType::kF32;  // type of the elements as they are read; kF32 for types that are quantized in blocks
   GgufDequantize dequantize = nullptr;
 
   bool supported() const { return dequantize != nullptr; }
@@ -33,9 +34,9 @@ struct GgufType {
 // The largest block_elements of all types.
 inline constexpr size_t kGgufMaxBlockElements = 256;
 
-// Null for an id that no version of ggml has defined.
+// The type with this number, or null if the number is above those that are known here.
 const GgufType* find_gguf_type(uint32_t id);
-// The type with exactly these elements; null if GGUF has none (unsigned integers, BOOL).
+// The type that stores elements of this type unchanged, or null if GGUF has none (unsigned integers, BOOL).
 const GgufType* find_gguf_type(DType dtype);
 
 }  // namespace occ

@@ -10,7 +10,7 @@
 namespace occ {
 namespace {
 
-// Reads the header front to back through one window, by positioned reads.
+// Reads the header from front to back through one buffer, which is filled by positioned reads.
 class HeaderReader {
  public:
   explicit HeaderReader(const InputFile& file) : file_(file), limit_(std::min(file.size(), kGgufMaxHeaderBytes)) {}
@@ -26,7 +26,7 @@ class HeaderReader {
     get_bytes(&value, sizeof(T));
     return value;
   }
-  // Throws unless `count` items of at least `bytes` bytes each can follow.
+  // Throws an input error unless enough bytes are left for `count` items of at least `bytes` bytes each.
   void require(uint64_t count, uint64_t bytes, std::string_view what) const {
     if (count <= (limit_ - at_) / bytes) return;
     if (limit_ < file_.size()) {
@@ -142,7 +142,7 @@ void get_metadata(HeaderReader& in, const std::string& path, uint64_t count, Ggu
   metadata.check_unique(path);
 }
 
-// Parts of one model in several files would pass as a whole model.
+// Refuses one part of a model that is split into several files, because it would be taken for the whole model.
 void refuse_split(const GgufMetadata& metadata, const std::string& path) {
   const uint64_t parts = metadata.uint("split.count").value_or(1);
   if (parts > 1) {
@@ -161,7 +161,8 @@ GgufTensor get_tensor(HeaderReader& in, uint64_t index) {
   if (dims < 1 || dims > 4) throw_input("{}: expected 1 to 4 dimensions, found {}", in.where(), dims);
   t.shape.resize(dims);
   in.get_bytes(t.shape.data(), dims * sizeof(uint64_t));
-  // Zeros count as ones here, so that an empty tensor cannot hide dimensions that overflow in parts.
+  // A dimension of 0 counts as 1 here. Otherwise an empty tensor could hide that the product of its other dimensions
+  // overflows.
   uint64_t product = 1;
   for (const uint64_t d : t.shape) {
     const uint64_t factor = std::max<uint64_t>(d, 1);
@@ -190,7 +191,8 @@ GgufTensor get_tensor(HeaderReader& in, uint64_t index) {
   return t;
 }
 
-// Makes the offsets absolute; data must lie aligned, inside the file and apart.
+// Turns the offsets into positions in the file. Throws an input error unless all data is aligned, lies inside the file
+// and does not overlap, and all names are distinct.
 void place_tensors(std::vector<GgufTensor>& tensors, uint64_t header_end, uint64_t alignment, const InputFile& file) {
   const uint64_t start = (header_end + alignment - 1) / alignment * alignment;  // both far below 2^63
   for (GgufTensor& t : tensors) {

@@ -1,11 +1,13 @@
-// Everything of a GGUF file before its tensor data, parsed and checked.
+// Parses and checks the header of a GGUF file, which is everything before the tensor data.
 //
-// Layout (little-endian): "GGUF", u32 version, u64 tensors, u64 keys; per key: string, u32 type, value; per tensor:
-// string, u32 dimensions, u64 each (innermost first), u32 type, u64 offset; padding to general.alignment; data.
-// A string is u64 length and bytes; an array u32 item type, u64 count and items. Specification: docs/gguf.md of ggml.
+// The layout is little-endian and has these parts in order: the bytes "GGUF", u32 version, u64 number of tensors, u64
+// number of metadata keys; for each key its name (string), u32 type and value; for each tensor its name (string), u32
+// number of dimensions, a u64 for each dimension (innermost first), u32 type, u64 offset; padding to a multiple of
+// general.alignment; the tensor data. A string is a u64 length and its bytes; an array is a u32 item type, a u64 count
+// and the items. Specification: docs/gguf.md in the ggml repository.
 //
-// The file may be hostile: nothing is allocated before the bytes that fill it are known to be there, so that memory is
-// bounded by a small multiple of the header's size, and the header by kGgufMaxHeaderBytes.
+// The file may be made by an attacker. Memory is allocated only after a check that the file has the bytes to fill it.
+// So the memory is at most a small multiple of the size of the header, which is at most kGgufMaxHeaderBytes.
 #pragma once
 
 #include <cstdint>
@@ -26,11 +28,11 @@ inline constexpr uint64_t kGgufMaxElements = uint64_t{1} << 48;
 
 struct GgufTensor {
   std::string name;
-  std::vector<uint64_t> shape;  // outermost first
+  std::vector<uint64_t> shape;  // the outermost dimension first
   const GgufType* type = nullptr;
   uint64_t elements = 0;
   uint64_t bytes = 0;
-  uint64_t offset = 0;  // from the start of the file
+  uint64_t offset = 0;  // first byte of the data, counted from the start of the file; 0 for a tensor without data
 };
 
 struct GgufHeader {
@@ -39,7 +41,7 @@ struct GgufHeader {
   std::vector<GgufTensor> tensors;
 };
 
-// Input errors name the file and the key or tensor.
+// Throws an input error that names the file and, where there is one, the key or the tensor.
 GgufHeader read_gguf_header(const InputFile& file);
 
 }  // namespace occ

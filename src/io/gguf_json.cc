@@ -89,7 +89,7 @@ void write_items(std::string& out, const GgufArray& array) {
   out += ']';
 }
 
-// Reads what the functions above wrote. `where` names file and key.
+// Reads the JSON that the functions above write. `where` names the file and the key in errors.
 class Parser {
  public:
   explicit Parser(std::string where) : where_(std::move(where)) {}
@@ -196,7 +196,8 @@ class Parser {
   std::string where_;
 };
 
-// Outside: clang 14 does not instantiate value<T> for a lambda in the class before its definition.
+// This function is defined outside the class because clang 14 does not instantiate value<T> for a lambda that stands in
+// the class before the definition of value<T>.
 GgufValue Parser::entry_value(const json& entry) const {
   const uint32_t t = type(entry, "type");
   if (t == kGgufArray) {

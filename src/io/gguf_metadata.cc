@@ -13,7 +13,7 @@ namespace {
 constexpr std::array<std::string_view, kGgufTypes> kTypeNames = {"u8",   "i8",     "u16",   "i16", "u32", "i32", "f32",
                                                                  "bool", "string", "array", "u64", "i64", "f64"};
 
-// Length of the well-formed UTF-8 sequence that `text` starts with, 0 if there is none.
+// The length in bytes of the well-formed UTF-8 character at the start of `text`, or 0 if there is none.
 size_t utf8_length(std::string_view text) {
   const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
   const uint8_t lead = byte(0);
@@ -34,7 +34,7 @@ size_t utf8_length(std::string_view text) {
   return length;
 }
 
-// ggml has no upper bound; this one keeps padding small.
+// ggml has no upper bound for the alignment. This bound keeps the padding small.
 constexpr uint32_t kMaxAlignment = uint32_t{1} << 24;
 
 template <typename T>

@@ -1,4 +1,4 @@
-// Metadata of a GGUF file: keys in file order with values of exactly the types of the file.
+// The metadata of a GGUF file: keys in the order of the file, and values with exactly the types that they have there.
 #pragma once
 
 #include <cstddef>
@@ -14,16 +14,18 @@ namespace occ {
 
 struct GgufArray;
 
-// The index of the alternative is the type's number in the file.
+// The index of the alternative is the number of the type in the file (enum gguf_metadata_value_type of the GGUF
+// specification, docs/gguf.md in the ggml repository).
 using GgufValue = std::variant<uint8_t, int8_t, uint16_t, int16_t, uint32_t, int32_t, float, bool, std::string,
                                GgufArray, uint64_t, int64_t, double>;
 inline constexpr uint32_t kGgufString = 8;
 inline constexpr uint32_t kGgufArray = 9;
 inline constexpr uint32_t kGgufTypes = std::variant_size_v<GgufValue>;
-// Arrays may hold arrays; deeper nesting than this is refused.
+// Arrays may hold arrays. Arrays that are nested more deeply than this are refused.
 inline constexpr int kGgufMaxNesting = 4;
 
-// All items have one type: the index of the alternative is its number. Items of an array of arrays may differ in type.
+// All items of an array have one type, whose number is the index of the alternative. In an array of arrays, the inner
+// arrays may have different item types.
 struct GgufArray {
   std::variant<std::vector<uint8_t>, std::vector<int8_t>, std::vector<uint16_t>, std::vector<int16_t>,
                std::vector<uint32_t>, std::vector<int32_t>, std::vector<float>, std::vector<bool>,
@@ -40,7 +42,7 @@ struct GgufEntry {
   GgufValue value;
 };
 
-// Calls f(std::type_identity<T>{}) with the C++ type of type number `type` < kGgufTypes.
+// Calls f(std::type_identity<T>{}), where T is the C++ type for the type number `type`, which is < kGgufTypes.
 template <typename F>
 decltype(auto) with_gguf_type(uint32_t type, F&& f) {
   switch (type) {
@@ -76,23 +78,24 @@ decltype(auto) with_gguf_type(uint32_t type, F&& f) {
 class GgufMetadata {
  public:
   const std::vector<GgufEntry>& entries() const { return entries_; }
-  // The caller makes sure that the key is new (see check_unique).
+  // Appends an entry. The caller must make sure that the key is not there yet (see check_unique).
   void append(std::string key, GgufValue value) { entries_.push_back({std::move(key), std::move(value)}); }
-  // Replaces the value of `key` in its place, or appends it.
+  // Replaces the value of `key` and keeps its position, or appends the entry if there is none.
   void set(const std::string& key, GgufValue value);
   void erase(std::string_view key);
-  // Input error that names `where` and the key if one stands twice.
+  // Throws an input error that names `where` and the key if a key occurs twice.
   void check_unique(const std::string& where) const;
 
-  // Null or empty when the key is missing or its value has another kind. `uint` takes every integer type with a value
-  // that is not negative; `number` takes integers and floats.
+  // These functions return null or nothing if the key is missing or if its value has another kind. `uint` accepts every
+  // integer type if the value is not negative. `number` accepts integers and floats.
   const GgufValue* find(std::string_view key) const;
   std::optional<uint64_t> uint(std::string_view key) const;
   std::optional<double> number(std::string_view key) const;
   std::optional<bool> boolean(std::string_view key) const;
   const std::string* string(std::string_view key) const;
   const GgufArray* array(std::string_view key) const;
-  // Items of an array of strings, or of 32-bit integers or floats (e.g. tokens, token types and scores).
+  // The items of an array whose item type is T, for example the strings of the tokens or the floats of their scores.
+  // Null if the key is missing or has another type.
   template <typename T>
   const std::vector<T>* items(std::string_view key) const {
     const GgufArray* a = array(key);
@@ -103,14 +106,15 @@ class GgufMetadata {
   std::vector<GgufEntry> entries_;
 };
 
-// The value of general.alignment, or 32 without it; input error unless it is a u32 and a power of two up to 2^24.
+// The value of general.alignment in bytes, or 32 if the key is missing. Input error unless it is a u32 and a power of
+// two that is at most 2^24.
 uint32_t gguf_alignment(const GgufMetadata& metadata, const std::string& where);
 
-// "u8" "i8" "u16" "i16" "u32" "i32" "f32" "bool" "string" "array" "u64" "i64" "f64".
+// The name of a type number: "u8" "i8" "u16" "i16" "u32" "i32" "f32" "bool" "string" "array" "u64" "i64" "f64".
 std::string_view gguf_value_type_name(uint32_t type);
 std::optional<uint32_t> parse_gguf_value_type(std::string_view name);
 
-// Well-formed UTF-8: no overlong forms, no surrogates, at most U+10FFFF.
+// Whether the text is well-formed UTF-8 (RFC 3629): no overlong forms, no surrogates, nothing above U+10FFFF.
 bool is_valid_utf8(std::string_view text);
 
 }  // namespace occ

@@ -1,4 +1,4 @@
-// Makes GGUF files for tests and says everything as told, also what is wrong.
+// Builds GGUF files for tests. It writes exactly the values that it is given, so that a test can also make wrong files.
 #pragma once
 
 #include <fstream>
@@ -19,7 +19,7 @@ inline void put_gguf_string(ByteWriter& out, std::string_view text) {
 struct GgufBuilder {
   std::string magic = "GGUF";
   uint32_t version = 3;
-  uint64_t claimed_tensors = ~uint64_t{0};  // all ones: as many as there are
+  uint64_t claimed_tensors = ~uint64_t{0};  // the count in the header; all ones means the true count
   uint64_t claimed_keys = ~uint64_t{0};
   uint64_t alignment = 32;
   ByteWriter keys;
@@ -28,7 +28,7 @@ struct GgufBuilder {
   uint64_t num_tensors = 0;
   Bytes data;
 
-  // A key with a value that is given as bytes.
+  // Adds a key whose value is given as bytes.
   GgufBuilder& key(std::string_view name, uint32_t type, ByteSpan value) {
     put_gguf_string(keys, name);
     keys.put(type);
@@ -47,7 +47,7 @@ struct GgufBuilder {
     put_gguf_string(w, text);
     return key(name, 8, w.span());
   }
-  // Dimensions as in the file, innermost first.
+  // Adds the description of a tensor without data. The dimensions have the order of the file, innermost first.
   GgufBuilder& info(std::string_view name, const std::vector<uint64_t>& dims, uint32_t type, uint64_t offset) {
     put_gguf_string(infos, name);
     infos.put(static_cast<uint32_t>(dims.size()));
@@ -57,7 +57,7 @@ struct GgufBuilder {
     ++num_tensors;
     return *this;
   }
-  // A tensor after all those before it.
+  // Adds a tensor whose data follows the data of all tensors before it.
   GgufBuilder& tensor(std::string_view name, const std::vector<uint64_t>& dims, uint32_t type, ByteSpan bytes) {
     data.resize((data.size() + alignment - 1) / alignment * alignment);
     info(name, dims, type, data.size());

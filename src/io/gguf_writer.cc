@@ -15,7 +15,7 @@
 namespace occ {
 namespace {
 
-constexpr size_t kMaxNameBytes = 63;  // ggml's GGML_MAX_NAME less the final zero
+constexpr size_t kMaxNameBytes = 63;  // GGML_MAX_NAME of ggml without the final zero byte
 
 void put(ByteWriter& out, std::string_view text) {
   out.put<uint64_t>(text.size());
@@ -54,7 +54,8 @@ void put(ByteWriter& out, const GgufEntry& entry) {
       entry.value);
 }
 
-// llama.cpp's file type for files whose values mostly have this type.
+// The value of general.file_type (enum llama_ftype of llama.cpp) for the float type that most values have. Returns
+// nothing if no tensor has the type F32, F16 or BF16.
 std::optional<uint32_t> file_type(const std::vector<OutTensor>& tensors) {
   uint64_t f32 = 0;
   uint64_t f16 = 0;
@@ -152,7 +153,7 @@ class GgufSink final : public TensorSink {
     if (twice != names.end()) throw_usage("{}: tensor '{}': expected once, found twice", path_, printable(*twice));
   }
 
-  // The metadata may describe a model with tensors of other types than these.
+  // Adapts the keys that describe tensor types, because the metadata may come from a model with other tensor types.
   void adapt_metadata(const std::vector<OutTensor>& tensors) {
     metadata_.erase("general.quantization_version");
     const std::optional<uint32_t> type = file_type(tensors);
@@ -164,7 +165,7 @@ class GgufSink final : public TensorSink {
   }
 
   uint64_t checked_bytes(const OutTensor& t) const {
-    uint64_t product = 1;  // zeros count as ones, as in the reader
+    uint64_t product = 1;  // a dimension of 0 counts as 1, as in the reader
     bool empty = false;
     for (const uint64_t d : t.shape) {
       const uint64_t factor = std::max<uint64_t>(d, 1);

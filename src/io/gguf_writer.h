@@ -1,8 +1,9 @@
-// Writer of GGUF files, version 3, little-endian, float and signed integer tensors (no block types).
+// Writer of GGUF files of version 3, little-endian, with tensors of floats and signed integers. It writes no types that
+// are quantized in blocks. The layout is described in gguf_header.h.
 //
-// Metadata comes from the side file gguf.json (gguf_json.h) when there is one, with general.file_type set to the type
-// most values have and general.quantization_version dropped; otherwise it is general.architecture "unknown" and
-// general.name, the file's name. Layout in gguf_header.h.
+// If there is a side file gguf.json (gguf_json.h), the metadata comes from it; then general.file_type is set to the
+// float type that most values have (or removed if no tensor is F32, F16 or BF16), and general.quantization_version is
+// removed. Without such a file the metadata is general.architecture "unknown" and general.name, the name of the file.
 #pragma once
 
 #include <filesystem>
@@ -12,6 +13,8 @@
 
 namespace occ {
 
+// Input error if gguf.json is damaged. begin() throws a usage error for a name that is used twice, is not UTF-8 or has
+// not 1 to 63 bytes, for a type that GGUF lacks, and for more than 4 dimensions or 2^48 elements.
 std::unique_ptr<TensorSink> make_gguf_sink(const std::filesystem::path& path, const SinkOptions& options = {});
 
 }  // namespace occ

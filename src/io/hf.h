@@ -1,5 +1,5 @@
-// Hugging Face model folders: model.safetensors, or shards named by model.safetensors.index.json, with config.json,
-// tokenizer.json and the like beside them.
+// Reader and writer of Hugging Face model folders. A folder holds model.safetensors, or several safetensors files
+// (shards) that model.safetensors.index.json names, and side files such as config.json and tokenizer.json.
 #pragma once
 
 #include <memory>
@@ -15,28 +15,30 @@
 
 namespace occ {
 
-// Names of the files that travel with a model.
+// The names of the side files that are read from a model folder and kept with the model.
 std::span<const std::string_view> side_file_names();
 
-// Input error unless `name` is a plain file name: no folder part, not hidden, nothing that could leave the folder.
+// Throws an input error that names `what` unless `name` is a plain file name: 1 to 255 bytes, no slash, backslash or
+// NUL, and no dot at the start. Such a name cannot lead out of the folder.
 void check_plain_name(const std::string& name, const std::string& what);
 
-// The same for a file that travels with a model: it may lie one folder down ("1_Pooling/config.json").
+// The same check for a side file, which may also lie in a folder one level below ("1_Pooling/config.json").
 void check_side_file_name(const std::string& name, const std::string& what);
 
-// Takes, in this order: model.safetensors.index.json and its shards, model.safetensors, the only *.safetensors. Every
-// tensor of a shard must be mapped to that shard and every mapped tensor must be there.
+// Reads the first of these that the folder holds: model.safetensors.index.json and its shards; model.safetensors; the
+// only file *.safetensors. Input error if there is none, or if the index and the shards do not name the same tensors:
+// the index must map every tensor of a shard to that shard, and every tensor of the index must be there.
 class HfFolder final : public TensorFile {
  public:
   explicit HfFolder(const std::filesystem::path& folder);
 
   std::string path() const override { return folder_.string(); }
   std::string format() const override { return "hf"; }
-  // Shard by shard in the order of their names, within a shard in the order of their data.
+  // The shards follow in the order of their names; the tensors of one shard have the order of their data.
   const std::vector<TensorInfo>& tensors() const override { return tensors_; }
   void read_f32(size_t i, uint64_t first, uint64_t count, float* out) const override;
   void read_raw(size_t i, uint64_t first, uint64_t count, void* out) const override;
-  // Those of side_file_names() that are there.
+  // The files of side_file_names() that the folder holds.
   std::vector<SideFile> side_files() const override;
   uint64_t file_bytes() const override;
 
@@ -47,11 +49,12 @@ class HfFolder final : public TensorFile {
   std::filesystem::path folder_;
   std::vector<std::unique_ptr<SafetensorsFile>> shards_;
   std::vector<TensorInfo> tensors_;
-  std::vector<std::pair<size_t, size_t>> places_;  // of tensor i: shard, number in it
+  std::vector<std::pair<size_t, size_t>> places_;  // for tensor i: the number of its shard and its number in the shard
 };
 
-// Writes model.safetensors, or model-00001-of-0000N.safetensors and the index if the tensors hold more than
-// options.shard_bytes; and the side files. All of it goes to a folder beside that is renamed by commit().
+// Writes model.safetensors, or, if the tensors hold more than options.shard_bytes, the shards
+// model-00001-of-0000N.safetensors and the index; and the side files. All files are written to a temporary folder
+// beside `folder`, which commit() renames.
 std::unique_ptr<TensorSink> make_hf_sink(const std::filesystem::path& folder, SinkOptions options);
 
 }  // namespace occ

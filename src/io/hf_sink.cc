@@ -1,4 +1,4 @@
-// Writer of Hugging Face folders.
+// Writer of Hugging Face model folders (make_hf_sink in hf.h).
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -16,10 +16,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// transformers refuses files without this key.
+// The Python package transformers refuses safetensors files without this key.
 const std::map<std::string, std::string> kMetadata = {{"format", "pt"}};
 
-// Exactly what this writer writes: model.safetensors, its index, model-00001-of-00002.safetensors.
+// Whether this is the name of a file of weights that this writer writes: model.safetensors, its index, or a shard such
+// as model-00001-of-00002.safetensors.
 bool is_weights_name(const std::string& name) {
   if (name == "model.safetensors" || name == "model.safetensors.index.json") return true;
   return name.size() == 32 && name.starts_with("model-") && name.substr(11, 4) == "-of-" &&
@@ -129,7 +130,8 @@ class HfSink final : public TensorSink {
     file.commit();
   }
 
-  // A folder that holds anything that this writer would not write is not ours to delete.
+  // Throws a failure if the folder holds a file that this writer would not write, because such a folder must not be
+  // deleted.
   void check_replaceable() const {
     std::error_code ec;
     const fs::file_status status = fs::symlink_status(folder_, ec);

@@ -11,8 +11,8 @@ namespace {
 
 using nlohmann::json;
 
-// Builds the document from parser events; the stack holds the open containers. A pointer into an array stays valid: the
-// array grows only when its last element is complete.
+// Builds the document from the events of the parser. The stack holds the containers that are still open. A pointer to
+// an element of an array stays valid because the array grows only after its last element is complete.
 class Builder : public nlohmann::json_sax<json> {
  public:
   explicit Builder(std::string_view what) : what_(what) {}
@@ -78,8 +78,8 @@ class Builder : public nlohmann::json_sax<json> {
   size_t count_ = 0;
 };
 
-// Length of the UTF-8 character at the start of `text`, 0 if there is none (RFC 3629: no overlong forms, no
-// surrogates).
+// The length in bytes of the UTF-8 character at the start of `text`, or 0 if there is none (RFC 3629: no overlong
+// forms, no surrogates).
 size_t utf8_length(std::string_view text) {
   const auto byte = [&](size_t i) { return i < text.size() ? static_cast<uint8_t>(text[i]) : 0; };
   const auto tail = [&](size_t i, uint8_t low = 0x80, uint8_t high = 0xbf) {

@@ -1,5 +1,6 @@
-// The one way this project parses JSON: nlohmann-json accepts duplicate keys, any depth and a NUL as the end of the
-// text; this does not. Memory: below 150 bytes per value, at most kMaxJsonValues values.
+// The functions that parse all JSON of this project. They are stricter than nlohmann-json, which accepts duplicate
+// keys, any nesting depth and a NUL byte as the end of the text. A document takes less than 150 bytes of memory per
+// value and may hold at most kMaxJsonValues values.
 #pragma once
 
 #include <cstddef>
@@ -14,16 +15,16 @@ namespace occ {
 inline constexpr size_t kMaxJsonDepth = 64;
 inline constexpr size_t kMaxJsonValues = 10'000'000;
 
-// Exactly one JSON document (white space around it is fine). Input error naming `what` ("model/config.json") on a
-// syntax error, a duplicate key at any depth, more than kMaxJsonDepth nested containers, invalid UTF-8 or anything
-// after it.
+// Parses a text that is exactly one JSON document; white space around it is allowed. Throws an input error that names
+// `what` (for example "model/config.json") for a syntax error, a duplicate key at any depth, more than kMaxJsonDepth
+// nested containers, more than kMaxJsonValues values, invalid UTF-8, or text after the document.
 nlohmann::json parse_json(std::string_view text, std::string_view what);
 
-// The same for a whole file of at most `limit` bytes.
+// Parses a whole file in the same way. Input error if it has more than `limit` bytes.
 nlohmann::json parse_json_file(const std::filesystem::path& path, uint64_t limit = uint64_t{256} << 20);
 
-// `text` for a one-line message: control characters and bytes that are no UTF-8 become '?', long text is cut. Names in
-// files may hold anything.
+// Makes `text` fit for a one-line message, because names in files may hold any bytes: control characters and bytes that
+// are not UTF-8 become '?', and text of more than about `limit` bytes is cut and ends in "...".
 std::string printable(std::string_view text, size_t limit = 200);
 
 }  // namespace occ

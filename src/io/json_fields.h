@@ -1,4 +1,5 @@
-// Members of JSON objects of the kind that is expected, or an input error that names file, member, expected and found.
+// Access to members of JSON objects that checks their type. A member of another type is an input error that names the
+// file, the member, what was expected and what was found.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -11,9 +12,9 @@
 
 namespace occ {
 
-// A JSON value and where it stands ("model/tokenizer.json: $.model.vocab").
+// A JSON value and its place for messages ("model/tokenizer.json: $.model.vocab").
 struct JsonField {
-  const nlohmann::json* value = nullptr;  // null: not there
+  const nlohmann::json* value = nullptr;  // null if there is no such member
   std::string where;
 
   bool present() const { return value != nullptr && !value->is_null(); }

@@ -34,7 +34,8 @@ constexpr std::array<Descr, 12> kDescrs = {{{"f8", DType::kF64},
                                             {"u1", DType::kU8},
                                             {"b1", DType::kBool}}};
 
-// The little Python that numpy writes: {'key': 'text' | True | False | (1, 2,), ...} in any order and spacing.
+// Parses the part of the Python syntax that numpy writes: {'key': 'text' | True | False | (1, 2,), ...}, with the keys
+// in any order and with any white space.
 class DictParser {
  public:
   DictParser(std::string_view text, const std::string& what) : text_(text), what_(what) {}
@@ -67,7 +68,7 @@ class DictParser {
   [[noreturn]] void fail(const std::string& expected) const {
     throw_input("{}: npy header, byte {}: expected {}", what_, at_, expected);
   }
-  // The next character that is not white space, 0 at the end.
+  // The next character that is not white space, or 0 at the end of the text.
   char peek() {
     while (at_ < text_.size() &&
            (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\t' || text_[at_] == '\r')) {
@@ -264,7 +265,8 @@ void NpyFile::read_raw(size_t i, uint64_t first, uint64_t count, void* out) cons
   gather_fortran(info, mapped(), first, count, static_cast<uint8_t*>(out));
 }
 
-// Element (k0, k1, ...) lies at k0 + d0 (k1 + d1 (k2 + ...)); row-major order counts the last index fastest.
+// In Fortran order, element (k0, k1, ...) of a tensor of shape (d0, d1, ...) has the position
+// k0 + d0 (k1 + d1 (k2 + ...)). In row-major order the last index changes fastest.
 void gather_fortran(const TensorInfo& tensor, const uint8_t* data, uint64_t first, uint64_t count, uint8_t* out) {
   const std::vector<uint64_t>& shape = tensor.shape;
   const uint64_t size = dtype_size(tensor.dtype);

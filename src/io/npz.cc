@@ -11,7 +11,8 @@
 namespace occ {
 namespace {
 
-// What an inflated byte costs at least: a stream that claims more is refused before memory is taken for it.
+// A byte of a deflate stream gives at most this many bytes. An entry that claims a larger size is refused before memory
+// is allocated for it.
 constexpr uint64_t kMostDeflateRatio = 1032;
 
 std::string message_of(int code) {

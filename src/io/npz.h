@@ -1,6 +1,7 @@
-// npz files: zip archives of npy files (numpy.savez, numpy.savez_compressed), one tensor for each, named without ".npy".
-// Source: numpy.lib.format and numpy.lib.npyio. Entries are stored or deflated; whatever else is in the archive is
-// refused, as it would be lost. The array that was read last is kept in memory as a whole.
+// Reader of npz files: zip archives of npy files, as numpy.savez and numpy.savez_compressed write them. Each npy file
+// is one tensor, whose name is the name of the entry without ".npy". Source: the documentation of numpy.lib.format and
+// numpy.lib.npyio. Entries may be stored or deflated. An archive with any other entry is refused, because that entry
+// would be lost. The array that was read last is kept in memory as a whole.
 #pragma once
 
 #include <memory>
@@ -29,24 +30,24 @@ class NpzFile final : public TensorFile {
 
  private:
   struct Entry {
-    uint64_t index = 0;  // in the archive
-    uint64_t bytes = 0;  // inflated
+    uint64_t index = 0;  // the number of the entry in the archive
+    uint64_t bytes = 0;  // the size after decompression
     NpyStart start;
   };
 
   void add_entry(uint64_t index);
   std::string where(const std::string& entry) const { return path_ + ": '" + entry + "'"; }
-  // The first `count` bytes of an entry; with all of them its checksum is compared.
+  // The first `count` of the `all` bytes of an entry, decompressed. If all bytes are read, their checksum is compared.
   Bytes inflate(uint64_t index, uint64_t count, uint64_t all, const std::string& what) const;
-  // The values of tensor i in C order.
+  // The data of tensor i in C order (row-major), in its own element type.
   std::shared_ptr<const Bytes> array(size_t i) const;
 
   std::string path_;
   uint64_t file_bytes_ = 0;
   std::unique_ptr<zip, void (*)(zip*)> archive_;
   std::vector<TensorInfo> tensors_;
-  std::vector<Entry> entries_;  // of the tensors
-  mutable std::mutex mutex_;    // of the archive and of what was read last
+  std::vector<Entry> entries_;  // for each tensor
+  mutable std::mutex mutex_;    // guards archive_, last_index_ and last_
   mutable size_t last_index_ = 0;
   mutable std::shared_ptr<const Bytes> last_;
 };

@@ -58,7 +58,7 @@ bool is_hub_name(const fs::path& path) {
       path.string(), folder);
 }
 
-// The safetensors sink of one file.
+// Writes all tensors to one safetensors file.
 class SafetensorsSink final : public TensorSink {
  public:
   SafetensorsSink(const fs::path& path, bool sync) : path_(path), sync_(sync) {}
@@ -103,7 +103,7 @@ std::unique_ptr<TensorFile> open_tensor_file(const fs::path& path) {
         "safetensors.torch.save_file(torch.load(path, weights_only=True), 'model.safetensors')",
         path.string());
   }
-  // A safetensors file of any name: eight bytes of a small length, then a JSON object.
+  // A safetensors file with any name starts with eight bytes that hold a small length, and a JSON object follows.
   if (extension != ".occ" && magic.substr(4, 4) == std::string_view("\0\0\0\0", 4) && magic[8] == '{') {
     return std::make_unique<SafetensorsFile>(path);
   }

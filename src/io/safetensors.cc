@@ -15,7 +15,7 @@ namespace {
 
 using nlohmann::json;
 
-// Sorts by offset, then name.
+// A tensor and the range of its data.
 struct Entry {
   TensorInfo info;
   uint64_t begin = 0;
@@ -146,7 +146,7 @@ void SafetensorsFile::read_raw(size_t i, uint64_t first, uint64_t count, void* o
 
 namespace {
 
-// The length field and header of a file, and where its data lies relative to their end.
+// The beginning of a file (the length and the header), and the positions of the tensors relative to its end.
 struct Layout {
   Bytes head;
   std::vector<uint64_t> offsets, sizes;  // of each tensor's data

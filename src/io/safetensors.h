@@ -1,6 +1,7 @@
-// safetensors files: u64 LE header length, a JSON header {name: {dtype, shape, data_offsets}, "__metadata__": {..}},
-// data. Spec: https://github.com/huggingface/safetensors (Format). Data must cover the rest of the file without holes
-// or overlaps. Differs: dtypes that are not in tensor/dtype.h (F8_E4M3, ...) are refused by name.
+// Reader and writer of safetensors files. A file holds the length of the header (u64, little-endian), a JSON header
+// {name: {dtype, shape, data_offsets}, "__metadata__": {...}}, and the data, which must cover the rest of the file
+// without holes or overlaps. Specification: https://github.com/huggingface/safetensors, section "Format". Element types
+// that are not in tensor/dtype.h (F8_E4M3, ...) are refused with an input error that names the type.
 #pragma once
 
 #include <atomic>
@@ -14,7 +15,8 @@
 
 namespace occ {
 
-inline constexpr uint64_t kMaxSafetensorsHeader = 100'000'000;  // as in the reference implementation
+// The most bytes of a header, as in the reference implementation.
+inline constexpr uint64_t kMaxSafetensorsHeader = 100'000'000;
 
 class SafetensorsFile final : public TensorFile {
  public:
@@ -22,7 +24,7 @@ class SafetensorsFile final : public TensorFile {
 
   std::string path() const override { return file_.path(); }
   std::string format() const override { return "safetensors"; }
-  // In the order of their data, empty ones at the same place by name.
+  // The tensors have the order of their data. Empty tensors at the same position are ordered by name.
   const std::vector<TensorInfo>& tensors() const override { return tensors_; }
   void read_f32(size_t i, uint64_t first, uint64_t count, float* out) const override;
   void read_raw(size_t i, uint64_t first, uint64_t count, void* out) const override;
@@ -40,23 +42,27 @@ class SafetensorsFile final : public TensorFile {
   std::map<std::string, std::string> metadata_;
 };
 
-// Bytes of the whole file that SafetensorsWriter makes of these tensors and metadata.
+// The size in bytes of the file that SafetensorsWriter writes for these tensors and metadata.
 uint64_t safetensors_file_bytes(const std::vector<OutTensor>& tensors,
                                 const std::map<std::string, std::string>& metadata);
 
-// Streams a file whose tensors are all known up front. The header lists them in the given order and is padded with
-// spaces so that data starts at a multiple of 64. Data lies in the given order too, unless that would put a tensor at a
-// multiple of less than its element size: then wider types come first (readers that map the file want that). Not
-// thread-safe.
+// Writes a file whose tensors are all known before the first byte of data. The header lists the tensors in the given
+// order and is padded with spaces so that the data starts at a multiple of 64 bytes. The data has the given order, too,
+// unless a tensor would then start at an offset that is not a multiple of its element size; in this case the tensors
+// with wider elements come first, because readers that map the file into memory need aligned data. Not thread-safe
+// except for write_tensor().
 class SafetensorsWriter {
  public:
-  // Usage error for a shape of 2^63 bytes or more, a name that is used twice, reserved or not UTF-8.
+  // Usage error if the tensors have more than 2^62 bytes, if a name is used twice or reserved ("__metadata__"), if a
+  // name or the metadata is not UTF-8, or if the header is longer than kMaxSafetensorsHeader. `sync` is that of
+  // OutputFile.
   SafetensorsWriter(const std::filesystem::path& path, std::vector<OutTensor> tensors,
                     const std::map<std::string, std::string>& metadata = {}, bool sync = true);
 
-  // The next bytes in the given order of tensors; one call may span tensors.
+  // Writes the next bytes of the tensors in the given order. One call may write the end of one tensor and the start of
+  // the next.
   void write(const void* data, uint64_t bytes);
-  // All bytes of tensor i, in any order of tensors and from any thread. Not to be mixed with write().
+  // Writes all bytes of tensor i. Tensors may come in any order and from any thread. Must not be mixed with write().
   void write_tensor(size_t i, ByteSpan bytes);
   // Position of tensor i's first byte in the file.
   uint64_t data_offset(size_t i) const { return offsets_[i]; }
@@ -68,9 +74,9 @@ class SafetensorsWriter {
   std::vector<uint64_t> offsets_;
   std::vector<uint64_t> sizes_;
   uint64_t file_bytes_ = 0;
-  size_t current_ = 0;             // tensor that the next byte belongs to
-  uint64_t within_ = 0;            // bytes of it written
-  std::atomic<size_t> whole_ = 0;  // tensors that write_tensor() wrote
+  size_t current_ = 0;             // the tensor that the next byte of write() belongs to
+  uint64_t within_ = 0;            // the number of bytes of that tensor written so far
+  std::atomic<size_t> whole_ = 0;  // the number of tensors that write_tensor() has written
   OutputFile file_;
 };
 

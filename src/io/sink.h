@@ -1,6 +1,7 @@
-// What `occ decompress` writes to: one interface over safetensors, HF folders, npy, fvecs and GGUF.
-// Use: begin() with every tensor, write() all data in that order, commit(). Nothing appears under the target's name
-// before commit(); without it the temporary is removed by the destructor. Not thread-safe.
+// The interface for the outputs of `occ decompress`: safetensors files, Hugging Face folders, npy, fvecs and GGUF.
+// The caller calls begin() with all tensors, then write() with all data in the same order, then commit(). Nothing
+// appears under the name of the output before commit(). Without commit() the destructor removes the temporary file or
+// folder. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -17,33 +18,38 @@ namespace occ {
 struct OutTensor {
   std::string name;
   DType dtype = DType::kF32;
-  std::vector<uint64_t> shape;  // outermost first
+  std::vector<uint64_t> shape;  // the outermost dimension first
 };
 
 class TensorSink {
  public:
   virtual ~TensorSink() = default;
-  // Once, first. Usage error if the format cannot hold these tensors (count, dtype, shape, name).
+  // Must be called first and once. Usage error if the format cannot hold these tensors because of their number, dtype,
+  // shape or name.
   virtual void begin(std::vector<OutTensor> tensors) = 0;
-  // The next `bytes` bytes: the tensors of begin() one after the other, row-major, little-endian, each in its dtype,
-  // nothing between them. Any cut is fine, one call may span tensors.
+  // Writes the next `bytes` bytes. The data is that of the tensors of begin() one after the other, row-major,
+  // little-endian, each in its dtype, with nothing between them. It may be cut into calls at any byte.
   virtual void write(const void* data, size_t bytes) = 0;
-  // Once, last, after exactly the bytes of all tensors: syncs and renames.
+  // Must be called last and once, after exactly the bytes of all tensors were written. Syncs the temporary (if
+  // SinkOptions::sync is set) and gives it the name of the output.
   virtual void commit() = 0;
 };
 
 struct SinkOptions {
-  std::vector<SideFile> side_files;      // config.json, ...: for formats with a place for them, ignored by others
-  uint64_t shard_bytes = 5'000'000'000;  // HF folders: most bytes of tensor data in one file
-  bool sync = true;                      // fsync on commit
+  // The files that belong to the model (config.json, ...). Formats that have no place for them ignore them.
+  std::vector<SideFile> side_files;
+  uint64_t shard_bytes = 5'000'000'000;  // most bytes of tensor data in one file of a Hugging Face folder
+  bool sync = true;                      // whether commit() calls fsync
 };
 
-// A path without extension, one that ends in '/', or a folder that exists.
+// Whether the output is a folder: the path has no extension, or it ends in '/', or it is a folder that exists and its
+// extension is not that of a format that is written.
 bool is_folder_output(const std::filesystem::path& path);
 
-// By the name of the output: .safetensors .npy .fvecs .gguf; what is_folder_output() says is a HF folder. Replaces a
-// file that exists (the caller asked: require_writable_target); a folder that exists is replaced only if it holds
-// nothing but files of such a folder. Removes what killed runs left of their temporaries beside the output.
+// The name of the output gives the format: .safetensors, .npy, .fvecs, .gguf, or a Hugging Face folder where
+// is_folder_output() holds. Usage error for any other name. A file that exists is replaced; the caller must check
+// before that this is wanted (require_writable_target). A folder that exists is replaced only if it holds nothing but
+// files that the writer of such folders writes. Temporary files that killed runs left beside the output are removed.
 std::unique_ptr<TensorSink> make_tensor_sink(const std::filesystem::path& path, SinkOptions options = {});
 
 }  // namespace occ

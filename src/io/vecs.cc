@@ -72,10 +72,10 @@ class FvecsSink final : public TensorSink {
   DType dtype_ = DType::kF32;
   size_t cols_ = 0;
   uint64_t left_ = 0;
-  Bytes row_;               // one row as given
-  size_t filled_ = 0;       // bytes of it
-  std::vector<float> out_;  // the header's bits, then one row as f32
-  Bytes pending_;           // whole rows to be written
+  Bytes row_;               // one row in the type of the tensor
+  size_t filled_ = 0;       // the number of bytes of row_ that have come so far
+  std::vector<float> out_;  // the bits of d, then one row as f32
+  Bytes pending_;           // whole rows that are still to be written
 };
 
 }  // namespace
@@ -120,7 +120,8 @@ void VecsFile::check_dimension(uint64_t row, const uint8_t* header) const {
   }
 }
 
-// take(done, bytes, n): elements [first + done, + n) as stored. Panels are whole rows, or parts of one long row.
+// Calls take(done, bytes, n) for each piece of the range; `bytes` points to the n stored elements from first + done on.
+// The file is read in panels of whole rows, or of parts of one row if a row is longer than a panel.
 template <typename Take>
 void VecsFile::for_each_run(uint64_t first, uint64_t count, const Take& take) const {
   alignas(64) uint8_t panel[kPanelBytes];

@@ -1,5 +1,6 @@
-// fvecs, bvecs, ivecs: rows of an int32 dimension d followed by d values (f32, u8, i32), little-endian, every row with
-// the same d. Source: TEXMEX corpus, http://corpus-texmex.irisa.fr.
+// Reader of fvecs, bvecs and ivecs files and writer of fvecs files. A file consists of rows; each is the number of its
+// values d (int32) and d values (f32 in fvecs, u8 in bvecs, i32 in ivecs), all little-endian. Every row must have the
+// same d. Source: TEXMEX corpus, http://corpus-texmex.irisa.fr.
 #pragma once
 
 #include <memory>
@@ -11,8 +12,9 @@
 
 namespace occ {
 
-// One tensor [n, d] named after the file ("base" for base.fvecs); the extension gives the type. The size must be a
-// multiple of the first row's, each further row's dimension is checked when it is read.
+// A file with one tensor [n, d], which is named after the file ("base" for base.fvecs). The extension gives the element
+// type. Input error unless the size of the file is a multiple of the size of its first row. The d of every other row is
+// checked when the row is read.
 class VecsFile final : public TensorFile {
  public:
   explicit VecsFile(const std::filesystem::path& path);
@@ -31,12 +33,13 @@ class VecsFile final : public TensorFile {
 
   InputFile file_;
   std::string format_;
-  std::vector<TensorInfo> tensors_;  // one
+  std::vector<TensorInfo> tensors_;  // exactly one
   uint64_t cols_ = 0;
-  uint64_t stride_ = 0;  // bytes of a row with its header
+  uint64_t stride_ = 0;  // the bytes of a row, its d included
 };
 
-// fvecs: one tensor as matrix_shape of its shape, at least one element; other dtypes are converted to f32.
+// Writes an fvecs file of one tensor with at least one element, as the matrix that matrix_shape gives for it. Elements
+// of other types are converted to f32. begin() throws a usage error for other tensors.
 std::unique_ptr<TensorSink> make_fvecs_sink(const std::filesystem::path& path, const SinkOptions& options);
 
 }  // namespace occ
