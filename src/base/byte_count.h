@@ -1,4 +1,4 @@
-// Numbers of bytes as people write them.
+// Parses numbers of bytes as users write them.
 #pragma once
 
 #include <cctype>
@@ -10,7 +10,8 @@
 
 namespace occ {
 
-// "1000", "45M" or "45 MB" (10^6), "1.5GiB" (2^30), in either case: at least 1 byte, below 2^62; nothing for any other text.
+// Parses "1000", "45M" or "45 MB" (10^6 bytes), "1.5GiB" (2^30 bytes), in upper or lower case. The number must be at
+// least 1 and below 2^62 bytes. Returns nothing for any other text.
 inline std::optional<uint64_t> parse_byte_count(const std::string& text) {
   size_t used = 0;
   double value = 0;

@@ -19,7 +19,7 @@ static_assert(std::endian::native == std::endian::little, "only little-endian ho
 using Bytes = std::vector<uint8_t>;
 using ByteSpan = std::span<const uint8_t>;
 
-// Bytes of put_varint(value).
+// The number of bytes that put_varint(value) writes.
 constexpr uint64_t varint_bytes(uint64_t value) {
   uint64_t n = 1;
   for (; value >= 0x80; value >>= 7) ++n;
@@ -38,7 +38,8 @@ class ByteWriter {
     bytes_.resize(at + count * sizeof(T));
     if (count != 0) std::memcpy(bytes_.data() + at, values, count * sizeof(T));
   }
-  // LEB128: 7 bits a byte, low bits first, high bit set on all but the last byte.
+  // Writes an unsigned LEB128 integer: 7 bits in each byte, low bits first; the high bit is set in all bytes but the
+  // last.
   void put_varint(uint64_t value) {
     for (; value >= 0x80; value >>= 7) bytes_.push_back(static_cast<uint8_t>(value | 0x80));
     bytes_.push_back(static_cast<uint8_t>(value));
@@ -53,7 +54,7 @@ class ByteWriter {
   Bytes bytes_;
 };
 
-// `what` names the source in error messages, e.g. "model.occ, tensor 'w'".
+// `what` names the source of the bytes in error messages, for example "model.occ, tensor 'w'".
 class ByteReader {
  public:
   ByteReader(ByteSpan bytes, std::string what) : bytes_(bytes), what_(std::move(what)) {}

@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 
 constexpr auto kMostAge = std::chrono::hours(24 * 90);
 
-// Empty: there is none.
+// The folder of the cache. Empty if neither XDG_CACHE_HOME nor HOME is an absolute path; then there is no cache.
 fs::path cache_folder() {
   const char* cache = std::getenv("XDG_CACHE_HOME");
   if (cache != nullptr && cache[0] == '/') return fs::path(cache) / "occ";
@@ -37,7 +37,8 @@ uint64_t cache_size() {
   return *bytes;
 }
 
-// Only what lies in the folder itself; a file that another run removes meanwhile is none of this one's business.
+// Removes old files that lie in the folder itself, not in folders below. A file that another run removes at the same
+// time is no error.
 void trim(const fs::path& folder, uint64_t limit) {
   struct Entry {
     fs::file_time_type used;
@@ -72,7 +73,8 @@ void trim(const fs::path& folder, uint64_t limit) {
 
 }  // namespace
 
-// A file: the xxh64 of the bytes, then the bytes. Its time of modification is that of its last use.
+// A file of the cache holds the xxh64 of the bytes and then the bytes. Its modification time is the time of its last
+// use.
 std::optional<Bytes> read_cache(const std::string& name) {
   const uint64_t limit = cache_size();
   const fs::path path = cache_folder() / name;

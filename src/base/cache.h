@@ -1,8 +1,8 @@
-// Files that save time and nothing else, in $XDG_CACHE_HOME/occ or ~/.cache/occ. One that is missing, damaged or not
-// writable only costs that time.
+// A cache of files in $XDG_CACHE_HOME/occ or ~/.cache/occ. The files only save time: if one is missing, damaged or
+// cannot be written, its contents are computed again.
 //
-// Files that were not used for 90 days are removed, then those used longest ago, until the folder holds at most
-// $OCC_CACHE_SIZE bytes ("500MB", default 5GB; "0": nothing is read or written).
+// Files that were not used for 90 days are removed. Then the files that were used least recently are removed until the
+// folder holds at most $OCC_CACHE_SIZE bytes ("500MB"; the default is 5GB). With "0" nothing is read or written.
 #pragma once
 
 #include <optional>
@@ -12,9 +12,10 @@
 
 namespace occ {
 
-// What write_cache() has written under this name, or nothing. Usage error unless OCC_CACHE_SIZE is a number of bytes.
+// The bytes that write_cache() wrote under this name, or nothing. Usage error unless OCC_CACHE_SIZE is unset or a
+// number of bytes.
 std::optional<Bytes> read_cache(const std::string& name);
-// Then makes room as said above. The same error.
+// Writes the bytes under this name and then removes old files as described above. Usage error as in read_cache().
 void write_cache(const std::string& name, ByteSpan bytes);
 
 }  // namespace occ

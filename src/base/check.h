@@ -1,4 +1,5 @@
-// OCC_CHECK: a condition that only a bug in this program can break. Input errors throw occ::Error instead.
+// OCC_CHECK(condition) aborts the program unless the condition holds. It is for conditions that only a bug of this
+// program can break. Errors in the input throw occ::Error instead.
 #pragma once
 
 #include <cstdio>

@@ -1,4 +1,4 @@
-// What was meant by a mistyped word.
+// Finds the word that a user probably meant by a mistyped one.
 #pragma once
 
 #include <optional>
@@ -8,13 +8,14 @@
 
 namespace occ {
 
-// Fewest insertions, deletions, replacements and swaps of neighbours that turn `a` into `b`, none inside a swap
-// (the restricted distance of Damerau, 1964). Time a.size() * b.size().
+// The least number of insertions, deletions, replacements and swaps of neighbouring letters that turn `a` into `b`,
+// where no letter is edited again after a swap. This is the restricted Damerau-Levenshtein distance (Damerau, 1964).
+// The time is proportional to a.size() * b.size().
 size_t edit_distance(std::string_view a, std::string_view b);
 
-// The candidate that begins with `word` (at least 3 letters of it, and no other candidate begins so), or else the one
-// of least edit distance, if that is at most a third of the word's length and at least 1; the first of several.
-// Nothing if none is near.
+// If `word` has at least 3 letters and exactly one candidate begins with it, returns this candidate. Otherwise returns
+// the first candidate of least edit distance if this distance is at most 1 or at most a third of the length of `word`,
+// and nothing if there is no such candidate.
 std::optional<std::string> closest(std::string_view word, std::span<const std::string> candidates);
 
 }  // namespace occ

@@ -1,4 +1,4 @@
-// Short forms for throwing occ::Error with a formatted one-line message.
+// Functions that throw an occ::Error of each kind with a formatted one-line message.
 #pragma once
 
 #include <fmt/format.h>

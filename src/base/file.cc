@@ -18,9 +18,10 @@ namespace {
 
 std::string errno_text() { return std::strerror(errno); }
 
-// Opens for reading and returns {descriptor, size}. A missing file is the user's input, hence kInput.
+// Opens a file for reading and returns {descriptor, size in bytes}. A missing file is an error in the user's input,
+// hence kInput.
 std::pair<int, uint64_t> open_for_reading(const std::string& path) {
-  // O_NONBLOCK: without it opening a FIFO waits for somebody who writes to it.
+  // Without O_NONBLOCK, opening a FIFO would wait until another process opens it for writing.
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) throw_input("{}: cannot be opened: {}", path, errno_text());
   struct stat st = {};
@@ -99,7 +100,7 @@ OutputFile::OutputFile(const std::filesystem::path& path, bool sync) : path_(pat
 }
 OutputFile::~OutputFile() {
   if (fd_ < 0) return;
-  ::unlink(temporary_.c_str());  // before the lock goes
+  ::unlink(temporary_.c_str());  // before close() releases the lock
   ::close(fd_);
 }
 void OutputFile::write(const void* data, size_t count) {
@@ -115,7 +116,8 @@ void OutputFile::pad_to(uint64_t alignment, uint8_t fill) {
 }
 void OutputFile::commit() {
   if (sync_ && ::fsync(fd_) != 0) throw_failed("{}: cannot be synced: {}", temporary_.string(), errno_text());
-  // Closing may fail; but the lock is needed until the file has its name, and goes with the last descriptor.
+  // close() may report that a write failed, so it must come before rename(). But the lock is needed until the file has
+  // its name, and it is released with the last descriptor. So a second descriptor keeps it.
   const int lock = ::fcntl(fd_, F_DUPFD_CLOEXEC, 0);
   if (lock < 0 || ::close(std::exchange(fd_, lock)) != 0) {
     throw_failed("{}: cannot be closed: {}", temporary_.string(), errno_text());
@@ -144,7 +146,7 @@ void require_writable_target(const std::filesystem::path& path, bool force, bool
 
 void require_free_space(const std::filesystem::path& path, uint64_t bytes) {
   struct statvfs fs = {};
-  if (::statvfs(folder_of(path).c_str(), &fs) != 0) return;  // cannot tell: the write itself will
+  if (::statvfs(folder_of(path).c_str(), &fs) != 0) return;  // unknown: the write itself fails if there is no space
   const uint64_t free_bytes = static_cast<uint64_t>(fs.f_bavail) * fs.f_frsize;
   if (free_bytes < bytes) {
     throw_failed("{}: not enough disk space, expected {} bytes free, found {}", path.string(), bytes, free_bytes);

@@ -1,4 +1,4 @@
-// Files: positioned reads, memory maps, and output that appears under its name only when complete and synced.
+// Files: positioned reads, memory maps, and outputs that appear under their names only when they are complete.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,8 @@
 
 namespace occ {
 
-// Read-only, thread-safe positioned reads. Errors name the file.
+// A file that is read at any position. Thread-safe. Errors name the file. A path that cannot be opened or is not a
+// regular file is an input error.
 class InputFile {
  public:
   explicit InputFile(const std::filesystem::path& path);
@@ -21,7 +22,7 @@ class InputFile {
 
   uint64_t size() const { return size_; }
   const std::string& path() const { return path_; }
-  // Reads exactly `count` bytes at `offset`; a short file is an input error.
+  // Reads exactly `count` bytes from byte `offset` on. Input error if the file is too short.
   void read(uint64_t offset, void* out, size_t count) const;
   Bytes read(uint64_t offset, size_t count) const;
 
@@ -31,7 +32,7 @@ class InputFile {
   uint64_t size_ = 0;
 };
 
-// The whole file as read-only memory.
+// A whole file, mapped into memory for reading.
 class MappedFile {
  public:
   explicit MappedFile(const std::filesystem::path& path);
@@ -47,10 +48,11 @@ class MappedFile {
   size_t size_ = 0;
 };
 
-// Writes to a temporary beside `path` (base/temporary.h); commit() syncs and renames. Without commit it is removed.
+// Writes to a temporary file beside `path` (base/temporary.h). commit() renames it to `path`. Without commit() the
+// destructor removes it.
 class OutputFile {
  public:
-  // `sync`: fsync file and folder on commit.
+  // With `sync`, commit() calls fsync for the file and its folder.
   explicit OutputFile(const std::filesystem::path& path, bool sync = true);
   ~OutputFile();
   OutputFile(const OutputFile&) = delete;
@@ -58,8 +60,10 @@ class OutputFile {
 
   void write(const void* data, size_t count);
   void write(ByteSpan bytes) { write(bytes.data(), bytes.size()); }
-  // Thread-safe write at a position, e.g. to fill parts in any order; does not move the append position.
+  // Writes at a position, for example to write parts in any order. Does not change the position of write().
+  // Thread-safe.
   void write_at(uint64_t offset, const void* data, size_t count);
+  // Writes bytes `fill` until the position is a multiple of `alignment`.
   void pad_to(uint64_t alignment, uint8_t fill = 0);
   uint64_t position() const { return position_; }
   const std::filesystem::path& temporary_path() const { return temporary_; }
@@ -73,15 +77,17 @@ class OutputFile {
   bool sync_;
 };
 
-// Failure unless `path` is free, or a file (with `folder` a folder) and `force` is set.
+// Throws a failure unless nothing exists at `path`, or `force` is set and there is a regular file (with `folder`, a
+// folder) to replace. Failure, too, if the folder that `path` lies in does not exist.
 void require_writable_target(const std::filesystem::path& path, bool force, bool folder = false);
-// Failure that tells both numbers when the file system of `path` has less than `bytes` free.
+// Throws a failure that tells both numbers if the file system of `path` has less than `bytes` bytes free.
 void require_free_space(const std::filesystem::path& path, uint64_t bytes);
-// Whole small file; more than `limit` bytes is an input error.
+// Reads a whole file. Input error if it has more than `limit` bytes.
 Bytes read_file(const std::filesystem::path& path, uint64_t limit = uint64_t{1} << 30);
 
-// A line for each file, or for all files of a folder: name, inode, size and times, as far as they can be told. Another
-// text: perhaps other bytes.
+// A text by which a change of a file is noticed: a line with name, inode, size, modification and status change time.
+// For a folder there is a line for each entry. If the text differs from an earlier one, the bytes may differ. Files
+// whose status cannot be read are left out.
 std::string describe_files(const std::filesystem::path& path);
 
 }  // namespace occ

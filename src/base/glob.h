@@ -1,4 +1,5 @@
-// Shell-style patterns for tensor names: * any run, ? one character, everything else itself.
+// Patterns for tensor names as in a shell: * matches any sequence of characters, also an empty one, ? matches one
+// character, and every other character matches itself.
 #pragma once
 
 #include <string_view>

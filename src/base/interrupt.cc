@@ -21,11 +21,11 @@ void install_interrupt_handler() {
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESETHAND;  // the second signal has the default effect
   for (const int number : {SIGINT, SIGTERM, SIGXCPU, SIGHUP}) {
-    struct sigaction before = {};  // nohup ignores SIGHUP
+    struct sigaction before = {};  // SIGHUP is ignored under nohup and must stay so
     sigaction(number, &action, &before);
     if (number == SIGHUP && before.sa_handler == SIG_IGN) sigaction(number, &before, nullptr);
   }
-  // A write beyond the limit of file sizes fails as on a full disk.
+  // A write beyond the file size limit then fails with an error, as on a full disk.
   ::signal(SIGXFSZ, SIG_IGN);
 }
 

@@ -1,9 +1,11 @@
-// Signals that end a run, as ordinary errors: the handler sets a flag, work loops ask for it between panels and unwind.
+// Turns signals that end a run into ordinary errors: the handler of the signal sets a flag, and the loops that do the
+// work check the flag between items and throw.
 #pragma once
 
 namespace occ {
 
-// SIGINT, SIGTERM, SIGXCPU and, unless ignored, SIGHUP set the flag; a second one kills. SIGXFSZ: writes fail instead.
+// After this call SIGINT, SIGTERM, SIGXCPU and, unless it is ignored, SIGHUP set the flag. The same signal for the
+// second time ends the process. SIGXFSZ is ignored, so that a write beyond the file size limit fails with an error.
 void install_interrupt_handler();
 bool interrupted();
 // Throws a kFailed error "interrupted" if the flag is set.

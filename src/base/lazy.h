@@ -1,5 +1,5 @@
-// A value that is made when it is first asked for: what takes long is not done for a damaged file, which is refused
-// before.
+// A value that is computed when it is first used, so that a long computation is not done for a file that is refused
+// as damaged before the value is needed.
 #pragma once
 
 #include <mutex>
@@ -10,8 +10,8 @@ namespace occ {
 template <typename T>
 class Lazy {
  public:
-  // What make() gave the thread that came first; others wait for it. If it throws there is no value, and the next call
-  // tries again.
+  // Returns the value. The first thread computes it with make(), and other threads wait for it. If make() throws, there
+  // is no value, and the next call tries again.
   template <typename Make>
   const T& get(const Make& make) const {
     std::call_once(once_, [&] { value_.emplace(make()); });

@@ -6,7 +6,7 @@
 
 namespace occ {
 
-// Independent normal values of the given standard deviation and mean.
+// A matrix [rows, cols] of independent normal values with the given standard deviation and mean.
 template <typename T = float>
 Matrix<T> normal_matrix(size_t rows, size_t cols, uint64_t seed = 1, double deviation = 1, double mean = 0) {
   Matrix<T> m(rows, cols);

@@ -1,5 +1,5 @@
-// How messages name options. The library names them like the fields of its option structures ("resume"); a command line
-// asks, once, for what its users type ("--resume").
+// The names of options in messages. By default they are the names of the fields of the option structures ("resume").
+// The command-line program sets a prefix once, so that messages show what its users type ("--resume").
 #pragma once
 
 #include <string>
@@ -7,9 +7,9 @@
 
 namespace occ {
 
-// Call it before anything else: it is not thread-safe.
+// Must be called before any other function of the library, because it is not thread-safe.
 void set_option_prefix(std::string_view prefix);
-// The name with that prefix; behind one, underscores are dashes.
+// The name of a field with the prefix. If there is a prefix, underscores become dashes.
 std::string option_name(std::string_view field);
 
 }  // namespace occ

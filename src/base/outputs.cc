@@ -21,13 +21,13 @@ void require_not_input(const fs::path& output, const fs::path& input) {
   };
   std::error_code ec;
   bool replaced = is_same(output, input);
-  // A model's files lie in its folder and at most one below.
+  // The files of a model lie in its folder and in the folders directly below.
   for (fs::recursive_directory_iterator it(input, fs::directory_options::skip_permission_denied, ec), end;
        !ec && it != end && !replaced; it.increment(ec)) {
     replaced = is_same(output, it->path());
     if (it.depth() != 0) it.disable_recursion_pending();
   }
-  // Of a folder that is replaced everything goes.
+  // If the output replaces a folder, everything in that folder is removed.
   if (fs::is_directory(output, ec)) {
     for (fs::path p = fs::canonical(input, ec); !ec && p.has_relative_path() && !replaced; p = p.parent_path()) {
       replaced = is_same(output, p);
@@ -47,7 +47,7 @@ OutputLock::OutputLock(const fs::path& output)
       ::close(fd_);
       throw_failed("{}: another run is writing it", output.string());
     }
-    // The run that had it may have removed the file since it was opened here.
+    // Another run that held the lock may have removed the file after it was opened here. Then a new file is locked.
     struct stat mine = {}, named = {};
     if (::fstat(fd_, &mine) == 0 && ::stat(path_.c_str(), &named) == 0 && mine.st_ino == named.st_ino) {
       if (mine.st_size == 0) return;
@@ -59,7 +59,7 @@ OutputLock::OutputLock(const fs::path& output)
   }
 }
 OutputLock::~OutputLock() {
-  ::unlink(path_.c_str());  // before another run can have it
+  ::unlink(path_.c_str());  // before close() releases the lock
   ::close(fd_);
 }
 

@@ -1,21 +1,21 @@
-// Before an output is written.
+// Checks and locks before an output is written.
 #pragma once
 
 #include <filesystem>
 
 namespace occ {
 
-// Usage error if writing `output` would replace `input`, one of its files, or the folder that it lies in; links are
-// followed.
+// Throws a usage error if writing `output` would replace `input`, one of its files, or a folder that `input` lies in.
+// Links are followed.
 void require_not_input(const std::filesystem::path& output, const std::filesystem::path& input);
 
-// Held while a run writes `output`, so that two runs never write one output: a lock (flock) on the file OUT.lock beside
-// it, which is removed at the end. One that a killed run left is taken over by the next; one that is not empty is
-// somebody else's.
+// A lock that a run holds while it writes `output`, so that two runs never write the same output. It is a lock (flock)
+// on a file beside the output with ".lock" appended to its name. The destructor removes this file. If a killed run left
+// the file, the next run uses it again; a file that is not empty belongs to another program.
 class OutputLock {
  public:
-  // Failure if another run holds it, if the file is not empty, or cannot be created. Where the file system knows no
-  // locks there is none.
+  // Throws a failure if another run holds the lock, if the file is not empty, or if it cannot be created. On a file
+  // system without locks, nothing is locked.
   explicit OutputLock(const std::filesystem::path& output);
   ~OutputLock();
   OutputLock(const OutputLock&) = delete;

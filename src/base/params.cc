@@ -25,7 +25,7 @@ bool is_choice(std::string_view choices, std::string_view value) {
   return false;
 }
 
-// The one spelling of a checked value, or a usage error.
+// Checks a value and returns its canonical spelling. Usage error for a value of the wrong type or out of range.
 std::string canonical(const ParamSpec& spec, std::string_view value, std::string_view owner) {
   switch (spec.type) {
     case ParamSpec::Type::kInt: {

@@ -1,5 +1,6 @@
-// Typed, declared parameters of stages and methods: "name(key=value, ...)". One table per stage gives names, types,
-// defaults, ranges and help; parsing, checking and canonical printing follow from it.
+// Parameters of stages and methods, written as "name(key=value, ...)". Each stage declares a table with the names,
+// types, defaults, ranges and help texts of its parameters. The functions here use the table to parse, check and print
+// the values.
 #pragma once
 
 #include <cstdint>
@@ -15,9 +16,9 @@ struct ParamSpec {
   enum class Type { kInt, kReal, kChoice };
   std::string_view name;
   Type type = Type::kInt;
-  std::string_view default_value;  // as it would be written
-  double min = 0, max = 0;         // kInt, kReal: inclusive
-  std::string_view choices;        // kChoice: "a|b|c"
+  std::string_view default_value;  // as text, as a user would write it
+  double min = 0, max = 0;         // for kInt and kReal: the smallest and the largest allowed value
+  std::string_view choices;        // for kChoice: the allowed words, "a|b|c"
   std::string_view help;
 };
 
@@ -34,25 +35,28 @@ constexpr ParamSpec choice_param(std::string_view name, std::string_view def, st
   return {name, ParamSpec::Type::kChoice, def, 0, 0, choices, help};
 }
 
-// Values for every parameter of a table. The table (static storage) must outlive it.
+// The values of all parameters of a table. The table must outlive the object, so it is usually static.
 class Params {
  public:
   using Given = std::vector<std::pair<std::string, std::string>>;
   Params() = default;
-  // All defaults.
+  // Sets all parameters to their defaults.
   explicit Params(std::span<const ParamSpec> table);
-  // `owner` names the stage in usage errors: unknown key, given twice, wrong type, out of range.
+  // Sets the given parameters and leaves the others at their defaults. Throws a usage error that names `owner` (the
+  // stage) for an unknown key, a key that is given twice, and a value of the wrong type or out of range.
   Params(std::span<const ParamSpec> table, const Given& given, std::string_view owner);
 
-  // Asking for a name or a type that the table lacks is a bug.
+  // The value of a parameter. The table must have a parameter of this name and type; otherwise the program aborts.
   int64_t integer(std::string_view name) const;
   double real(std::string_view name) const;
   const std::string& choice(std::string_view name) const;
-  bool has(std::string_view name) const;    // the table has such a parameter
-  bool given(std::string_view name) const;  // was named when it was made, or set
+  bool has(std::string_view name) const;    // whether the table has a parameter of this name
+  bool given(std::string_view name) const;  // whether the value was given to the constructor or to set()
+  // Sets a parameter. Usage error for a value of the wrong type or out of range.
   void set(std::string_view name, std::string_view value);
 
-  // "" or "(bits=4, group=64)": those that differ from their defaults, in table order, in canonical spelling.
+  // The parameters that differ from their defaults, in the order of the table and in canonical spelling, for example
+  // "(bits=4, group=64)"; or "" if there are none.
   std::string print() const;
   bool operator==(const Params& o) const { return values_ == o.values_; }
 

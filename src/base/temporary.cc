@@ -17,7 +17,7 @@ namespace {
 
 std::string errno_text() { return std::strerror(errno); }
 
-// "out/" is "out".
+// The path without a slash at its end: "out" for "out/".
 std::filesystem::path without_slash(const std::filesystem::path& path) {
   return path.has_filename() ? path : path.parent_path();
 }
@@ -46,8 +46,8 @@ void sync_folder(const std::filesystem::path& folder) {
 }
 
 int create_temporary(const std::filesystem::path& path, bool folder, std::filesystem::path* temporary) {
-  // A process id says little about files that containers and other machines may write as well: the first free number
-  // from there on.
+  // Containers and other machines may write the same folder with the same process id. So the process id is only the
+  // first number that is tried, and the first free number is taken.
   for (uint64_t number = static_cast<uint64_t>(::getpid());; ++number) {
     *temporary = path.string() + kTemporary + std::to_string(number);
     const char* name = temporary->c_str();
@@ -59,7 +59,8 @@ int create_temporary(const std::filesystem::path& path, bool folder, std::filesy
     }
     if (fd < 0 && errno == EEXIST) continue;
     if (fd < 0) throw_failed("{}: cannot be created: {}", name, errno_text());
-    // Another run may take it for a leftover until it is locked. Without locks nobody removes anything.
+    // Before it is locked, another run may take it for the temporary of a killed run and remove it. On a file system
+    // without locks no run removes temporaries of others.
     const bool taken = ::flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
     if (!taken && is_same_file(fd, *temporary)) return fd;
     ::close(fd);
@@ -77,7 +78,7 @@ void remove_stale_temporaries(const std::filesystem::path& path) {
     const std::filesystem::file_status status = it->symlink_status(gone);
     const bool folder = std::filesystem::is_directory(status);
     if (!folder && !std::filesystem::is_regular_file(status)) continue;
-    // NFS locks only what is open for writing.
+    // NFS can lock a file only if it is open for writing.
     const int fd = ::open(it->path().c_str(), (folder ? O_RDONLY | O_DIRECTORY : O_RDWR) | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) continue;
     if (::flock(fd, LOCK_EX | LOCK_NB) == 0 && is_same_file(fd, it->path())) {
@@ -122,7 +123,7 @@ void OutputFolder::commit() {
   }
   if (ec) throw_failed("{}: cannot be renamed from {}: {}", path_.string(), temporary_.string(), ec.message());
   if (sync_) sync_folder(folder_of(path_));
-  remove_temporary();  // which is now the name of what stood there before
+  remove_temporary();  // after an exchange this name belongs to the old folder
 }
 
 }  // namespace occ

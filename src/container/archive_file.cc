@@ -18,12 +18,13 @@ namespace occ {
 namespace {
 
 constexpr size_t kRecentTensors = 2;
-// Chunks of which some rows are missing while a tensor is decoded: threads decode panels side by side, and a chunk may
-// lie across the border of two. Readers of single rows here and there shall not fill the memory.
+// The most chunks of a tensor (see values_hash.h) of which only some rows have been decoded. There are such chunks
+// because threads decode panels side by side and a chunk may lie across the border of two panels. The limit keeps the
+// memory small when a caller reads single rows at many places.
 constexpr size_t kMostParts = 256;
 constexpr uint64_t kMaxSideFile = uint64_t{1} << 30;
 
-// hash64 of bytes that come in pieces.
+// Computes the hash64 of bytes that come in pieces.
 class Hash64 {
  public:
   Hash64() : state_(XXH64_createState(), XXH64_freeState) {
@@ -60,7 +61,8 @@ ArchiveIndex read_index(const SafetensorsFile& file) {
   return parse_index(index->second, file.path());
 }
 
-// Runs body; what goes wrong in it is the file's fault (also a recipe that this build does not know) and names it.
+// Runs body. An error in it is taken as damage of the file (also a recipe that this version does not know) and becomes
+// an input error that begins with `where`. Errors of kind kFailed are passed on unchanged.
 void as_input_error(const std::string& where, const std::function<void()>& body) {
   try {
     body();
@@ -73,7 +75,8 @@ void as_input_error(const std::string& where, const std::function<void()>& body)
   }
 }
 
-// Rows that are read together without waste. What decodes as a whole is then at hand, any rows of it.
+// The number of rows that should be read together so that nothing is decoded twice. It is 1 for a recipe that decodes a
+// tensor only as a whole, because the decoded values are then kept and any of their rows can be read.
 size_t rows_per_decode(const BoundRecipe& recipe) { return recipe.granule().rows == 0 ? 1 : recipe.tile_rows(); }
 
 }  // namespace
@@ -126,7 +129,7 @@ Bytes ArchiveFile::checked_blob(size_t i) const {
   return blob;
 }
 
-// In pieces: kept tensors may be large.
+// Reads the tensor in pieces, because kept tensors may be large.
 void ArchiveFile::check_kept(size_t i) const {
   const TensorInfo& info = stored(i);
   const size_t size = dtype_size(info.dtype);
@@ -151,7 +154,8 @@ std::shared_ptr<ArchiveFile::Loaded> ArchiveFile::load(size_t i) const {
     recent_.splice(recent_.begin(), recent_, it);
     return recent_.front();
   }
-  // Users hold what they use. A matrix decoded as a whole is too large to keep beside the next one.
+  // The threads that still read a tensor hold their own pointers to it. A matrix that was decoded as a whole is too
+  // large to keep while the next tensor is loaded.
   recent_.remove_if([](const std::shared_ptr<Loaded>& l) { return l->decoded.size() != 0; });
   while (recent_.size() >= kRecentTensors) recent_.pop_back();
   auto loaded = std::make_shared<Loaded>();
@@ -242,7 +246,8 @@ void ArchiveFile::read_raw(size_t i, uint64_t first, uint64_t count, void* out) 
   if (dtype == DType::kF32) return read_f32(i, first, count, static_cast<float*>(out));
   std::vector<float> values(count);
   read_f32(i, first, count, values.data());
-  // The source's values were in range; an error may have carried one beyond it.
+  // The values of the source were in the range of the type, but the error of a decoded value may have carried it beyond
+  // this range.
   const float limit = dtype == DType::kF16 ? 65504.0f : dtype == DType::kBF16 ? 0x1.fep127f : FLT_MAX;
   for (float& v : values) v = std::clamp(v, -limit, limit);
   convert_from_f32(dtype, values.data(), out, count);

@@ -1,8 +1,11 @@
-// Reads a .occ archive: as a TensorFile (coded tensors are decoded on the fly) and as what it is (records, blobs).
+// Reads a .occ archive. The archive is a TensorFile whose coded tensors are decoded when they are read; the stored
+// records and blobs can be read as well. A coded tensor is stored as a blob (container/blob.h); a kept tensor is stored
+// unchanged.
 //
-// No byte is used unchecked: a blob is compared with its checksum when it is loaded, a kept tensor before the first of
-// its values is given out (once while the file is open), side files when they are read. Decoded values are compared
-// with the hash of those that the encoder saw as soon as all of them have been decoded, whoever asked for them.
+// All bytes are checked before they are used: a blob is compared with its checksum when it is loaded, a kept tensor
+// before its first values are read (once while the file is open), and side files when they are read. The values of a
+// coded tensor are compared with the hash that the encoder stored, as soon as all of them have been decoded, also if
+// they were decoded by several calls.
 #pragma once
 
 #include <deque>
@@ -24,7 +27,7 @@ namespace occ {
 
 class ArchiveFile final : public TensorFile {
  public:
-  // Input error unless the index is whole and agrees with the tensors of the file.
+  // Input error unless the index matches its checksum and agrees with the tensors of the file.
   explicit ArchiveFile(const std::filesystem::path& path);
 
   std::string path() const override { return file_.path(); }
@@ -36,42 +39,47 @@ class ArchiveFile final : public TensorFile {
   std::vector<SideFile> side_files() const override;
   uint64_t file_bytes() const override { return file_.file_bytes(); }
 
-  // A coded tensor ready to decode: a recipe and the bytes that it decodes from, which must outlive it.
+  // A coded tensor that is ready to be decoded: the recipe and the bytes that it decodes, which must outlive the
+  // recipe.
   struct Coded {
     std::shared_ptr<const Bytes> blob;
     std::unique_ptr<BoundRecipe> recipe;
   };
-  // Checked against its checksum; owned by the caller. Thread-safe.
+  // Loads coded tensor i and compares it with its checksum. The caller owns the result. Thread-safe.
   Coded open_coded(size_t i) const;
-  // To be told of rows that a recipe of open_coded(i) was decoded to. Input error once all rows are known and are not
-  // what the encoder saw. Thread-safe.
+  // A caller that decodes a recipe of open_coded(i) passes the decoded rows, from `row` on, to this function. When all
+  // rows have come, it throws an input error if their hash is not the one that the encoder stored. Thread-safe.
   void check_decoded(size_t i, size_t row, MatrixView<const float> values) const;
-  // Runs body; what goes wrong in it is tensor i's fault and becomes an input error that names it.
+  // Runs body. An error in it is taken as damage of tensor i and becomes an input error that names the tensor; errors
+  // of kind kFailed are passed on unchanged.
   void as_fault_of(size_t i, const std::function<void()>& body) const;
 
   const ArchiveIndex& index() const { return index_; }
   const TensorRecord& record(size_t i) const { return index_.tensors[i]; }
-  uint64_t side_file_bytes() const;  // as stored
+  uint64_t side_file_bytes() const;  // the compressed size of all side files
   uint64_t stored_bytes(size_t i) const { return stored(i).stored_bytes; }
   Bytes read_stored(size_t i) const;
-  // Names and sizes of the stored planes of a coded tensor.
+  // The names of the stored planes of coded tensor i and their sizes in bytes.
   std::vector<std::pair<std::string, uint64_t>> planes(size_t i) const;
-  // Checksums of every tensor and file, and a full decode against the encoder's hashes. `progress` gets bytes of f32.
+  // Compares all tensors and side files with their checksums, decodes all coded tensors and compares the values with
+  // the hashes of the encoder. Throws an input error at the first difference. `progress` is called, also from several
+  // threads at once, with the size in bytes of the values that were checked, counted as f32.
   void verify(const std::function<void(uint64_t)>& progress = {}) const;
   void verify_tensor(size_t i, const std::function<void(uint64_t)>& progress = {}) const;
 
  private:
-  // What is known of a tensor since the file was opened.
+  // Which checks of a tensor have been made since the file was opened.
   struct Checks {
     Checks(Shape shape, size_t most_parts) : decoded(shape, most_parts) {}
     std::once_flag kept;
     ValuesHash decoded;
   };
-  // A coded tensor ready to decode.
+  // A coded tensor that read_f32 and read_raw have loaded.
   struct Loaded {
     size_t tensor = 0;
     Coded coded;
-    std::once_flag decoded_once;  // for recipes that decode only as a whole:
+    // All values of the tensor; used only for recipes that can decode a tensor only as a whole.
+    std::once_flag decoded_once;
     Matrix<float> decoded;
   };
 
@@ -87,13 +95,13 @@ class ArchiveFile final : public TensorFile {
   SafetensorsFile file_;
   ArchiveIndex index_;
   std::vector<TensorInfo> infos_;
-  std::vector<size_t> stored_index_;  // of tensor i in file_
+  std::vector<size_t> stored_index_;  // for tensor i: its index in file_
   mutable std::deque<Checks> checks_;
   mutable std::mutex mutex_;
   mutable std::list<std::shared_ptr<Loaded>> recent_;  // the most recently used first
 };
 
-// Any input: what io/open.h knows, and archives.
+// Opens any input: an archive, or one of the formats of io/open.h.
 std::unique_ptr<TensorFile> open_any(const std::filesystem::path& path);
 
 }  // namespace occ

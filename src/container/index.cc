@@ -31,7 +31,7 @@ uint64_t parse_hash(const json& value, const std::string& what) {
   return hash;
 }
 
-// At most 32 bytes in hexadecimal.
+// Parses a profile: at most 32 bytes in hexadecimal. Input error for any other text.
 std::vector<uint8_t> parse_profile(const json& value, const std::string& what) {
   const auto& text = value.get_ref<const std::string&>();
   std::vector<uint8_t> out(text.size() / 2);
@@ -45,7 +45,7 @@ std::vector<uint8_t> parse_profile(const json& value, const std::string& what) {
   return out;
 }
 
-// The member `key` of an object, checked by `is`.
+// The member `key` of an object. Input error unless it is there and is(member) is true.
 template <typename Is>
 const json& member(const json& object, const char* key, Is is, const char* expected, const std::string& what) {
   if (!object.is_object() || !object.contains(key) || !is(object.at(key))) {

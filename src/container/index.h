@@ -1,5 +1,5 @@
-// The index of an archive: the JSON under the metadata key "occ" (docs/reference/format.md). What each tensor is, how
-// it is coded and what its bytes must hash to.
+// The index of an archive: the JSON text under the metadata key "occ" (docs/reference/format.md). It tells for each
+// tensor its name, shape and type, how it is coded, and the checksums of its stored bytes and decoded values.
 #pragma once
 
 #include <cstdint>
@@ -19,15 +19,16 @@ inline constexpr const char* kSideFilePrefix = "occ/";
 
 struct TensorRecord {
   std::string name;
-  std::vector<uint64_t> shape;  // of the source
-  DType dtype = DType::kF32;    // of the source
-  std::string recipe;           // canonical text; empty: kept as it is
+  std::vector<uint64_t> shape;  // the shape in the source
+  DType dtype = DType::kF32;    // the element type in the source
+  std::string recipe;           // the canonical text of the recipe; empty if the tensor is stored unchanged
   uint64_t checksum = 0;        // tensor_checksum()
-  uint64_t decoded_hash = 0;    // hash_of_rows() over the decoded f32 values; coded tensors only
-  double nmse = 0;              // measured by the encoder; coded tensors only
-  // Only where second moments H of the inputs were used, G the diagonal matrix of the weights of the rows (the identity
-  // where there were none): tr(G E H E^T) / (tr(G W W^T) tr(H) / cols) and the profiles of the eigenvalues of H and,
-  // with weights, of the diagonal of G W W^T (metrics/limits.h).
+  uint64_t decoded_hash = 0;    // hash_of_chunks() of the decoded f32 values; only for coded tensors
+  double nmse = 0;              // normalized mean squared error, measured by the encoder; only for coded tensors
+  // These three are set only if second moments H of the inputs were used. G is the diagonal matrix of the row weights,
+  // or the identity if there were none. weighted_error is tr(G E H E^T) / (tr(G W W^T) tr(H) / cols), where E is the
+  // error of W. eigenvalues is the profile of the eigenvalues of H. row_energies is the profile of the diagonal of
+  // G W W^T and is set only if there were row weights. Profiles are defined in metrics/limits.h.
   std::optional<double> weighted_error = std::nullopt;
   std::vector<uint8_t> eigenvalues = {};
   std::vector<uint8_t> row_energies = {};
@@ -39,7 +40,7 @@ struct TensorRecord {
 // A file that belongs to the model, stored as a zstd-compressed U8 tensor "occ/<name>".
 struct FileRecord {
   std::string name;
-  uint64_t bytes = 0;     // before compression
+  uint64_t bytes = 0;     // the size before compression
   uint64_t checksum = 0;  // xxh64 of the compressed bytes
   bool operator==(const FileRecord&) const = default;
 };
@@ -49,25 +50,26 @@ struct ArchiveIndex {
   std::string tool;  // "occ 0.2.0"
   uint64_t seed = 0;
   std::string source_format;  // TensorFile::format() of the input
-  uint64_t source_hash = 0;   // xxh64 over the source hashes of all tensors in order
+  uint64_t source_hash = 0;   // xxh64 of the hashes of all source tensors, in order
   std::vector<TensorRecord> tensors;
   std::vector<FileRecord> files;
   bool operator==(const ArchiveIndex&) const = default;
 };
 
+// The index as JSON text, and back. Input errors name `what`, the file.
 std::string print_index(const ArchiveIndex& index);
-// `what`: the file, for errors.
 ArchiveIndex parse_index(const std::string& json, const std::string& what);
-// One record alone, as the part files of an unfinished archive keep it.
+// The same for a single record, as it is stored in the part files of an unfinished archive.
 std::string print_record(const TensorRecord& record);
 TensorRecord parse_record(const std::string& json, const std::string& what);
 
-// xxh64 over the record (name, dtype, shape, recipe, decoded hash) and the stored bytes, or their xxh64.
+// The xxh64 of a text that holds the name, dtype, shape, recipe and decoded hash of the record and the xxh64 of the
+// stored bytes. The first form takes the stored bytes, the second form their xxh64.
 uint64_t tensor_checksum(const TensorRecord& record, ByteSpan stored);
 uint64_t tensor_checksum(const TensorRecord& record, uint64_t stored_hash);
 
-// Values of a matrix are hashed in chunks of chunk_rows(cols) rows, so that threads can share the work: the hash of the
-// matrix is the xxh64 of the array of its chunks' xxh64 values.
+// The hash of a matrix. The f32 values are hashed in chunks of chunk_rows(cols) rows, so that threads can share the
+// work. The hash of the matrix is the xxh64 of the array of the xxh64 values of its chunks.
 uint64_t hash_of_chunks(const std::vector<uint64_t>& chunk_hashes);
 
 }  // namespace occ

@@ -14,8 +14,9 @@
 
 namespace occ {
 
-// The code of a scale is its bf16 pattern as an integer. For numbers >= 0 codes are ordered as the numbers are, so the
-// best scale is searched among integers. This is the code of the largest finite bf16.
+// The code of a scale is the bit pattern of its bf16, read as an integer. For numbers >= 0 the codes have the same
+// order as the numbers, so that the best scale can be searched among integers. This is the code of the largest finite
+// bf16.
 constexpr int kMaxScaleCode = 0x7f7f;
 // The smallest code whose scale is >= value, or the largest code.
 inline int scale_code_up(double value) {
@@ -32,13 +33,13 @@ inline int scale_code_down(double value) {
   const float rounded = static_cast<float>(value);
   return static_cast<int>((std::bit_cast<uint32_t>(rounded) - (static_cast<double>(rounded) > value)) >> 16);
 }
-// The code of the nearest scale; 0 for values that are not > 0.
+// The code of the scale nearest to value; 0 for values that are not > 0.
 int scale_code_near(double value);
 // The scale of a code.
 inline float scale_of(int code) { return std::bit_cast<float>(static_cast<uint32_t>(code) << 16); }
 
-// x / scale is computed as (x * pre) * inverse. Both factors are finite even where 1 / scale is not; for scale = 0 both
-// are 0.
+// Two factors with which x / scale is computed as (x * pre) * inverse. Both are finite even if 1 / scale is not. For
+// scale = 0 both are 0.
 struct Reciprocal {
   float pre = 0, inverse = 0;
 };
@@ -48,21 +49,23 @@ inline Reciprocal reciprocal_of(float scale) {
   return {1, 1 / scale};
 }
 
-// sum x^2 / n of n > 0 values, as eight sums over x_j, x_(j+8), ... that are then added in order. The order is part of
-// the file format (stage rownorm). It cannot overflow, since a double holds the square of any float.
+// The mean of the squares of n > 0 values. It is computed as eight sums, the j-th over x_j, x_(j+8), ..., which are
+// then added in order. This order is part of the file format (stage rownorm). The squares cannot overflow, because a
+// double can hold the square of any float.
 double mean_square(const float* x, size_t n);
-// [rows] the root mean square of every row, rounded to a scale of at most scale_of(limit). 0 only for rows of zeros.
+// The root mean square of every row, as a vector of length rows, rounded to a scale that is at most scale_of(limit). It
+// is 0 only for rows of zeros.
 std::vector<float> rms_scales(MatrixView<const float> x, int limit = kMaxScaleCode);
 // The bf16 scale nearest to `scale`, at most scale_of(limit).
 inline float stored_scale(float scale, int limit) {
   return scale_of(std::min(scale_code_near(static_cast<double>(scale)), limit));
 }
 
-// Writes the codes of scales that are exactly bf16.
+// Writes the codes of the scales, two bytes each. Each scale must be exactly a bf16.
 void put_scales(const std::vector<float>& scales, ByteWriter& out);
-// Reads `count` scales. Input error unless all are there and lie between 0 and scale_of(limit).
+// Reads `count` scales. Input error unless all are there and are between 0 and scale_of(limit).
 std::vector<float> get_scales(size_t count, ByteReader& side, int limit = kMaxScaleCode);
-// Throws the input error for scale number `index`, with which decoded values would overflow.
+// Throws the input error for scale number `index`, which is so large that decoded values would overflow.
 [[noreturn]] void throw_scale_too_large(const ByteReader& side, size_t index);
 
 }  // namespace occ

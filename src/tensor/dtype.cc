@@ -39,7 +39,7 @@ const DTypeTraits& traits(DType dtype) {
   return t;
 }
 
-// Inputs may be unaligned: file data is.
+// `in` and `out` may be unaligned, because data in files is.
 template <typename In, typename Out, typename Convert>
 void convert_each(const void* in, void* out, size_t count, Convert convert) {
   const auto* from = static_cast<const uint8_t*>(in);
@@ -72,7 +72,8 @@ std::optional<DType> parse_dtype(std::string_view name) {
 
 float bf16_to_f32(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
 
-// Of a float's bits: g++ 12 vectorises loops over integers, but not a bit_cast.
+// Converts the bits of a float. It takes an integer because g++ 12 vectorises loops over integers but not loops with a
+// bit_cast.
 static uint16_t bits_to_bf16(uint32_t bits) {
   const uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
   const bool nan = (bits & 0x7fffffff) > 0x7f800000;  // NaN stays NaN
@@ -85,8 +86,8 @@ uint16_t f32_to_bf16_up(float value) {
   return static_cast<uint16_t>((bits + 0xffff) >> 16);
 }
 
-// Both directions by the exponent trick: a multiplication by a power of two does the (de)normalisation. simd/convert.cc
-// does the same for many.
+// The exponent of an f16 is changed to that of an f32 by a multiplication by a power of two, which also normalises
+// subnormal numbers. simd/convert.cc does the same for many values at once.
 float f16_to_f32(uint16_t half) {
   const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16;
   const uint32_t magnitude = static_cast<uint32_t>(half & 0x7fff) << 13;

@@ -1,4 +1,4 @@
-// What a stage may use, besides the values, while it is fitted to one tensor.
+// The information that a stage may use, besides the values, while it is fitted to one tensor.
 #pragma once
 
 #include <cstdint>
@@ -13,24 +13,25 @@ namespace occ {
 inline constexpr int kDefaultEffort = 3;
 
 struct FitContext {
-  uint64_t seed = 0;  // of all random choices
-  // From 1 to 9: how much time a fit may take for better codes.
+  uint64_t seed = 0;  // the seed of all random choices
+  // From 1 to 9. A higher effort lets the fit take more time to find better codes.
   int effort = kDefaultEffort;
-  // H = E[x x^T] [cols, cols], the second moments of the inputs x of the operator y = W x; or empty.
+  // H = E[x x^T] [cols, cols], the second moments of the inputs x of the operator y = W x. Empty if they are not known.
   MatrixView<const double> hessian{};
-  // [rows] the cost of a squared error in each row, with mean 1. Empty: all rows cost the same.
+  // [rows] the weight of a squared error in each row; the mean of the weights is 1. Empty if all rows have the same
+  // weight.
   std::span<const double> row_weights{};
-  // [rows, block] gains of error feedback from row to row: an error e of row s adds element (s, r mod block) times e to
-  // the target of every later row r of the same block of rows. Empty: no such feedback.
+  // [rows, block] the gains of error feedback from row to row: an error e in row s adds element (s, r mod block) times
+  // e to the target of every later row r of the same block of rows. Empty if there is no such feedback.
   MatrixView<const float> row_gains{};
-  // What is added to the diagonal of H before it is factored, in units of the mean of the diagonal.
+  // The number that is added to the diagonal of H before H is factored, in units of the mean of the diagonal.
   double damping = 0.01;
-  // Whether columns may be coded with error feedback where there is an H.
+  // Whether columns may be coded with error feedback if there is an H.
   bool feedback = true;
-  // [cols] the L_ii of H + damping = L L^T for a stage whose columns are coded from last to first with error feedback.
-  // Empty: no feedback.
+  // [cols] the diagonal elements L_ii of the lower triangular factor L, where L L^T is the damped H. They are set for a
+  // stage whose columns are coded from the last to the first with error feedback. Empty if there is no feedback.
   std::span<const double> feedback_scales{};
-  // Receives one line for everything that was done differently from what was asked. Null: nobody wants to know.
+  // Receives one line for everything that was done differently from what was asked. May be null.
   std::vector<std::string>* fallbacks = nullptr;
 
   void report_fallback(std::string line) const {
@@ -38,8 +39,9 @@ struct FitContext {
   }
 };
 
-// The unit of rectangles that a stage can code on its own: they start at multiples of it and span multiples of it, or
-// reach the end of the matrix. 0: all rows, or all columns.
+// The smallest block of a matrix that a stage can code independently of the rest. Rectangles that are coded on their
+// own start at multiples of it, and their size is a multiple of it or they reach the end of the matrix. 0 means all
+// rows, or all columns.
 struct Granule {
   size_t rows = 1;
   size_t cols = 1;

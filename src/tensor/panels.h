@@ -1,4 +1,4 @@
-// Steps of loops over whole tensors.
+// The step of loops over the rows of a whole tensor.
 #pragma once
 
 #include <cstddef>
@@ -7,7 +7,8 @@
 
 namespace occ {
 
-// Rows of tensor i that decode together without waste: about 2^18 elements.
+// The number of rows of tensor i (see matrix_shape) that a loop should read at once: about 2^18 elements, and a
+// multiple of TensorFile::read_granularity.
 size_t panel_rows(const TensorFile& file, size_t i);
 
 }  // namespace occ

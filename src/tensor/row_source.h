@@ -1,4 +1,4 @@
-// A matrix that can be read by rows as often as one likes: a tensor in a file or a matrix in memory.
+// A matrix whose rows can be read any number of times: a tensor in a file or a matrix in memory.
 #pragma once
 
 #include <cstddef>
@@ -7,7 +7,8 @@
 
 namespace occ {
 
-// Rows that hold 2^16 elements, the last of them included: the step in which values are hashed and measured.
+// The least number of rows that hold at least 2^16 elements together. Values are hashed and measured in steps of this
+// many rows.
 constexpr size_t chunk_rows(size_t cols) {
   cols = cols == 0 ? 1 : cols;
   return ((size_t{1} << 16) + cols - 1) / cols;
@@ -17,7 +18,7 @@ class RowSource {
  public:
   virtual ~RowSource() = default;
   virtual Shape shape() const = 0;
-  // Fills out [out.rows(), cols] with rows [row, row + out.rows()), as f32. Thread-safe.
+  // Fills `out` [out.rows(), cols] with the rows [row, row + out.rows()) as f32. Thread-safe.
   virtual void read_rows(size_t row, MatrixView<float> out) const = 0;
 };
 

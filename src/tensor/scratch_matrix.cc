@@ -26,7 +26,7 @@ ScratchMatrix::ScratchMatrix(const std::filesystem::path& folder, size_t rows, s
     if (fd < 0) throw_failed("{}: expected a folder for temporary files: {}", folder.string(), std::strerror(errno));
     ::unlink(path.c_str());
   }
-  // Space is taken now: a full disk is an error here and not a signal later.
+  // The space is allocated now, so that a full disk is an error here and not a signal (SIGBUS) later.
   const int error = ::posix_fallocate(fd, 0, static_cast<off_t>(bytes));
   void* data = error == 0 ? ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
   const int reason = error != 0 ? error : errno;
@@ -42,7 +42,7 @@ ScratchMatrix::~ScratchMatrix() {
 }
 
 void ScratchMatrix::release() const {
-  // Shared pages of a file stay in the page cache, changed ones as well.
+  // The pages of a shared file mapping stay in the page cache of the operating system, so no change is lost.
   if (view_.data() != nullptr) {
     ::madvise(const_cast<float*>(view_.data()), view_.size() * sizeof(float), MADV_DONTNEED);
   }

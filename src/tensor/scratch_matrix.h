@@ -11,7 +11,8 @@ namespace occ {
 class ScratchMatrix {
  public:
   ScratchMatrix() = default;
-  // Zeros [rows, cols], in a file in `folder`. An error that names the folder if there is not enough space.
+  // A matrix [rows, cols] of zeros, in a file in `folder`. Throws a failure that names the folder if the file cannot be
+  // created or there is not enough space.
   ScratchMatrix(const std::filesystem::path& folder, size_t rows, size_t cols);
   ~ScratchMatrix();
   ScratchMatrix(ScratchMatrix&& other) noexcept : view_(std::exchange(other.view_, {})) {}

@@ -9,7 +9,7 @@
 
 namespace occ {
 
-// The file of that name, or null.
+// The file with this name, or null if there is none.
 inline const SideFile* find_side_file(const std::vector<SideFile>& files, std::string_view name) {
   const auto at = std::find_if(files.begin(), files.end(), [&](const SideFile& f) { return f.name == name; });
   return at == files.end() ? nullptr : &*at;

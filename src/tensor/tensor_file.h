@@ -1,5 +1,5 @@
-// What every reader of src/io (and the archive) gives: named tensors, read raw or as f32 rows, plus the files beside
-// them.
+// The interface of all readers of src/io and of the archive reader: named tensors, which are read in their own type or
+// as f32, and the small files that belong to them.
 #pragma once
 
 #include <cstdint>
@@ -16,10 +16,10 @@ namespace occ {
 
 struct TensorInfo {
   std::string name;
-  std::vector<uint64_t> shape;  // outermost first, as in safetensors (GGUF's order is reversed by its reader)
-  DType dtype = DType::kF32;    // element type, or the float type that block-quantized data becomes
-  std::string stored_type;      // type in the file when it is not dtype itself, e.g. "Q4_K"; empty otherwise
-  uint64_t stored_bytes = 0;    // bytes of its data in the file
+  std::vector<uint64_t> shape;  // the outermost dimension first, as in safetensors (the GGUF reader reverses its order)
+  DType dtype = DType::kF32;    // element type; for data that is quantized in blocks, the float type it is converted to
+  std::string stored_type;      // type in the file if it is not dtype ("Q4_K"), or recipe in an archive; or empty
+  uint64_t stored_bytes = 0;    // the number of bytes of its data in the file
 
   uint64_t elements() const {
     uint64_t n = 1;
@@ -28,14 +28,15 @@ struct TensorInfo {
   }
 };
 
-// The matrix that a tensor is coded as: the last dimensions are joined until a row has at least 64 elements or only the
-// first dimension is left, so that convolutions [out, in, kh, kw] become [out, in*kh*kw] and stacks of experts
-// [experts, out, in] become [experts*out, in]. A vector is one row; a scalar is 1 x 1.
+// The shape of the matrix that a tensor is coded as. The last dimensions are joined to columns until a row has at least
+// 64 elements or only the first dimension is left; the other dimensions are joined to rows. So convolutions
+// [out, in, kh, kw] become [out, in*kh*kw], and stacks of experts [experts, out, in] become [experts*out, in]. A vector
+// becomes one row, and a scalar becomes 1 x 1.
 Shape matrix_shape(const std::vector<uint64_t>& shape);
 
 // A small file that belongs to a model: config.json, tokenizer.json, ...
 struct SideFile {
-  std::string name;  // file name without folder
+  std::string name;  // relative to the folder of the model
   Bytes bytes;
 };
 
@@ -43,20 +44,23 @@ class TensorFile {
  public:
   virtual ~TensorFile() = default;
   virtual std::string path() const = 0;
-  virtual std::string format() const = 0;  // "safetensors", "hf", "gguf", "npy", "fvecs", "bvecs", "ivecs", "occ"
+  // "safetensors", "hf", "gguf", "npy", "npz", "fvecs", "bvecs", "ivecs" or "occ".
+  virtual std::string format() const = 0;
   virtual const std::vector<TensorInfo>& tensors() const = 0;
   // Elements [first, first + count) of tensor i in row-major order, as f32. Thread-safe. Does not reject NaN or Inf.
   virtual void read_f32(size_t i, uint64_t first, uint64_t count, float* out) const = 0;
-  // The same elements as bytes of tensors()[i].dtype (block-quantized data is converted). Thread-safe.
+  // The same elements as bytes in the type tensors()[i].dtype. Data that is quantized in blocks is converted to this
+  // type. Thread-safe.
   virtual void read_raw(size_t i, uint64_t first, uint64_t count, void* out) const = 0;
-  // Rows of the matrix (see matrix_shape) that are read together without waste: ranges of read_f32 should start at and
-  // span multiples of it (archives decode whole tiles).
+  // The number of rows of the matrix (see matrix_shape) that should be read together: ranges of read_f32 should start
+  // at multiples of it and have a size that is a multiple of it. Otherwise archives, which decode whole tiles, decode
+  // some rows twice.
   virtual size_t read_granularity(size_t /*i*/) const { return 1; }
   virtual std::vector<SideFile> side_files() const { return {}; }
-  // Bytes on disk of everything this was read from (all shards, without side files).
+  // The size in bytes of all files that hold the tensors (all shards, without side files).
   virtual uint64_t file_bytes() const = 0;
 
-  // Index of the tensor `name`, or tensors().size().
+  // The index of the tensor with this name, or tensors().size() if there is none.
   size_t find(const std::string& name) const;
 };
 
