@@ -1,4 +1,4 @@
-// main() of the experiments: run(argc, argv), errors as one line on stderr.
+// The main function of the experiments: it calls run(argc, argv) and prints errors as one line on stderr.
 #pragma once
 
 #include <cstdio>

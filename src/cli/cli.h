@@ -1,4 +1,4 @@
-// What the commands share: global options, progress on a terminal, tables and JSON on stdout.
+// Functions that all commands use: global options, progress on a terminal, tables and JSON on stdout.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -17,10 +17,10 @@ struct Globals {
   bool verbose = false;
 };
 
-// More tensors than this are told by kind and layer, unless with --verbose.
+// Tables list single tensors up to this number; more tensors are grouped by kind and layer, except with --verbose.
 inline constexpr size_t kShortTable = 40;
 
-// One per command: adds a subcommand whose callback runs it.
+// Each of these adds one subcommand to `app`, whose callback runs the command.
 void add_compress(CLI::App& app, const Globals& globals);
 void add_decompress(CLI::App& app, const Globals& globals);
 void add_verify(CLI::App& app, const Globals& globals);
@@ -31,28 +31,31 @@ void add_evaluate(CLI::App& app, const Globals& globals);
 void add_generate(CLI::App& app, const Globals& globals);
 void add_tokenize(CLI::App& app, const Globals& globals);
 
-// What --bits is to a method.
+// What the option --bits means for a method: the most bits per weight of the whole file, the width of every code, or
+// the bits per weight of a tensor with its codebooks.
 enum class BitsAre { kCeiling, kWidth, kBudget };
-// "auto, trellis, ...": the methods to which they are that (with their default parameters).
+// Returns the names of the methods for which --bits has that meaning (with default parameters), as in "auto, trellis".
 std::string methods_whose_bits_are(BitsAre what);
 
-// Rate and time left on stderr, only when it is a terminal and not --quiet. unit: what is counted; empty: bytes.
+// Returns a function that shows progress with speed and remaining time on stderr. It is empty if stderr is no terminal
+// or with --quiet. `unit` names what is counted; an empty unit stands for bytes.
 ProgressFn progress_bar(const Globals& globals, const std::string& unit = "");
-// Ends the line of the bar, if there is one.
+// Clears the line of the progress bar, if there is one.
 void end_progress();
 
-// "45M", "45mb", "1.5 GB" (decimal), "1.5GiB", "1000": bytes. Usage error otherwise.
+// Reads a number of bytes such as "45M", "45mb", "1.5 GB" (decimal), "1.5GiB" (binary) or "1000". Usage error
+// otherwise.
 uint64_t parse_size(const std::string& text);
 
-std::string human_bytes(double bytes);                        // "44.9 MB"
-std::string human_count(double count);                        // "13.4 M"
-std::string shape_label(const std::vector<uint64_t>& shape);  // "576x1536"
-std::string number(double v, int digits = 4);                 // short, "inf" and "-" included
+std::string human_bytes(double bytes);                        // as in "44.9 MB"
+std::string human_count(double count);                        // as in "13.4 M"
+std::string shape_label(const std::vector<uint64_t>& shape);  // as in "576x1536"
+std::string number(double v, int digits = 4);                 // `digits` significant digits, "inf", or "-" for NaN
 
-// A line "note: ..." on stdout, control characters made harmless.
+// Prints a line "note: ..." on stdout. Control characters are replaced.
 void print_note(const std::string& text);
 
-// JSON has no infinity: null.
+// Returns null if `v` is infinite or NaN, because JSON has no such numbers.
 nlohmann::ordered_json finite_or_null(double v);
 void print_json(const nlohmann::ordered_json& json);
 

@@ -52,7 +52,7 @@ void print_comparison_json(const Comparison& c) {
   print_json(out);
 }
 
-// One table of tensors, kinds or layers; with the columns that the total has.
+// A table of tensors, of kinds or of layers. It has the columns for which the total has figures.
 class ComparisonTable {
  public:
   ComparisonTable(const std::string& what, const Comparison& c) : total_(c.total), table_(columns(what, c.total)) {}

@@ -28,7 +28,7 @@ struct Arguments {
   std::optional<size_t> tune_tokens;
 };
 
-// A file that stays as large as it was, or grows, says so.
+// Adds notes to the report if no tensor was coded or if the archive is larger than the input.
 void note_growth(CompressReport* r) {
   if (std::all_of(r->tensors.begin(), r->tensors.end(), [](const auto& t) { return t.recipe.empty(); })) {
     r->notes.push_back("nothing was coded (--tensor '*=auto' codes vectors, and integers as reals)");
@@ -54,7 +54,7 @@ void print_report_json(const Arguments& a, const CompressReport& r) {
     if (t.gap_bits()) item["gap_bits"] = finite_or_null(*t.gap_bits());
     if (t.weighted_error) item["weighted_error"] = finite_or_null(*t.weighted_error);
     if (a.options.dry_run) item["nmse"] = nullptr;
-    if (t.bytes == 0 && t.elements != 0) item["bytes"] = item["bpw"] = nullptr;  // unknown until coded
+    if (t.bytes == 0 && t.elements != 0) item["bytes"] = item["bpw"] = nullptr;  // unknown until the tensor is coded
     if (!t.stored_type.empty()) item["stored_type"] = t.stored_type;
     if (!t.choice.empty()) item["choice"] = t.choice;
     if (!t.note.empty()) item["note"] = t.note;
@@ -115,7 +115,7 @@ void run(Arguments& a, const Globals& globals) {
   o.threads = globals.threads;
   o.verify = !a.no_verify;
   o.sync = !a.no_sync;
-  // Beside what calibration takes a better code costs little.
+  // With calibration the default effort is higher: a better code takes little time compared with the calibration.
   o.effort = a.effort.value_or(a.calibration.text.empty() ? o.effort : kCalibratedEffort);
   if (!a.size.empty()) o.size = parse_size(a.size);
   for (const std::string& t : a.tensors) {

@@ -26,10 +26,11 @@ DType output_dtype(const std::string& name) {
   return DType::kBF16;
 }
 
-// Finite values that a narrower type cannot hold would silently become infinite.
+// Input error for finite values that are too large for the output type. They would otherwise become infinite silently.
 void require_in_range(const std::string& where, DType dtype, const std::vector<float>& values, uint64_t first) {
   if (dtype != DType::kF16 && dtype != DType::kBF16) return;
-  const float limit = dtype == DType::kF16 ? 65519.996f : 3.3961775e38f;  // the largest that round to a finite value
+  // These are the largest values that are rounded to a finite one.
+  const float limit = dtype == DType::kF16 ? 65519.996f : 3.3961775e38f;
   for (size_t k = 0; k < values.size(); ++k) {
     if (std::isfinite(values[k]) && std::abs(values[k]) > limit) {
       throw_input("{}: expected values within the range of {}, found {} at element {} (--dtype f32 holds it)", where,
@@ -38,7 +39,7 @@ void require_in_range(const std::string& where, DType dtype, const std::vector<f
   }
 }
 
-// All of tensor i in order: a few panels decoded at a time, each by one thread.
+// Writes all of tensor i in order. Several panels are decoded at the same time, each by one thread.
 void write_tensor(const TensorFile& file, size_t i, DType dtype, TensorSink& sink,
                   const std::function<void(uint64_t)>& progress) {
   const TensorInfo& info = file.tensors()[i];
@@ -71,7 +72,7 @@ void run(const Arguments& a, const Globals& globals) {
   const ThreadLimit limit(globals.threads);
   require_not_input(a.output, a.input);
   const std::unique_ptr<TensorFile> source = open_any(a.input);
-  // One tensor is what it is; a whole model takes the form that programs expect of the output.
+  // A single tensor is written as it is. A whole model is converted to the form that programs expect of the output.
   const bool to_gguf = std::filesystem::path(a.output).extension() == ".gguf";
   std::unique_ptr<TensorFile> converted;
   if (a.tensor.empty() && is_folder_output(a.output) && is_gguf_model(*source)) converted = as_hugging_face(*source);
@@ -83,7 +84,7 @@ void run(const Arguments& a, const Globals& globals) {
   for (size_t i = 0; i < file->tensors().size(); ++i) {
     const TensorInfo& t = file->tensors()[i];
     if (!a.tensor.empty() && t.name != a.tensor) continue;
-    // llama.cpp wants norms and biases in f32.
+    // llama.cpp expects norms and biases in f32.
     const bool keep =
         a.dtype.empty() || !is_float(t.dtype) || (to_gguf && t.shape.size() < 2 && t.dtype == DType::kF32);
     const DType dtype = keep ? t.dtype : output_dtype(a.dtype);

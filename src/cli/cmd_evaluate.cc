@@ -63,7 +63,8 @@ void report_perplexity(const PerplexityResult& r, ordered_json* json, bool print
   print_row("top-1 agreement", plus_minus(d.top1_agreement, d.top1_stderr));
 }
 
-// A reference with a tokenizer of its own must cut the text alike, or its logits are about other tokens.
+// Usage error if the reference has a tokenizer of its own that cuts the text into other tokens. Its logits would then
+// be about other tokens than those of the model.
 void require_same_tokens(const Arguments& a, const LanguageModel& model, const TensorFile& reference,
                          const std::string& text) {
   const std::vector<SideFile> files = reference.side_files();
@@ -92,7 +93,7 @@ void evaluate_causal(const Arguments& a, const Globals& globals, const Transform
   if (!a.reference.empty()) {
     reference.file = open_any(a.reference);
     if (is_encoder(*reference.file)) throw_usage("--reference: expected a causal model like {}", a.model);
-    // What is measured from is the model as it is, whatever arithmetic the other one runs in.
+    // The reference always runs in f32, even if the model under test runs in another arithmetic.
     reference.transformer = load_transformer(*reference.file, {.arithmetic = Arithmetic::kF32, .observer = {}});
     require_same_tokens(a, model, *reference.file, *text);
   }

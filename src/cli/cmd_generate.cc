@@ -30,7 +30,8 @@ std::string rate(size_t tokens, double seconds) {
   return fmt::format("{} tokens, {:.1f} tokens/s", tokens, seconds > 0 ? static_cast<double>(tokens) / seconds : 0.0);
 }
 
-// The first of the generated tokens comes from the prompt's logits: its time belongs to the prompt.
+// Prints the speed on stderr. The first generated token comes from the logits of the prompt, so its time counts as time
+// of the prompt.
 void show_speed(const Generated& g, const Globals& globals) {
   if (globals.quiet) return;
   const char* ends[] = {"", ", end of text", ", stop text", ", context is full"};
@@ -47,7 +48,7 @@ void show_memory(const LanguageModel& model) {
                8 * bytes / static_cast<double>(std::max<uint64_t>(1, weights)));
 }
 
-// The conversation as tokens; its oldest turns are dropped while it leaves no room for an answer.
+// Returns the conversation as tokens. The oldest turns are dropped until there is room for an answer.
 std::vector<TokenId> chat_tokens(const Arguments& a, const LanguageModel& model, size_t capacity,
                                  std::vector<ChatMessage>* messages) {
   const auto first = a.system.empty() ? 0 : 1;
@@ -86,7 +87,7 @@ void run(Arguments& a, const Globals& globals) {
   if (!a.chat && !a.prompt_given) throw_usage("expected --prompt TEXT or --chat");
   if (!a.system.empty() && !a.chat) throw_usage("--system: expected with --chat");
   const ThreadLimit limit(globals.threads);
-  const Sampler check(a.options.sampling);  // before a model is loaded for nothing
+  const Sampler check(a.options.sampling);  // reports wrong options before the model is loaded
   const LanguageModel model = open_language_model(
       a.model, {.arithmetic = a.arithmetic == "f32" ? Arithmetic::kF32 : Arithmetic::kInt8, .observer = {}});
   if (globals.verbose && !globals.quiet) show_memory(model);

@@ -25,7 +25,7 @@ void add_gap(ordered_json* out, const Gap& gap, const std::string& prefix, const
   (*out)[prefix + "gap_db"] = finite_or_null(gap.gap_db);
 }
 
-// The type as it lies in the file.
+// Returns the type in which the file stores the tensor.
 std::string type_of(const InventoryEntry& e) {
   return e.record == nullptr && !e.info->stored_type.empty() ? e.info->stored_type
                                                              : std::string(dtype_name(e.info->dtype));
@@ -71,7 +71,7 @@ void print_inventory_json(const TensorFile& file, const ArchiveFile* archive, co
   print_json(out);
 }
 
-// What the tables have besides the columns of every file.
+// The additional columns of the tables that only some files have.
 struct Extras {
   bool limits, weighted, recipes;
 };

@@ -68,7 +68,7 @@ Recipe recipe_at_4_bits(const MethodEntry& m) {
   return method.continuous() ? method.recipe_at(trellis_step(4), kDefaultEffort) : method.recipe(4);
 }
 
-// A method that chooses coordinates may choose pca or lowrank.
+// A method that chooses coordinates may choose the stages pca or lowrank, which need BLAS.
 bool needs_blas(const MethodEntry& m) { return m.chooses_coordinates || needs_blas(recipe_at_4_bits(m)); }
 
 std::string range_text(const ParamSpec& p) {

@@ -1,4 +1,4 @@
-// occ: the command line. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 corrupt or unsupported input.
+// The command line program occ. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 corrupt or unsupported input.
 #include <cstdio>
 #include <new>
 
@@ -78,7 +78,7 @@ int run(int argc, char** argv) {
     apply_simd_limit_from_env();
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
-    if (e.get_exit_code() == 0) return app.exit(e);  // --help, --version
+    if (e.get_exit_code() == 0) return app.exit(e);  // --help or --version
     if (argc == 1) return std::fputs(app.help().c_str(), stderr), 2;
     return fail_usage(app, usage_message(app, e) + (chosen_command(app) == &app ? kBuiltWithout : ""));
   } catch (const Error& e) {
@@ -99,7 +99,7 @@ int main(int argc, char** argv) {
   occ::set_option_prefix("--");
   try {
     return occ::run(argc, argv);
-  } catch (const std::bad_alloc&) {  // while the command line was set up, or while an error was told
+  } catch (const std::bad_alloc&) {  // while the command line was set up, or while an error was reported
     std::fputs("error: out of memory\n", stderr);
     return 1;
   }

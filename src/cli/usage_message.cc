@@ -14,7 +14,7 @@ namespace {
 
 using Words = std::map<std::string, std::string, std::less<>>;
 
-// Names that other programs have for the same.
+// Names of commands and options in other programs, with the name of the same thing in occ.
 const Words kOtherCommands = {
     {"chat", "generate --chat"}, {"run", "generate"},       {"infer", "generate"},        {"complete", "generate"},
     {"quantize", "compress"},    {"quantise", "compress"},  {"encode", "compress"},       {"pack", "compress"},
@@ -98,7 +98,7 @@ std::string usage_message(const CLI::App& app, const CLI::ParseError& error) {
   const auto option = std::find_if(left.begin(), left.end(), [](const std::string& s) { return s.starts_with('-'); });
   if (&command == &app && !left.empty() && left.front()[0] != '-') return unknown_command(app, left.front());
   if (option != left.end()) return unknown_option(app, command, *option);
-  // What is missing comes first: a misplaced argument is its consequence.
+  // A missing argument is reported first, because an unexpected argument is often only its consequence.
   if (!left.empty() && dynamic_cast<const CLI::RequiredError*>(&error) == nullptr) {
     return fmt::format("occ {}: unexpected argument '{}'", command.get_name(), left.front());
   }

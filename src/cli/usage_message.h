@@ -1,4 +1,4 @@
-// What is told of a command line that cannot be parsed.
+// The error message for a command line that cannot be parsed.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -6,10 +6,11 @@
 
 namespace occ {
 
-// The command that was chosen, or `app` itself.
+// Returns the subcommand that the command line names, or `app` itself if it names none.
 const CLI::App* chosen_command(const CLI::App& app);
 
-// One line: what is wrong and, for a command or an option that does not exist, what may have been meant.
+// Returns one line that says what is wrong. For a command or an option that does not exist, the line suggests one that
+// may have been meant.
 std::string usage_message(const CLI::App& app, const CLI::ParseError& error);
 
 }  // namespace occ

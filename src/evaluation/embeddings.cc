@@ -28,7 +28,7 @@ std::vector<std::string> read_lines(const std::filesystem::path& path) {
   return lines;
 }
 
-// Ranks from 1; equal values share their mean rank.
+// Returns the rank of every value. Ranks start at 1, and equal values share their mean rank.
 std::vector<double> ranks(std::span<const double> values) {
   std::vector<size_t> order(values.size());
   std::iota(order.begin(), order.end(), size_t{0});
@@ -43,7 +43,7 @@ std::vector<double> ranks(std::span<const double> values) {
   return out;
 }
 
-// Features scaled to mean 0 and variance 1 over the training rows, and a constant 1.
+// Scales every feature to mean 0 and variance 1 over the training rows, and adds a last feature that is always 1.
 struct Standardizer {
   std::vector<double> mean, scale;
 
@@ -79,7 +79,8 @@ double dot(const double* a, const double* b, size_t n) {
   return (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }
 
-// Sum over rows of the gradient of -log p(label | x) by W [classes, dim]; panels of rows summed in order.
+// Returns the gradient of -log p(label | x) with respect to W [classes, dim], summed over the rows of x. The sums of
+// the panels are added in a fixed order, so that the result does not depend on the number of threads.
 Matrix<double> loss_gradient(const Matrix<double>& x, std::span<const size_t> labels, const Matrix<double>& w) {
   const size_t classes = w.rows(), panels = ceil_div(x.rows(), kPanelRows);
   std::vector<Matrix<double>> parts(panels);
@@ -105,7 +106,8 @@ Matrix<double> loss_gradient(const Matrix<double>& x, std::span<const size_t> la
   return out;
 }
 
-// Largest eigenvalue of x^T x by power iteration: the curvature of the loss is at most half of it.
+// Returns an upper estimate of the curvature of the loss. The curvature is at most half of the largest eigenvalue of
+// x^T x, which is found by power iteration and raised by 5 % because the iteration approaches it from below.
 double largest_curvature(const Matrix<double>& x) {
   std::vector<double> v(x.cols(), 1 / std::sqrt(static_cast<double>(x.cols())));
   double value = 0;
@@ -131,7 +133,7 @@ Matrix<double> fit_probe(const Matrix<double>& x, std::span<const size_t> labels
     double norm = 0;
     const double next_momentum = 0.5 * (1 + std::sqrt(1 + 4 * momentum * momentum));
     for (size_t k = 0; k < w.size(); ++k) {
-      const bool intercept = k % w.cols() == w.cols() - 1;  // not penalised
+      const bool intercept = k % w.cols() == w.cols() - 1;  // the intercept has no penalty
       const double g = gradient.data()[k] + (intercept ? 0 : ahead.data()[k]);
       const double to = ahead.data()[k] - step * g;
       ahead.data()[k] = to + (momentum - 1) / next_momentum * (to - w.data()[k]);

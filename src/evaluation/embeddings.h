@@ -1,5 +1,5 @@
-// MEASURE: what compression does to the embeddings of an encoder, where it matters: similarities of sentences and what
-// a linear classifier can read from them.
+// Measures what compression does to the embeddings of an encoder: to the similarities of sentences, and to what a
+// linear classifier can read from the embeddings.
 #pragma once
 
 #include <cstdint>
@@ -16,34 +16,37 @@
 
 namespace occ {
 
-// In texts.
+// Called with the number of texts that are done and the number of all texts.
 using TextProgress = std::function<void(uint64_t done, uint64_t total)>;
 
-// [texts.size(), dim].
+// Returns the embeddings [texts.size(), dim], one row for each text.
 Matrix<float> embed_texts(const Encoder& encoder, const Tokenizer& tokenizer, std::span<const std::string> texts,
                           const TextProgress& progress = {});
 
-// Sentence pairs: two texts a line with a tab between them; a line without a tab is paired with the next line. Input
-// error that names file and line.
+// Reads sentence pairs. A line holds two texts with a tab between them; a line without a tab forms a pair with the next
+// line. Input error that names file and line.
 std::vector<std::pair<std::string, std::string>> read_pairs(const std::filesystem::path& path);
 
-// Cosine of rows i of a and b, each [n, dim]; 0 where a row is zero.
+// Returns [n] cosines: element i is the cosine of row i of `a` and row i of `b`, both [n, dim], and 0 where one of the
+// two rows is zero.
 std::vector<double> row_cosines(MatrixView<const float> a, MatrixView<const float> b);
 
-// Spearman's rank correlation: the linear correlation of ranks, equal values share their mean rank. NaN if either is
-// constant.
+// Spearman's rank correlation: the linear correlation of the ranks, where equal values share their mean rank. NaN if
+// all values of `a` or all values of `b` are equal.
 double spearman(std::span<const double> a, std::span<const double> b);
 
 struct LabelledTexts {
   std::vector<std::string> texts;
   std::vector<size_t> labels;
 };
-// A number below 1,000, a space or tab and a text on each line. Input error that names file and line.
+// Reads one labelled text from each line: the label, which is a whole number below 1,000, then a space or a tab, then
+// the text. Input error that names file and line.
 LabelledTexts read_labelled(const std::filesystem::path& path);
 
-// Accuracy on the test rows of multinomial logistic regression on standardised features, fitted to the training rows
-// with an L2 penalty of 1/2 |W|^2 on the summed log-likelihood (the default of scikit-learn) by accelerated gradient
-// descent (Nesterov 1983) to a gradient of 1e-4 per row, at most 2,000 steps.
+// Fits a multinomial logistic regression to the training rows [n, dim] and returns its accuracy on the test rows
+// [m, dim]. The features are standardised. The L2 penalty is 1/2 |W|^2 on the summed log-likelihood, the default of
+// scikit-learn. The fit is accelerated gradient descent (Nesterov 1983); it ends when the norm of the gradient is
+// below 1e-4 per training row, and after 2,000 steps at the latest.
 Mean probe_accuracy(MatrixView<const float> train, std::span<const size_t> train_labels, MatrixView<const float> test,
                     std::span<const size_t> test_labels);
 

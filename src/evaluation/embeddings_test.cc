@@ -20,10 +20,10 @@ TEST(Embeddings, SpearmanIsTheCorrelationOfRanks) {
   EXPECT_NEAR(spearman(a, b), 0.8, 1e-12);  // 1 - 6 sum d^2 / (n (n^2 - 1)), d = 0, 1, 1, 0
   EXPECT_NEAR(spearman(a, down), -1, 1e-12);
   EXPECT_TRUE(std::isnan(spearman(a, flat)));
-  // Ties: ranks 1, 2.5, 2.5, 4.
+  // With ties the ranks are 1, 2.5, 2.5, 4.
   const std::vector<double> tied = {1, 5, 5, 7};
   EXPECT_NEAR(spearman(a, tied), 4.5 / std::sqrt(5 * 4.5), 1e-12);
-  // Any increasing map keeps it.
+  // An increasing function of the values keeps the ranks and so the correlation.
   const std::vector<double> curved = {std::exp(1.0), std::exp(3.0), std::exp(2.0), std::exp(4.0)};
   EXPECT_NEAR(spearman(a, curved), 0.8, 1e-12);
 }
@@ -60,7 +60,8 @@ TEST(Embeddings, LabelledTexts) {
   }
 }
 
-// Two classes, normal around +-m: the best classifier is right with probability Phi(|m|).
+// Two classes have normal distributions around m and -m. The best possible classifier is right with probability
+// Phi(|m|).
 TEST(Embeddings, ProbeReachesTheBayesAccuracy) {
   constexpr size_t kDim = 12, kTrain = 4000, kTest = 4000;
   Rng rng(11);
@@ -69,7 +70,7 @@ TEST(Embeddings, ProbeReachesTheBayesAccuracy) {
       labels->push_back(rng.below(2));
       for (size_t c = 0; c < kDim; ++c) {
         const double mean = (labels->back() != 0 ? 1 : -1) * 1.0 / std::sqrt(static_cast<double>(kDim));
-        (*x)(r, c) = static_cast<float>(100 + 30 * (mean + rng.normal()));  // the scale must not matter
+        (*x)(r, c) = static_cast<float>(100 + 30 * (mean + rng.normal()));  // offset and scale must not matter
       }
     }
   };

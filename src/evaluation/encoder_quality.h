@@ -1,5 +1,5 @@
-// MEASURE: the figures of `occ evaluate` for an encoder: sentence pairs and a probe (evaluation/embeddings.h) of a model
-// and of its reference.
+// The figures of `occ evaluate` for an encoder model and its reference: similarities of sentence pairs, and the
+// accuracy of a linear classifier (a probe) on the embeddings (evaluation/embeddings.h).
 #pragma once
 
 #include <memory>
@@ -11,36 +11,38 @@
 
 namespace occ {
 
-// An encoder with what belongs to it.
+// An encoder, its tokenizer and the file that both come from.
 struct EncoderModel {
   std::unique_ptr<TensorFile> file;
   std::unique_ptr<Tokenizer> tokenizer;
   std::unique_ptr<Encoder> encoder;
 
-  // [texts.size(), dim].
+  // Returns the embeddings [texts.size(), dim].
   Matrix<float> embed(std::span<const std::string> texts, const TextProgress& progress = {}) const {
     return embed_texts(*encoder, *tokenizer, texts, progress);
   }
 };
 
-// A Hugging Face folder or an archive of one. Input error that names what is missing.
+// Opens a Hugging Face folder or an archive of one. Input error that names what is missing.
 EncoderModel open_encoder(const std::string& path, const TransformerOptions& options = {});
 
 struct PairsResult {
-  double spearman = 0;  // of the cosines of pairs, model against reference; NaN if either are all equal
-  Mean cosine;          // of the embedding of a text, model against reference
-  size_t n = 0;         // pairs
+  double spearman = 0;  // rank correlation of the cosines of the pairs in the model and in the reference
+  Mean cosine;          // between the embedding of a text in the model and in the reference
+  size_t n = 0;         // number of pairs
 };
-// The first `limit` pairs of the file (0: all), see read_pairs. Usage error if embeddings have different widths.
+// Measures the first `limit` pairs of the file `pairs` (0: all of them); read_pairs describes the file. `spearman` is
+// NaN if all cosines of a model are equal. Usage error if the embeddings of the two models have different widths.
 PairsResult measure_pairs(const EncoderModel& model, const EncoderModel& reference, const std::string& pairs,
                           size_t limit, const TextProgress& progress = {});
 
 struct ProbeResult {
   Mean acc;
   std::optional<Mean> reference_acc;
-  size_t n = 0, trained_on = 0;  // texts
+  size_t n = 0, trained_on = 0;  // number of texts in the test and in the training
 };
-// The first `limit` texts of either file (0: all), see read_labelled. `reference` may be null.
+// Trains the probe on the first `limit` texts of the file `train` and tests it on the first `limit` texts of the file
+// `test` (0: all of them); read_labelled describes the files. `reference` may be null.
 ProbeResult measure_probe(const EncoderModel& model, const EncoderModel* reference, const std::string& train,
                           const std::string& test, size_t limit, const TextProgress& progress = {});
 

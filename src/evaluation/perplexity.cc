@@ -9,11 +9,11 @@
 namespace occ {
 namespace {
 
-constexpr size_t kBatchTokens = 1024;  // of several short chunks in one pass
+constexpr size_t kBatchTokens = 1024;  // short chunks run together, up to so many tokens in one pass
 constexpr size_t kDefaultContext = 512;
-constexpr size_t kLogitRows = 128;  // at a time: 128 x 128,256 floats are 66 MB
+constexpr size_t kLogitRows = 128;  // rows of logits at a time: 128 x 128,256 floats are 66 MB
 
-// What is measured at one scored position.
+// The measurements at one scored position.
 struct ScoredPosition {
   double nll, reference_nll, kl;
   bool agrees;
@@ -23,7 +23,8 @@ size_t argmax(std::span<const float> row) {
   return static_cast<size_t>(std::max_element(row.begin(), row.end()) - row.begin());
 }
 
-// Rows of logits against the tokens that came next.
+// Scores rows of logits [n, vocab_size]: next[i] is the token that follows the position of row i. `reference` holds the
+// logits of the reference model or is null. Results go to `out` [n].
 void score(const Matrix<float>& logits, const Matrix<float>* reference, std::span<const TokenId> next,
            std::span<ScoredPosition> out) {
   parallel_for(next.size(), [&](size_t i) {
@@ -37,17 +38,17 @@ void score(const Matrix<float>& logits, const Matrix<float>* reference, std::spa
     double kl = 0;
     for (size_t v = 0; v < row.size(); ++v) {
       const double log_p = static_cast<double>(truth[v]) - truth_partition;
-      if (log_p < -80) continue;  // below 1e-34: adds nothing
+      if (log_p < -80) continue;  // a probability below 1e-34 adds nothing
       kl += static_cast<double>(std::exp(static_cast<float>(log_p))) *
             (log_p - (static_cast<double>(row[v]) - partition));
     }
     out[i].reference_nll = truth_partition - static_cast<double>(truth[token]);
-    out[i].kl = std::max(kl, 0.0);  // rounding
+    out[i].kl = std::max(kl, 0.0);  // rounding can give a negative sum
     out[i].agrees = argmax(row) == argmax(truth);
   });
 }
 
-// Hidden states of whole chunks, each from an empty cache.
+// Computes the hidden states of whole chunks. Every chunk starts with an empty key-value cache.
 class ChunkRunner {
  public:
   ChunkRunner(const Transformer& model, size_t context, size_t at_once) : model_(model) {

@@ -26,13 +26,13 @@ TEST(Perplexity, OfAUniformModelIsItsVocabulary) {
   EXPECT_NEAR(r.perplexity, 257, 1e-9);
   EXPECT_NEAR(r.perplexity_stderr, 0, 1e-9);
   EXPECT_EQ(r.chunks, 4u);
-  EXPECT_EQ(r.tokens, 4u * 127);  // 127 of 256, as llama.cpp scores them
+  EXPECT_EQ(r.tokens, 4u * 127);  // 127 of the 256 tokens of a chunk, as in llama.cpp
 }
 
 TEST(Perplexity, ScoresTheSecondHalfOfEachChunkAfterBos) {
-  // The stream is BOS and the text, cut into chunks of 8; positions 5, 6, 7 of each are scored.
-  const std::string text = "abcdefghijklmnopqrs";  // with BOS 20 tokens: two chunks, four tokens dropped
-  // Knows that the next letter follows, with odds e^2 against each of the others.
+  // BOS and the text are cut into chunks of 8 tokens; the positions 5, 6 and 7 of each chunk are scored.
+  const std::string text = "abcdefghijklmnopqrs";  // with BOS 20 tokens: two chunks, and four tokens are dropped
+  // This model gives the next letter of the alphabet e^2 times the probability of any other token.
   const BigramModel model([](TokenId last, TokenId next) { return next == last + 1 ? 2.0f : 0.0f; });
   const PerplexityResult r = measure(model, text, 8);
   EXPECT_EQ(r.chunks, 2u);
@@ -45,13 +45,14 @@ TEST(Perplexity, ScoresTheSecondHalfOfEachChunkAfterBos) {
 }
 
 TEST(Perplexity, StandardErrorIsThatOfTheMean) {
-  // Half of the scored tokens are likely, half are not.
+  // Half of the scored tokens are likely, and half are not.
   Rng rng(3);
   std::string text;
   for (int i = 0; i < 4000; ++i) text += rng.below(2) != 0 ? 'a' : 'b';
   const BigramModel model([](TokenId, TokenId next) { return next == 'a' ? 10.0f : next == 'b' ? 9.0f : -30.0f; });
   const PerplexityResult r = measure(model, text, 64);
-  // nll is log(1 + e^-1) or that plus 1, each with probability 1/2: standard deviation 1/2.
+  // The negative log-likelihood is log(1 + e^-1) or that plus 1, each with probability 1/2, so its standard deviation
+  // is 1/2.
   EXPECT_NEAR(r.nll, std::log(1 + std::exp(-1.0)) + 0.5, 0.05);
   EXPECT_NEAR(r.perplexity_stderr, r.perplexity * 0.5 / std::sqrt(static_cast<double>(r.tokens)), 1e-3);
 }
@@ -93,9 +94,9 @@ TEST(Perplexity, MaxTokensAreOfTheText) {
 
 TEST(Perplexity, RefusesWhatMakesNoSense) {
   const BigramModel model([](TokenId, TokenId) { return 0.0f; }, 128);
-  EXPECT_THROW(measure(model, "short", 64), Error);                  // less than a chunk
-  EXPECT_THROW(measure(model, std::string(1000, 'x'), 256), Error);  // beyond the model
-  EXPECT_THROW(measure(model, std::string(1000, 'x'), 2), Error);    // nothing to score
+  EXPECT_THROW(measure(model, "short", 64), Error);                  // the text has less than one chunk
+  EXPECT_THROW(measure(model, std::string(1000, 'x'), 256), Error);  // the chunk is longer than the model allows
+  EXPECT_THROW(measure(model, std::string(1000, 'x'), 2), Error);    // a chunk of 2 tokens has nothing to score
   EXPECT_THROW(measure(model, std::string(1000, 'x'), 64, nullptr, 3), Error);
 }
 
@@ -110,7 +111,8 @@ TEST(Perplexity, LogPartitionHasNoOverflow) {
   EXPECT_NEAR(log_partition(mixed), std::log(1 + std::exp(1.0) + std::exp(-2.0)), 1e-6);
 }
 
-// Both forms of the model must agree; the figure itself is checked against llama.cpp's by tests/cli/evaluate_test.sh.
+// The folder and the GGUF file of the model must give the same figure. tests/cli/evaluate_test.sh compares the figure
+// itself with that of llama.cpp.
 TEST(Perplexity, OfARealModelFromFolderAndGguf) {
   OCC_REQUIRE_DATA(folder, "models/stories260k");
   OCC_REQUIRE_DATA(path, "text/tinystories_a.txt");

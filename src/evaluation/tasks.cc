@@ -65,7 +65,7 @@ TaskItem parse_item(const json& line, const std::string& where) {
   return item;
 }
 
-// One choice as tokens: those from `scored` on belong to the continuation.
+// The tokens of one choice with its context. The tokens from index `scored` on belong to the continuation.
 struct Encoded {
   std::vector<TokenId> tokens;
   size_t scored = 0;
@@ -90,10 +90,11 @@ Encoded encode_choice(const Tokenizer& tokenizer, const TaskChoice& choice, size
 
 struct Score {
   double log_likelihood = 0;
-  bool greedy = true;  // every token was the likeliest
+  bool greedy = true;  // every token was the most likely one
 };
 
-// Items that run together: the tokens that all choices of an item begin with go through the model once.
+// Items that run through the model together. Tokens with which all choices of an item begin go through the model only
+// once.
 class Batch {
  public:
   Batch(const Transformer& model, const Tokenizer& tokenizer) : model_(model), tokenizer_(tokenizer) {}
@@ -109,7 +110,7 @@ class Batch {
     entry.shared = first.size();
     for (const Encoded& c : entry.choices) {
       const auto differs = std::mismatch(first.begin(), first.end(), c.tokens.begin(), c.tokens.end()).first;
-      // The last token before the scored ones is not shared: its logits are needed.
+      // The last token before the scored ones is not shared, because the logits at its position are needed.
       entry.shared = std::min({entry.shared, static_cast<size_t>(differs - first.begin()), c.scored - 1});
     }
     entry.cache = model_.make_cache(longest);
@@ -119,7 +120,7 @@ class Batch {
   bool full() const { return tokens_ >= kBatchTokens; }
   bool empty() const { return entries_.empty(); }
 
-  // Scores [item][choice]; leaves the batch empty.
+  // Returns the scores as [item][choice] and leaves the batch empty.
   std::vector<std::vector<Score>> run() {
     std::vector<Sequence> sequences;
     for (Entry& e : entries_) {

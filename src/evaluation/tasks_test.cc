@@ -27,7 +27,7 @@ void expect_refused(const std::string& lines, const std::string& says) {
   }
 }
 
-// Likes 'g'; each 'b' costs 1 nat more than a 'g', each other byte 2.
+// A model that prefers 'g': a 'b' costs 1 nat more than a 'g', and every other byte costs 2 nats more.
 const BigramModel kLikesG([](TokenId, TokenId next) { return next == 'g' ? 0.0f : next == 'b' ? -1.0f : -2.0f; });
 
 TEST(Tasks, ChoicesAreScoredAfterTheAnswer) {
@@ -40,8 +40,8 @@ TEST(Tasks, ChoicesAreScoredAfterTheAnswer) {
 }
 
 TEST(Tasks, AccIsOfSumsAndAccNormPerByte) {
-  // Each token costs c = log Z. " b": (2 + c) + (1 + c); " gggggg": (2 + c) + 6 c. Sums prefer the short one; divided
-  // by bytes, 1 and 6, the long one.
+  // With c = log Z a 'g' costs c nats. The choice " b" costs (2 + c) + (1 + c), and " gggggg" costs (2 + c) + 6 c. The
+  // short choice has the smaller sum; after division by the bytes, 1 and 6, the long choice costs less.
   const Task task = task_of(R"({"query": "q", "choices": ["b", "gggggg"], "gold": 1})");
   const TaskResult r = measure_task(kLikesG, ByteTokenizer(), task);
   EXPECT_EQ(r.n, 1u);
@@ -75,7 +75,8 @@ TEST(Tasks, SharedBeginningsRunOnce) {
   const BigramModel model([](TokenId, TokenId) { return 0.0f; });
   const Task task = task_of(R"({"query": "a long question", "choices": ["one", "two", "three"], "gold": 1})");
   measure_task(model, ByteTokenizer(), task);
-  // BOS and "a long question\nAnswer:" but its last byte once, then that byte, a space and the choice each time.
+  // BOS and "a long question\nAnswer:" without its last byte go through the model once. That byte, a space and the
+  // choice go through it for every choice.
   EXPECT_EQ(model.tokens_seen().size(), 1 + 15 + 8 - 1 + 3 * (1 + 1) + 3 + 3 + 5);
 }
 

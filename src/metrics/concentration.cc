@@ -80,7 +80,7 @@ double ConcentrationAccumulator::rms() const {
   return elements_ == 0 ? 0 : std::sqrt(energy_ / static_cast<double>(elements_));
 }
 double ConcentrationAccumulator::kurtosis() const {
-  // A constant leaves rounding noise in m2.
+  // For a constant tensor m2 holds nothing but rounding errors.
   if (m2_ <= 1e-24 * energy_) return 0;
   return static_cast<double>(elements_) * (m4_ / m2_) / m2_;
 }
@@ -119,7 +119,8 @@ double ConcentrationAccumulator::top_energy(double fraction) const {
 }
 
 ConcentrationAccumulator measure_concentration(MatrixView<const float> x) {
-  // Accumulators are large: at most 16, cut by shape alone.
+  // Accumulators are large, so there are at most 16. The panels depend on the shape alone, not on the number of
+  // threads, and so does the result.
   const size_t rows = std::max(ceil_div(x.rows(), 16), ceil_div(size_t{1} << 18, std::max<size_t>(1, x.cols())));
   std::vector<ConcentrationAccumulator> panels(ceil_div(x.rows(), rows));
   parallel_for(panels.size(),

@@ -14,7 +14,7 @@ namespace {
 
 struct Oracle {
   long double mean = 0, variance = 0, kurtosis = 0, energy = 0;
-  std::vector<double> magnitudes;  // descending
+  std::vector<double> magnitudes;  // in descending order
 };
 Oracle oracle(MatrixView<const float> x) {
   Oracle o;
@@ -76,7 +76,7 @@ TEST(Concentration, GaussianTheory) {
   const ConcentrationAccumulator a = measure_concentration(x.view());
   EXPECT_NEAR(a.kurtosis(), 3, 0.03);
   EXPECT_NEAR(a.beyond_3_sigma(), 0.0027, 0.0002);
-  EXPECT_NEAR(a.top_energy(0.01), 0.0846, 0.002);  // 2 (t phi(t) + Q(t)) at 2 Q(t) = 0.01
+  EXPECT_NEAR(a.top_energy(0.01), 0.0846, 0.002);  // 2 (t phi(t) + Q(t)) where 2 Q(t) = 0.01
   EXPECT_NEAR(a.top_energy(0.10), 0.4392, 0.003);
 }
 

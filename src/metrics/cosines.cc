@@ -14,7 +14,7 @@ namespace {
 constexpr size_t kPairs = 65'536, kQueries = 1'000;
 constexpr size_t kPanel = 256;  // rows
 
-// Eight sums side by side, so that compilers vectorise.
+// Keeps eight partial sums side by side, so that the compiler can vectorise the loop.
 double dot(const float* x, const float* y, size_t n) {
   double sums[8] = {};
   size_t i = 0;
@@ -37,7 +37,7 @@ std::vector<double> norms_of(MatrixView<const float> x) {
   return norms;
 }
 
-// NaN comes first.
+// An order for sorting in which NaN comes first.
 bool below(float a, float b) { return std::isnan(a) ? !std::isnan(b) : a < b; }
 
 double cosine(double product, double norm_a, double norm_b) {
@@ -45,7 +45,7 @@ double cosine(double product, double norm_a, double norm_b) {
   return norm_a == 0 || norm_b == 0 ? 0 : std::clamp(product / norm_a / norm_b, -1.0, 1.0);
 }
 
-// Rows of length one (or zero).
+// Scales every row to length one. Rows of zeros stay zero.
 Matrix<float> unit_rows(MatrixView<const float> x, const std::vector<double>& norms) {
   Matrix<float> out = Matrix<float>::uninitialized(x.rows(), x.cols());
   parallel_for(ceil_div(x.rows(), kPanel), [&](size_t p) {
@@ -58,19 +58,20 @@ Matrix<float> unit_rows(MatrixView<const float> x, const std::vector<double>& no
   return out;
 }
 
-// neighbours[q]: the rows of largest product with row ids[q], without itself, in rising order of their numbers.
+// Returns for every q the indices of the `count` rows that have the largest inner products with row ids[q], in
+// ascending order of the indices. The row itself is left out.
 std::vector<std::vector<uint32_t>> neighbours_of(MatrixView<const float> unit, const std::vector<uint32_t>& ids,
                                                  size_t count) {
   std::vector<std::vector<uint32_t>> found(ids.size());
-  constexpr size_t kBatch = 64;  // queries at once
+  constexpr size_t kBatch = 64;  // queries that are compared with the rows together
   parallel_for(ceil_div(ids.size(), kBatch), [&](size_t batch) {
     const size_t first = batch * kBatch, n = std::min(kBatch, ids.size() - first);
     PackedMatrix<float> queries(unit.cols(), n);
     for (size_t q = 0; q < n; ++q) {
       for (size_t c = 0; c < unit.cols(); ++c) queries.at(c, q) = unit(ids[first + q], c);
     }
-    using Hit = std::pair<float, uint32_t>;  // -cosine, row: in rising order the nearest first
-    std::vector<std::vector<Hit>> best(n);   // heaps, the worst on top
+    using Hit = std::pair<float, uint32_t>;  // -cosine and row: sorted in ascending order, the nearest row comes first
+    std::vector<std::vector<Hit>> best(n);   // heaps with the worst hit on top
     Matrix<float> products = Matrix<float>::uninitialized(kPanel, n);
     for (size_t r = 0; r < unit.rows(); r += kPanel) {
       const size_t rows = std::min(kPanel, unit.rows() - r);
@@ -98,7 +99,7 @@ std::vector<std::vector<uint32_t>> neighbours_of(MatrixView<const float> unit, c
   return found;
 }
 
-// `count` different numbers below n, at random, or all.
+// Returns `count` different random numbers below n, or all numbers below n if there are not more than `count`.
 std::vector<uint32_t> sample_of(size_t n, size_t count, Rng& rng) {
   std::vector<uint32_t> ids(n);
   for (size_t i = 0; i < n; ++i) ids[i] = static_cast<uint32_t>(i);

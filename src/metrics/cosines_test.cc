@@ -1,4 +1,4 @@
-// Figures of cosines against slow definitions and against what geometry says.
+// The figures of cosines.h are compared with slow implementations of their definitions and with known geometry.
 #include "metrics/cosines.h"
 
 #include <gtest/gtest.h>
@@ -20,7 +20,7 @@ Matrix<float> normal(size_t rows, size_t cols, uint64_t seed) {
   return m;
 }
 
-// x + sigma times noise.
+// Returns x plus Gaussian noise of standard deviation sigma.
 Matrix<float> noisy(const Matrix<float>& x, double sigma, uint64_t seed) {
   Matrix<float> y = normal(x.rows(), x.cols(), seed);
   for (size_t i = 0; i < y.size(); ++i) y.data()[i] = x.data()[i] + static_cast<float>(sigma) * y.data()[i];
@@ -65,7 +65,7 @@ TEST(Cosines, AreThoseOfTheDefinition) {
   EXPECT_NEAR(f.percentile(100), cosines[299], 1e-6);
   EXPECT_NEAR(f.recall(), recall / 300, 1e-9);
   EXPECT_EQ(f.queries, 300);
-  double squares = 0;  // over all pairs instead of a sample of them
+  double squares = 0;  // over all pairs, not only a sample of them
   for (size_t i = 0; i < x.rows(); ++i) {
     for (size_t j = 0; j < x.rows(); ++j) {
       const double d = i == j ? 0 : slow_cosine(x, i, x, j) - slow_cosine(y, i, y, j);
@@ -75,7 +75,8 @@ TEST(Cosines, AreThoseOfTheDefinition) {
   EXPECT_NEAR(f.pair_rmse(), std::sqrt(squares / (300 * 299)), 0.01 * f.pair_rmse());
 }
 
-// Noise of variance s^2 leaves a cosine of 1 / sqrt(1 + s^2) and products as they were; half a vector halves them.
+// Noise of variance s^2 gives a cosine of 1 / sqrt(1 + s^2) and leaves the inner products unbiased. Vectors of half the
+// length halve the inner products.
 TEST(Cosines, AreWhatGeometrySays) {
   const Matrix<float> x = normal(2000, 256, 3);
   const CosineFigures f = measure_cosines(x.view(), noisy(x, 0.5, 4).view());
@@ -90,7 +91,7 @@ TEST(Cosines, AreWhatGeometrySays) {
   EXPECT_NEAR(h.pair_rmse(), 0, 1e-6);
   EXPECT_EQ(h.recall(), 1);
   EXPECT_EQ(h.recall_stderr(), 0);
-  // Of unrelated vectors nothing is found but by chance, 10 of 1,999.
+  // Among unrelated vectors neighbours are found only by chance, at a rate of 10 in 1,999.
   EXPECT_LT(measure_cosines(x.view(), normal(2000, 256, 5).view()).recall(), 0.02);
 }
 

@@ -1,7 +1,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "metrics/distortion.cc"
 #include "hwy/foreach_target.h"
-// foreach_target.h comes first.
+// foreach_target.h must be included before highway.h.
 #include "hwy/highway.h"
 #include "metrics/distortion.h"
 
@@ -10,13 +10,13 @@ namespace occ {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-constexpr size_t kLanes = 8;  // partial sums of each kind, whatever the vector width
+constexpr size_t kLanes = 8;  // partial sums of each kind; the vector width does not change this number
 
 struct Partials {
   HWY_ALIGN double v[8][kLanes];
 };
 
-// Eight elements. f32 becomes f64 first, so that squares neither overflow nor vanish.
+// Adds eight elements. They become f64 first, so that their squares neither overflow nor underflow.
 HWY_INLINE void add_eight(const float* HWY_RESTRICT x, const float* HWY_RESTRICT y, Partials& p) {
   const hn::CappedTag<double, kLanes> d;
   const hn::Rebind<float, decltype(d)> df;
@@ -46,7 +46,7 @@ void AddDistortion(MatrixView<const float> x, MatrixView<const float> y, Distort
     const float* b = y.row(r);
     size_t c = 0;
     for (; c + kLanes <= x.cols(); c += kLanes) add_eight(a + c, b + c, p);
-    if (c < x.cols()) {  // zeros add nothing to any sum
+    if (c < x.cols()) {  // the rest is padded with zeros, which add nothing to any sum
       float pad_a[kLanes] = {}, pad_b[kLanes] = {};
       for (size_t i = 0; c + i < x.cols(); ++i) pad_a[i] = a[c + i], pad_b[i] = b[c + i];
       add_eight(pad_a, pad_b, p);

@@ -1,10 +1,12 @@
-// How far a reconstruction x' is from its reference x. d = x - x', sums over all elements:
-//   mse = sum d^2 / n                  mae = sum |d| / n            max_abs = max |d|
-//   nmse = sum d^2 / sum x^2           (0/0 = 0, e/0 = infinity)    sqnr_db = -10 log10 nmse
-//   mre = mean of |d| / |x| over x != 0 (0 if there is none)
-//   cosine = <x, x'> / (|x| |x'|) of the flattened tensors (both zero: 1, one zero: 0)
-// Everything is summed in double, unfused, in eight fixed partial sums, so the figures are the same on every CPU; they
-// do not depend on threads as long as accumulators are merged in a fixed order. Cost: one pass over both.
+// How far a reconstruction x' is from its reference x. With d = x - x' and sums over all n elements:
+//   mse = sum d^2 / n, mae = sum |d| / n, max_abs = max |d|
+//   nmse = sum d^2 / sum x^2, the normalised squared error; 0 if both sums are 0, infinity if only the second is 0
+//   sqnr_db = -10 log10 nmse, the signal-to-quantization-noise ratio in dB
+//   mre = mean of |d| / |x| over the elements with x != 0; 0 if there are none
+//   cosine = <x, x'> / (|x| |x'|) of the flattened tensors; 1 if both are zero, 0 if one of them is
+// The figures are the same on every CPU: everything is summed in double, without fused multiply-adds, in eight partial
+// sums that do not depend on the vector width. They do not depend on the number of threads if accumulators are merged
+// in a fixed order. The measurement takes one pass over both tensors.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +17,7 @@ namespace occ {
 
 class DistortionAccumulator {
  public:
-  // Rows of the reference and the same rows of the reconstruction.
+  // Adds rows of the reference and the same rows of the reconstruction; both matrices have the same shape.
   void add(MatrixView<const float> reference, MatrixView<const float> reconstruction);
   void merge(const DistortionAccumulator& o);
 
@@ -26,7 +28,7 @@ class DistortionAccumulator {
   double mae() const;
   double mre() const;
   double cosine() const;
-  double max_abs() const;  // NaN if any difference is
+  double max_abs() const;  // NaN if any difference is NaN
   double squared_error() const { return sums_.squared_error; }
   double reference_energy() const { return sums_.energy; }
 
@@ -46,7 +48,7 @@ class DistortionAccumulator {
   uint64_t elements_ = 0;
 };
 
-// Both matrices whole, on all threads, merged by panel.
+// Measures both matrices as a whole with all threads. The result does not depend on the number of threads.
 DistortionAccumulator measure_distortion(MatrixView<const float> reference, MatrixView<const float> reconstruction);
 
 }  // namespace occ

@@ -15,7 +15,7 @@ Matrix<float> random(size_t rows, size_t cols, uint64_t seed) {
   return m;
 }
 
-// Bytes are those of the reference.
+// The throughput counts the bytes of the reference only.
 void BM_Distortion(benchmark::State& state) {
   const size_t rows = static_cast<size_t>(state.range(0));
   const Matrix<float> x = random(rows, 4096, 1), y = random(rows, 4096, 2);

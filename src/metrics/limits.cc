@@ -7,7 +7,8 @@
 namespace occ {
 namespace {
 
-// The water level at which `below(result)` turns from true to false, by bisection of its logarithm.
+// Finds the water level at which `below(result)` changes from true to false. It bisects the logarithm of the level, and
+// `below` must be true for low levels.
 template <typename Below>
 WaterFilling search(std::span<const double> variances, Below below) {
   const double top = variances.empty() ? 0 : *std::max_element(variances.begin(), variances.end());

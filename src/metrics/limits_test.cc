@@ -28,15 +28,15 @@ TEST(Limits, GaussianAndItsInverse) {
   EXPECT_DOUBLE_EQ(gaussian_rate(0.0625), 2);
   EXPECT_EQ(gaussian_rate(1.5), 0);
   EXPECT_EQ(gaussian_rate(0), std::numeric_limits<double>::infinity());
-  const Gap gap = gaussian_gap(2, 0.1188);  // uniform, 2 bits
+  const Gap gap = gaussian_gap(2, 0.1188);  // the error of a uniform quantizer with 2 bits
   EXPECT_NEAR(gap.gap_bits(), 0.4633, 1e-4);
   EXPECT_NEAR(gap.gap_db, 2.789, 1e-3);
   EXPECT_NEAR(gaussian_gap(3, 0.02).gap_db, 6.0206 * gaussian_gap(3, 0.02).gap_bits(), 1e-4);
 }
 
 TEST(Limits, WaterFillingOfTwoLevelsIsClosedForm) {
-  // Half the components at 4, half at 1. Below theta = 1: R = 1/2 log2(2 / theta).
-  // From 1 to 4: R = 1/4 log2(4 / theta).
+  // Half of the components have variance 4, half have variance 1. The rate is 1/2 log2(2 / theta) for theta below 1,
+  // and 1/4 log2(4 / theta) for theta from 1 to 4.
   const std::vector<double> v = {4, 1, 4, 1};
   const WaterFilling deep = water_filling_for_rate(v, 3);
   EXPECT_NEAR(deep.theta, 2.0 / 64, 1e-12);
@@ -51,8 +51,8 @@ TEST(Limits, WaterFillingOfTwoLevelsIsClosedForm) {
 }
 
 TEST(Limits, WaterFillingOfLogNormalEigenvalues) {
-  // Deep below all eigenvalues the gain over equal treatment is the coding gain; at any level R and D invert each
-  // other.
+  // At a water level far below all eigenvalues, the gain over equal treatment of all components is the coding gain. At
+  // any level R(D) and D(R) are the inverse of each other.
   std::vector<double> v(4096);
   Rng rng(1);
   double log_mean = 0;
@@ -91,7 +91,7 @@ TEST(Limits, ProfileKeepsTheLimitsOfTheEigenvalues) {
   }
 }
 
-// A matrix whose rows and columns both have variances: the limit of all products.
+// Rows and columns of a matrix both have variances. The limit is that of all products of a row and a column variance.
 TEST(Limits, ProfilesOfRowsAndColumnsMultiply) {
   std::vector<double> rows, cols, all;
   for (int i = 0; i < 96; ++i) rows.push_back(std::exp2(0.05 * i)), cols.push_back(std::exp2(-0.08 * i));
@@ -110,11 +110,12 @@ TEST(Limits, ProfilesOfRowsAndColumnsMultiply) {
 }
 
 TEST(Limits, ProfileOfOddCounts) {
-  // Fewer than 32 are kept one by one; counts that 32 does not divide share eigenvalues between two parts.
+  // Fewer than 32 eigenvalues are kept one by one. Where their number is not a multiple of 32, an eigenvalue can be
+  // shared by two parts.
   const std::vector<double> few = {4, 0, 1, 1};
   const std::vector<uint8_t> profile = eigenvalue_profile(few);
   ASSERT_EQ(profile.size(), 4u);
-  EXPECT_EQ(profile[0], 0);  // 2^-48 of the mean
+  EXPECT_EQ(profile[0], 0);  // stands for 2^-48 of the mean
   EXPECT_NEAR(profile_variances(profile)[3], 4 / 1.5, 0.4);
   EXPECT_TRUE(eigenvalue_profile(std::vector<double>(7)).empty());
   EXPECT_TRUE(eigenvalue_profile({}).empty());
@@ -127,14 +128,14 @@ TEST(Limits, ProfileOfOddCounts) {
   EXPECT_NEAR(told, log_mean - std::log2(mean), 0.005);
 }
 
-// With equal eigenvalues the weighted error is the plain one, and so is the limit.
+// With equal eigenvalues the weighted error is the plain error, and the limits are equal as well.
 TEST(Limits, WeightedGapOfEqualEigenvaluesIsTheGaussianOne) {
   const std::vector<uint8_t> flat = eigenvalue_profile(std::vector<double>(64, 5.0));
   const Gap plain = gaussian_gap(3, 0.02), weighted = weighted_gap(3, 0.02, flat, {});
   EXPECT_NEAR(weighted.limit_bpw, plain.limit_bpw, 1e-9);
   EXPECT_NEAR(weighted.gap_db, plain.gap_db, 1e-9);
   EXPECT_EQ(weighted_rate(0.02, flat, {}), weighted.limit_bpw);
-  // Variances 2 and 1/2: at 1 bit the level of the water is 1/4, so that the limit at that error is 1 bit.
+  // For the variances 2 and 1/2 the water level at 1 bit is 1/4, so the limit at an error of 1/4 is 1 bit.
   const std::vector<uint8_t> two = {192 - 4, 192 + 4};
   EXPECT_NEAR(weighted_gap(1.5, 0.25, two, {}).gap_bits(), 0.5, 1e-9);
 }
@@ -142,7 +143,7 @@ TEST(Limits, WeightedGapOfEqualEigenvaluesIsTheGaussianOne) {
 TEST(Limits, MeanGapAddsBitsOfAllWeights) {
   GapMean mean;
   EXPECT_FALSE(mean.mean());
-  mean.add(gaussian_gap(0, 0), 1000);  // lossless: no limit
+  mean.add(gaussian_gap(0, 0), 1000);  // a lossless code has no limit
   EXPECT_FALSE(mean.mean());
   mean.add(gaussian_gap(3, 0.0625), 300);
   mean.add(gaussian_gap(1.5, 0.25), 100);

@@ -16,7 +16,7 @@ Matrix<float> normal(size_t rows, size_t cols, Rng* rng) {
   return out;
 }
 
-// E[x x^T] of the rows of x.
+// Returns E[x x^T] over the rows of x.
 Matrix<double> moments(const Matrix<float>& x) {
   Matrix<double> h(x.cols(), x.cols());
   for (size_t r = 0; r < x.rows(); ++r) {
@@ -29,7 +29,7 @@ Matrix<double> moments(const Matrix<float>& x) {
   return h;
 }
 
-// Mean over the input vectors x of |W x|^2, output by output.
+// Returns the mean of |W x|^2 over the input vectors x, computed one output at a time.
 double output_energy(const Matrix<float>& w, const Matrix<float>& x) {
   double sum = 0;
   for (size_t v = 0; v < x.rows(); ++v) {

@@ -69,7 +69,8 @@ Matrix<double> read_moments(const std::string& path, const TensorFile& b, std::s
   return second_moments(*x);
 }
 
-// Both tensors in panels that suit the second (usually the archive); merged in order.
+// Reads both tensors in panels of rows. The panels have the size that suits the second file, which is usually an
+// archive, and their figures are merged in order.
 void measure(const TensorFile& a, const TensorFile& b, const Pair& pair, const Matrix<double>& h,
              const std::function<void(uint64_t)>& progress, TensorComparison* out) {
   const Shape shape = matrix_shape(info(b, pair.b).shape);
@@ -95,7 +96,7 @@ void measure(const TensorFile& a, const TensorFile& b, const Pair& pair, const M
   for (const WeightedDistortion& p : weighted_parts) out->weighted->merge(p);
 }
 
-// Of whole rows, which all have to be there at once.
+// Measures cosines. This needs all rows of both tensors in memory at the same time.
 CosineFigures measure_rows(const TensorFile& a, const TensorFile& b, const Pair& pair) {
   const Shape shape = matrix_shape(info(b, pair.b).shape);
   Matrix<float> x = Matrix<float>::uninitialized(shape.rows, shape.cols);

@@ -38,7 +38,7 @@ std::string cell(const std::optional<double>& value) {
   return cell(value && std::isfinite(*value) ? fmt::format("{:.4g}", *value) : "");
 }
 
-// A bar for each coded tensor: bits per weight, and a mark at its limit.
+// Draws a bar for every coded tensor, as high as its bits per weight, with a mark at its limit.
 std::string plot(const CompressReport& r) {
   constexpr double kWidth = 1000, kHeight = 220, kLeft = 40, kBottom = 20;
   double most = 1;

@@ -13,12 +13,13 @@
 namespace occ {
 namespace {
 
-// Characters of a text column that is cut: before details are left out, and when that was not enough.
+// The least width in characters to which text columns are cut: first before columns of details are left out, then if
+// that was not enough.
 constexpr size_t kGoodText = 28, kLeastText = 12;
 
 bool starts_character(char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }
 
-// UTF-8 characters.
+// Counts UTF-8 characters.
 size_t characters(const std::string& text) {
   return static_cast<size_t>(std::count_if(text.begin(), text.end(), starts_character));
 }

@@ -1,4 +1,5 @@
-// Tables for people. On a terminal they fit its width; in a pipe nothing is cut, so that programs find everything.
+// Text tables. On a terminal a table fits the width of the terminal; in a pipe or a file nothing is cut, so that other
+// programs find everything.
 #pragma once
 
 #include <string>
@@ -7,9 +8,9 @@
 namespace occ {
 
 enum class ColumnKind {
-  kText,    // left-aligned; where a terminal is too narrow, long cells lose their middle
+  kText,    // left-aligned; on a narrow terminal long cells lose their middle
   kNumber,  // right-aligned, never cut
-  kDetail,  // a number that is left out where a terminal is too narrow
+  kDetail,  // a number whose column is left out on a narrow terminal
 };
 
 struct Column {
@@ -22,10 +23,10 @@ class Table {
   explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
 
   void add(std::vector<std::string> row);  // missing cells are empty; control characters become '?'
-  // In lines of at most `width` characters where that is possible (0: any width), with a last line that names the
-  // columns left out.
+  // Returns the table in lines of at most `width` characters where that is possible; 0 means that any width is allowed.
+  // If columns had to be left out, a last line names them.
   std::string text(size_t width) const;
-  // To stdout, `full`: at any width.
+  // Prints the table to stdout, with `full` at any width.
   void print(bool full) const;
 
  private:
@@ -33,10 +34,10 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
-// `text` in at most `width` characters (5 or more): "model.layers...q_proj.weight".
+// Shortens `text` to at most `width` characters (5 or more), as in "model.layers...q_proj.weight".
 std::string abbreviated(const std::string& text, size_t width);
 
-// Columns of the terminal that `fd` is; 0 if it is none.
+// Returns the width in characters of the terminal that the file descriptor `fd` refers to, or 0 if it is no terminal.
 size_t terminal_width(int fd);
 
 }  // namespace occ

@@ -16,7 +16,7 @@ struct Kind {
   std::vector<const char*> patterns;
 };
 
-// In the order of tables. Of several kinds that match, the last counts.
+// The kinds in the order in which tables show them. If several kinds match a name, the last of them counts.
 const std::vector<Kind>& kinds() {
   static const std::vector<Kind> all = {
       {"embedding", {"*embed*", "*embd*", "*wte*", "*wpe*"}},
@@ -82,7 +82,7 @@ std::vector<TensorGroup> group_by_kind(std::span<const std::string> names) {
 }
 
 std::vector<TensorGroup> group_by_layer(std::span<const std::string> names) {
-  // Stack and number ("model.layers.", 10) -> tensors.
+  // Maps the stack and the number of a layer, such as ("model.layers.", "10"), to its tensors.
   std::map<std::pair<std::string, std::string>, std::vector<size_t>> layers;
   std::set<std::string> stacks;
   std::vector<size_t> outside;
@@ -99,7 +99,7 @@ std::vector<TensorGroup> group_by_layer(std::span<const std::string> names) {
   for (auto& [key, members] : layers) {
     out.push_back({stacks.size() == 1 ? key.second : key.first + key.second, std::move(members)});
   }
-  // Shorter numbers are smaller ones.
+  // The numbers are text here, so the text with fewer digits is the smaller number.
   std::stable_sort(out.begin(), out.end(), [](const TensorGroup& a, const TensorGroup& b) {
     const auto stack = [](const TensorGroup& g) { return g.label.substr(0, g.label.rfind('.') + 1); };
     return std::tuple(stack(a), a.label.size(), a.label) < std::tuple(stack(b), b.label.size(), b.label);
