@@ -1,5 +1,5 @@
-// Any bytes as an archive file: opening and verifying throw occ::Error or succeed. The bytes are also read as the index
-// alone, which the check value would otherwise shield.
+// Takes any bytes as an archive file. Opening and verifying it must throw occ::Error or succeed. The bytes are also
+// parsed as an index alone, because in an archive the check value stops most changed indexes early.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -22,7 +22,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   try {
     occ::ArchiveFile("/proc/self/fd/" + std::to_string(fd)).verify();
   } catch (const occ::Error&) {
-  } catch (const std::bad_alloc&) {  // an index may ask for more than there is: the command line says so and ends
+  } catch (const std::bad_alloc&) {  // an index may ask for more memory than there is, which the command line reports
   }
   return 0;
 }

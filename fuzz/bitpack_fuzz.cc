@@ -1,4 +1,4 @@
-// Hostile packed tiles. Input: alphabet - 1 (u16), rows (u8), cols (u8), then the tile.
+// Decodes corrupt packed tiles. The input is alphabet - 1 (u16), rows (u8), cols (u8) and then the tile.
 #include <cstdlib>
 
 #include "base/bytes.h"
@@ -21,7 +21,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     for (size_t i = 0; i < symbols.size(); ++i) {
       if (symbols.data()[i] >= plane.alphabet) std::abort();
     }
-    // All but the padding of the last byte is what was read.
+    // Encoding the symbols again must give as many bytes as were decoded.
     const Bytes again = coder->encode(at, symbols.view());
     if (again.size() != size - 4) std::abort();
   } catch (const Error& e) {

@@ -1,5 +1,5 @@
-// A hostile blob under each of some recipes: byte 0 chooses the recipe, bytes 1 and 2 the shape, the rest is the blob.
-// Loading and decoding throw occ::Error or give values; never anything else.
+// Decodes a corrupt blob. Byte 0 of the input chooses one of several recipes, bytes 1 and 2 the shape, and the rest is
+// the blob. Loading and decoding must throw occ::Error or give values, and nothing else.
 #include <array>
 
 #include "container/blob.h"

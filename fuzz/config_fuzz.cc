@@ -1,5 +1,5 @@
-// Any bytes as config.json and as gguf.json of a model: read_config takes them or throws occ::Error, and what it takes
-// has sizes within its limits.
+// Takes any bytes as config.json and as gguf.json of a model. read_config must accept them or throw occ::Error, and the
+// sizes of an accepted configuration must be within its limits.
 #include <cstdint>
 #include <string>
 
@@ -10,7 +10,7 @@
 
 namespace {
 
-// One embedding, and the input as the only file beside it.
+// A model file that has one embedding and the input as its only side file.
 class OneSideFile final : public occ::TensorFile {
  public:
   OneSideFile(const char* name, const uint8_t* data, size_t size) : side_{name, occ::Bytes(data, data + size)} {

@@ -1,10 +1,12 @@
-// Any model as a Hugging Face folder, a GGUF or an archive, with checksums that are right, becomes the other form as
-// `occ decompress` makes it, and that form is opened again: all of it throws occ::Error or succeeds.
+// Converts any model between a Hugging Face folder and a GGUF file, as `occ decompress` does. The model is a folder, a
+// GGUF file or an archive with right checksums. Conversion must throw occ::Error or succeed, and if it succeeds the
+// result must open again.
 //
-// The input is text: a line with one letter for the form (h: folder, g: GGUF, a: archive of a folder, b: archive of a
-// GGUF), then parts that end in a line "---": config.json (of a GGUF: gguf.json), tokenizer.json, and a line
-// "dtype dimension,dimension,... bytes name recipe" for every tensor. Without a recipe the tensor has made-up values;
-// with one its `bytes` bytes are the next of what follows the last part.
+// The input is text. Its first line has one letter for the form (h: folder, g: GGUF, a: archive of a folder, b: archive
+// of a GGUF). Then come three parts, each with a line "---" at its end: config.json (gguf.json for a GGUF),
+// tokenizer.json, and the tensors with one line "dtype dimension,dimension,... bytes name recipe" for each. A tensor
+// without a recipe gets artificial values. A tensor with a recipe takes its next `bytes` bytes from the data after the
+// last part.
 #include <unistd.h>
 #include <zstd.h>
 
@@ -33,7 +35,7 @@ namespace {
 using namespace occ;
 namespace fs = std::filesystem;
 
-constexpr uint64_t kMostElements = 1 << 16;  // of all tensors: more only takes time
+constexpr uint64_t kMostElements = 1 << 16;  // elements of all tensors; more would only take time
 
 struct Tensor {
   OutTensor out;
@@ -55,7 +57,7 @@ struct Model {
   }
 };
 
-// The text up to a line "---", which is dropped.
+// Returns the text up to the next line "---" and removes both from `rest`.
 std::string_view next_part(std::string_view* rest) {
   const size_t end = std::min(rest->find("\n---\n"), rest->size());
   const std::string_view part = rest->substr(0, end);
@@ -63,7 +65,7 @@ std::string_view next_part(std::string_view* rest) {
   return part;
 }
 
-// False: too large, or nothing that a file could say.
+// Returns false if the model is too large, or if no file could have such content.
 bool parse_model(std::string_view text, Model* model) {
   if (text.size() < 2 || text[1] != '\n') return false;
   model->form = text[0];
@@ -147,7 +149,8 @@ void write_archive(const Model& model, const std::vector<uint64_t>& decoded_hash
   writer.commit();
 }
 
-// What the tensors decode to, so that the hashes of an archive can say so; 0 where they cannot be decoded.
+// Returns the hashes of the decoded tensors, so that the archive can have right hashes; 0 for tensors that do not
+// decode.
 std::vector<uint64_t> decoded_hashes(const Model& model, const fs::path& path) {
   std::vector<uint64_t> hashes(model.tensors.size());
   write_archive(model, hashes, path);
@@ -183,7 +186,7 @@ void copy_all(const TensorFile& file, const fs::path& path) {
   sink->commit();
 }
 
-// What was written is whole, whatever it was made of.
+// Whatever the input was, the result of a conversion must be a complete model that can be opened.
 void check_is_model(const fs::path& path) {
   try {
     const std::unique_ptr<TensorFile> file = open_any(path);
@@ -195,7 +198,7 @@ void check_is_model(const fs::path& path) {
   }
 }
 
-// Removed at the end of the process.
+// A temporary folder that is removed at the end of the process.
 struct Folder {
   Folder() {
     std::string pattern = fs::exists("/dev/shm") ? "/dev/shm/occ-fuzz-XXXXXX" : "/tmp/occ-fuzz-XXXXXX";

@@ -1,4 +1,5 @@
-// Any bytes as a GGUF file: it is refused with occ::Error or read in full; its metadata survive JSON.
+// Takes any bytes as a GGUF file. It must be refused with occ::Error or be read completely, and its metadata must stay
+// the same when they are converted to JSON and back.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -13,7 +14,7 @@
 
 namespace {
 
-// A file in memory that can be opened by its name.
+// Writes the data to a file in memory, which can be opened by its name.
 void fill_file(int fd, const uint8_t* data, size_t size) {
   OCC_CHECK(ftruncate(fd, 0) == 0);
   OCC_CHECK(pwrite(fd, data, size, 0) == static_cast<ssize_t>(size));

@@ -1,4 +1,4 @@
-// parse_json takes any bytes or throws occ::Error; what it takes, it takes again after printing.
+// For any bytes parse_json must return a value or throw occ::Error. A value that is printed must be parsed again.
 #include <cstdint>
 #include <cstdlib>
 #include <nlohmann/json.hpp>

@@ -1,4 +1,4 @@
-// NpyFile opens and reads any file or throws occ::Error.
+// NpyFile must open and read any file or throw occ::Error.
 #include <sys/mman.h>
 #include <unistd.h>
 

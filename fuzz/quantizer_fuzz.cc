@@ -1,5 +1,6 @@
-// Side information of any quantizer: it must load or throw occ::Error, and what loads must decode any symbols.
-// Bytes: quantizer, one per parameter, rows, columns, two of seed for symbols; then the side information.
+// Loads the side information of any quantizer. Loading must succeed or throw occ::Error, and a quantizer that was
+// loaded must decode any symbols. The bytes of the input are the number of the quantizer, one byte for every parameter,
+// the numbers of rows and columns, two bytes of the seed for the symbols, and then the side information.
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -12,7 +13,7 @@ namespace {
 
 using namespace occ;
 
-// Any byte names a value of the parameter.
+// Maps any byte to a valid value of the parameter.
 std::string value_of(const ParamSpec& spec, uint8_t byte) {
   if (spec.type == ParamSpec::Type::kChoice) {
     std::vector<std::string> choices(1);

@@ -1,5 +1,6 @@
-// Hostile tables and tiles. Input: alphabet - 1 (u16), rows (u8), cols (u8), flags (u8: 1 lines along columns, 2 and 4
-// machines, 8 table ids), size of the side information (u16), side information, tile.
+// Loads corrupt tables of the rANS coder and decodes corrupt tiles. The input is alphabet - 1 (u16), rows (u8), cols
+// (u8), flags (u8), the size of the side information (u16), the side information, and the tile. Flag 1 sets lines along
+// columns, 2 and 4 set state machines for the contexts, and 8 sets table ids.
 #include <cstdlib>
 
 #include "base/bytes.h"
@@ -37,7 +38,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     for (size_t i = 0; i < symbols.size(); ++i) {
       if (symbols.data()[i] >= plane.alphabet) std::abort();
     }
-    // Any tables that load code any symbols.
+    // Tables that were loaded must be able to code any symbols.
     const Bytes bytes = coder->encode(at, symbols.view());
     Matrix<Symbol> again(plane.rows, plane.cols);
     coder->decode(at, bytes, again.view());

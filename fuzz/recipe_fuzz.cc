@@ -1,4 +1,5 @@
-// Any text: parsing throws occ::Error or gives a recipe whose canonical text parses to itself.
+// Parses any text as a recipe. Parsing must throw occ::Error or give a recipe whose canonical text, when parsed, prints
+// the same text again.
 #include <cstdlib>
 
 #include "base/params.h"

@@ -1,4 +1,4 @@
-// Runs a fuzz target over files or folders given as arguments: replays corpora without libFuzzer.
+// Runs a fuzz target on the files and folders given as arguments. This replays a corpus without libFuzzer.
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>

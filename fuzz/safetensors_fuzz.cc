@@ -1,4 +1,4 @@
-// SafetensorsFile opens and reads any file or throws occ::Error.
+// SafetensorsFile must open and read any file or throw occ::Error.
 #include <sys/mman.h>
 #include <unistd.h>
 

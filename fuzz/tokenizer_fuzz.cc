@@ -1,5 +1,6 @@
-// Parts that end with a NUL byte: tokenizer.json or gguf.json, tokenizer_config.json (may be empty), a text. Any bytes
-// are refused with occ::Error, or become a tokenizer whose ids are below its size and that can decode them.
+// The input has three parts with a NUL byte between them: tokenizer.json or gguf.json, tokenizer_config.json (may be
+// empty), and a text. Any bytes must be refused with occ::Error or give a tokenizer. The token ids of the text must
+// then be below the size of the vocabulary, and the tokenizer must be able to decode them.
 #include <algorithm>
 #include <cstdint>
 #include <string>
@@ -19,7 +20,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return bytes;
   };
   const occ::Bytes vocabulary = part(), config = part();
-  // Patterns may be slow by themselves: short texts.
+  // The patterns of a tokenizer can be slow for any text, so at most 256 bytes of text are used.
   const std::string text(data, end - std::max<std::ptrdiff_t>(0, end - data - 256));
   const std::string start(vocabulary.begin(),
                           vocabulary.begin() + std::min<std::ptrdiff_t>(20, std::ssize(vocabulary)));

@@ -1,5 +1,6 @@
-// Bytes: stage, rows, columns, one per parameter (an index into a few values), then side information. Loading must
-// throw occ::Error or give a transform whose inverse runs cleanly on planes of plain and of strange floats.
+// Loads the side information of any transform. The bytes of the input are the number of the stage, rows, columns, one
+// byte for every parameter (an index into a few values), and then the side information. Loading must throw occ::Error
+// or give a transform whose inverse runs without errors on planes of ordinary floats and of arbitrary bit patterns.
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -58,7 +59,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto registry = occ::transform_registry();
   const occ::TransformEntry& entry = registry[next() % registry.size()];
   const uint8_t rows = next(), cols = next();
-  // Now and then an absurd shape: loading must not believe it.
+  // Some inputs have an absurdly large shape. Loading must not allocate memory for it.
   const bool absurd = rows == 255 && cols == 255;
   const occ::Shape shape = absurd ? occ::Shape{size_t{1} << 50, size_t{1} << 50} : occ::Shape{rows % 40u, cols % 80u};
   try {

@@ -1,4 +1,4 @@
-// VecsFile opens and reads any file under each of its extensions or throws occ::Error.
+// VecsFile must open and read any file under each of its extensions or throw occ::Error.
 #include <unistd.h>
 
 #include <cstdlib>
@@ -8,7 +8,7 @@
 
 namespace {
 
-// The reader goes by the extension: one file under three names, removed at the end.
+// The reader chooses the format by the extension, so one file has three names. They are removed at the end.
 struct Names {
   std::filesystem::path folder = std::filesystem::temp_directory_path() / ("occ-vecs-fuzz-" + std::to_string(getpid()));
   Names() {

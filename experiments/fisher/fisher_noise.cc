@@ -1,10 +1,11 @@
-// The second-order model of KL divergences (src/calibration/fisher.h) against measured ones: Gaussian noise in one
-// tensor at a time.
+// Compares KL divergences that the second-order model predicts (src/calibration/fisher.h) with measured ones. The
+// change of the model is Gaussian noise in one tensor at a time.
 //
 //   fisher_noise MODEL TEXT TOKENS NOISE GLOB...
 //
-// TOKENS of TEXT in chunks of 512 give the sensitivities and are where the divergence is measured; NOISE is the energy
-// of the noise relative to the tensor's. Prints predictions with tokens independent of each other and without that.
+// The first TOKENS tokens of TEXT, in chunks of 512, give the Fisher information, and the divergence is measured on the
+// same tokens. NOISE is the energy of the noise relative to that of the tensor. Every tensor gets two predictions: one
+// that takes the tokens as independent of each other, and one without this assumption.
 #include <chrono>
 #include <cmath>
 #include <cstdio>

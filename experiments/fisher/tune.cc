@@ -1,6 +1,10 @@
-// Tunes the vectors of a compressed model on a text (src/calibration/tune.h) and prints what that brings.
+// Fine-tunes the vectors of a compressed model on a text (src/calibration/tune.h) and prints the KL divergence before
+// and after. With `rows` it tunes factors for the rows of the matrices as well.
 //
 //   tune COMPRESSED REFERENCE TEXT TOKENS LENGTH BATCH RATE [rows]
+//
+// REFERENCE is the original model. The first TOKENS tokens of TEXT are cut into sequences of LENGTH tokens. BATCH is
+// the number of tokens of a step, and RATE is the learning rate.
 #include "calibration/tune.h"
 
 #include <chrono>

@@ -1,9 +1,10 @@
-// Keys and values of a running model as matrices, for experiments on KV-cache compression.
+// Writes the keys and values of a running model as matrices, for experiments on the compression of KV caches.
 //
 //   kv_activations MODEL TEXT TOKENS OUT_FOLDER
 //
 // Runs the first TOKENS tokens of TEXT through the model in f32, in chunks of at most 512, and writes for every layer
-// keys (after rotation) and values as OUT_FOLDER/{keys,values}-LAYER.npy, f32 [tokens, kv_heads * head_dim].
+// the keys (after the rotary embedding) and the values as OUT_FOLDER/{keys,values}-LAYER.npy, f32
+// [tokens, kv_heads * head_dim].
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>

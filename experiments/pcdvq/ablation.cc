@@ -1,12 +1,16 @@
-// Direction against magnitude: the ablation of PCDVQ (arXiv 2506.05432, section 3) on a real model.
+// Compares errors of direction with errors of magnitude. This repeats the ablation of PCDVQ (arXiv 2506.05432,
+// section 3) on a real model.
 //
-// Every linear layer of the model is cut into 8-vectors after random signs and a Hadamard transform of its rows, each
-// row scaled to unit variance. A vector is r d, |d| = 1. Then either d is replaced by the nearest of 2^b directions and
-// r kept exactly, or r by one of 2^b Lloyd-Max levels of the chi(8) density and d kept, or both. What that costs in
-// accuracy is measured on multiple-choice tasks, beside the relative error of the weights. Directions and levels are
-// those of the stage `polar` (codebook=e8-greedy, radius=norm); embeddings and head are kept.
+// The rows of every linear layer get random signs and a Hadamard transform, and every row is scaled to unit variance.
+// Then the rows are cut into vectors r d of 8 elements, with |d| = 1. Either d is replaced by the nearest of 2^b
+// directions and r stays exact, or r is replaced by one of 2^b Lloyd-Max levels of the chi(8) density and d stays
+// exact, or both are replaced. The experiment measures the accuracy on multiple-choice tasks and the relative error of
+// the weights. Directions and levels are those of the stage `polar` (codebook=e8-greedy, radius=norm). Embeddings and
+// head are kept.
 //
 //   ablation MODEL OUT.csv ITEMS TASK...
+//
+// A TASK is a file as in src/evaluation/tasks.h, of which the first ITEMS items are used (0: all of them).
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -31,7 +35,7 @@ constexpr size_t kDim = 8;
 constexpr int kExact = -1;
 
 struct Setting {
-  int direction_bits, magnitude_bits;  // kExact: not quantized
+  int direction_bits, magnitude_bits;  // kExact means not quantized
 };
 
 double nearest(const std::vector<double>& levels, double value) {
@@ -40,11 +44,11 @@ double nearest(const std::vector<double>& levels, double value) {
 }
 
 struct Books {
-  std::unique_ptr<DirectionSearch> directions;  // null: exact
-  std::vector<double> levels;                   // empty: exact
+  std::unique_ptr<DirectionSearch> directions;  // null if directions stay exact
+  std::vector<double> levels;                   // empty if magnitudes stay exact
 };
 
-// In place, n vectors of unit variance.
+// Quantizes n vectors of unit variance, x [n, 8], in place.
 void quantize_vectors(const Books& books, size_t n, float* x) {
   std::vector<DirectionHit> hits(n);
   if (books.directions) books.directions->nearest(x, n, hits.data());
@@ -65,7 +69,8 @@ struct ErrorEnergy {
   double error = 0, energy = 0;
 };
 
-// Signs, Hadamard, unit variance by row, quantized, and back.
+// Applies signs, the Hadamard transform and the scaling to unit variance, quantizes, and undoes the three in reverse
+// order.
 ErrorEnergy quantize_matrix(const Books& books, MatrixView<float> view) {
   const auto stage = [&](const char* name) {
     const TransformEntry* entry = find_transform(name);

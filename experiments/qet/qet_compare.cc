@@ -1,12 +1,13 @@
-// QET against RTN, PQ, OPQ and LOPQ at the same bytes: the seed's figures 3 to 26 as CSV (README.md).
+// Compares QET with RTN, PQ, OPQ and LOPQ at equal bytes and writes the data of figures 3 to 26 as CSV (README.md).
 //
 //   qet_compare OUT_FOLDER [--times] DATA...        DATA: synthetic:SEED, or NAME=FILE, or NAME=FILE:TENSOR
 //
-// Writes OUT_FOLDER/DATA.csv, one line per method, setting and ratio (of f32); DATA.levels.csv, what the tree does to
-// the values; DATA.times.csv, CPU seconds of some of them (only these with --times). Protocols: "seed": every vector
-// quantizer has the same m; "paper": the same, but the order bits of QET are free; "open": every method takes its best
-// parameters. All other bytes count, headers and padding too; only candidates within the budget are written. Matrices
-// are cut to 2,048 rows, evenly spread, and 192 columns.
+// Writes three files for each DATA. OUT_FOLDER/DATA.csv has one line per method, setting and compression ratio (against
+// f32). DATA.levels.csv shows what the levels of the tree do to the values. DATA.times.csv has the CPU seconds of some
+// methods; with --times only this file is written. There are three protocols. In "seed" every vector quantizer has the
+// same m. "paper" is the same, but the order bits of QET do not count. In "open" every method has its best parameters.
+// All other bytes count, headers and padding too, and only candidates within the budget are written. Matrices are
+// reduced to at most 2,048 evenly spread rows and 192 columns.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -32,7 +33,8 @@ namespace {
 constexpr size_t kMostRows = 2048, kMostColumns = 192;
 constexpr int kRatios[] = {4, 8, 12, 16};
 
-// N(0.5, 0.16^2) cut to [0, 1], one value in 10,000 replaced by one of U(-100, 100).
+// Returns values from N(0.5, 0.16^2) restricted to [0, 1]. One value in 10,000 is replaced by one that is uniform in
+// [-100, 100].
 Matrix<float> synthetic(uint64_t seed) {
   Matrix<float> x(2048, 128);
   Rng rng(seed);
@@ -58,7 +60,8 @@ Matrix<float> read_matrix(const std::string& path, const std::string& tensor) {
   return x;
 }
 
-// Without what lies 8 robust deviations from the median of its column.
+// Replaces outliers by the median of their column. An outlier is further from the median than 8 robust standard
+// deviations, which are estimated by the median absolute deviation.
 Matrix<float> without_outliers(const Matrix<float>& x) {
   Matrix<float> y = x.clone();
   for (size_t c = 0; c < x.cols(); ++c) {
@@ -76,7 +79,8 @@ Matrix<float> without_outliers(const Matrix<float>& x) {
   return y;
 }
 
-// MSE at which Gaussian vectors with the covariance of the rows (outliers apart) need so many bits per weight.
+// Returns the least MSE at this rate (bits per weight) for Gaussian vectors with the covariance of the rows without
+// outliers.
 double gaussian_limit(const Matrix<float>& x, double bits) {
   Matrix<float> y = without_outliers(x);
   const auto rows = static_cast<double>(x.rows());
@@ -95,7 +99,7 @@ double gaussian_limit(const Matrix<float>& x, double bits) {
 
 struct Result {
   std::string recipe;
-  size_t bytes = 0, order = 0, side = 0;  // order: planes of order bits; side: all but codes and order
+  size_t bytes = 0, order = 0, side = 0;  // order: bytes of the order bits; side: all but these and the codes
   double mae = 0, mre = 0, mse = 0, nmse = 0;
 };
 
@@ -119,7 +123,7 @@ Result measure(const Matrix<float>& x, const std::string& recipe) {
 
 double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
-// Fit and coding once; loading and decoding, mean of 20.
+// Returns the CPU seconds of one fit with coding, and the mean CPU seconds of 20 times loading and decoding.
 std::pair<double, double> times(const Matrix<float>& x, const std::string& recipe) {
   const Recipe parsed = Recipe::parse(recipe);
   const double start = cpu_seconds();
@@ -158,7 +162,7 @@ class Experiment {
   }
 
  private:
-  // At 8 bits per weight, m = 8.
+  // Writes the CPU seconds of the methods at about 8 bits per weight and m = 8.
   void measure_times(const std::filesystem::path& path) const {
     std::ofstream out(path);
     out << "data,method,quantize_s,dequantize_s\n";
@@ -177,7 +181,8 @@ class Experiment {
     }
   }
 
-  // Variance within the columns, range of the columns, and the entropy of an order bit given its column.
+  // Writes for every level the variance within the columns, the range of the columns, and the entropy of an order bit
+  // given its column.
   void levels(const std::filesystem::path& path) {
     std::ofstream out(path);
     out << "data,level,variance_ratio,range_ratio,bits_per_order_bit\n";
@@ -213,7 +218,8 @@ class Experiment {
     }
   }
 
-  // Measures and writes if it keeps the budget (the bytes of the order apart if they are free).
+  // Measures a recipe. If it is within the budget, writes a line and returns the result. In "paper" order bytes are
+  // free.
   std::optional<Result> add(const char* protocol, size_t m, const std::string& method, int levels, int rounds,
                             const std::string& recipe, bool write = true) {
     const Result r = measure(x_, recipe);
@@ -239,7 +245,8 @@ class Experiment {
     return out;
   }
 
-  // The best of what grouped and plain uniform codes give at this budget; `prefix` goes in front.
+  // Returns the best result of uniform codes, with and without groups, within the budget. `prefix` comes before the
+  // code.
   std::optional<Result> best_rtn(const std::string& prefix) {
     std::optional<Result> best;
     for (const char* scale : {"per=row", "per=column", "per=tensor", "group=32", "group=64"}) {
@@ -330,7 +337,8 @@ class Experiment {
     }
   }
 
-  // A small first code, then RTN, plain and entropy coded, with as many bits as there is room for.
+  // Tries a small first code with RTN for the residual. The RTN codes are bit-packed or entropy-coded and take as many
+  // bits as the budget allows.
   void residual(const std::string& aside, const std::string& method, int level, const char* layout, double left) {
     const double first_bits = 0.3 + 0.5 * level;
     if (first_bits + 1 > left) return;
@@ -352,7 +360,7 @@ class Experiment {
     }
   }
 
-  // The entropy-coded trellis at the same budget, for comparison.
+  // Writes the result of the entropy-coded trellis within the same budget, for comparison.
   void trellis(const std::string& aside) {
     double low = 1e-4, high = 4;
     std::optional<Result> best;

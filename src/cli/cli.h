@@ -43,8 +43,8 @@ ProgressFn progress_bar(const Globals& globals, const std::string& unit = "");
 // Clears the line of the progress bar, if there is one.
 void end_progress();
 
-// Reads a number of bytes such as "45M", "45mb", "1.5 GB" (decimal), "1.5GiB" (binary) or "1000". Usage error
-// otherwise.
+// Reads a number of bytes such as "45M", "45mb", "1.5 GB" (decimal), "1.5GiB" (binary) or "1000". Usage error for
+// other text.
 uint64_t parse_size(const std::string& text);
 
 std::string human_bytes(double bytes);                        // as in "44.9 MB"

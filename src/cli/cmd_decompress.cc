@@ -95,7 +95,7 @@ void run(const Arguments& a, const Globals& globals) {
   if (chosen.empty() && !a.tensor.empty()) throw_usage("--tensor: {} has no tensor '{}'", a.input, a.tensor);
   require_writable_target(a.output, a.force, is_folder_output(a.output));
   const OutputLock lock(a.output);
-  require_writable_target(a.output, a.force, is_folder_output(a.output));  // another run may have ended in between
+  require_writable_target(a.output, a.force, is_folder_output(a.output));  // again: another run may have ended
   require_free_space(a.output, bytes);
   SinkOptions options;
   options.side_files = file->side_files();

@@ -16,27 +16,27 @@
 
 namespace occ {
 
-// How much errors of the rows of a tensor matter.
+// How much errors in the rows of a tensor matter.
 struct RowImportance {
-  std::vector<double> weights;  // [rows] weights of the rows' squared errors, mean 1
-  // Loss of the model, in nats per token, if every weight had a squared error of 1 and inputs were white.
+  std::vector<double> weights;  // [rows], the weights of the squared errors of the rows; their mean is 1
+  // The loss of the model in nats per token if every weight had a squared error of 1 and the inputs were white.
   double loss = 0;
   MatrixView<const float> gains{};  // for FitContext::row_gains, or empty
 };
 
 struct TensorCalibration {
   std::shared_ptr<const Moments> moments;  // second moments of its inputs, or null
-  // Both or neither are null. fed_rows is for quantizers that feed errors of rows into later rows: its weights and its
-  // loss are about the errors that then remain.
+  // Both or neither are null. fed_rows is for quantizers that feed errors of rows into later rows; its weights and its
+  // loss belong to the errors that remain after that.
   std::shared_ptr<const RowImportance> rows, fed_rows;
-  // K [cols, cols], or null. Coding W + W K instead of W makes up for what errors of earlier tensors changed in the
-  // inputs.
+  // K [cols, cols], or null. Errors of tensors that were coded earlier change the inputs of this tensor. Coding W + W K
+  // instead of W compensates for that.
   std::shared_ptr<const Matrix<float>> correction;
-  std::string note;  // for the report: what had to be done without
+  std::string note;  // tells in the report which information is missing
 };
 
-// Results of fine-tuning, by tensor: new values of vectors that archives keep as floats, and factors for the rows of
-// coded weights.
+// Results of fine-tuning, by the names of tensors: new values of vectors that archives keep as floats, and factors for
+// the rows of coded weights.
 struct TunedValues {
   std::map<std::string, std::vector<float>> vectors, row_factors;
 };
@@ -44,16 +44,18 @@ struct TunedValues {
 class CalibrationSource {
  public:
   virtual ~CalibrationSource() = default;
-  // Identifies everything that decides what find() returns: a resumed run must have the same.
+  // Identifies everything that find() depends on. A resumed run must have the same description.
   virtual std::string describe() const = 0;
   // Names of tensors in the order in which they must be coded. Tensors that it lacks may be coded at any time.
   virtual std::vector<std::string> order() const = 0;
   // Must be called before `tensor` is coded for the first time. Runs the model up to its inputs with the tensors of
   // `coded`, which are those of the source, with decoded values where a tensor is coded already.
   virtual void reach(const std::string& tensor, const TensorFile& coded) = 0;
-  // Null where nothing is known. Describes the original model until reach() was called for the tensor.
+  // Returns null if nothing is known about the tensor. Describes the original model until reach() was called for the
+  // tensor.
   virtual std::shared_ptr<const TensorCalibration> find(const std::string& tensor) const = 0;
-  // Called when everything is coded. `scaled`: tensors whose rows may have factors. Appends to `notes`.
+  // Called when everything is coded. `scaled` are the names of the tensors whose rows may get factors. Appends to
+  // `notes`.
   virtual TunedValues tune(const TensorFile& coded, const std::set<std::string>& scaled,
                            std::vector<std::string>* notes) = 0;
 };

@@ -12,11 +12,11 @@ namespace occ {
 
 class CodedView final : public TensorFile {
  public:
-  // Decoded values of tensor i, or an empty matrix if it is not coded.
+  // Returns the decoded values of tensor i, or an empty matrix if it is not coded.
   using Decode = std::function<Matrix<float>(size_t i)>;
   CodedView(const TensorFile& source, Decode decode)
       : source_(source), decode_(std::move(decode)), infos_(source.tensors()) {
-    // Readers shall take floats, not the type of the source, to which decoded values would be rounded.
+    // Readers must read floats. In the type of the source, the decoded values would be rounded.
     for (TensorInfo& t : infos_) t.stored_type = "coded";
   }
 

@@ -1,8 +1,9 @@
-// One step for all tensors of continuous rate. The loss is the sum over tensors of sensitivity * weights * nmse, the
-// nmse of an entropy-coded quantizer is proportional to its squared step (in units of the rms), and a bit less per
-// weight costs every tensor the same loss when step_t = c / sqrt(sensitivity_t). Here c is searched, so that the
-// predicted file has the size or the error asked for. Sensitivities are relative (1 unless given) because errors of
-// different tensors have different units.
+// One common step for all tensors of continuous rate. The loss is the sum of sensitivity * weights * nmse over the
+// tensors, where `weights` is the number of weights. The nmse of an entropy-coded quantizer is proportional to its
+// squared step (in units of the rms). The loss is least for a given number of bits if step_t = c / sqrt(sensitivity_t):
+// then saving one bit costs the same loss in every tensor. This class searches c such that the predicted file has the
+// size or the error that was asked for. Sensitivities are relative (1 unless given), because errors of different
+// tensors have different units.
 #pragma once
 
 #include <cstdint>
@@ -16,25 +17,26 @@ namespace occ {
 
 class CommonStep {
  public:
-  // Both must outlive this.
+  // `plan` and `sizes` must outlive this object.
   CommonStep(std::vector<PlannedTensor>& plan, SizeModel& sizes, int effort);
 
   double value() const { return step_; }
-  // Where a search begins. Recipes stay as they are.
+  // Sets the step at which a search begins. It does not change recipes.
   void start_from(double step) { step_ = step; }
-  // Gives all tensors of continuous rate, or those that may be adjusted, their recipes at this step.
+  // Sets the recipes of all tensors of continuous rate to this step; without `all` only of those that may be adjusted.
   void set(double step, bool all);
-  // Another step for these tensors (places in the plan), with what is predicted of them by rule of thumb.
+  // Makes the step of these tensors (places in the plan) longer by so many octaves. Their predicted sizes and errors
+  // follow from a simple rule (SizeModel::at_longer_step), without coding a sample.
   void lengthen(std::span<const size_t> tensors, double octaves);
-  // The step at which the predicted file comes closest to `target` bytes from below, within `tolerance`. Without `all`
-  // only tensors that may be adjusted get another step, as long as that is enough. If no step is long enough: false,
-  // and the longest is set.
+  // Sets the step at which the predicted file comes closest to `target` bytes from below, within `tolerance` bytes.
+  // Without `all` only tensors that may be adjusted get another step, as long as that is enough. If no step is long
+  // enough, sets the longest one and returns false.
   bool seek_bytes(double target, double tolerance, bool all);
-  // The same for the predicted nmse of the whole file; the shortest step if none is short enough.
+  // The same for the predicted nmse of the whole file. If no step is short enough, sets the shortest one.
   void seek_nmse(double target);
 
-  // Tensors that may be adjusted from now on: of `order` (places in the plan) as many as it takes to make up for
-  // `difference` bytes with a small change of their rates.
+  // Chooses the tensors that may be adjusted from now on. It takes them from the beginning of `order` (places in the
+  // plan), until a small change of their rates can make up for `difference` bytes.
   void choose_adjusted(std::span<const size_t> order, double difference);
   bool adjusts(size_t k) const { return adjusted_[k]; }
 

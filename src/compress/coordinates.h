@@ -1,5 +1,5 @@
-// The coordinate system in which a tensor is coded: what stands in its recipe around the code of a method. Method
-// `auto` chooses the one in which the tensor takes the fewest bits.
+// The coordinate system in which a tensor is coded. In a recipe it is everything around the code of the method. The
+// method `auto` chooses the coordinate system in which the tensor takes the fewest bits.
 #pragma once
 
 #include <string>
@@ -11,23 +11,25 @@
 namespace occ {
 
 struct Coordinates {
-  std::string transforms{};  // in front of the method's quantizer: "signs(seed=1) > hadamard", or empty
+  std::string transforms{};  // before the quantizer of the method: "signs(seed=1) > hadamard", or empty
   std::string first_term{};  // coded before the rest: "lowrank(rank=4) > { left: ... ; right: ... }", or empty
-  double step_factor = 1;    // of the step: rms of the values over the rms of what is left of them
-  bool unit_rms = false;     // what the quantizer gets has an rms of 1, whatever the rms of the values
-  std::string why{};         // "identity (bits per weight against identity: hadamard +0.031, dct +0.028)"
+  double step_factor = 1;    // factor of the step: rms of the values over the rms of the rest
+  bool unit_rms = false;     // the transforms give the quantizer values with an rms of 1
+  std::string why{};         // as in "identity (bits per weight against identity: hadamard +0.031)"
 
+  // Returns the recipe with these coordinates around `code`.
   Recipe around(const Recipe& code) const;
 };
 
-// Codes a sample (of sample_rows) in every coordinate system that its transform offers (TransformRoles::candidate) and
-// compares bits at equal distortion, R + 1/2 log2 D with all side information of the whole tensor in R. First terms of
-// a sum (transforms/first_term.h) are tried as well. A Gaussian has the highest entropy at a given variance, so
-// rotations, which make everything look Gaussian, pay only where they gather energy.
+// Codes a sample (from sample_rows) in every coordinate system that a transform offers (TransformRoles::candidate) and
+// compares the bits at equal distortion, R + 1/2 log2 D. R includes all side information of the whole tensor. First
+// terms of a sum (transforms/first_term.h) are tried as well. A Gaussian has the highest entropy at a given variance.
+// Rotations make all values nearly Gaussian, so they reduce the bits only where they concentrate energy in some of the
+// values.
 Coordinates choose_coordinates(const Method& method, const RowSource& source, MatrixView<const float> sample,
                                double step, const FitContext& ctx, const std::string& what);
 
-// Rows scaled by what their errors cost (FitContext::row_weights).
+// Returns the coordinates in which every row is scaled according to the weight of its errors (FitContext::row_weights).
 Coordinates coordinates_by_row_weights();
 
 }  // namespace occ

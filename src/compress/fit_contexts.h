@@ -1,5 +1,5 @@
-// What the fit of every tensor of a run is given besides its values: second moments of its inputs, from files or from a
-// calibration, and what errors in its rows cost.
+// What a fit needs to know about a tensor besides its values: the second moments of the inputs, from files or from a
+// calibration, and how much errors in the rows cost.
 #pragma once
 
 #include <memory>
@@ -19,28 +19,30 @@ namespace occ {
 
 class FitContexts {
  public:
-  // `given`: second moments of all inputs, may be empty. `calibration` may be null. All must outlive this.
+  // `given` are second moments of the inputs of all tensors, or empty. `calibration` may be null. All arguments must
+  // outlive this object.
   FitContexts(const TensorFile& source, const CompressOptions& options, MatrixView<const double> given,
               CalibrationSource* calibration);
 
-  // Gives tensors of the plan the sensitivities and coordinates that a calibration knows. Input error if there are
-  // second moments, but not for any tensor.
+  // Sets the sensitivities and coordinates that a calibration knows for tensors of the plan. Input error if there are
+  // second moments but none of them belongs to a tensor.
   void prepare(std::vector<PlannedTensor>* plan, std::vector<std::string>* notes) const;
-  // Places in the plan in the order in which to code them: tensors that the calibration does not know, then the others
-  // in the order of the layers.
+  // Returns places in the plan in the order in which tensors must be coded: first the tensors that the calibration does
+  // not know, then the others in the order of the layers.
   std::vector<size_t> coding_order(const std::vector<PlannedTensor>& plan) const;
-  // For a fit of tensor t at its step or, while it has none, at about `bits` per weight. What the context points to
-  // lives as long as the moments beside it. Fallbacks of the calibration go to `notes`.
+  // Returns the context for a fit of tensor t at its step or, if it has no step yet, at about `bits` bits per weight.
+  // The moments in the pair keep alive what the context points to. Fallbacks of the calibration are added to `notes`.
   std::pair<FitContext, std::shared_ptr<const Moments>> context(const PlannedTensor& t, double bits,
                                                                 std::vector<std::string>* notes = nullptr) const;
   bool has_moments(const PlannedTensor& t) const;
-  // W + W K where the calibration has a correction K, otherwise an empty matrix.
+  // Returns W + W K if the calibration has a correction K, otherwise an empty matrix.
   Matrix<float> corrected(const PlannedTensor& t, const RowSource& original) const;
-  // Everything that decides what fits are given, for --resume. Files are described by their size and time.
+  // Describes everything that the contexts depend on, so that --resume can compare it. Files are described by their
+  // size and time.
   std::string describe() const;
 
  private:
-  // Importance of its rows, or null.
+  // Returns the importance of the rows of t, or null.
   const RowImportance* rows_of(const TensorCalibration& known, const PlannedTensor& t) const;
   std::string name(const PlannedTensor& t) const { return source_.tensors()[t.index].name; }
   std::shared_ptr<const TensorCalibration> calibrated(const PlannedTensor& t) const;

@@ -1,4 +1,4 @@
-// Integers that are values and not indices can be coded like reals.
+// Tensors of integers that are values, not indices, can be coded like real numbers.
 #pragma once
 
 #include <memory>
@@ -8,10 +8,11 @@
 
 namespace occ {
 
-// `file` with the integer tensors that are to be coded presented as F32 (stored_type tells what they are): those for
-// which options.tensors has a recipe or method, and all of them where a file holds nothing but matrices of 8-bit
-// integers with 4,096 elements or more (.bvecs, .npy of int8: vectors of features) and does not keep them. Wider integers are usually indices and
-// stay what they are. The same file if there are none.
+// Returns `file` with some integer tensors presented as F32, so that they are coded; stored_type names their real type.
+// These are the tensors for which options.tensors has a recipe or a method. If the file holds nothing but matrices of
+// 8-bit integers with 4,096 elements or more (vectors of features, as in .bvecs or an .npy of int8) and the options do
+// not keep them, it is all tensors. Wider integers are usually indices and do not change. Without such tensors the file
+// is returned as it is.
 std::unique_ptr<TensorFile> integers_as_reals(std::unique_ptr<TensorFile> file, const CompressOptions& options);
 
 }  // namespace occ

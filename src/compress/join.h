@@ -1,5 +1,5 @@
-// The archive that the parts of a run make: its layout, which tells its size before it is written, writing it, and
-// verifying what was written.
+// Joins the parts of a run into the archive: computes the layout, from which the size is known before the archive is
+// written, writes the archive and verifies it.
 #pragma once
 
 #include <filesystem>
@@ -21,20 +21,21 @@
 
 namespace occ {
 
-// The program and its version, as archives name them.
+// Returns the name and the version of the program, as archives store them.
 std::string tool_name();
 
 class Join {
  public:
-  // Both must outlive this. The side files of the source are packed at once.
+  // `source` and `contexts` must outlive this object. The constructor compresses the side files of the source.
   Join(const TensorFile& source, const FitContexts& contexts, uint64_t seed);
 
-  // Bytes of the archive if the blob of tensor k of the plan has blob_bytes[k] bytes. Exact if all parts are there,
-  // otherwise as exact as blob_bytes: records of parts that are not there yet are about as long as what stands in.
+  // Returns the bytes of the archive if the blob of tensor k of the plan has blob_bytes[k] bytes. The result is exact
+  // if all parts exist. Otherwise it is about as exact as blob_bytes, because the records of missing parts are replaced
+  // by records of about the same length.
   uint64_t file_bytes(const std::vector<PlannedTensor>& plan, const Parts& parts,
                       const std::vector<uint64_t>& blob_bytes) const;
-  // Writes the archive, verifies it if options.verify, then gives it its name. `read(i)`: the bytes of tensor i of the
-  // source as they go into the file; called by several threads. Returns the bytes of the file.
+  // Writes the archive, verifies it if options.verify is set, and then gives it its name. `read(i)` returns the bytes
+  // of tensor i of the source as they are written to the file; several threads call it. Returns the bytes of the file.
   uint64_t write(const std::filesystem::path& output, const std::vector<PlannedTensor>& plan, const Parts& parts,
                  const std::function<Bytes(size_t i)>& read, const CompressOptions& options, Meter* meter) const;
 

@@ -1,4 +1,4 @@
-// One matrix in memory as a file with one tensor.
+// Presents a matrix in memory as a tensor file with one tensor.
 #pragma once
 
 #include <algorithm>

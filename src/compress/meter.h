@@ -1,4 +1,4 @@
-// Progress of work that several threads do.
+// Measures the progress of work that several threads do.
 #pragma once
 
 #include <mutex>
@@ -7,7 +7,7 @@
 
 namespace occ {
 
-// Adds up the work that all threads do and tells the sum, one call at a time.
+// Adds up the work of all threads and reports the sum to a function, which never runs in two threads at the same time.
 class Meter {
  public:
   explicit Meter(const ProgressFn& fn) : fn_(fn) {}

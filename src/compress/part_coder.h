@@ -1,4 +1,5 @@
-// The tensors of a run, one by one: coded into parts or kept as they are, decoded again, and tuned when all is coded.
+// Codes the tensors of a run one after the other into parts, or keeps them as they are. It also decodes parts again,
+// and applies the results of fine-tuning when all tensors are coded.
 #pragma once
 
 #include <filesystem>
@@ -21,29 +22,30 @@ namespace occ {
 
 class PartCoder {
  public:
-  // All of them must outlive this. `notes` gets the reasons for tensors that are kept instead of coded.
+  // All arguments must outlive this object. `notes` gets the reasons for tensors that are kept instead of coded.
   PartCoder(const TensorFile& source, const CompressOptions& options, const FitContexts& contexts, Meter* meter,
             std::vector<std::string>* notes);
 
-  // Before any tensor is coded: where parts are saved, and found again if options.resume. `job` describes the run.
+  // Must be called before any tensor is coded. Opens the store in which parts are saved, and in which they are found
+  // again if options.resume is set. `job` describes the run.
   void open_store(const std::filesystem::path& output, const std::string& job);
-  // Removes it: the archive is complete, or going on would fail again.
+  // Removes the store, because the archive is complete or because a resumed run would fail again.
   void remove_store();
 
-  // Gives a tensor that is kept its part.
+  // Makes the part of a tensor that is kept.
   void keep(const PlannedTensor& t);
-  // Codes tensor t with its recipe, unless it has that part already. Where this brings nothing, the tensor is kept: its
-  // entry in the plan changes. `bits` per weight are aimed at.
+  // Codes tensor t with its recipe, unless it has that part already. If coding brings no gain, the tensor is kept and
+  // its entry in the plan changes. `bits` is the rate in bits per weight that the run aims at.
   void code(PlannedTensor* t, double bits);
-  // Asks the calibration, now that all is coded, for better values of the tensors that are kept and of row scales.
+  // Called when everything is coded. Asks the calibration for better values of kept tensors and of row scales.
   void tune(std::vector<PlannedTensor>* plan, CalibrationSource* calibration, const TensorFile& coded);
 
   const Parts& parts() const { return parts_; }
-  // What tensor i of the source is decoded to; an empty matrix if it is not coded.
+  // Returns the decoded values of tensor i of the source, or an empty matrix if it is not coded.
   Matrix<float> decode(size_t i);
-  // Tensor i as it goes into the archive.
+  // Returns the bytes of tensor i as the archive stores them.
   Bytes bytes(size_t i) const;
-  // Waits until the last part is saved. Throws what went wrong with it.
+  // Waits until the last part is saved. Throws the error if saving it failed.
   void finish_saving();
 
  private:
@@ -61,10 +63,10 @@ class PartCoder {
   Meter* const meter_;
   std::vector<std::string>* const notes_;
   Parts parts_;
-  std::map<size_t, Bytes> tuned_;                     // kept tensors with other values than the source
-  std::map<size_t, std::vector<float>> row_factors_;  // of coded tensors, tuned
+  std::map<size_t, Bytes> tuned_;                     // kept tensors whose values differ from the source after tuning
+  std::map<size_t, std::vector<float>> row_factors_;  // tuned factors of coded tensors
   std::optional<PartStore> store_;
-  std::future<void> saving_;  // of the part before; waits when it goes out of scope
+  std::future<void> saving_;  // saves the part before; its destructor waits
 };
 
 }  // namespace occ

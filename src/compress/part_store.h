@@ -1,6 +1,6 @@
 // The finished tensors of a run, in the folder OUT.occ.part/ until the archive is complete. Every part is a file that
-// is written under another name and then renamed, so that a run which was killed at any moment can go on. The file has
-// the size of its JSON (u64), the JSON (record, hash of the source, notes) and the blob.
+// is written under another name and then renamed, so that a run that was killed at any moment can be resumed. The file
+// consists of the size of its JSON (u64), the JSON (record, hash of the source, notes) and the blob.
 #pragma once
 
 #include <filesystem>
@@ -21,28 +21,28 @@ struct Part {
   uint64_t blob_bytes = 0;
   std::vector<std::string> notes;
 };
-using Parts = std::vector<std::optional<Part>>;  // by tensor of the source; none: not coded yet
+using Parts = std::vector<std::optional<Part>>;  // by tensor of the source; empty if it is not coded yet
 
 class PartStore {
  public:
-  // `job` describes the run completely. A store left by another job, or by any without `resume`, is a failure unless
-  // `force`, which starts over. Two runs at a time on one output are refused.
+  // `job` describes the run completely. If a store of another job exists, or any store without `resume`, this fails;
+  // with `force` it removes the store and starts again. It also fails if another run is writing the same output.
   PartStore(const std::filesystem::path& output, const std::string& job, bool resume, bool force);
   ~PartStore();
   PartStore(const PartStore&) = delete;
   PartStore& operator=(const PartStore&) = delete;
 
   void save(size_t index, const Part& part, ByteSpan blob) const;
-  // The finished part, whole and with a right checksum, or nothing.
+  // Returns the finished part, or nothing if it is missing, incomplete or has a wrong checksum.
   std::optional<Part> find(size_t index) const;
   Bytes read_blob(size_t index) const;
-  // Removes the folder: the archive is complete.
+  // Removes the folder when the archive is complete.
   void remove();
 
  private:
   bool has_parts() const;
   std::filesystem::path part_path(size_t index) const;
-  // Held while the store lives, so that two runs never write one output.
+  // Locks the folder for the lifetime of the store, so that two runs never write the same output.
   class FolderLock {
    public:
     explicit FolderLock(const std::filesystem::path& folder);

@@ -1,5 +1,5 @@
-// What is done with each tensor of an input: kept, coded by a fixed recipe, or coded by a method at a rate to be
-// chosen.
+// The plan says for each tensor of an input whether it is kept, coded by a fixed recipe, or coded by a method at a rate
+// that is still to be chosen.
 #pragma once
 
 #include <cstdint>
@@ -15,29 +15,29 @@
 namespace occ {
 
 struct PlannedTensor {
-  size_t index = 0;              // in the source
-  Shape shape;                   // of its matrix
-  std::optional<Method> method;  // at the rate of the run; `recipe` is then filled in by RateControl
-  uint64_t seed = 0;             // for the recipes of that method
-  std::string recipe;            // canonical; empty: kept
-  std::string note;              // why it is kept
-  double sensitivity = 1;        // loss per weight and unit of nmse
-  Coordinates coordinates;       // around the method's own recipe
-  bool calibrated = false;       // moments and weights of its rows are known: `coordinates` are given
-  double step = 0;               // chosen, in units of the rms
+  size_t index = 0;              // index in the source
+  Shape shape;                   // shape of its matrix
+  std::optional<Method> method;  // codes it at the rate of the run; RateControl then sets `recipe`
+  uint64_t seed = 0;             // seed for the recipes of that method
+  std::string recipe;            // canonical text; empty if the tensor is kept
+  std::string note;              // reason if it is kept
+  double sensitivity = 1;        // loss per weight and per unit of nmse, relative to other tensors
+  Coordinates coordinates;       // transforms and terms around the recipe of the method
+  bool calibrated = false;       // moments and row weights are known, which sets `coordinates`
+  double step = 0;               // the chosen step in units of the rms
 
-  // The recipe of a method of continuous rate at its step. `scale`: rms of the tensor over the rms of the values that
-  // are coded, if they are a part of it.
+  // Returns the recipe of a method of continuous rate at its step. If only a part of the tensor is coded, `scale` is
+  // the rms of the tensor over the rms of that part.
   std::string recipe_at(double scale, int effort) const;
   bool kept() const { return recipe.empty() && !method; }
   bool continuous() const { return method && method->continuous(); }
 };
 
-// Tensor i of the source, for messages: "model.safetensors: tensor 'w'".
+// Names tensor i of the source in messages, as in "model.safetensors: tensor 'w'".
 std::string tensor_name(const TensorFile& source, size_t i);
 
-// What options.tensors and options.keep say counts more than the default, by which vectors, scalars, integers, norms,
-// biases and routers of experts are kept. Usage errors: a glob that matches nothing, a bad recipe or method.
+// Makes the plan. By default vectors, scalars, integers, norms, biases and routers of experts are kept; options.tensors
+// and options.keep override that. Usage error if a glob pattern matches nothing, or for a bad recipe or method.
 std::vector<PlannedTensor> plan_tensors(const TensorFile& source, const CompressOptions& options);
 
 }  // namespace occ

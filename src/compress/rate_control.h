@@ -1,6 +1,7 @@
-// Rates of the tensors that have a method: recipes for the next attempt, and whether its result is close enough to what
-// was asked for. Tensors of continuous rate share one step (common_step.h), others are split between two code widths
-// (fixed_width.h). Sizes are predicted (size_model.h); what an attempt shows to be wrong with them corrects the next.
+// Controls the rates of the tensors that have a method. It chooses the recipes for the next attempt and decides whether
+// the result of an attempt is close enough to what was asked for. Tensors of continuous rate share one step
+// (common_step.h); the rows of other tensors are split between two code widths (fixed_width.h). Sizes are predicted
+// (size_model.h), and the errors of the predictions in one attempt correct those of the next.
 #pragma once
 
 #include <cstdint>
@@ -18,19 +19,19 @@ namespace occ {
 
 class RateControl {
  public:
-  // All of them must outlive this. Usage error if options and methods of the plan do not go together.
+  // All arguments must outlive this object. Usage error if the methods of the plan do not suit the options.
   RateControl(const TensorFile& source, const CompressOptions& options, std::vector<PlannedTensor>& plan,
               const FitContexts& contexts, const Parts& parts, const Join& join);
 
-  // Fills in the recipes for the first or the next attempt. Usage error if the rate is out of reach.
+  // Sets the recipes for the first or the next attempt. Usage error if the rate cannot be reached.
   void set_recipes();
-  // Tensor k of the plan was coded in so many bytes.
+  // Reports that tensor k of the plan was coded in `bytes` bytes.
   void learn(size_t k, uint64_t bytes);
-  // While a first attempt codes one tensor after the other and what is known of those of `open` (places in the plan,
-  // the last ones) changes with those before: another step for them if the file would miss its target.
+  // Used while a first attempt with a calibration codes one tensor after the other. `open` are the tensors that are not
+  // coded yet (places in the plan). Gives them another step if the file would otherwise miss its target.
   void steer(std::span<const size_t> open);
-  // After an attempt: the nmse over all tensors, the file is as large as sizes() say. False: set_recipes() and code
-  // again.
+  // Called after an attempt with the nmse over all tensors; the size of the file comes from sizes(). Returns false if
+  // another attempt is needed: set_recipes() must be called, and the tensors must be coded again.
   bool accept(double nmse);
 
   SizeModel& sizes() { return sizes_; }
@@ -56,20 +57,20 @@ class RateControl {
   SizeModel sizes_;
   CommonStep step_;
   std::vector<std::string> notes_;
-  std::optional<uint64_t> ceiling_;  // of the file
-  uint64_t target_ = 0;              // below the ceiling
-  double first_step_ = 0;            // that the first attempt began with
+  std::optional<uint64_t> ceiling_;  // most bytes of the file
+  uint64_t target_ = 0;              // bytes that are aimed at, below the ceiling
+  double first_step_ = 0;            // the step with which the first attempt began
   int attempt_ = 0;
-  // The attempt that came closest to the target from below, and how far it came (bytes or nmse).
+  // The attempt that came closest to the target from below, and its result in bytes or nmse.
   struct Best {
-    std::vector<std::pair<std::string, double>> recipes;  // and their steps, which damping depends on
+    std::vector<std::pair<std::string, double>> recipes;  // with their steps, on which the damping depends
     double measure = 0;
   };
   std::optional<Best> best_;
-  bool restoring_ = false;                            // the next attempt is that one again
-  double margin_ = 0;                                 // bytes by which predictions were too low
-  std::optional<double> small_step_, large_step_;     // that gave less and more than the nmse asked for
-  std::vector<std::pair<size_t, uint64_t>> steered_;  // calibrated tensors in the order they were coded in, and bytes
+  bool restoring_ = false;                            // the next attempt repeats the best one
+  double margin_ = 0;                                 // by how many bytes predictions were too low
+  std::optional<double> small_step_, large_step_;     // steps that gave less and more nmse than asked for
+  std::vector<std::pair<size_t, uint64_t>> steered_;  // calibrated tensors in coding order, and their bytes
 };
 
 }  // namespace occ

@@ -1,4 +1,5 @@
-// Sensitivities from a file: how much of the loss an error in a tensor costs, relative to the other tensors.
+// Reads sensitivities from a file. A sensitivity is the loss that an error in a tensor causes, relative to other
+// tensors.
 #pragma once
 
 #include <filesystem>
@@ -10,8 +11,9 @@
 
 namespace occ {
 
-// Sets those of the plan from JSON {tensor name: number > 0}; 1 where the file names none. Input error for anything
-// else; notes about names that match no tensor and tensors that have none.
+// Sets the sensitivities of the plan from JSON {tensor name: number > 0}, and to 1 for tensors that the file does not
+// name. Input error for any other content. Adds notes about names that match no tensor and about tensors that are not
+// named.
 void read_sensitivities(const std::filesystem::path& file, const TensorFile& source, std::vector<PlannedTensor>* plan,
                         std::vector<std::string>* notes);
 

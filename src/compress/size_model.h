@@ -1,6 +1,6 @@
-// What the tensors of a run will take and err, and the size of the file that they make, before they are coded. Sizes
-// follow from shapes where codes have a fixed length; otherwise a sample of the rows is coded. What coded tensors show
-// to be wrong with that corrects what is predicted later.
+// Predicts the bytes and the errors of the tensors of a run and the size of the file, before the tensors are coded. If
+// codes have a fixed length, the sizes follow from the shapes; otherwise a sample of the rows is coded. When a tensor
+// was coded, its real size corrects later predictions.
 #pragma once
 
 #include <atomic>
@@ -20,50 +20,53 @@
 
 namespace occ {
 
-// Rows of a tensor, with what a fit to them is given.
+// Some rows of a tensor, with the context for a fit to them.
 struct TensorSample {
   Matrix<float> rows;
   FitContext context;
-  std::shared_ptr<const void> owner;  // of what the context points to
-  // Steps are in units of the rms, and a sample may lack the row that has most of it: rms of all values over that of
-  // the sample.
+  std::shared_ptr<const void> owner;  // keeps alive what the context points to
+  // The rms of all values over the rms of the sample. Steps are in units of the rms, and the sample may lack the rows
+  // with the largest values.
   double scale = 1;
 };
 
 class SizeModel {
  public:
-  // All of them must outlive this; the plan and the parts change while it lives.
+  // All arguments must outlive this object. The plan and the parts may change during its lifetime.
   SizeModel(const TensorFile& source, int effort, const std::vector<PlannedTensor>& plan, const FitContexts& contexts,
             const Parts& parts, const Join& join);
 
-  // Blob bytes of tensor k of the plan with its recipe. Thread-safe for different tensors.
+  // Returns the bytes of the blob of tensor k of the plan with its recipe. Thread-safe for different tensors.
   uint64_t predict(size_t k);
-  // The same at once for all tensors of continuous rate.
+  // Does the same for all tensors of continuous rate, with all threads.
   void predict_all();
-  // The file: coded tensors count as they are, others as predicted.
+  // Returns the bytes of the file: real bytes for coded tensors, predicted bytes for the others.
   uint64_t file_bytes();
-  // Of all float tensors together, as the report has it. After predict_all().
+  // Returns the nmse over all float tensors, as in the report. Only after predict_all().
   double nmse() const;
   // Whether any size came from a sample, not from the shape.
   bool sampled() const { return sampled_; }
 
-  // About `elements` values of tensor k. The first call reads all values, so NaN and infinities are found here.
+  // Returns a sample of about `elements` values of tensor k. The first call for a tensor reads all of its values, so
+  // NaN and infinite values are found here.
   TensorSample sample(size_t k, size_t elements);
-  // A share of every tensor, so that large models take a fraction of what coding takes.
+  // Returns the size of a sample for a tensor of this shape. It is a share of the tensor, so that prediction takes only
+  // a fraction of the time of coding, even for large models.
   static size_t sample_elements(Shape shape);
-  // Bits per weight that the run aims at, roughly, for fits of tensors that have no step yet.
+  // The rough number of bits per weight that the run aims at. Fits of tensors that have no step yet use it.
   void set_target_bits(double bits) { target_bits_ = bits; }
   double target_bits() const { return target_bits_; }
 
-  // Tensor k took `bytes`. False if nothing was predicted of it.
+  // Reports that tensor k took `bytes` bytes. Returns false if nothing was predicted for it.
   bool learn(size_t k, uint64_t bytes);
-  // Corrects the prediction of tensor k like those of the tensors that were learned last. False while there are none.
+  // Corrects the prediction of tensor k by the same factor as those of the tensors that were reported last. Returns
+  // false if there are none yet.
   bool correct_like_recent(size_t k);
-  // Predicts tensor k anew, of which it is known that it took `bytes`: before, it was fitted to other moments.
+  // Predicts tensor k again, because its second moments have changed. It is known that it took `bytes` bytes.
   void predict_again(size_t k, uint64_t bytes);
-  // What tensor k, predicted with its recipe, would be with steps that are so much longer.
+  // Returns the estimate for tensor k if the step of its recipe were so many octaves longer.
   Estimate at_longer_step(size_t k, double octaves) const;
-  // Takes that for the prediction of tensor k with its recipe, which is a new one.
+  // Uses `estimate` as the prediction of tensor k with its recipe, which must be new.
   void assume(size_t k, const Estimate& estimate) { seen_[k].try_emplace(plan_[k].recipe, estimate); }
 
  private:
@@ -77,12 +80,12 @@ class SizeModel {
   const Parts& parts_;
   const Join& join_;
   double target_bits_ = 4;
-  double drift_ = 0, drift_weight_ = 0;                          // recent actual over predicted bytes: sum and weight
-  std::atomic<bool> sampled_ = false;                            // predictions are made by several threads
+  double drift_ = 0, drift_weight_ = 0;                          // sum and weight of the recent corrections
+  std::atomic<bool> sampled_ = false;                            // several threads make predictions
   std::vector<double> energies_;                                 // sums of squares by tensor; negative: not known yet
-  std::vector<double> corrections_;                              // actual over predicted bytes
+  std::vector<double> corrections_;                              // ratios of real to predicted bytes
   std::vector<std::unordered_map<std::string, Estimate>> seen_;  // by tensor and recipe
-  std::vector<std::map<double, Estimate>> by_step_;              // of samples that were coded, by log2 of the step
+  std::vector<std::map<double, Estimate>> by_step_;              // of coded samples, by log2 of the step
 };
 
 }  // namespace occ

@@ -17,7 +17,7 @@ using testing::Pair;
 
 TEST(Embeddings, SpearmanIsTheCorrelationOfRanks) {
   const std::vector<double> a = {1, 2, 3, 4}, b = {10, 30, 20, 40}, down = {9, 7, 5, 3}, flat = {1, 1, 1, 1};
-  EXPECT_NEAR(spearman(a, b), 0.8, 1e-12);  // 1 - 6 sum d^2 / (n (n^2 - 1)), d = 0, 1, 1, 0
+  EXPECT_NEAR(spearman(a, b), 0.8, 1e-12);  // 1 - 6 sum d^2 / (n (n^2 - 1)) with d = 0, 1, 1, 0
   EXPECT_NEAR(spearman(a, down), -1, 1e-12);
   EXPECT_TRUE(std::isnan(spearman(a, flat)));
   // With ties the ranks are 1, 2.5, 2.5, 4.

@@ -2,7 +2,7 @@
 //
 // A task is a file with one JSON object on each line. An object has one of three forms, and asks for:
 //   {"query", "choices": [...], "gold"}                 the most likely choice after "<query>\nAnswer:" (arc, piqa)
-//   {"context_options": [...], "continuation", "gold"}  the context that makes the continuation most likely (winogrande)
+//   {"context_options": [...], "continuation", "gold"}  the context that makes the continuation likeliest (winogrande)
 //   {"context", "continuation"}                         whether every token of the continuation is the most likely one
 //                                                       (lambada)
 // `gold` is the index of the right answer. acc is the share of items where the right answer has the greatest sum of the

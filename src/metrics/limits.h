@@ -1,5 +1,6 @@
 // Rate-distortion limits (Cover & Thomas, Elements of Information Theory, 2nd ed., ch. 10).
-//   iid Gaussian:            D(R) = 2^(-2R), D = MSE / variance, R in bits per weight
+//   independent Gaussian weights of one variance:
+//     D(R) = 2^(-2R), D = MSE / variance, R in bits per weight
 //   independent Gaussians with variances l_i (reverse water-filling, theorem 10.3.3), per component:
 //     D(theta) = 1/n sum min(theta, l_i)     R(theta) = 1/n sum max(0, 1/2 log2(l_i / theta))
 // A gap is the loss of a coder against the limit. In error it is measured in dB, in rate in bits; 6.02 dB are 1 bit.

@@ -1,13 +1,14 @@
 // Error feedback around a bound recipe (GPTQ, arXiv 2210.17323; LDLQ, 2307.13304). With H = E[x x^T] [cols, cols] of
 // the inputs, H + damping = L L^T and errors e = w - what of a row of weights,
 //   e (H + damping) e^T = |e L|^2 = sum_B |(v_B - what_B) L_BB|^2,   v_B = w_B + sum_{k after B} e_k L_kB L_BB^-1
-// over blocks B of columns (the child's granule; for single columns L_kB L_BB^-1 = L_ki / L_ii). So columns are coded
-// from last to first, and what is coded is v. The sum on the right is the weighted error, free of charge.
+// over blocks B of columns. A block is a granule of the child; for single columns L_kB L_BB^-1 = L_ki / L_ii. Therefore
+// columns are coded from the last to the first, and v is coded in place of w. The sum on the right is the weighted
+// error, which needs no further computation.
 //
-// Nothing of it is stored: the planes are those of the child. It takes cols / 2 multiply-adds per weight, nearly all of
-// them in matrix products, because the columns are halved again and again. Panels of rows are kept transposed, so that
-// a column is contiguous. Encoder only (feedback_node_fit.cc, needs BLAS): results depend on the BLAS, not on the
-// threads.
+// The decoder does not know of the feedback: the stored planes are those of the child. The feedback takes cols / 2
+// multiply-adds per weight. Nearly all of them are in matrix products, because the columns are divided into halves
+// recursively. Panels of rows are kept transposed, so that a column is contiguous. Only in the encoder
+// (feedback_node_fit.cc, needs BLAS). Results depend on the BLAS library, but not on the number of threads.
 #pragma once
 
 #include <functional>
@@ -23,17 +24,17 @@ namespace occ {
 struct FeedbackFactor {
   Matrix<float> lower;         // L [cols, cols]
   std::vector<double> scales;  // L_ii
-  double added = 0;            // to every diagonal element of H
+  double added = 0;            // the damping that was added to every diagonal element of H
 };
-// Factors ctx.hessian + ctx.damping * mean(diagonal). Where that is not positive definite, the damping is multiplied by
-// four until it is, and a fallback is reported. Nothing, and a fallback, if H is zero or no damping helps. Input error
-// if H is not finite.
+// Factors ctx.hessian plus ctx.damping times the mean of its diagonal. If that is not positive definite, the damping is
+// multiplied by four until it is, and a fallback is reported. If H is zero or no damping helps, returns nothing and
+// reports a fallback. Input error if H is not finite.
 std::optional<FeedbackFactor> factor_for_feedback(const FitContext& ctx);
 
 class FeedbackNode final : public BoundRecipe {
  public:
-  // The granule of the child must span some columns, not all. row_gains: where the child feeds errors of rows into
-  // later rows, FitContext::row_gains; otherwise empty.
+  // The granule of the child must not span all columns. row_gains is FitContext::row_gains if the child feeds errors of
+  // rows into later rows, otherwise it is empty.
   FeedbackNode(std::unique_ptr<BoundRecipe> child, FeedbackFactor factor, MatrixView<const float> row_gains = {});
 
   Shape shape() const override { return child_->shape(); }
@@ -57,14 +58,14 @@ class FeedbackNode final : public BoundRecipe {
   std::unique_ptr<BoundRecipe> child_;
   size_t unit_;          // columns of a granule
   size_t block_;         // columns that are coded without BLAS; a multiple of unit_
-  double added_;         // to the diagonal of H
+  double added_;         // the damping that was added to the diagonal of H
   Matrix<float> gains_;  // [cols, cols]: L_BB on the diagonal, below it L_kB L_BB^-1
   Matrix<float> row_gains_;
   std::vector<double> row_errors_;
 };
 
-// What `fit` makes of a context, in a FeedbackNode if ctx.hessian can be factored and the granule of the child allows
-// it.
+// Calls `fit` and wraps the result in a FeedbackNode if ctx.hessian can be factored and the granule of the result
+// allows it.
 std::unique_ptr<BoundRecipe> fit_with_feedback(
     Shape shape, const FitContext& ctx, const std::function<std::unique_ptr<BoundRecipe>(const FitContext&)>& fit);
 

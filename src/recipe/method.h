@@ -1,4 +1,4 @@
-// Named methods: a preset with parameters that turns a rate into a recipe. `occ methods` lists them.
+// Named methods. A method has parameters and turns a rate into a recipe. `occ methods` lists all methods.
 #pragma once
 
 #include <span>
@@ -15,29 +15,33 @@ struct MethodEntry {
   std::string_view summary;
   std::string_view paper;
   std::span<const ParamSpec> params;
-  // Methods of fixed code width: whole bits per code; other rates are met by splitting rows between two widths.
+  // For methods of fixed code width: the recipe at a whole number of bits per code. Other rates are reached by
+  // splitting the rows between two widths.
   int min_bits = 1;
   int max_bits = 16;
   Recipe (*recipe)(const Params&, int bits) = nullptr;
-  // Methods of continuous rate instead: step of the quantizer in units of the rms of what it codes, effort 1 to 9.
+  // For methods of continuous rate: the recipe at a step of the quantizer, in units of the rms of the values that it
+  // codes, and at an effort from 1 to 9.
   Recipe (*recipe_at)(const Params&, double step, int effort) = nullptr;
-  bool chooses_coordinates = false;  // transforms in front of that recipe are chosen tensor by tensor
+  bool chooses_coordinates = false;  // the transforms before that recipe are chosen for every tensor
   bool row_feedback = false;         // its quantizer takes FitContext::row_gains
-  // Where a method has both: whether the rate is continuous with these parameters.
+  // For methods that have both: whether the rate is continuous with these parameters.
   bool (*continuous_with)(const Params&) = nullptr;
-  // Methods of fixed code width with codebooks, in place of `recipe`: all bytes of a tensor, any number of bits.
+  // For methods of fixed code width with codebooks, in place of `recipe`: the recipe at any number of bits per weight,
+  // which include all bytes of a tensor.
   Recipe (*recipe_of_budget)(const Params&, double bits) = nullptr;
 };
 
-// The step at which an entropy-coded trellis takes about `bits` per Gaussian weight.
+// Returns the step at which an entropy-coded trellis takes about `bits` bits per Gaussian weight.
 double trellis_step(double bits);
-// The reverse, a line that falls below 0 at steps that make nearly all codes 0; and the nmse at a step.
+// The inverse of trellis_step, and the nmse at a step. The rate is linear in the logarithm of the step; it becomes
+// negative at steps so long that nearly all codes are 0.
 double trellis_rate(double step);
 double trellis_nmse(double step);
-// The code of method `trellis` at a step as the text of a recipe. states 0: as few states and tables as the stages have
-// unless told otherwise, for small planes.
+// Returns the code of the method `trellis` at a step, as the text of a recipe. With states = 0 the stages keep their
+// default numbers of states and tables, which suit small planes.
 std::string trellis_code(double step, int64_t states = 0);
-// States of the trellis that an effort from 1 to 9 stands for.
+// Returns the number of trellis states for an effort from 1 to 9.
 int trellis_states(int effort);
 
 std::span<const MethodEntry> method_registry();
@@ -47,7 +51,8 @@ struct Method {
   const MethodEntry* entry = nullptr;
   Params params;
 
-  // "rtn" or "rtn(group=64)". Usage error for unknown names (listing the known ones) or parameters.
+  // Parses text such as "rtn" or "rtn(group=64)". Usage error for unknown parameters and for unknown names; the latter
+  // lists the known names.
   static Method parse(std::string_view text);
   std::string print() const { return std::string(entry->name) + params.print(); }
   bool continuous() const {
@@ -57,8 +62,9 @@ struct Method {
     return entry->recipe != nullptr ? entry->recipe(params, bits) : entry->recipe_of_budget(params, bits);
   }
   Recipe recipe_at(double step, int effort) const { return entry->recipe_at(params, step, effort); }
-  // The first `head_rows` of `rows` rows with one more bit than the others; a plain recipe where that leaves one part,
-  // and for a budget, which takes that many bits on average.
+  // Returns a recipe in which the first `head_rows` of `rows` rows take one more bit than the others. If that leaves
+  // only one part, the recipe is not split. Neither is that of a method with a budget, which takes the same bits on
+  // average.
   Recipe split_recipe(int bits, size_t head_rows, size_t rows) const;
 };
 

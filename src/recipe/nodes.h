@@ -1,4 +1,5 @@
-// The three kinds of node of a bound recipe: a leaf (quantizer and coders), a transform over children, a sum of terms.
+// The three kinds of nodes in the tree of a bound recipe: a leaf (a quantizer with its coders), a transform with its
+// children, and a sum of terms.
 #pragma once
 
 #include <functional>
@@ -13,9 +14,9 @@
 
 namespace occ {
 
-// quantizer > coder, or quantizer > { plane: coder ; ... }.
-// Stored planes: the quantizer's side information, then for each symbol plane the coder's tables and the payload:
-// varint rows per tile, one varint byte count per tile, then the tiles.
+// A leaf is `quantizer > coder` or `quantizer > { plane: coder ; ... }`. Its stored planes are the side information of
+// the quantizer and then, for each symbol plane, the tables of the coder and the payload. The payload is the number of
+// rows per tile (varint), the number of bytes of every tile (varint), and the tiles.
 class LeafNode final : public BoundRecipe {
  public:
   struct PlaneCode {
@@ -23,8 +24,8 @@ class LeafNode final : public BoundRecipe {
     Stage coder_stage;
     const CoderEntry* entry = nullptr;
     std::unique_ptr<EntropyCoder> coder;  // set by code() or load()
-    Matrix<Symbol> symbols;               // while encoding
-    size_t tile_rows = 0;                 // while decoding, with:
+    Matrix<Symbol> symbols;               // used while encoding
+    size_t tile_rows = 0;                 // used while decoding, as are the tiles
     std::vector<ByteSpan> tiles;
   };
 
@@ -48,7 +49,7 @@ class LeafNode final : public BoundRecipe {
   void part_inputs(MatrixView<const float> x, MatrixView<float> out) const override { quantizer_->part_inputs(x, out); }
 
  private:
-  // Calls body(symbol views of the rectangle), decoded.
+  // Decodes the symbols of the rectangle and calls `body` with one view for each symbol plane.
   void with_symbols(const Rect& at, const std::function<void(std::span<const MatrixView<const Symbol>>)>& body) const;
 
   Shape shape_;
@@ -72,14 +73,14 @@ class TransformNode final : public BoundRecipe {
   bool weighted_errors(std::span<double> rows) const override;
 
   const Transform& transform() const { return *transform_; }
-  // For operators, which take a tree apart.
+  // These move the transform and the children out of the node, for operators that use them in a structure of their own.
   std::unique_ptr<Transform> take_transform() { return std::move(transform_); }
   std::vector<std::unique_ptr<BoundRecipe>> take_children() { return std::move(children_); }
 
  private:
   Shape shape_;
   std::string stage_name_;
-  std::span<const std::string_view> plane_names_;  // empty: one plane
+  std::span<const std::string_view> plane_names_;  // empty if there is one plane only
   std::unique_ptr<Transform> transform_;
   std::vector<std::unique_ptr<BoundRecipe>> children_;
 };
@@ -102,15 +103,15 @@ class SumNode final : public BoundRecipe {
   std::vector<std::unique_ptr<BoundRecipe>> terms_;
 };
 
-// How many transforms a chain begins with: all of its stages if it ends in the branches of a transform, otherwise those
-// before the quantizer.
+// Returns the number of transforms at the start of a chain. These are all stages if the chain ends with the branches of
+// a transform, otherwise the stages before the quantizer.
 size_t num_transforms(const Chain& chain);
-// Path of a stored plane below a branch.
+// Returns the path of a stored plane below a branch.
 std::string join_path(const std::string& path, const std::string& name);
-// Whether error feedback can work on y = forward(x), with the transformed H: the transform is linear row by row, and y
-// is one plane of the same shape, or planes that share out the rows.
+// Whether error feedback can work on y = forward(x) with the transformed H. For this the transform must be linear in
+// every row, and y must be one plane of the same shape or several planes that divide the rows among them.
 bool carries_hessian(const Transform& transform, size_t num_planes, Shape shape);
-// The granule that suits both.
+// Returns the smallest granule that is valid for both.
 Granule combine(const Granule& a, const Granule& b);
 
 }  // namespace occ

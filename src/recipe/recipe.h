@@ -1,6 +1,7 @@
-// The pipeline as a value: text that parses and prints canonically, used on the command line, in tests and in archives.
+// A recipe describes the pipeline that codes a matrix. It is written as text, on the command line, in tests and in
+// archives; parse reads any valid text and print gives the canonical one.
 //
-//   recipe := chain {'+' chain}              '+' codes what the chains before it left (the residual)
+//   recipe := chain {'+' chain}              a chain after '+' codes the residual of the chains before it
 //   chain  := stage {'>' stage} ['>' '{' name ':' recipe {';' name ':' recipe} '}']
 //   stage  := name ['(' key '=' value {',' key '=' value} ')']
 //
@@ -35,10 +36,11 @@ struct Chain {
 struct Recipe {
   std::vector<Chain> terms;
 
-  // Usage errors point at the place. The result is checked: stages exist, come in a sensible order, branches fit.
+  // Usage error with the place of the mistake. The result is checked: all stages exist and are in a valid order, and
+  // the branches belong to their stage.
   static Recipe parse(std::string_view text);
   std::string print() const;
-  // Gives `seed` to every stage that has a parameter of that name and was not given one.
+  // Sets the parameter `seed` of every stage that has such a parameter and whose text does not give it.
   void set_seed(uint64_t seed);
 };
 
@@ -47,7 +49,7 @@ struct Branch {
   Recipe recipe;
 };
 
-// The grammar's stage alone: {name, {{key, value}, ...}}.
+// Parses a single stage of this grammar into {name, {{key, value}, ...}}.
 std::pair<std::string, Params::Given> parse_call(std::string_view text);
 
 }  // namespace occ

@@ -10,7 +10,7 @@ namespace {
 uint64_t order_bytes(const InventoryEntry& entry) {
   uint64_t sum = 0;
   for (const auto& [name, bytes] : entry.planes) {
-    const std::string last = name.substr(name.rfind('/') + 1);  // npos + 1 is 0
+    const std::string last = name.substr(name.rfind('/') + 1);  // without a slash npos + 1 is 0
     if (last == "order" || last.starts_with("order.")) sum += bytes;
   }
   return sum;

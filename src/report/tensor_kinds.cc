@@ -88,7 +88,7 @@ std::vector<TensorGroup> group_by_layer(std::span<const std::string> names) {
   std::vector<size_t> outside;
   for (size_t i = 0; i < names.size(); ++i) {
     if (const auto layer = tensor_layer(names[i])) {
-      const size_t number = layer->rfind('.') + 1;  // npos + 1 is 0
+      const size_t number = layer->rfind('.') + 1;  // without a dot npos + 1 is 0
       stacks.insert(layer->substr(0, number));
       layers[{layer->substr(0, number), layer->substr(number)}].push_back(i);
     } else {
