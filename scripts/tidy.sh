@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 build=$1
 base=${2:-HEAD^}
 git rev-parse --quiet --verify "$base^{commit}" >/dev/null || { echo "note: there is no commit $base, nothing for clang-tidy"; exit 0; }
-out=$(git diff -U0 --diff-filter=d "$base" -- '*.cc' | clang-tidy-diff-14.py -p1 -path "$build" -j "$(nproc)" -quiet 2>/dev/null)
+out=$(git diff -U0 --diff-filter=d "$base" -- '*.cc' | clang-tidy-diff-14.py -p1 -path "$build" -j "$(nproc)" -quiet)
 if grep -qE '(warning|error):' <<<"$out"; then
   echo "$out"
   exit 1

@@ -2,13 +2,13 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 
 #include "base/error.h"
+#include "base/temporary.h"
 
 namespace occ {
 
@@ -48,12 +48,13 @@ OutputLock::OutputLock(const fs::path& output)
       throw_failed("{}: another run is writing it", output.string());
     }
     // Another run that held the lock may have removed the file after it was opened here. Then a new file is locked.
-    struct stat mine = {}, named = {};
-    if (::fstat(fd_, &mine) == 0 && ::stat(path_.c_str(), &named) == 0 && mine.st_ino == named.st_ino) {
-      if (mine.st_size == 0) return;
+    if (is_same_file(fd_, path_)) {
+      std::error_code ec;
+      const auto size = fs::file_size(path_, ec);
+      if (!ec && size == 0) return;
       ::close(fd_);
       throw_failed("{}: expected no file of that name, or an empty one that a killed run left, found {} bytes",
-                   path_.string(), mine.st_size);
+                   path_.string(), size);
     }
     ::close(fd_);
   }

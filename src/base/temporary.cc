@@ -24,13 +24,13 @@ std::filesystem::path without_slash(const std::filesystem::path& path) {
 
 constexpr const char* kTemporary = ".tmp";
 
+}  // namespace
+
 bool is_same_file(int fd, const std::filesystem::path& path) {
   struct stat open = {}, named = {};
   return ::fstat(fd, &open) == 0 && ::lstat(path.c_str(), &named) == 0 && open.st_dev == named.st_dev &&
          open.st_ino == named.st_ino;
 }
-
-}  // namespace
 
 std::filesystem::path folder_of(const std::filesystem::path& path) {
   const std::filesystem::path parent = without_slash(path).parent_path();

@@ -15,6 +15,9 @@ void remove_stale_temporaries(const std::filesystem::path& path);
 // descriptor, which holds the lock. Throws a failure if it cannot be created.
 int create_temporary(const std::filesystem::path& path, bool folder, std::filesystem::path* temporary);
 
+// Whether `path` still is the name of the file or folder that is open as `fd`; a link of that name is not followed.
+bool is_same_file(int fd, const std::filesystem::path& path);
+
 // Calls fsync for a folder, so that the names of the files in it are on the disk.
 void sync_folder(const std::filesystem::path& folder);
 // The folder that `path` lies in, "." for a plain name.

@@ -188,8 +188,6 @@ std::string candidate(Shape shape, size_t sampled_rows, uint64_t) {
 
 }  // namespace
 
-std::span<const ParamSpec> pca_params() { return kParams; }
-
 PcaBlocks::PcaBlocks(const Params& params, size_t cols)
     : cols_(cols), block_(static_cast<size_t>(params.integer("block"))) {
   if (block_ == 0 || block_ > cols) block_ = cols;

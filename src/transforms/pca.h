@@ -12,8 +12,6 @@
 
 namespace occ {
 
-std::span<const ParamSpec> pca_params();
-
 // The blocks of columns that have a basis each: all of the length given by the parameter `block`, except for the last
 // one, which may be shorter. block = 0: one block of all columns.
 class PcaBlocks {
