@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/option_name.h"
 #include "tokenizer/unicode.h"
 
 namespace occ {
@@ -129,7 +130,7 @@ CalibrationText read_calibration_text(const TensorFile& file, const ModelConfig&
   const std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(file);
   const size_t most = config.encoder ? config.max_text : config.max_context;
   if (options.context != 0 && (options.context < 2 || (most != 0 && options.context > most))) {
-    throw_usage("--context: expected 2 to {} tokens for calibration, found {}", most, options.context);
+    throw_usage("{}: expected 2 to {} tokens for calibration, found {}", option_name("context"), most, options.context);
   }
   const size_t context = options.context != 0 ? options.context
                          : most != 0          ? std::min(kDefaultContext, most)

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/option_name.h"
 #include "base/parallel.h"
 #include "base/temporary.h"
 #include "calibration/calibration_text.h"
@@ -106,7 +107,8 @@ CompressReport compress_model(const std::filesystem::path& input, const std::fil
   const ThreadLimit limit(options.threads);
   const auto start = std::chrono::steady_clock::now();
   if (!options.activations.empty() || !options.hessian.empty()) {
-    throw_usage("--calibrate: expected neither --activations nor --hessian, it measures second moments itself");
+    throw_usage("{}: expected neither {} nor {}, it measures second moments itself", option_name("calibrate"),
+                option_name("activations"), option_name("hessian"));
   }
   const std::unique_ptr<TensorFile> source = open_any(input);
   const ModelConfig config = read_config(*source);

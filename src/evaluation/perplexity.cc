@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/option_name.h"
 #include "base/parallel.h"
 
 namespace occ {
@@ -75,7 +76,8 @@ class ChunkRunner {
 
 void check_model(const Transformer& model, const Tokenizer& tokenizer, size_t context) {
   if (model.config().max_context != 0 && context > model.config().max_context) {
-    throw_usage("--context: the model takes {} positions, found {}", model.config().max_context, context);
+    throw_usage("{}: the model takes {} positions, found {}", option_name("context"), model.config().max_context,
+                context);
   }
   if (tokenizer.vocab_size() > model.config().vocab_size) {
     throw_input("the tokenizer has {} tokens, expected at most the {} of the model", tokenizer.vocab_size(),
@@ -146,24 +148,24 @@ PerplexityResult measure_perplexity(const Transformer& model, const Tokenizer& t
   const size_t context = options.context != 0 ? options.context
                          : most != 0          ? std::min(kDefaultContext, most)
                                               : kDefaultContext;
-  if (context < 4) throw_usage("--context: expected at least 4 tokens, found {}", context);
+  if (context < 4) throw_usage("{}: expected at least 4 tokens, found {}", option_name("context"), context);
   check_model(model, tokenizer, context);
   if (reference != nullptr) {
     check_model(*reference, tokenizer, context);
     if (reference->config().vocab_size != model.config().vocab_size) {
-      throw_usage("--reference: expected a model with the same vocabulary of {} tokens, found {}",
+      throw_usage("{}: expected a model with the same vocabulary of {} tokens, found {}", option_name("reference"),
                   model.config().vocab_size, reference->config().vocab_size);
     }
   }
   std::vector<TokenId> tokens = tokenizer.encode(text, {.add_special = true, .parse_special = false});
   if (tokens.size() < context) {
-    throw_usage("{}: expected at least one chunk of {} tokens (--context), found {} tokens", what, context,
-                tokens.size());
+    throw_usage("{}: expected at least one chunk of {} tokens ({}), found {} tokens", what, context,
+                option_name("context"), tokens.size());
   }
   if (options.max_tokens != 0) {
     if (options.max_tokens < context) {
-      throw_usage("--max-tokens: expected at least one chunk of {} tokens (--context), found {}", context,
-                  options.max_tokens);
+      throw_usage("{}: expected at least one chunk of {} tokens ({}), found {}", option_name("max_tokens"), context,
+                  option_name("context"), options.max_tokens);
     }
     tokens.resize(std::min(tokens.size(), options.max_tokens));
   }

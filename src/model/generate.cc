@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/interrupt.h"
+#include "base/option_name.h"
 
 namespace occ {
 namespace {
@@ -59,7 +60,7 @@ Generated Generator::run(std::span<const TokenId> prompt, const GenerateOptions&
     throw_input("the prompt has {} tokens, expected at most the {} that the model takes", prompt.size(), most);
   }
   if (prompt.size() > cache_->capacity()) {
-    throw_usage("--context: expected at least the {} tokens of the prompt, found {}", prompt.size(),
+    throw_usage("{}: expected at least the {} tokens of the prompt, found {}", option_name("context"), prompt.size(),
                 cache_->capacity());
   }
   // At least the last token goes through the model: its logits are needed.
