@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
 # From a fresh clone to a table: installs what is missing, builds, gets a model and a text, compresses the model to 4, 3 and
 # 2 bits per weight and, beside each of these files, to one of the same size by rounding to nearest, measures how far their
-# predictions are from those of the input, and lets each of them speak. After the build it takes about a quarter of an hour on
-# two cores.
+# predictions are from those of the input, and lets each of them speak. It tells how much time is left.
 #   scripts/demo.sh            SmolLM2-135M-Instruct (98 MB download); without network a small generated matrix
-#   scripts/demo.sh --quick    about a minute: the 1 MB model of the optional test data (OCC_TEST_DATA, see CONTRIBUTING.md),
+#   scripts/demo.sh --quick    the 1 MB model of the optional test data (OCC_TEST_DATA, see CONTRIBUTING.md),
 #                              or SmolLM2 at 3 bits only
 #   scripts/demo.sh MODEL      any HF folder, .safetensors, .gguf, .npy or .fvecs
 # Everything it makes lies in demo/ (OCC_DEMO_DIR). OCC_DEMO_TEXT: a text in place of the Debian FAQ, at least 60 kB; the
@@ -108,7 +107,7 @@ if [ $speaks = 1 ] && [ -z "$text" ]; then
     speaks=0
   fi
 fi
-# As many tokens as the warning about short texts asks for with this model, and no fine-tuning of scales: half the time of a default run.
+# As many tokens as the warning about short texts asks for with this model, and no fine-tuning of scales, to be done sooner.
 tokens=2048 calibration=(--calibration-tokens 18432 --tune-tokens 0) rates=(4 3 2)
 if [ $quick = 1 ]; then
   # A model of 260,000 weights has so little to spare that it needs more bits for each of them.
