@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 # Many tensors, so that a run can stop between two of them.
 perl -e '
-  my ($n, $rows, $cols) = (60, 2000, 256);
+  my ($n, $rows, $cols) = (24, 400, 256);
   my $size = $rows * $cols * 4;
   my $json = "{" . join(",", map { sprintf("\"t%d.weight\":{\"dtype\":\"F32\",\"shape\":[%d,%d],\"data_offsets\":[%d,%d]}",
                                           $_, $rows, $cols, $_ * $size, ($_ + 1) * $size) } 0 .. $n - 1) . "}";
