@@ -66,6 +66,7 @@ add_test(NAME repository.include_order COMMAND ${PROJECT_SOURCE_DIR}/scripts/che
 if(OCC_PYTHON)
   add_test(NAME repository.links COMMAND ${OCC_PYTHON} ${PROJECT_SOURCE_DIR}/tests/links_test.py)
   add_test(NAME repository.figures COMMAND ${OCC_PYTHON} ${PROJECT_SOURCE_DIR}/benchmarks/size_kl.py --check)
+  add_test(NAME repository.theory COMMAND ${OCC_PYTHON} ${PROJECT_SOURCE_DIR}/experiments/theory/figures.py --check)
 endif()
 
 if(NOT OCC_SANITIZE AND NOT OCC_FUZZ AND OCC_PYTHON)
