@@ -73,7 +73,7 @@ def number(v, digits=3):
     if isinstance(v, str):
         return v
     text = f"{v:.{digits}f}" if abs(v) < 100 else f"{v:,.0f}"
-    return re.sub(r"^(-?)0\.", r"\1.", text)
+    return re.sub(r"^(-?)0\.", r"\1.", text.removeprefix("-") if not float(text.replace(",", "")) else text)
 
 
 def table(heads, rows):
