@@ -126,6 +126,15 @@ TensorRecord record_from(const json& t, const std::string& what) {
   return r;
 }
 
+// Usage error for text that is not UTF-8, which JSON cannot hold.
+std::string print(const ordered_json& value) {
+  try {
+    return value.dump();
+  } catch (const json::exception&) {
+    throw_usage("archive index: expected UTF-8 in names and recipes, found other bytes");
+  }
+}
+
 }  // namespace
 
 std::string print_index(const ArchiveIndex& index) {
@@ -149,7 +158,7 @@ std::string print_index(const ArchiveIndex& index) {
                             {"recipes", recipes},
                             {"tensors", tensors},
                             {"files", files}};
-  return out.dump();
+  return print(out);
 }
 
 ArchiveIndex parse_index(const std::string& text, const std::string& what) {
@@ -185,7 +194,7 @@ ArchiveIndex parse_index(const std::string& text, const std::string& what) {
 }
 
 std::string print_record(const TensorRecord& record) {
-  return to_json(record, record.coded() ? ordered_json(record.recipe) : ordered_json()).dump();
+  return print(to_json(record, record.coded() ? ordered_json(record.recipe) : ordered_json()));
 }
 
 TensorRecord parse_record(const std::string& text, const std::string& what) {

@@ -36,7 +36,10 @@ class GgufTokenizer {
     } else {
       throw_input("{}: tokenizer.ggml.model: expected gpt2, llama or bert, found '{}'", what_, printable(*model));
     }
-    if (const std::string* text = metadata_.string("tokenizer.chat_template")) parts_.chat_template = *text;
+    if (const std::string* text = metadata_.string("tokenizer.chat_template")) {
+      if (!is_valid_utf8(*text)) throw_input("{}: tokenizer.chat_template: expected UTF-8", what_);
+      parts_.chat_template = *text;
+    }
     return make_pipeline(std::move(parts_));
   }
 
