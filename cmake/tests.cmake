@@ -95,6 +95,13 @@ if(NOT OCC_SANITIZE AND NOT OCC_FUZZ)
   endforeach()
 endif()
 
+# `occ` that runs many command lines, for tests/campaign.
+if(NOT OCC_SANITIZE AND NOT OCC_FUZZ)
+  add_executable(occ_serve $<TARGET_OBJECTS:occ> ${PROJECT_SOURCE_DIR}/tests/campaign/serve.cc)
+  target_link_libraries(occ_serve PRIVATE occ_report occ_flags CLI11::CLI11)
+  target_link_options(occ_serve PRIVATE -Wl,--wrap=main)
+endif()
+
 file(GLOB cli_tests CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/cli/*_test.sh)
 foreach(script IN LISTS cli_tests)
   get_filename_component(name ${script} NAME_WE)

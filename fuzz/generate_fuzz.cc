@@ -1,5 +1,5 @@
-// Opens any model and generates two tokens, as `occ generate -n 2` does, in both kinds of arithmetic, and prints the
-// model's chat format. That must throw occ::Error or give tokens of the vocabulary. Input: model_input.h.
+// Opens any model and generates two tokens, as `occ generate -n 2` does, in both kinds of arithmetic. That must
+// throw occ::Error or give at most two tokens. Input: model_input.h.
 #include <new>
 
 #include "base/check.h"
@@ -8,7 +8,6 @@
 #include "model/language_model.h"
 #include "model_input.h"
 #include "occ/error.h"
-#include "tokenizer/chat.h"
 
 namespace {
 
@@ -19,8 +18,6 @@ void generate(const std::string& path, Arithmetic arithmetic) {
     const LanguageModel model = open_language_model(path, {.arithmetic = arithmetic, .observer = {}});
     const size_t most = model.transformer->config().max_context;
     Generator generator(*model.transformer, *model.tokenizer, most == 0 ? 32 : std::min<size_t>(32, most));
-    const ChatMessage messages[] = {{"user", "the a b"}};
-    render_chat(*model.tokenizer, messages, true);
     GenerateOptions options;
     options.max_tokens = 2;
     options.sampling.temperature = arithmetic == Arithmetic::kF32 ? 0.0f : 0.7f;
