@@ -73,6 +73,8 @@ void trim(const fs::path& folder, uint64_t limit) {
 
 }  // namespace
 
+void check_cache_size() { cache_size(); }
+
 // A file of the cache holds the xxh64 of the bytes and then the bytes. Its modification time is the time of its last
 // use.
 std::optional<Bytes> read_cache(const std::string& name) {

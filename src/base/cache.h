@@ -12,6 +12,9 @@
 
 namespace occ {
 
+// Usage error unless OCC_CACHE_SIZE is unset or a number of bytes. For the start of a program, before it works for
+// nothing.
+void check_cache_size();
 // The bytes that write_cache() wrote under this name, or nothing. Usage error unless OCC_CACHE_SIZE is unset or a
 // number of bytes.
 std::optional<Bytes> read_cache(const std::string& name);

@@ -66,7 +66,9 @@ TEST_F(Cache, KeepsWithinItsSize) {
   EXPECT_FALSE(read_cache("c"));
   write_cache("d", Bytes(1));
   EXPECT_FALSE(has("d"));
+  check_cache_size();
   setenv("OCC_CACHE_SIZE", "much", 1);
+  EXPECT_THROW(check_cache_size(), Error);
   EXPECT_THROW(read_cache("c"), Error);
 }
 

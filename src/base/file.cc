@@ -1,7 +1,6 @@
 #include "base/file.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -76,23 +75,6 @@ Bytes InputFile::read(uint64_t offset, size_t count) const {
   Bytes out(count);
   read(offset, out.data(), count);
   return out;
-}
-
-MappedFile::MappedFile(const std::filesystem::path& path) : path_(path.string()) {
-  const auto [fd, size] = open_for_reading(path_);
-  size_ = size;
-  if (size_ > 0) {
-    void* map = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, fd, 0);
-    if (map == MAP_FAILED) {
-      ::close(fd);
-      throw_failed("{}: cannot be mapped: {}", path_, errno_text());
-    }
-    data_ = static_cast<const uint8_t*>(map);
-  }
-  ::close(fd);
-}
-MappedFile::~MappedFile() {
-  if (data_ != nullptr) ::munmap(const_cast<uint8_t*>(data_), size_);
 }
 
 OutputFile::OutputFile(const std::filesystem::path& path, bool sync) : path_(path), sync_(sync) {

@@ -1,4 +1,4 @@
-// Files: positioned reads, memory maps, and outputs that appear under their names only when they are complete.
+// Files: positioned reads, and outputs that appear under their names only when they are complete.
 #pragma once
 
 #include <cstdint>
@@ -30,22 +30,6 @@ class InputFile {
   std::string path_;
   int fd_ = -1;
   uint64_t size_ = 0;
-};
-
-// A whole file, mapped into memory for reading.
-class MappedFile {
- public:
-  explicit MappedFile(const std::filesystem::path& path);
-  ~MappedFile();
-  MappedFile(const MappedFile&) = delete;
-  MappedFile& operator=(const MappedFile&) = delete;
-  ByteSpan bytes() const { return {data_, size_}; }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-  const uint8_t* data_ = nullptr;
-  size_t size_ = 0;
 };
 
 // Writes to a temporary file beside `path` (base/temporary.h). commit() renames it to `path`. Without commit() the

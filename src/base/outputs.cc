@@ -40,7 +40,8 @@ void require_not_input(const fs::path& output, const fs::path& input) {
 
 OutputLock::OutputLock(const fs::path& output)
     : path_((output.has_filename() ? output : output.parent_path()).string() + ".lock") {
-  for (;;) {
+  constexpr int kMostTries = 10'000;
+  for (int k = 0; k < kMostTries; ++k) {
     fd_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (fd_ < 0) throw_failed("{}: cannot be created: {}", path_.string(), std::strerror(errno));
     if (::flock(fd_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
@@ -58,6 +59,7 @@ OutputLock::OutputLock(const fs::path& output)
     }
     ::close(fd_);
   }
+  throw_failed("{}: cannot be locked: another program removes or replaces it all the time", path_.string());
 }
 OutputLock::~OutputLock() {
   ::unlink(path_.c_str());  // before close() releases the lock

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstring>
 #include <string>
+#include <utility>
 
 #include "base/error.h"
 
@@ -23,6 +24,7 @@ std::filesystem::path without_slash(const std::filesystem::path& path) {
 }
 
 constexpr const char* kTemporary = ".tmp";
+constexpr uint64_t kMostTries = 10'000;  // of names, each of which another program may take or remove
 
 }  // namespace
 
@@ -48,8 +50,9 @@ void sync_folder(const std::filesystem::path& folder) {
 int create_temporary(const std::filesystem::path& path, bool folder, std::filesystem::path* temporary) {
   // Containers and other machines may write the same folder with the same process id. So the process id is only the
   // first number that is tried, and the first free number is taken.
-  for (uint64_t number = static_cast<uint64_t>(::getpid());; ++number) {
-    *temporary = path.string() + kTemporary + std::to_string(number);
+  const auto number = static_cast<uint64_t>(::getpid());
+  for (uint64_t k = 0; k < kMostTries; ++k) {
+    *temporary = path.string() + kTemporary + std::to_string(number + k);
     const char* name = temporary->c_str();
     int fd = -1;
     if (!folder) {
@@ -65,6 +68,8 @@ int create_temporary(const std::filesystem::path& path, bool folder, std::filesy
     if (!taken && is_same_file(fd, *temporary)) return fd;
     ::close(fd);
   }
+  const std::filesystem::path name = std::exchange(*temporary, {});
+  throw_failed("{}: cannot be created: {} names up to this one belong to other programs", name.string(), kMostTries);
 }
 
 void remove_stale_temporaries(const std::filesystem::path& path) {

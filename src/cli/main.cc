@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <new>
 
+#include "base/cache.h"
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "base/option_name.h"
@@ -76,6 +77,7 @@ int run(int argc, char** argv) {
   app.footer(exit_codes);
   try {
     apply_simd_limit_from_env();
+    check_cache_size();
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) return app.exit(e);  // --help or --version

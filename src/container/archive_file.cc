@@ -104,6 +104,8 @@ ArchiveFile::ArchiveFile(const std::filesystem::path& path) : file_(open_contain
     out.stored_type = r.recipe;
     out.stored_bytes = info.stored_bytes;
     infos_.push_back(std::move(out));
+    // Nothing of such a tensor is ever decoded, so there would be no other moment to compare it.
+    if (r.coded() && infos_.back().elements() == 0) check_hash(infos_.size() - 1, hash_of_chunks({}));
     checks_.emplace_back(matrix_shape(r.shape), std::max(kMostParts, 4 * max_threads()));
     by_name.erase(it);
   }
@@ -156,7 +158,7 @@ std::shared_ptr<ArchiveFile::Loaded> ArchiveFile::load(size_t i) const {
   }
   // The threads that still read a tensor hold their own pointers to it. A matrix that was decoded as a whole is too
   // large to keep while the next tensor is loaded.
-  recent_.remove_if([](const std::shared_ptr<Loaded>& l) { return l->decoded.size() != 0; });
+  recent_.remove_if([](const std::shared_ptr<Loaded>& l) { return l->coded.recipe->granule().rows == 0; });
   while (recent_.size() >= kRecentTensors) recent_.pop_back();
   auto loaded = std::make_shared<Loaded>();
   loaded->tensor = i;

@@ -343,6 +343,23 @@ INSTANTIATE_TEST_SUITE_P(Recipes, AlteredTest,
                          testing::Values("uniform > rans", "signs > hadamard(axis=out) > uniform > bitpack",
                                          "signs > hadamard > trellis(states=8) > rans"));
 
+TEST_F(ArchiveTest, ACodedTensorThatBecameEmptyIsFound) {
+  const ArchiveFile good(make("uniform > rans"));
+  const Bytes blob = good.read_stored(0);
+  for (const size_t d : {0, 1}) {
+    ArchiveIndex index = good.index();
+    TensorRecord& r = index.tensors[0];
+    r.shape[d] = 0;
+    r.checksum = tensor_checksum(r, blob);
+    const std::string text = print_index(index);
+    SafetensorsWriter writer(folder_ / "empty.occ", {{r.name, DType::kU8, {blob.size()}}},
+                             {{kIndexKey, text}, {kCheckKey, hash_hex(hash64(std::string_view(text)))}}, false);
+    writer.write(blob.data(), blob.size());
+    writer.commit();
+    EXPECT_INPUT_ERROR(ArchiveFile(folder_ / "empty.occ"), "decodes to other values");
+  }
+}
+
 TEST_F(ArchiveTest, APlainSafetensorsFileIsNoArchive) {
   SafetensorsWriter writer(folder_ / "plain.occ", {{"w", DType::kU8, {4}}}, {}, false);
   writer.write("abcd", 4);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstring>
 #include <set>
 
 #include "base/check.h"
@@ -16,6 +17,7 @@ namespace {
 
 constexpr std::string_view kMagic = "\x93NUMPY";
 constexpr uint64_t kMaxHeader = kMostNpyStart - 12;
+constexpr uint64_t kColumnBytes = uint64_t{4} << 20;  // of an array in Fortran order, reordered at a time
 
 struct Descr {
   std::string_view text;  // without the byte order
@@ -238,31 +240,44 @@ NpyFile::NpyFile(const std::filesystem::path& path) : file_(path) {
   data_offset_ = at.data_offset;
   tensors_.push_back(npy_tensor(at.header, path.stem().string(), file_.size() - data_offset_, file_.path()));
   const TensorInfo& info = tensors_[0];
-  if (at.header.fortran_order && info.shape.size() > 1 && info.stored_bytes != 0) {
-    map_ = std::make_unique<MappedFile>(path);
-  }
+  reordered_ = at.header.fortran_order && info.shape.size() > 1 && info.stored_bytes != 0;
+}
+
+// The values are read by columns, in which they lie in the file, some columns at a time.
+const Bytes& NpyFile::row_major() const {
+  return row_major_.get([&] {
+    const TensorInfo& info = tensors_[0];
+    const uint64_t size = dtype_size(info.dtype), cols = info.shape.back(), rows = info.elements() / cols;
+    const uint64_t most = std::max<uint64_t>(1, kColumnBytes / (rows * size));
+    Bytes all(info.stored_bytes);
+    TensorInfo some = info;  // these columns
+    for (uint64_t first = 0; first < cols; first += most) {
+      const uint64_t n = some.shape.back() = std::min(most, cols - first);
+      const Bytes columns = file_.read(data_offset_ + first * rows * size, rows * n * size);
+      Bytes ordered(columns.size());
+      gather_fortran(some, columns.data(), 0, rows * n, ordered.data());
+      for (uint64_t r = 0; r < rows; ++r) {
+        std::memcpy(&all[(r * cols + first) * size], &ordered[r * n * size], n * size);
+      }
+    }
+    return all;
+  });
 }
 
 void NpyFile::read_f32(size_t i, uint64_t first, uint64_t count, float* out) const {
   const TensorInfo& info = tensors_[i];
   check_range(info, first, count);
   const uint64_t size = dtype_size(info.dtype);
-  if (!map_) return read_elements_f32(file_, data_offset_ + first * size, info.dtype, count, out);
-  alignas(64) uint8_t panel[kPanelBytes];
-  for (uint64_t done = 0; done < count;) {
-    const uint64_t n = std::min(count - done, kPanelBytes / size);
-    gather_fortran(info, mapped(), first + done, n, panel);
-    convert_to_f32(info.dtype, panel, out + done, n);
-    done += n;
-  }
+  if (!reordered_) return read_elements_f32(file_, data_offset_ + first * size, info.dtype, count, out);
+  convert_to_f32(info.dtype, row_major().data() + first * size, out, count);
 }
 
 void NpyFile::read_raw(size_t i, uint64_t first, uint64_t count, void* out) const {
   const TensorInfo& info = tensors_[i];
   check_range(info, first, count);
   const uint64_t size = dtype_size(info.dtype);
-  if (!map_) return file_.read(data_offset_ + first * size, out, count * size);
-  gather_fortran(info, mapped(), first, count, static_cast<uint8_t*>(out));
+  if (!reordered_) return file_.read(data_offset_ + first * size, out, count * size);
+  if (count != 0) std::memcpy(out, row_major().data() + first * size, count * size);
 }
 
 // In Fortran order, element (k0, k1, ...) of a tensor of shape (d0, d1, ...) has the position

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/lazy.h"
 #include "io/sink.h"
 #include "tensor/tensor_file.h"
 
@@ -43,7 +44,7 @@ void gather_fortran(const TensorInfo& tensor, const uint8_t* data, uint64_t firs
 std::string format_npy_header(const NpyHeader& header);
 
 // A file with one tensor, which is named after the file ("x" for x.npy). An array in Fortran order is brought into
-// row-major order while it is read: the file is mapped into memory and its elements are copied one at a time.
+// row-major order when its first values are read, and then held in memory.
 class NpyFile final : public TensorFile {
  public:
   explicit NpyFile(const std::filesystem::path& path);
@@ -56,12 +57,13 @@ class NpyFile final : public TensorFile {
   uint64_t file_bytes() const override { return file_.size(); }
 
  private:
-  const uint8_t* mapped() const { return map_->bytes().data() + data_offset_; }
+  const Bytes& row_major() const;
 
   InputFile file_;
   std::vector<TensorInfo> tensors_;  // exactly one
   uint64_t data_offset_ = 0;
-  std::unique_ptr<MappedFile> map_;  // only for Fortran order
+  bool reordered_ = false;  // an array in Fortran order whose bytes are in another order than ours
+  Lazy<Bytes> row_major_;
 };
 
 // Writes one tensor in C order (row-major). begin() throws a usage error for more than one tensor and for BF16, which

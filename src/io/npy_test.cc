@@ -193,6 +193,19 @@ TEST_F(NpyTest, TruncatedAndChangedFilesAreReadOrRefused) {
   }
 }
 
+// A file that becomes shorter must not end the process, as it does where it is mapped into memory.
+TEST_F(NpyTest, FilesThatShrinkAreAnError) {
+  for (const char* order : {"True", "False"}) {
+    const std::string dict = fmt::format("{{'descr': '<f4', 'fortran_order': {}, 'shape': (3000, 5), }}", order);
+    const std::filesystem::path path = put(npy_bytes(dict, std::string(60000, 'x')));
+    const NpyFile file(path);
+    std::filesystem::resize_file(path, 200);
+    std::vector<float> values(15000);
+    EXPECT_THROW(file.read_f32(0, 0, values.size(), values.data()), Error);
+    EXPECT_THROW(file.read_raw(0, 0, values.size(), values.data()), Error);
+  }
+}
+
 TEST_F(NpyTest, SinkRefusesWhatTheFormatCannotHold) {
   EXPECT_USAGE_ERROR(make_npy_sink(temp_ / "a.npy", {})->begin({}), "--tensor");
   EXPECT_USAGE_ERROR(make_npy_sink(temp_ / "a.npy", {})->begin({{"a", DType::kF32, {1}}, {"b", DType::kF32, {1}}}),

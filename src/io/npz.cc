@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <unordered_set>
 
 #include "io/elements.h"
 #include "io/json.h"
@@ -31,7 +32,13 @@ NpzFile::NpzFile(const std::filesystem::path& path) : path_(path.string()), arch
   archive_.reset(zip_open(path.c_str(), ZIP_RDONLY, &code));
   if (!archive_) throw_input("{}: expected a zip archive of npy files: {}", path_, message_of(code));
   const zip_int64_t count = zip_get_num_entries(archive_.get(), 0);
-  for (zip_int64_t k = 0; k < count; ++k) add_entry(static_cast<uint64_t>(k));
+  std::unordered_set<std::string> names;
+  for (zip_int64_t k = 0; k < count; ++k) {
+    add_entry(static_cast<uint64_t>(k));
+    if (!names.insert(tensors_.back().name).second) {
+      throw_input("{}: expected distinct names, found '{}' twice", path_, printable(tensors_.back().name, 255));
+    }
+  }
 }
 
 NpzFile::~NpzFile() = default;
@@ -61,7 +68,6 @@ void NpzFile::add_entry(uint64_t index) {
   TensorInfo info = npy_tensor(entry.start.header, name.substr(0, name.size() - 4), stat.size - entry.start.data_offset,
                                where(shown));
   info.stored_bytes = stat.comp_size;
-  if (find(info.name) != tensors_.size()) throw_input("{}: expected distinct names, found '{}' twice", path_, shown);
   tensors_.push_back(std::move(info));
   entries_.push_back(std::move(entry));
 }

@@ -3,10 +3,10 @@ import os
 import random
 import shutil
 import subprocess
-from zlib import crc32
+import zipfile
 
 import mutate
-from formats import floats, fvecs, model_folder, npy, read, read_safetensors, write
+from formats import Archive, floats, fvecs, model_folder, npy, read, read_safetensors, write
 
 HUNG_MS = 5000  # computing of a run; undamaged, all take less than 100 ms
 TEXT = "the cat and the hat. a bad deed, the heel. he had the lace.\n" * 4
@@ -39,7 +39,6 @@ def make_files(occ):
     write("c.npy", npy(floats(60 * 20), [60, 20]))
     write("f.npy", npy(floats(60 * 20), [60, 20], fortran=True))
     write("x.fvecs", fvecs(60, 20))
-    import zipfile
     for name, how in (("stored.npz", zipfile.ZIP_STORED), ("deflated.npz", zipfile.ZIP_DEFLATED)):
         with zipfile.ZipFile(name, "w") as z:
             z.writestr("a.npy", read("c.npy"), how)
@@ -181,7 +180,6 @@ class Mutants:
         return True
 
     def coded(self, source):
-        from formats import Archive
         return {r["name"] for r in Archive(read(source)).index["tensors"] if "recipe" in r}
 
     def one(self, kind, n, most_commands):

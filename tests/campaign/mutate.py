@@ -3,6 +3,7 @@ import io
 import json
 import re
 import struct
+import warnings
 import zipfile
 
 from formats import Archive, npy, read_safetensors, write_safetensors
@@ -141,6 +142,7 @@ def npz(data, rng):
     if rng.random() < .5:
         return change_bytes(data, rng, len(data))
     out = io.BytesIO()
+    warnings.simplefilter("ignore")  # of zipfile, about names that come twice
     with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, "w") as new:
         for name in old.namelist():
             body = old.read(name)

@@ -83,6 +83,8 @@ expect_error 'matches no tensor'
 expect 2 "$OCC" compress x.fvecs -o y.occ --tensor x
 expect 2 "$OCC" inspect x.fvecs --limits
 expect 2 env OCC_SIMD=nosuch "$OCC" inspect x.fvecs
+expect 2 env OCC_CACHE_SIZE=much "$OCC" compress x.fvecs -o never.occ
+[ ! -e never.occ ] || fail "OCC_CACHE_SIZE: worked before it was looked at"
 no_trace x.fvecs
 
 expect 2 "$OCC" compress x.fvecs -o y.npy
