@@ -33,7 +33,7 @@ for name in "${targets[@]}"; do
   # A finding ends the program, so it is started again until the time is over.
   while [ $((SECONDS - start)) -lt $((minutes * 60)) ]; do
     code=0
-    "$program" -max_total_time=$((minutes * 60 - SECONDS + start)) -timeout=20 -rss_limit_mb=4096 -malloc_limit_mb=2048 \
+    "$program" -max_total_time=$((minutes * 60 - SECONDS + start)) -timeout=60 -rss_limit_mb=4096 -malloc_limit_mb=2048 \
       -artifact_prefix="$findings/" -print_final_stats=1 "$found" "fuzz/corpus/$name" >"$log.last" 2>&1 || code=$?
     cat "$log.last" >>"$log"
     executions=$((executions + $(sed -n 's/^stat::number_of_executed_units: *//p' "$log.last" | tail -n 1 || echo 0)))
@@ -42,7 +42,7 @@ for name in "${targets[@]}"; do
   done
   seconds=$((SECONDS - start))
   mv "$found" "$found.old" && mkdir "$found"
-  "$program" -merge=1 -timeout=20 -rss_limit_mb=4096 "$found" "fuzz/corpus/$name" "$found.old" >>"$log" 2>&1 || true
+  "$program" -merge=1 -timeout=60 -rss_limit_mb=4096 -artifact_prefix="$found.old/" "$found" "fuzz/corpus/$name" "$found.old" >>"$log" 2>&1 || true
   rm -r "$found.old"
   count=$(find "$findings" -type f | wc -l)
   find "$findings" -type f -exec cp -t "fuzz/corpus/$name" {} +
