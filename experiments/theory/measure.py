@@ -5,7 +5,7 @@
 
 OCC: the program. DATA: the folder of data sets. MINILM: folder of all-MiniLM-L6-v2. SMOLLM2: SmolLM2-135M-Instruct as a
 folder in f32 (`occ decompress FILE.gguf -o SMOLLM2 --dtype f32`). Parts: operator coordinates order manifold metric
-asymmetric. Seed 1 everywhere. Minutes of two cores.
+asymmetric. Seed 1 everywhere; forms made at random in `operator`: seeds 1 to 3. Minutes of two cores.
 """
 import csv
 import json
@@ -150,15 +150,19 @@ def operator(bench):
     """stories260k in equivalent forms: distance of the weights, of the function, and what 4 bits do to each."""
     source = bench.data / "models/stories260k"
     config, w = models.fold_norms(*models.read(source))
-    q = (np.diag(np.random.default_rng(SEED).choice([-1.0, 1.0], 64)) @ co.hadamard(64)).astype("f4")
 
-    def random_scale(up, down):
-        return np.exp(np.random.default_rng(SEED).standard_normal(len(up)))
+    def rotated(seed):
+        signs = np.random.default_rng(seed).choice([-1.0, 1.0], 64)
+        return models.rotate_stream(config, w, (signs[:, None] * co.hadamard(64)).astype("f4"))
 
-    forms = {"norms folded into weights": w, "residual stream rotated": models.rotate_stream(config, w, q),
-             "values mixed, spread 1": models.mix_values(config, w, np.random.default_rng(SEED), 1.0),
-             "neurons rescaled, spread 1": models.scale_neurons(config, w, random_scale),
-             "neurons balanced": models.scale_neurons(config, w, models.balanced)}
+    def rescaled(seed):
+        return models.scale_neurons(
+            config, w, lambda up, down: np.exp(np.random.default_rng(seed).standard_normal(len(up))))
+
+    forms = {"norms folded into weights": lambda seed: w, "residual stream rotated": rotated,
+             "values mixed, spread 1": lambda seed: models.mix_values(config, w, np.random.default_rng(seed), 1.0),
+             "neurons rescaled, spread 1": rescaled,
+             "neurons balanced": lambda seed: models.scale_neurons(config, w, models.balanced)}
     text = bench.at / "stories.txt"
     text.write_bytes((bench.data / "text/tinystories_a.txt").read_bytes()[:60000])
 
@@ -167,35 +171,37 @@ def operator(bench):
         return r["kl_mean"]
 
     rows, base = [], np.concatenate([v.ravel() for v in w.values()])
-    for form, weights in forms.items():
-        folder = bench.at / "form"
-        models.write(folder, source, config, {k: np.asarray(v, "f4") for k, v in weights.items()})
-        flat = np.concatenate([weights[k].ravel() for k in w])
-        row = {"form": form, "weights_moved": float(((flat - base) ** 2).sum() / (base**2).sum()), "kl_before": kl(folder)}
-        for method in ("auto", "rtn"):
-            report = json.loads(bench.occ("compress", folder, "-o", bench.at / "m.occ", "--method", method, "--bits", 4,
-                                          "--force", "--no-sync", "--json"))
-            row |= {f"{method}_bpw": report["bpw"], f"{method}_nmse": report["nmse"], f"{method}_kl": kl(bench.at / "m.occ")}
-        rows.append(row)
-        print(form, file=sys.stderr)
+    for form, make in forms.items():
+        for seed in range(SEED, SEED + (1 if form.startswith("n") and "rescaled" not in form else 3)):
+            weights, folder = make(seed), bench.at / "form"
+            models.write(folder, source, config, {k: np.asarray(v, "f4") for k, v in weights.items()})
+            flat = np.concatenate([weights[k].ravel() for k in w])
+            row = {"form": form, "seed": seed, "weights_moved": float(((flat - base) ** 2).sum() / (base**2).sum()),
+                   "kl_before": kl(folder)}
+            for method in ("auto", "rtn"):
+                report = json.loads(bench.occ("compress", folder, "-o", bench.at / "m.occ", "--method", method, "--bits", 4,
+                                              "--force", "--no-sync", "--json"))
+                row |= {f"{method}_bpw": report["bpw"], f"{method}_nmse": report["nmse"], f"{method}_kl": kl(bench.at / "m.occ")}
+            rows.append(row)
+            print(form, file=sys.stderr)
     write("operator", rows)
 
 
-def metric(bench, layer=5, sequences=16, length=256):
-    """A layer of SmolLM2 with its real inputs: what the metric of the inputs promises, and what coding gets of it."""
+def metric(bench, layers=(5, 20), sequences=16, length=256):
+    """Layers of SmolLM2 with their real inputs: what the metric of the inputs promises, and what coding gets of it."""
     config, w = models.read(bench.smollm2)
     text = bench.at / "text.txt"
     text.write_bytes((bench.data / "text/c4_calibration.txt").read_bytes()[:60000])
     ids = np.array(json.loads(bench.occ("tokenize", bench.smollm2, "--text", text, "--json"))["tokens"])
-    inputs = models.layer_inputs(config, w, ids[: sequences * length].reshape(sequences, length), layer)
+    ids = ids[: sequences * length].reshape(sequences, length)
     rows = []
-    for name, x in inputs.items():
+    for layer, name, x in ((i, *pair) for i in layers for pair in models.layer_inputs(config, w, ids, i).items()):
         weight = np.asarray(w[f"model.layers.{layer}.{name}"], float)
         h = x.T.astype(float) @ x / len(x)
         value = np.linalg.eigvalsh(h).clip(1e-30)
         np.save(bench.at / "inputs.npy", x.astype("f4"))
         damped = h + 0.01 * value.mean() * np.eye(len(h))
-        innovations = np.diag(np.linalg.cholesky(damped[::-1, ::-1])) ** 2
+        innovations = np.diag(np.linalg.cholesky(damped)) ** 2
         row = {"matrix": f"SmolLM2 {layer}.{name.removesuffix('.weight')}", "rows": weight.shape[0], "cols": weight.shape[1],
                "tokens": len(x), "gain_diagonal": co.coding_gain(np.diag(damped)),
                "gain_innovations": co.coding_gain(innovations), "gain_eigenvalues": co.coding_gain(np.linalg.eigvalsh(damped))}
