@@ -91,8 +91,8 @@ bool calibration_is_worse(const TensorFile& source, const ModelConfig& config, c
   if (judges.empty()) judges.emplace_back("calibrated with", text.calibrate);
   bool worse = false;
   for (const auto& [name, sequences] : judges) {
-    const double with = divergence(*open_any(calibrated), source, sequences, folder);
-    const double without = divergence(*open_any(uncalibrated), source, sequences, folder);
+    const double with = divergence(ArchiveFile(calibrated), source, sequences, folder);
+    const double without = divergence(ArchiveFile(uncalibrated), source, sequences, folder);
     notes->push_back(fmt::format("{} on {} tokens {}: {:.4g}, without calibration {:.4g}",
                                  config.encoder ? "1 - cosine" : "KL", tokens_of(sequences), name, with, without));
     worse |= !(with <= without);
@@ -143,7 +143,14 @@ CompressReport compress_model(const std::filesystem::path& input, const std::fil
   settings.token_counts = std::move(text.counts);
   if (few || unlike) settings.least_table_row = kLeastRowOfPoorText;
   ModelCalibration model(*source, text.calibrate, what, folder, std::move(settings));
-  CompressReport report = compress_source(*source, output, options, &model);
+  // The archive gets its name only if it is the better one.
+  std::optional<CompressReport> better;
+  CompressReport report = compress_source(*source, output, options, &model, [&](const auto& archive) {
+    if (!uncalibrated) return true;
+    if (!calibration_is_worse(*source, config, archive, uncalibrated->path(), text, folder, &notes)) return true;
+    better = uncalibrated->replace(output, options.sync);
+    return false;
+  });
   if (calibration.tune_tokens != 0 && tuning < 2 && !config.encoder) {
     report.notes.emplace_back(
         "norms, biases and scales of rows are not tuned: the text has nothing left that is not calibrated with");
@@ -152,8 +159,8 @@ CompressReport compress_model(const std::filesystem::path& input, const std::fil
   if (config.transposed_weights) {
     report.notes.emplace_back("linear layers are stored transposed: coded without second moments of their inputs");
   }
-  if (uncalibrated && calibration_is_worse(*source, config, output, uncalibrated->path(), text, folder, &notes)) {
-    report = uncalibrated->replace(output, options.sync);
+  if (better) {
+    report = std::move(*better);
     notes.emplace_back("calibration on this text made the model worse: the file was coded without");
   }
   report.notes.insert(report.notes.end(), notes.begin(), notes.end());

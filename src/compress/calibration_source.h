@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -60,8 +61,13 @@ class CalibrationSource {
                            std::vector<std::string>* notes) = 0;
 };
 
-// Like compress_file. `calibration` may be null.
+// Gets the path of the whole archive before it has its name. If it returns false, this archive is removed, and `output`
+// is what it was, or what this function has made of it.
+using AcceptArchive = std::function<bool(const std::filesystem::path& archive)>;
+
+// Like compress_file. `calibration` may be null; without `accept` every archive is accepted.
 CompressReport compress_source(const TensorFile& source, const std::filesystem::path& output,
-                               const CompressOptions& options, CalibrationSource* calibration);
+                               const CompressOptions& options, CalibrationSource* calibration,
+                               const AcceptArchive& accept = {});
 
 }  // namespace occ

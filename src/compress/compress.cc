@@ -68,7 +68,7 @@ class CompressJob {
     rates_.emplace(source, options, plan_, contexts_, coder_.parts(), join_);
   }
 
-  CompressReport run() {
+  CompressReport run(const AcceptArchive& accept) {
     const auto start = std::chrono::steady_clock::now();
     if (options_.dry_run) return report_without_coding();
     require_not_input(output_, source_.path());
@@ -78,7 +78,7 @@ class CompressJob {
     try {
       code();
       file_bytes = join_.write(
-          output_, plan_, coder_.parts(), [this](size_t i) { return coder_.bytes(i); }, options_, &meter_);
+          output_, plan_, coder_.parts(), [this](size_t i) { return coder_.bytes(i); }, options_, &meter_, accept);
     } catch (const Error& e) {
       if (e.kind() != ErrorKind::kFailed) coder_.remove_store();  // going on would fail again
       throw;
@@ -181,11 +181,11 @@ class CompressJob {
 };
 
 CompressReport run_job(const TensorFile& source, const std::filesystem::path& output, const CompressOptions& options,
-                       MatrixView<const double> hessian, CalibrationSource* calibration) {
+                       MatrixView<const double> hessian, CalibrationSource* calibration, const AcceptArchive& accept) {
   check_options(options);
   if (output.extension() != ".occ") throw_usage("{}: expected an output named *.occ", output.string());
   check_names(source);
-  return CompressJob(source, output, options, hessian, calibration).run();
+  return CompressJob(source, output, options, hessian, calibration).run(accept);
 }
 
 }  // namespace
@@ -194,13 +194,14 @@ CompressReport compress_file(const std::filesystem::path& input, const std::file
                              const CompressOptions& options) {
   const ThreadLimit limit(options.threads);
   const std::unique_ptr<TensorFile> source = integers_as_reals(open_any(input), options);
-  return compress_source(*source, output, options, nullptr);
+  return compress_source(*source, output, options, nullptr, {});
 }
 
 CompressReport compress_source(const TensorFile& source, const std::filesystem::path& output,
-                               const CompressOptions& options, CalibrationSource* calibration) {
+                               const CompressOptions& options, CalibrationSource* calibration,
+                               const AcceptArchive& accept) {
   const ThreadLimit limit(options.threads);
-  return run_job(source, output, options, {}, calibration);
+  return run_job(source, output, options, {}, calibration, accept);
 }
 
 CompressReport compress_matrix(MatrixView<const float> matrix, const std::string& name,
@@ -213,7 +214,7 @@ CompressReport compress_matrix(MatrixView<const float> matrix, const std::string
   const MatrixFile source(matrix, name);
   CompressOptions once = options;
   once.resume = false;  // nothing tells whether the values are those of an earlier run
-  return run_job(source, output, once, hessian, nullptr);
+  return run_job(source, output, once, hessian, nullptr, {});
 }
 
 }  // namespace occ

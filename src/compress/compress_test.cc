@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/rng.h"
+#include "compress/calibration_source.h"
 #include "compress/encode.h"
 #include "compress/part_store.h"
 #include "compress/plan.h"
@@ -55,6 +56,24 @@ CompressOptions quick() {
   CompressOptions o;
   o.sync = false;
   return o;
+}
+
+// Until it is accepted, the archive is whole, but has no name.
+TEST(CompressSource, GivesOnlyAcceptedArchivesTheirName) {
+  const TempFolder folder;
+  const std::unique_ptr<TensorFile> source = open_any(write_model(folder));
+  const std::filesystem::path output = folder / "m.occ";
+  for (const bool accepted : {false, true}) {
+    compress_source(*source, output, quick(), nullptr, [&](const std::filesystem::path& archive) {
+      EXPECT_FALSE(std::filesystem::exists(output));
+      ArchiveFile(archive).verify();
+      return accepted;
+    });
+    EXPECT_EQ(std::filesystem::exists(output), accepted);
+    EXPECT_FALSE(std::filesystem::exists(folder / "m.occ.part"));
+    const std::filesystem::directory_iterator files(folder.path());
+    EXPECT_EQ(std::distance(begin(files), end(files)), accepted ? 2 : 1);
+  }
 }
 
 TEST(CompressFile, KeepsRoutersOfExpertsButNoOtherGates) {

@@ -93,7 +93,8 @@ uint64_t Join::file_bytes(const std::vector<PlannedTensor>& plan, const Parts& p
 }
 
 uint64_t Join::write(const std::filesystem::path& output, const std::vector<PlannedTensor>& plan, const Parts& parts,
-                     const std::function<Bytes(size_t i)>& read, const CompressOptions& options, Meter* meter) const {
+                     const std::function<Bytes(size_t i)>& read, const CompressOptions& options, Meter* meter,
+                     const AcceptArchive& accept) const {
   std::vector<uint64_t> blob_bytes;
   std::unordered_map<std::string, size_t> places;
   uint64_t decoded_bytes = 0;
@@ -123,7 +124,7 @@ uint64_t Join::write(const std::filesystem::path& output, const std::vector<Plan
     meter->start("verify", decoded_bytes);
     ArchiveFile(writer.temporary_path()).verify([&](uint64_t bytes) { meter->add(bytes); });
   }
-  writer.commit();
+  if (!accept || accept(writer.temporary_path())) writer.commit();
   return writer.file_bytes();
 }
 

@@ -14,6 +14,8 @@ HUNG_SECONDS = 60  # on the clock, and machines are busy
 COMMANDS = {
     "compress": (["compress", "folder", "--method", "rtn"], "y.occ"),
     "calibrated": (["compress", "folder", "--bits", "5", "--calibrate", "text", "--context", "64"], "y.occ"),
+    # At this rate the file without calibration is the better one, and takes the name.
+    "uncalibrated": (["compress", "folder", "--bits", "6", "--calibrate", "text", "--context", "64"], "y.occ"),
     "decompress": (["decompress", "in.occ"], "y.safetensors"),
     "to-folder": (["decompress", "in.gguf"], "y"),
     "to-gguf": (["decompress", "folder"], "y.gguf"),
