@@ -6,7 +6,7 @@
 #               BLAS and LAPACK
 #   occ_calibration  calibration: models and compression together
 #   occ_report  report: for the binary and the tests, not installed
-# With OCC_WITH_ENCODER=OFF encode and calibration are left out, and the binary has no `compress`, `compare` and `methods`.
+# With OCC_WITH_ENCODER=OFF encode and calibration are left out, and the binary has no `compress`, `compare`, `analyze` and `methods`.
 function(occ_sources out)
   set(all)
   foreach(folder IN LISTS ARGN)
@@ -70,8 +70,8 @@ foreach(name IN LISTS occ_libraries)
 endforeach()
 
 if(NOT OCC_WITH_ENCODER)
-  list(FILTER cli_sources EXCLUDE REGEX "/cmd_(compress|compare|methods)\\.cc$")
-  list(FILTER report_sources EXCLUDE REGEX "/(comparison|html_report)\\.cc$")
+  list(FILTER cli_sources EXCLUDE REGEX "/cmd_(compress|compare|analyze|methods)\\.cc$")
+  list(FILTER report_sources EXCLUDE REGEX "/(comparison|html|html_report|analysis_summary|analysis_page)\\.cc$")
 endif()
 add_library(occ_report STATIC ${report_sources})
 target_link_libraries(occ_report PUBLIC occ_model PRIVATE occ_flags nlohmann_json::nlohmann_json)

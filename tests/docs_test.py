@@ -23,7 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CLI, JSON = ROOT / "docs/reference/cli.md", ROOT / "docs/reference/json.md"
-COMMANDS = ["compress", "decompress", "verify", "inspect", "compare", "evaluate", "generate", "tokenize", "methods"]
+COMMANDS = ["compress", "decompress", "verify", "inspect", "compare", "analyze", "evaluate", "generate", "tokenize", "methods"]
 NUMBER = re.compile(r"[-+]?\d[\d,]*\.?\d*(?:e[-+]?\d+)?")
 
 
@@ -209,6 +209,7 @@ inspect {given}/gguf/kq-Q4_K_M.gguf --json
 inspect m.occ --limits --json
 compare vectors.npy v.occ --activations vectors.npy --cosines --json
 compare two.safetensors one.safetensors --json
+analyze vectors.npy --json
 evaluate m.occ --reference stories260k --text text.txt --max-tokens 1024 --json
 evaluate stories260k --task {given}/tasks/piqa.jsonl --limit 4 --json
 evaluate encoder --reference encoder --pairs sentences.txt --json

@@ -27,6 +27,7 @@ void add_verify(CLI::App& app, const Globals& globals);
 void add_inspect(CLI::App& app, const Globals& globals);
 void add_compare(CLI::App& app, const Globals& globals);
 void add_methods(CLI::App& app, const Globals& globals);
+void add_analyze(CLI::App& app, const Globals& globals);
 void add_evaluate(CLI::App& app, const Globals& globals);
 void add_generate(CLI::App& app, const Globals& globals);
 void add_tokenize(CLI::App& app, const Globals& globals);

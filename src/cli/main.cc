@@ -17,7 +17,7 @@ namespace {
 #ifdef OCC_WITH_ENCODER
 constexpr const char* kBuiltWithout = "";
 #else
-constexpr const char* kBuiltWithout = " (built without the encoder: no compress, compare and methods)";
+constexpr const char* kBuiltWithout = " (built without the encoder: no compress, compare, analyze and methods)";
 #endif
 
 int exit_code(ErrorKind kind) {
@@ -61,6 +61,7 @@ int run(int argc, char** argv) {
 #ifdef OCC_WITH_ENCODER
   add_compress(app, globals);
   add_compare(app, globals);
+  add_analyze(app, globals);
   add_methods(app, globals);
 #endif
   add_decompress(app, globals);

@@ -6,13 +6,12 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "compress/estimate.h"
-#include "transforms/first_term.h"
 
 namespace occ {
 namespace {
 
-// Bits per weight that a transform or a first term must save: more than a sample errs, and worth its time.
-constexpr double kWorthwhile = 0.01, kWorthwhileTerm = 0.02;
+// Bits per weight that a first term must save.
+constexpr double kWorthwhileTerm = 0.02;
 constexpr size_t kFewWeights = 10'000;
 
 // The step that codes the planes of a first term, in units of their rms, and what that costs.
@@ -52,6 +51,22 @@ Recipe Coordinates::around(const Recipe& code) const {
   return Recipe::parse(text);
 }
 
+std::vector<FirstTermTrial> find_first_terms(const RowSource& source, MatrixView<const float> sample, double rate,
+                                             double least_gain, const FitContext& ctx) {
+  std::vector<size_t> row_of(sample.rows());
+  for (size_t r = 0; r < row_of.size(); ++r) row_of[r] = sampled_row(r, sample.rows(), source.shape().rows);
+  std::vector<FirstTermTrial> out;
+  for (const TransformEntry& entry : transform_registry()) {
+    const FirstTermSearch search = first_term_search(entry);
+    if (search == nullptr) continue;
+    FirstTerm term = search({source, sample, row_of, rate, least_gain, kPlaneCost}, ctx);
+    if (term.stage.empty()) continue;
+    Coordinates c{.first_term = print_first_term(entry, term.stage), .step_factor = 1 / std::sqrt(term.energy_left)};
+    out.push_back({entry.name, std::move(c), std::move(term)});
+  }
+  return out;
+}
+
 Coordinates choose_coordinates(const Method& method, const RowSource& source, MatrixView<const float> sample,
                                double step, const FitContext& ctx, const std::string& what) {
   const Shape shape = source.shape();
@@ -79,21 +94,15 @@ Coordinates choose_coordinates(const Method& method, const RowSource& source, Ma
     chosen = c;
   };
   for (const Candidate& c : candidates(shape, sample.rows(), ctx.seed)) {
-    compare(c, score_of(estimate(c.coordinates, sample)), kWorthwhile);
+    compare(c, score_of(estimate(c.coordinates, sample)), kWorthwhileBits);
   }
-  std::vector<size_t> row_of(sample.rows());
-  for (size_t r = 0; r < row_of.size(); ++r) row_of[r] = sampled_row(r, sample.rows(), shape.rows);
-  for (const TransformEntry& entry : transform_registry()) {
-    const FirstTermSearch search = first_term_search(entry);
-    if (search == nullptr || ctx.hessian.size() != 0) continue;
-    const FirstTerm term = search({source, sample, row_of, rate_of(as_it_is), kWorthwhileTerm, kPlaneCost}, plain);
-    if (term.stage.empty()) continue;
-    const double factor = 1 / std::sqrt(term.energy_left);
-    Candidate c{entry.name, {.step_factor = factor}};
-    const Estimate e = estimate(c.coordinates, term.residual.view());
-    const double nmse = e.nmse * term.energy_left + kPlaneCost.loss * (1 - term.energy_left);
-    c.coordinates.first_term = print_first_term(entry, term.stage);
-    compare(c, rate_of(e) + term.bits + 0.5 * std::log2(std::max(nmse, 1e-30)), kWorthwhileTerm);
+  if (ctx.hessian.size() == 0) {
+    for (const FirstTermTrial& t : find_first_terms(source, sample, rate_of(as_it_is), kWorthwhileTerm, plain)) {
+      const Estimate e = estimate({.step_factor = t.coordinates.step_factor}, t.term.residual.view());
+      const double nmse = e.nmse * t.term.energy_left + kPlaneCost.loss * (1 - t.term.energy_left);
+      compare({t.name, t.coordinates}, rate_of(e) + t.term.bits + 0.5 * std::log2(std::max(nmse, 1e-30)),
+              kWorthwhileTerm);
+    }
   }
   chosen.coordinates.why = chosen.name;
   if (!others.empty()) chosen.coordinates.why += fmt::format(" (bits per weight against identity: {})", others);

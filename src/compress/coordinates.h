@@ -3,10 +3,13 @@
 #pragma once
 
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "recipe/method.h"
 #include "tensor/fit_context.h"
 #include "tensor/row_source.h"
+#include "transforms/first_term.h"
 
 namespace occ {
 
@@ -20,6 +23,21 @@ struct Coordinates {
   // Returns the recipe with these coordinates around `code`.
   Recipe around(const Recipe& code) const;
 };
+
+// Bits per weight that a transform must save to be worth its time; less may be an error of the sample.
+inline constexpr double kWorthwhileBits = 0.01;
+
+// What may be coded before the rest as the first term of a sum. `coordinates` has it, and the factor of the step.
+struct FirstTermTrial {
+  std::string_view name;  // of the transform
+  Coordinates coordinates;
+  FirstTerm term;
+};
+// Returns the best first term of every transform that can be one (transforms/first_term.h), if any saves `least_gain`
+// bits per weight by its own reckoning. `rate` is what the matrix takes without, in bits per weight. `sample` has rows
+// of the source, from sample_rows.
+std::vector<FirstTermTrial> find_first_terms(const RowSource& source, MatrixView<const float> sample, double rate,
+                                             double least_gain, const FitContext& ctx);
 
 // Codes a sample (from sample_rows) in every coordinate system that a transform offers (TransformRoles::candidate) and
 // compares the bits at equal distortion, R + 1/2 log2 D. R includes all side information of the whole tensor. First

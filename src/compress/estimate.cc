@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "compress/encode.h"
+#include "container/blob.h"
 
 namespace occ {
 namespace {
@@ -43,7 +44,11 @@ Estimate estimate_blob(const Recipe& recipe, MatrixView<const float> sample, siz
   const double nmse = m.distortion.nmse();
   const double share = static_cast<double>(rows) / static_cast<double>(std::max<size_t>(1, sample.rows()));
   Estimate estimate{static_cast<double>(m.blob.size()), std::isfinite(nmse) ? nmse : 1,
-                    m.distortion.reference_energy() * share};
+                    m.distortion.reference_energy() * share, m.weighted_error};
+  const std::vector<ByteSpan> planes = unpack_blob(m.blob, what);
+  uint64_t used = varint_bytes(planes.size());
+  for (const ByteSpan& plane : planes) used += varint_bytes(plane.size()) + plane.size();
+  estimate.padding = static_cast<double>(m.blob.size() - used);
   estimate.bytes += (share - 1) * static_cast<double>(m.growing_bytes);
   return estimate;
 }

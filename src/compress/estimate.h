@@ -1,6 +1,8 @@
 // Estimates the bytes and the error of a recipe on one tensor by coding a sample of its rows.
 #pragma once
 
+#include <optional>
+
 #include "metrics/distortion.h"
 #include "recipe/recipe.h"
 #include "tensor/fit_context.h"
@@ -12,6 +14,9 @@ struct Estimate {
   double bytes = 0;   // of the blob of the whole tensor
   double nmse = 0;    // 1 if it is not finite
   double energy = 0;  // sum of squares of the whole tensor
+  // Where there are second moments: the error of the outputs, as EncodedMatrix has it.
+  std::optional<double> weighted_error = std::nullopt;
+  double padding = 0;  // those of the bytes that only fill the blob up (container/blob.h)
 };
 
 // Returns evenly spread rows with about `elements` values in total, or all rows if that is more than half of them.

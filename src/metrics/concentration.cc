@@ -157,4 +157,13 @@ double effective_rank(std::span<const double> eigenvalues) {
   return std::exp(entropy);
 }
 
+double participation_ratio(std::span<const double> energies) {
+  double sum = 0, squares = 0;
+  for (const double e : energies) {
+    sum += e;
+    squares += e * e;
+  }
+  return squares > 0 ? sum / squares * sum : 0;
+}
+
 }  // namespace occ

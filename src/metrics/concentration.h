@@ -56,5 +56,8 @@ double coding_gain_bits(std::span<const double> variances, double relative_floor
 // The effective rank (Roy & Vetterli 2007): exp of the entropy of the normalised eigenvalues. It is n when all n
 // eigenvalues are equal, and 1 when only one of them is not zero.
 double effective_rank(std::span<const double> eigenvalues);
+// The participation ratio (sum e)^2 / sum e^2: how many of n components with these energies hold most of the energy. It is
+// n when all are equal and 1 when only one is not zero, and weighs small energies less than effective_rank.
+double participation_ratio(std::span<const double> energies);
 
 }  // namespace occ

@@ -120,6 +120,10 @@ TEST(Concentration, ProfilesInClosedForm) {
   EXPECT_NEAR(effective_rank(holed), 3, 1e-12);
   const std::vector<double> zeros(3);
   EXPECT_EQ(effective_rank(zeros), 0);
+  EXPECT_NEAR(participation_ratio(equal), 8, 1e-12);
+  EXPECT_NEAR(participation_ratio(holed), 3, 1e-12);
+  EXPECT_NEAR(participation_ratio(two), 25.0 / 17, 1e-12);
+  EXPECT_EQ(participation_ratio(zeros), 0);
 }
 
 }  // namespace

@@ -5,33 +5,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "report/html.h"
+
 namespace occ {
 namespace {
-
-constexpr const char* kStyle = R"(
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 75em; padding: 0 1em; color: #222; }
-h1 { font-size: 1.4em; } h2 { font-size: 1.1em; margin-top: 2em; }
-table { border-collapse: collapse; font-size: 13px; } th, td { padding: .2em .7em; text-align: right; white-space: nowrap; }
-th { border-bottom: 2px solid #444; } td { border-bottom: 1px solid #ddd; }
-th:first-child, td:first-child, th:last-child, td:last-child { text-align: left; }
-.scroll { overflow-x: auto; } .code { fill: #4477aa; } .limit { fill: #ee6677; } svg text { font-size: 11px; fill: #333; }
-)";
-
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '<') {
-      out += "&lt;";
-    } else if (c == '>') {
-      out += "&gt;";
-    } else if (c == '&') {
-      out += "&amp;";
-    } else {
-      out += c;
-    }
-  }
-  return out;
-}
 
 std::string cell(std::string_view text) { return fmt::format("<td>{}</td>", text); }
 std::string cell(const std::optional<double>& value) {
@@ -55,7 +32,7 @@ std::string plot(const CompressReport& r) {
   for (double b = 0; b <= most; b += tick) {
     const double y = kHeight - kBottom - b * unit;
     out += fmt::format(
-        "<line x1=\"{}\" x2=\"{}\" y1=\"{:.1f}\" y2=\"{:.1f}\" stroke=\"#ccc\"/><text x=\"{}\" y=\"{:.1f}\" "
+        "<line x1=\"{}\" x2=\"{}\" y1=\"{:.1f}\" y2=\"{:.1f}\" class=\"grid\"/><text x=\"{}\" y=\"{:.1f}\" "
         "text-anchor=\"end\">{:g}</text>\n",
         kLeft, kWidth, y, y, kLeft - 6, y + 4, b);
   }
@@ -66,7 +43,7 @@ std::string plot(const CompressReport& r) {
     out += fmt::format(
         "<rect class=\"code\" x=\"{:.2f}\" y=\"{:.2f}\" width=\"{:.2f}\" height=\"{:.2f}\"><title>{}: {:.3f} "
         "bits</title></rect>\n",
-        x, kHeight - kBottom - height, width, height, escaped(t.name), t.bpw());
+        x, kHeight - kBottom - height, width, height, html_escaped(t.name), t.bpw());
     if (t.limit_bpw && std::isfinite(*t.limit_bpw)) {
       out += fmt::format("<rect class=\"limit\" x=\"{:.2f}\" y=\"{:.2f}\" width=\"{:.2f}\" height=\"2\"/>\n", x,
                          kHeight - kBottom - std::min(*t.limit_bpw, most) * unit - 1, width);
@@ -83,31 +60,29 @@ std::string plot(const CompressReport& r) {
 
 std::string html_report(const CompressReport& r, const std::string& input, const std::string& output) {
   std::string out = fmt::format(
-      "<!doctype html>\n<html lang=\"en\"><head><meta "
-      "charset=\"utf-8\"><title>{0}</title><style>{1}</style></head><body>\n"
-      "<h1>{2} &rarr; {0}</h1>\n<p>{3} &rarr; {4} bytes, {5:.4f} bits per weight, nmse {6:.4g}, {7:.0f} s, {8:.0f} MB "
-      "of "
-      "memory, {9}.</p>\n",
-      escaped(output), kStyle, escaped(input), r.input_bytes, r.file_bytes, r.bpw(), r.nmse, r.seconds,
+      "<h1>{} &rarr; {}</h1>\n<p>{} &rarr; {} bytes, {:.4f} bits per weight, nmse {:.4g}, {:.0f} s, {:.0f} MB of "
+      "memory, {}.</p>\n",
+      html_escaped(input), html_escaped(output), r.input_bytes, r.file_bytes, r.bpw(), r.nmse, r.seconds,
       static_cast<double>(r.peak_bytes) / 1e6, r.verified ? "verified" : "not verified");
   if (!r.notes.empty()) {
     out += "<h2>Notes</h2>\n<ul>\n";
-    for (const std::string& note : r.notes) out += fmt::format("<li>{}</li>\n", escaped(note));
+    for (const std::string& note : r.notes) out += fmt::format("<li>{}</li>\n", html_escaped(note));
     out += "</ul>\n";
   }
   out += "<h2>Tensors</h2>\n" + plot(r);
   out +=
-      "<div class=\"scroll\"><table><thead><tr><th>tensor</th><th>shape</th><th>bytes</th><th>bpw</th><th>limit</th>"
+      "<div class=\"scroll\"><table "
+      "class=\"words\"><thead><tr><th>tensor</th><th>shape</th><th>bytes</th><th>bpw</th><th>limit</th>"
       "<th>gap</th><th>nmse</th><th>weighted</th><th>sensitivity</th><th>coded as</th></tr></thead><tbody>\n";
   for (const TensorReport& t : r.tensors) {
-    out += "<tr>" + cell(escaped(t.name)) + cell(fmt::format("{}", fmt::join(t.shape, " x "))) +
+    out += "<tr>" + cell(html_escaped(t.name)) + cell(fmt::format("{}", fmt::join(t.shape, " x "))) +
            cell(fmt::format("{}", t.bytes)) + cell(t.bpw()) + cell(t.limit_bpw) + cell(t.gap_bits()) +
            cell(t.recipe.empty() ? std::nullopt : std::optional(t.nmse)) + cell(t.weighted_error) +
            cell(t.sensitivity) +
-           cell(escaped(t.recipe.empty() ? "kept: " + t.note : t.recipe + (t.note.empty() ? "" : "; " + t.note))) +
+           cell(html_escaped(t.recipe.empty() ? "kept: " + t.note : t.recipe + (t.note.empty() ? "" : "; " + t.note))) +
            "</tr>\n";
   }
-  return out + "</tbody></table></div>\n</body></html>\n";
+  return html_page(output, out + "</tbody></table></div>\n");
 }
 
 }  // namespace occ

@@ -27,6 +27,12 @@ void reverse_rows(T* panel, size_t n) {
   }
 }
 
+// Along columns there must be all rows: rows that are spread over the matrix are no neighbours.
+std::vector<std::string> forms(const AnalyzedMatrix& m) {
+  return m.sampled_rows == m.shape.rows ? std::vector<std::string>{"dct", "dct(axis=out)"}
+                                        : std::vector<std::string>{"dct"};
+}
+
 }  // namespace
 
 template <typename T, bool kSine>
@@ -66,7 +72,7 @@ TransformEntry dct_entry() {
           .planes = {},
           .fit = fit_by_shape<BlockTransform<CosinePlan>>,
           .load = load_by_shape<BlockTransform<CosinePlan>>,
-          .roles = {.candidate = [](Shape, size_t, uint64_t) { return std::string("dct"); }}};
+          .roles = {.candidate = [](Shape, size_t, uint64_t) { return std::string("dct"); }, .forms = forms}};
 }
 TransformEntry dst_entry() {
   return {"dst", "discrete sine transform (DST-II)",     kParams,

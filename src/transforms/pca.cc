@@ -180,10 +180,23 @@ std::unique_ptr<Transform> load(const Params& params, Shape shape, ByteReader& s
   return make_pca(blocks, bases);
 }
 
+constexpr size_t kMostColumns = 1024;  // the time of a fit grows with their cube
+
 // A basis of all columns costs 16 cols / rows bits per weight, and a trial needs rows enough to tell what it gains.
 std::string candidate(Shape shape, size_t sampled_rows, uint64_t) {
-  const bool worth_it = shape.cols <= 1024 && shape.rows >= 16 * shape.cols && sampled_rows >= 4 * shape.cols;
+  const bool worth_it = shape.cols <= kMostColumns && shape.rows >= 16 * shape.cols && sampled_rows >= 4 * shape.cols;
   return worth_it ? "pca" : "";
+}
+
+// A basis that is fitted to few of the rows promises more than it keeps. Small blocks need few.
+std::vector<std::string> forms(const AnalyzedMatrix& m) {
+  std::vector<std::string> out;
+  const size_t cols = m.shape.cols;
+  const bool enough_rows = m.sampled_rows == m.shape.rows || m.sampled_rows >= 16 * cols;
+  if (cols >= 2 && cols <= kMostColumns && enough_rows) out.emplace_back("pca");
+  if (cols > 16) out.emplace_back("pca(block=16)");
+  if (m.moments && cols >= 2 && cols <= kMostColumns) out.emplace_back("pca(of=hessian)");
+  return out;
 }
 
 }  // namespace
@@ -204,7 +217,7 @@ TransformEntry pca_entry() {
           .planes = {},
           .fit = nullptr,
           .load = load,
-          .roles = {.candidate = candidate}};
+          .roles = {.candidate = candidate, .forms = forms}};
 }
 
 }  // namespace occ

@@ -71,6 +71,14 @@ class Transform {
   virtual void save(ByteWriter& /*out*/) const {}
 };
 
+// A matrix whose coordinate systems an analysis compares.
+struct AnalyzedMatrix {
+  Shape shape;
+  size_t sampled_rows = 0;  // rows that are measured: shape.rows, or fewer that are spread evenly
+  bool moments = false;     // whether the second moments of the inputs are known
+  uint64_t seed = 0;        // of random transforms
+};
+
 // What a compression may choose a transform for. It knows transforms by these facts, never by their names.
 struct TransformRoles {
   // What method `auto` tries in front of the quantizer for a matrix of that shape: the beginning of a recipe, such as
@@ -83,6 +91,9 @@ struct TransformRoles {
   std::string_view by_row_weights = {};
   // Side information is one scale per row (tensor/bf16_scales.h), by which decoded rows are multiplied.
   bool stores_row_scales = false;
+  // The forms of the transform that `occ analyze` compares for that matrix, each of them the beginning of a recipe. They
+  // keep the shape of the matrix. Null: only the candidate, where there is one.
+  std::vector<std::string> (*forms)(const AnalyzedMatrix&) = nullptr;
 };
 
 // A registered transform.

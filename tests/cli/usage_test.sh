@@ -8,7 +8,7 @@ expect 0 "$OCC" --help
 grep -q compress out || fail "--help lists no commands"
 expect 0 "$OCC" --version
 grep -q '^occ [0-9]' out || fail "--version"
-for command in compress decompress verify inspect compare evaluate generate methods tokenize; do
+for command in compress decompress verify inspect compare analyze evaluate generate methods tokenize; do
   expect 0 "$OCC" $command --help
   grep -q -- "$command" out || fail "$command --help"
 done
