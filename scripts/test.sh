@@ -16,7 +16,8 @@ if [ $sanitize = 1 ]; then
   # One build serves the unit tests and the libFuzzer targets.
   cmake --preset sanitize -DOCC_WERROR=ON
   cmake --build --preset sanitize -j "$jobs"
-  # Leaks are not looked for (the preset says so): threads of oneTBB live as long as the process.
+  # The preset leaves out tests that measure figures over much data, of code that other tests run as well, and does not look
+  # for leaks: threads of oneTBB live as long as the process.
   ctest --preset sanitize -j "$jobs"
   scripts/tidy.sh build-sanitize
 fi
