@@ -71,7 +71,7 @@ endforeach()
 
 if(NOT OCC_WITH_ENCODER)
   list(FILTER cli_sources EXCLUDE REGEX "/cmd_(compress|compare|analyze|methods)\\.cc$")
-  list(FILTER report_sources EXCLUDE REGEX "/(comparison|html|html_report|analysis_summary|analysis_page)\\.cc$")
+  list(FILTER report_sources EXCLUDE REGEX "/(comparison|html|html_report|analysis_(file|page|summary))\\.cc$")
 endif()
 add_library(occ_report STATIC ${report_sources})
 target_link_libraries(occ_report PUBLIC occ_model PRIVATE occ_flags nlohmann_json::nlohmann_json)

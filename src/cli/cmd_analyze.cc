@@ -9,7 +9,9 @@
 #include "cli/cli.h"
 #include "compress/analysis.h"
 #include "compress/integers_as_reals.h"
+#include "compress/join.h"
 #include "container/archive_file.h"
+#include "report/analysis_file.h"
 #include "report/analysis_page.h"
 #include "report/analysis_summary.h"
 #include "report/table.h"
@@ -21,7 +23,7 @@ namespace {
 using nlohmann::ordered_json;
 
 struct Arguments {
-  std::string input, activations, report;
+  std::string input, activations, report, resume;
   bool force = false;
   CalibrationOptions calibration;
   AnalysisOptions options;
@@ -29,22 +31,6 @@ struct Arguments {
 };
 
 ordered_json or_null(const std::optional<double>& v) { return v ? finite_or_null(*v) : ordered_json(); }
-
-ordered_json to_json(const SystemFigures& f) {
-  return {{"name", f.name},
-          {"recipe", f.recipe},
-          {"bits", or_null(f.bits)},
-          {"side_bits", f.side_bits},
-          {"entropy", f.entropy},
-          {"max_over_rms", f.max_over_rms},
-          {"beyond_3_sigma", f.beyond_3_sigma},
-          {"kurtosis", f.kurtosis},
-          {"top_1", f.top_1},
-          {"top_5", f.top_5},
-          {"top_10", f.top_10},
-          {"effective_rank", f.effective_rank},
-          {"coding_gain", f.coding_gain}};
-}
 
 void print_analysis_json(const Arguments& a, const std::vector<TensorAnalysis>& tensors) {
   const AnalysisSummary summary = summarize(tensors);
@@ -60,20 +46,7 @@ void print_analysis_json(const Arguments& a, const std::vector<TensorAnalysis>& 
                               {"saved_bits", or_null(s.saved_bits)},
                               {"side_bits", s.side_bits}});
   }
-  for (const TensorAnalysis& t : tensors) {
-    ordered_json systems = ordered_json::array();
-    for (const SystemFigures& f : t.systems) systems.push_back(to_json(f));
-    out["tensors"].push_back({{"name", t.name},
-                              {"shape", t.shape},
-                              {"elements", t.elements},
-                              {"rows", t.rows},
-                              {"sampled_rows", t.sampled_rows},
-                              {"error", finite_or_null(t.error)},
-                              {"error_of_outputs", t.weighted},
-                              {"best", t.systems[t.best].name},
-                              {"saved_bits", t.gain},
-                              {"systems", systems}});
-  }
+  for (const TensorAnalysis& t : tensors) out["tensors"].push_back(to_json(t));
   print_json(out);
 }
 
@@ -184,6 +157,17 @@ void write_page(const Arguments& a, const std::vector<TensorAnalysis>& tensors) 
   page.commit();
 }
 
+// All that the figures of a tensor depend on.
+std::string job(const Arguments& a) {
+  std::string out = fmt::format("{}, bits {:.17g}, seed {}, {}", tool_name(), a.options.bits, a.options.seed,
+                                describe_files(a.input));
+  if (!a.activations.empty()) out += "activations " + describe_files(a.activations);
+  if (!a.calibration.text.empty()) {
+    out += fmt::format("text {}{} tokens", describe_files(a.calibration.text), a.calibration.tokens);
+  }
+  return out;
+}
+
 void run(Arguments& a, const Globals& globals) {
   const ThreadLimit limit(globals.threads);
   CompressOptions asked;
@@ -212,6 +196,13 @@ void run(Arguments& a, const Globals& globals) {
       const auto known = calibration->find(tensor);
       return known ? known->moments : nullptr;
     };
+  }
+  std::optional<AnalysisFile> finished;
+  if (!a.resume.empty()) {
+    require_not_input(a.resume, a.input);
+    finished.emplace(a.resume, job(a));
+    a.options.known = [&](const std::string& tensor) { return finished->find(tensor); };
+    a.options.finished = [&](const TensorAnalysis& t) { finished->add(t); };
   }
   const std::vector<TensorAnalysis> tensors = analyze_tensors(*source, a.options);
   end_progress();
@@ -242,6 +233,8 @@ void add_analyze(CLI::App& app, const Globals& globals) {
   cmd->add_option("--calibration-tokens", a->calibration.tokens, "Tokens of it to use (default 16 sequences)");
   cmd->add_option("--report", a->report, "HTML page to write: where which system saves bits");
   cmd->add_flag("--force", a->force, "Replace an existing page");
+  cmd->add_option("--resume", a->resume,
+                  "File of finished tensors, written as they are done: an interrupted analysis goes on from it");
   cmd->add_option("--seed", a->options.seed, "Seed of everything random")->capture_default_str();
   cmd->add_flag("--json", a->json, "One JSON document on stdout");
   cmd->footer(

@@ -58,7 +58,9 @@ struct AnalysisOptions {
   uint64_t seed = 0;
   // Returns the second moments of the inputs of a tensor, or null. May be empty.
   std::function<std::shared_ptr<const Moments>(const std::string& tensor, size_t cols)> moments;
-  std::function<void(const TensorAnalysis&)> finished;          // called after every tensor, in order
+  // Returns the analysis of a tensor that an earlier run has finished. May be empty.
+  std::function<std::optional<TensorAnalysis>(const std::string& tensor)> known;
+  std::function<void(const TensorAnalysis&)> finished;          // called after every other tensor, in order
   std::function<void(uint64_t done, uint64_t total)> progress;  // counts weights
 };
 

@@ -29,6 +29,19 @@ expect 0 "$OCC" analyze x.fvecs --report 'p&q.html' --force --quiet
 expect 2 "$OCC" analyze x.fvecs --report x.fvecs --force
 expect_error 'x.fvecs'
 
+# What is finished is not measured again, and gives the same figures; a file of another analysis is refused.
+expect 0 "$OCC" analyze x.fvecs --json
+cp out whole
+expect 0 "$OCC" analyze x.fvecs --resume done --json
+cmp -s whole out || fail "--resume changes figures"
+sed -i 's/"kurtosis": [0-9.]*/"kurtosis": 77.5/' done
+expect 0 "$OCC" analyze x.fvecs --resume done --json
+grep -q '"kurtosis": 77.5' out || fail "--resume measures finished tensors again"
+expect 2 "$OCC" analyze x.fvecs --resume done --bits 4
+expect_error 'done: expected tensors of this analysis'
+echo '{}' >bad
+expect 3 "$OCC" analyze x.fvecs --resume bad
+
 # Errors of the outputs.
 expect 0 "$OCC" analyze x.fvecs --activations inputs.fvecs
 grep -q 'pca(of=hessian)' out && grep -q '(outputs)' out || fail "no second moments"
