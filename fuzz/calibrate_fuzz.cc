@@ -12,9 +12,8 @@
 #include "occ/calibrate.h"
 #include "occ/error.h"
 
+namespace occ {
 namespace {
-
-using namespace occ;
 namespace fs = std::filesystem;
 
 void check(const fs::path& input, const fs::path& output) {
@@ -56,3 +55,5 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   return 0;
 }
+
+}  // namespace occ

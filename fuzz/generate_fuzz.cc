@@ -9,9 +9,8 @@
 #include "model_input.h"
 #include "occ/error.h"
 
+namespace occ {
 namespace {
-
-using namespace occ;
 
 void generate(const std::string& path, Arithmetic arithmetic) {
   try {
@@ -44,3 +43,5 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   return 0;
 }
+
+}  // namespace occ

@@ -3,6 +3,7 @@
 // the numbers of rows and columns, two bytes of the seed for the symbols, and then the side information.
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.h"
@@ -41,7 +42,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto registry = quantizer_registry();
   const QuantizerEntry& entry = registry[next() % registry.size()];
   Params::Given given;
-  for (const ParamSpec& spec : entry.params) given.emplace_back(spec.name, value_of(spec, next()));
+  for (const ParamSpec& spec : entry.params) {
+    // A codebook of more directions is searched for up to 10 s, once per machine, however small the file is.
+    const uint8_t byte = next();
+    given.emplace_back(spec.name, value_of(spec, std::string_view(spec.name) == "direction" ? byte % 10 : byte));
+  }
   const Shape shape{size_t{next()} % 33, size_t{next()} % 70};
   const uint64_t seed = next() + 256u * next();
   try {

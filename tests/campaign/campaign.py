@@ -119,7 +119,7 @@ def main():
                     tally.done[part] = n + 1
                 if tally.done.get(part, 0) >= most:
                     jobs.remove(job)
-            tally.save()
+                tally.save()
         os.chdir("/")
     faults = tally.table()
     return 1 if faults else 0

@@ -17,7 +17,7 @@
 #include <string>
 #include <vector>
 
-extern "C" int __real_main(int argc, char** argv);
+extern "C" int __real_main(int argc, char** argv);  // NOLINT(bugprone-reserved-identifier): the linker's name
 
 namespace {
 
@@ -58,7 +58,7 @@ void redirect(const char* name, int fd) {
 
 }  // namespace
 
-extern "C" int __wrap_main(int, char**) {
+extern "C" int __wrap_main(int, char**) {  // NOLINT(bugprone-reserved-identifier)
   sigset_t child;
   sigemptyset(&child);
   sigaddset(&child, SIGCHLD);
