@@ -58,10 +58,10 @@ MODEL = [["inspect", "@", "--json"], ["inspect", "@", "--verbose"], ["decompress
          ["generate", "@", "--prompt", "the a", "-n", "2", "--quiet"],
          ["generate", "@", "--prompt", "the a", "-n", "2", "--arithmetic", "f32", "--chat", "--quiet"],
          ["evaluate", "@", "--text", "text", "--context", "16", "--json"], ["compare", "@", "folder", "--json"],
-         ["tokenize", "@", "--prompt", "the a\u00e9", "--json"],
+         ["analyze", "@", "--json"], ["tokenize", "@", "--prompt", "the a\u00e9", "--json"],
          ["compress", "@", "-o", "y.occ", "--method", "rtn", "--no-sync", "--quiet"]]
 ARRAY = [["inspect", "@", "--json"], ["decompress", "@", "-o", "y.safetensors", "--no-sync"],
-         ["decompress", "@", "-o", "y.npy", "--no-sync"], ["compare", "@", "x.fvecs", "--json"],
+         ["decompress", "@", "-o", "y.npy", "--no-sync"], ["compare", "@", "x.fvecs", "--json"], ["analyze", "@", "--json"],
          ["compress", "@", "-o", "y.occ", "--method", "rtn", "--no-sync", "--quiet"]]
 VERIFY = [["verify", "@"], ["inspect", "@", "--limits", "--json"]]
 
@@ -155,8 +155,9 @@ class Mutants:
         if status != 0:
             error = [line for line in read("err").splitlines() if not line.startswith((b"warning: ", b"note: "))]
             if status != 3:
-                # Some outputs cannot hold what is in the file: two arrays in .npy, odd names in .gguf.
-                usage = status == 2 and "-o" in command
+                # Some outputs cannot hold what is in the file: two arrays in .npy, odd names in .gguf. And there may be
+                # nothing that can be coded, which `analyze` says of its arguments.
+                usage = status == 2 and ("-o" in command or command[0] == "analyze")
                 # An archive of a few bytes can say that its tensors are larger than the machine.
                 large = b"not enough disk space" in error[0] or (kind.endswith("repaired") and b"out of memory" in error[0])
                 if not usage and not large:

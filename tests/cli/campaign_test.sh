@@ -4,4 +4,4 @@
 PYTHON=${OCC_PYTHON:-python3}
 BUILD=$(dirname "$OCC")
 [ -x "$BUILD/occ_serve" ] || skip "not built with occ_serve"
-"$PYTHON" "$SOURCE/tests/campaign/campaign.py" "$BUILD" --mutants 120 --commands 3 --kills 8 --others 8 --work "$WORK"
+"$PYTHON" "$SOURCE/tests/campaign/campaign.py" "$BUILD" --mutants 80 --commands 3 --kills 5 --others 6 --work "$WORK"
