@@ -17,6 +17,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (occ::parse_index(occ::print_index(index), "fuzz") != index) std::abort();
   } catch (const occ::Error&) {
   }
+  try {
+    const occ::ArchiveIndex index = occ::unpack_index({data, size}, "fuzz");
+    if (occ::unpack_index(occ::pack_index(index), "fuzz") != index) std::abort();
+  } catch (const occ::Error&) {
+  }
   static const int fd = memfd_create("fuzz", 0);
   if (fd < 0 || ftruncate(fd, 0) != 0 || pwrite(fd, data, size, 0) != static_cast<ssize_t>(size)) std::abort();
   try {

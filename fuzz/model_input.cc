@@ -132,6 +132,7 @@ void write_archive(const Model& model, const std::vector<uint64_t>& decoded_hash
     stored.push_back({kSideFilePrefix + f.name, DType::kU8, {packed.size()}});
     data.insert(data.end(), packed.begin(), packed.end());
   }
+  index.version = 0;
   const std::string text = print_index(index);
   SafetensorsWriter writer(path, stored, {{kIndexKey, text}, {kCheckKey, hash_hex(hash64(std::string_view(text)))}},
                            false);

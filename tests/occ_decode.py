@@ -4,11 +4,13 @@
     occ_decode.py ARCHIVE OUT_FOLDER                        every tensor to OUT_FOLDER/<name>.npy ('/' becomes '_')
     occ_decode.py ARCHIVE --compare-with REF.safetensors    compares with a file made by `decompress --dtype f32`
 
-Checks every checksum, decodes every stage, and gives the same floats bit for bit. Side files are checked, not unpacked
-(the standard library has no zstd). Exits with 1 on a difference, with 3 on an archive that is corrupt or unknown.
+Checks every checksum, decodes every stage, and gives the same floats bit for bit. zstd comes from the system's
+libzstd. With an output folder side files are unpacked as well, to OUT_FOLDER/files/. Exits with 1 on a difference, with
+3 on an archive that is corrupt or unknown.
 """
 
 import argparse
+import ctypes
 import json
 import os
 import re
@@ -209,6 +211,106 @@ class Safetensors:
         return values.astype(F32) if info["dtype"] in ("F64", "F16") else values
 
 
+def unpack_zstd(data):
+    zstd = ctypes.CDLL("libzstd.so.1")
+    zstd.ZSTD_decompress.restype = ctypes.c_size_t
+    zstd.ZSTD_getFrameContentSize.restype = ctypes.c_ulonglong
+    size = zstd.ZSTD_getFrameContentSize(data, ctypes.c_size_t(len(data)))
+    require(size < 1 << 30, "no zstd frame that states its size")
+    out = ctypes.create_string_buffer(size + 1)
+    got = zstd.ZSTD_decompress(out, ctypes.c_size_t(size), data, ctypes.c_size_t(len(data)))
+    require(got == size, "bad zstd frame")
+    return out.raw[:size]
+
+
+def read_index(file):
+    """The index in the form of version 0, except for its figures, which are numbers."""
+    index = json.loads(file.metadata["occ"])
+    if index["version"] == 0:
+        return index
+    require(index["version"] == 1, f"unknown format version {index['version']}")
+    data = file.data("occ//index")
+    require(hex16(xxh64(data)) == index["index"], "the archive index is corrupt")
+    del file.header["occ//index"]
+    size, at = get_varint(data, 0)
+    index = json.loads(unpack_zstd(data[at : at + size]))
+    at += size
+
+    def take(dtype):
+        nonlocal at
+        value = np.frombuffer(data, dtype, 1, at)[0]
+        at += value.itemsize
+        return value if dtype == "<f4" else hex16(int(value))
+
+    for record in index["tensors"]:
+        if "recipe" in record:
+            record["decoded"], record["nmse"] = take("<u8"), take("<f4")
+            if "eigenvalues" in record:
+                record["weighted_error"] = take("<f4")
+        record["xxh64"] = take("<u8")
+        for key in {"eigenvalues", "row_energies"} & record.keys():
+            record[key] = bytes(np.cumsum(list(bytes.fromhex(record[key])), dtype=np.uint8)).hex()
+    for f in index["files"]:
+        f["xxh64"] = take("<u8")
+    index["source"]["xxh64"] = take("<u8")
+    require(at == len(data), "bytes left in the index")
+    return index
+
+
+def vocabulary(document):
+    for entry in document.get("metadata", []):
+        if entry.get("key") == "tokenizer.ggml.tokens":
+            return entry["value"]
+    return sorted(document["model"]["vocab"], key=document["model"]["vocab"].get)
+
+
+def with_merges(text, merges):
+    tokens = vocabulary(json.loads(text))
+    place = {}
+    for i, token in enumerate(tokens):
+        place.setdefault(token, i)
+    ranks, at, out = {}, 0, []
+    others = {k: (left, right) for k, left, right in merges["others"]}
+
+    def split(token):
+        parts = list(token) if len(token.encode()) <= 256 else []
+        while len(parts) > 1:
+            pairs = [pair for pair in zip(parts, parts[1:]) if pair in ranks]
+            if not pairs:
+                break
+            best, merged, i = min(pairs, key=ranks.get), [], 0
+            while i < len(parts):
+                here = tuple(parts[i : i + 2]) == best
+                merged.append("".join(best) if here else parts[i])
+                i += 2 if here else 1
+            parts = merged
+        return parts
+
+    for k in range(merges["count"]):
+        merge = None
+        while at < len(tokens):
+            parts = split(tokens[at])
+            if len(parts) == 2:
+                merge = tuple(parts)
+                break
+            at += 1
+        merge = others.get(k, merge)
+        require(merge is not None, "merges do not follow from the vocabulary")
+        ranks.setdefault(merge, k)
+        at = place["".join(merge)] + 1 if "".join(merge) in place else at
+        out.append(merges["pair"].join(json.dumps(part, ensure_ascii=False)[1:-1] for part in merge))
+    inserted = merges["open"] + merges["next"].join(out) + merges["close"]
+    return text[: merges["at"]] + inserted.encode() + text[merges["at"] :]
+
+
+def side_files(file, index):
+    """Yields (name, bytes) of every side file."""
+    for f in index["files"]:
+        data = unpack_zstd(file.data("occ/" + f["name"]))
+        require(len(data) == f["bytes"], f"file '{f['name']}': wrong size")
+        yield f["name"], with_merges(data, f["merges"]) if "merges" in f else data
+
+
 def checksum(record, recipe, stored):
     shape = ",".join(str(d) for d in record["shape"])
     head = f"{record['name']}\n{record['dtype']}\n[{shape}]\n{recipe}\n"
@@ -235,8 +337,7 @@ def decode_archive(path):
     file = Safetensors(path)
     require("occ" in file.metadata and "occ_check" in file.metadata, "no archive: the keys occ and occ_check are missing")
     require(hex16(xxh64(file.metadata["occ"].encode())) == file.metadata["occ_check"], "the archive index is corrupt")
-    index = json.loads(file.metadata["occ"])
-    require(index["version"] == 0, f"unknown format version {index['version']}")
+    index = read_index(file)
     names = [t["name"] for t in index["tensors"]] + ["occ/" + f["name"] for f in index["files"]]
     require(sorted(names) == sorted(file.header), "tensors differ from the index")
     for f in index["files"]:
@@ -247,7 +348,10 @@ def decode_archive(path):
             stored = file.data(record["name"])
             require(hex16(checksum(record, recipe, stored)) == record["xxh64"], "wrong checksum")
             if not recipe:
-                yield record["name"], file.values(record["name"])
+                values = file.values(record["name"])
+                stored = record.get("stored", record["dtype"])
+                require(file.header[record["name"]]["dtype"] == stored, "another type than in the index")
+                yield record["name"], values
                 continue
             planes = iter(unpack_blob(stored))
             matrix = decode_recipe(Recipe(recipe).terms, *matrix_shape(record["shape"]), planes)
@@ -272,6 +376,11 @@ def main():
         parser.error("expected an output folder or --compare-with")
     if args.out_folder is not None:
         os.makedirs(args.out_folder, exist_ok=True)
+        archive = Safetensors(args.archive)
+        for name, data in side_files(archive, read_index(archive)):
+            os.makedirs(os.path.join(args.out_folder, "files"), exist_ok=True)
+            with open(os.path.join(args.out_folder, "files", name), "wb") as f:
+                f.write(data)
     reference = Safetensors(args.compare_with) if args.compare_with else None
     different = tensors = 0
     for name, values in decode_archive(args.archive):

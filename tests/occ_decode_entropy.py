@@ -17,19 +17,10 @@ import sys
 
 import numpy as np
 
+from occ_decode_range import (ESCAPE, ONE, WINDOW, Bits, FormatError, RangeDecoder, coded_table, get_tree,
+                              read_frequencies, require)
+
 LANES = 16
-ONE = 4096
-WINDOW = 256
-ESCAPE = 256
-
-
-class FormatError(Exception):
-    pass
-
-
-def require(condition, message):
-    if not condition:
-        raise FormatError(message)
 
 
 @dataclasses.dataclass
@@ -76,24 +67,6 @@ def unpack(data, width, count):
     for i, column in enumerate(bits.reshape(count, width).T):
         values |= column.astype(np.uint16) << i
     return values
-
-
-class Bits:
-    """Bit string, lowest bit first."""
-
-    def __init__(self, data):
-        self.value = int.from_bytes(data, "little")
-        self.left = 8 * len(data)
-        self.used = 0
-
-    def get(self, width):
-        require(width <= self.left - self.used, "bit string too short")
-        value = (self.value >> self.used) & ((1 << width) - 1)
-        self.used += width
-        return value
-
-    def bytes_used(self):
-        return (self.used + 7) // 8
 
 
 def get_varint(data, at):
@@ -143,22 +116,6 @@ class Model:
         return self.num_ids + self.num_cross - 1
 
 
-def read_frequencies(bits, window):
-    f = []
-    while len(f) < window:
-        c = bits.get(4)
-        if c == 0:
-            f.append(0)
-        elif c <= 13:
-            f.append((1 << (c - 1)) + bits.get(c - 1))
-        else:
-            zeros = 2 + bits.get(4) if c == 14 else 18 + bits.get(8)
-            require(len(f) + zeros <= window, "too many zeros in a table")
-            f += [0] * zeros
-    require(sum(f) <= ONE, "table sum above 4096")
-    return np.array(f + [0] * (WINDOW - window) + [ONE - sum(f)], np.int64)
-
-
 def load_rans(plane, side):
     """Returns (model, bytes used)."""
     model = Model(plane)
@@ -167,8 +124,8 @@ def load_rans(plane, side):
     if plane.alphabet == 1:
         return model, 0
     require(len(side) >= 1, "no side information")
-    cross = side[0] >= 0x80
-    model.shift = side[0] & 0x7F
+    cross, coded = side[0] >= 0x80, side[0] & 0x40
+    model.shift = side[0] & 0x3F
     require(model.shift <= 8, "bad shift")
     tokens = (plane.alphabet + (1 << model.shift) - 1) >> model.shift
     model.offset, at = get_varint(side, 1)
@@ -178,7 +135,10 @@ def load_rans(plane, side):
     require(1 <= model.num_ids <= 256, "bad number of table ids")
     if plane.table_ids is not None:
         model.ids = np.asarray(plane.table_ids, np.int64)
-    elif model.num_ids > 1:
+    if coded:
+        frequencies = load_coded(model, cross, window, side, at)
+        return with_tables(model, frequencies, tokens), len(side)
+    if plane.table_ids is None and model.num_ids > 1:
         width = symbol_width(model.num_ids)
         size = packed_bytes(plane.num_lines(), width)
         require(at + size <= len(side), "side information too short")
@@ -206,6 +166,10 @@ def load_rans(plane, side):
             frequencies.append(frequencies[-1])
         else:
             frequencies.append(read_frequencies(bits, window))
+    return with_tables(model, frequencies, tokens), at + bits.bytes_used()
+
+
+def with_tables(model, frequencies, tokens):
     model.escaped = []
     for f in frequencies:
         direct = np.nonzero(f[:WINDOW])[0] + model.offset
@@ -216,7 +180,41 @@ def load_rans(plane, side):
     model.slot_id = np.concatenate([np.repeat(ids, f) for f in frequencies])
     model.slot_frequency = np.concatenate([np.repeat(f, f) for f in frequencies])
     model.slot_bias = np.concatenate([np.arange(ONE) - np.repeat(np.cumsum(f) - f, f) for f in frequencies])
-    return model, at + bits.bytes_used()
+    return model
+
+
+def load_coded(model, cross, window, side, at):
+    """Sets the ids, returns the frequencies of all cells."""
+    plane = model.plane
+    if cross:
+        require(plane.table_ids is None, "cross ids beside ids of the plane")
+        model.num_cross, at = get_varint(side, at)
+        require(2 <= model.num_cross <= 256, "bad number of cross ids")
+    require(model.num_tables() * model.contexts <= 4096, "too many tables")
+    mirrors = []
+    for _ in range(model.contexts):
+        mirror, at = get_varint(side, at)
+        require(mirror <= 2 * WINDOW, "bad mirror")
+        mirrors.append(mirror)
+    coded = RangeDecoder(bytes(side[at:]))
+    if plane.table_ids is None and model.num_ids > 1:
+        models, width = {}, symbol_width(model.num_ids)
+        model.ids = np.array([get_tree(coded, models, width) for _ in range(plane.num_lines())], np.int64)
+    require(model.ids is None or len(model.ids) == 0 or model.ids.max() < model.num_ids, "table id out of range")
+    if cross:
+        models, width = {}, symbol_width(model.num_cross)
+        length = plane.cols if plane.lines == "rows" else plane.rows
+        model.cross_ids = np.array([get_tree(coded, models, width) for _ in range(length)], np.int64)
+        require(length == 0 or model.cross_ids.max() < model.num_cross, "cross id out of range")
+    models, frequencies = {}, []
+    for cell in range(model.num_tables() * model.contexts):
+        if cell and coded.get(models, "repeated"):
+            frequencies.append(frequencies[-1])
+            continue
+        above = frequencies[cell - model.contexts] if cell >= model.contexts else None
+        frequencies.append(coded_table(coded, models, window, mirrors[cell % model.contexts], above))
+    coded.finish()
+    return frequencies
 
 
 def read_escape(bits, escaped):

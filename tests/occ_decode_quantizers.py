@@ -6,7 +6,8 @@
 
 import numpy as np
 
-from occ_decode_entropy import Machine, Plane, require, tile_rows
+from occ_decode_entropy import Machine, Plane, tile_rows
+from occ_decode_range import RangeDecoder, get_integers, require
 from occ_decode_transforms import F32, InverseDct, bf16, fwht, ordered_product, random_words
 
 
@@ -69,9 +70,17 @@ class Trellis:
         after = (s >> 1) ^ np.where(s & 1, h0, 0) ^ np.where(np.arange(2), h1, 0)
         plane = Plane(rows, cols, 65536, "columns", machine=Machine(after, s[:, 0] & 1, 2))
         self.planes, self.machine, self.tile_rows = [plane], plane.machine, tile_rows(plane)
-        require(len(side) == 5 + (cols if side[4] else 0) and side[4] <= 1, "trellis: wrong size of side information")
         base = np.frombuffer(side[:4], "<f4")[0]
-        codes = np.frombuffer(side[5:], np.uint8).astype(np.int64) if side[4] else np.full(cols, 128)
+        codes = np.full(cols, 128)
+        require(side[4] <= 2, "trellis: unknown form of column steps")
+        if side[4] == 2:
+            coded = RangeDecoder(bytes(side[6:]))
+            codes = 128 + side[5] * np.array(get_integers(coded, cols), np.int64)
+            coded.finish()
+            require(side[5] >= 1 and (codes >= 0).all() and (codes <= 255).all(), "trellis: bad step of a column")
+        else:
+            require(len(side) == 5 + (cols if side[4] else 0), "trellis: wrong size of side information")
+            codes = np.frombuffer(side[5:], np.uint8).astype(np.int64) if side[4] else codes
         require(0 <= base <= 2.0**110, "trellis: bad step")
         fractions = np.exp2(np.arange(16) / 16).astype(F32)
         self.factors = np.ldexp(base * fractions[codes % 16], codes // 16 - 8).astype(F32)

@@ -5,7 +5,7 @@
 
 import numpy as np
 
-from occ_decode_entropy import require
+from occ_decode_range import RangeDecoder, get_integers, require
 
 F32 = np.float32
 
@@ -33,9 +33,27 @@ def inverse_signs(params, side, y):
     return (y.view(np.uint32) ^ (bits[None, :] if by_column else bits[:, None])).view(F32)
 
 
-def inverse_rowscale(_, side, y):
-    require(len(side) == 2 * y.shape[0], "rowscale: wrong number of scales")
-    scales = bf16(side)[:, None]
+def coded_scales(rows, steps, side):
+    coded, models = RangeDecoder(side), {}
+    zero = np.zeros(rows, bool)
+    if coded.raw(1):
+        zero[:] = [coded.get(models, 0) for _ in range(rows)]
+    codes = np.array(get_integers(coded, rows - int(zero.sum())), np.int64)
+    coded.finish()
+    require((np.abs(codes) <= 120 * steps).all(), "rowscale: scale out of range")
+    scales = np.zeros(rows, F32)
+    fractions = np.exp2(np.arange(steps) / steps).astype(F32)
+    scales[~zero] = np.ldexp(fractions[codes % steps], codes // steps)
+    return scales
+
+
+def inverse_rowscale(params, side, y):
+    steps = int(params.get("steps", 0))
+    if steps:
+        scales = coded_scales(y.shape[0], steps, side)[:, None]
+    else:
+        require(len(side) == 2 * y.shape[0], "rowscale: wrong number of scales")
+        scales = bf16(side)[:, None]
     return np.where(scales == 0, F32(0), y * scales)
 
 

@@ -109,12 +109,12 @@ Coordinates choose_coordinates(const Method& method, const RowSource& source, Ma
   return chosen.coordinates;
 }
 
-Coordinates coordinates_by_row_weights() {
+Coordinates coordinates_by_row_weights(Shape shape) {
   const auto all = transform_registry();
   const auto found =
-      std::find_if(all.begin(), all.end(), [](const auto& e) { return !e.roles.by_row_weights.empty(); });
+      std::find_if(all.begin(), all.end(), [](const auto& e) { return e.roles.by_row_weights != nullptr; });
   OCC_CHECK(found != all.end());
-  return {.transforms = std::string(found->roles.by_row_weights), .why = "weights of the rows"};
+  return {.transforms = found->roles.by_row_weights(shape), .why = "weights of the rows"};
 }
 
 }  // namespace occ

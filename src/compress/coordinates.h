@@ -48,6 +48,6 @@ Coordinates choose_coordinates(const Method& method, const RowSource& source, Ma
                                double step, const FitContext& ctx, const std::string& what);
 
 // Returns the coordinates in which every row is scaled according to the weight of its errors (FitContext::row_weights).
-Coordinates coordinates_by_row_weights();
+Coordinates coordinates_by_row_weights(Shape shape);
 
 }  // namespace occ

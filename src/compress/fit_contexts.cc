@@ -66,7 +66,7 @@ void FitContexts::prepare(std::vector<PlannedTensor>* plan, std::vector<std::str
     sum += elements * std::log2(costs[k]);
     weights += elements;
     t.calibrated = true;
-    t.coordinates = coordinates_by_row_weights();
+    t.coordinates = coordinates_by_row_weights(t.shape);
   }
   for (size_t k = 0; k < plan->size(); ++k) {
     if (costs[k] > 0) (*plan)[k].sensitivity = costs[k] / std::exp2(sum / weights);

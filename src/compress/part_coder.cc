@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <set>
 
 #include "base/error.h"
@@ -14,17 +15,27 @@
 namespace occ {
 namespace {
 
-// Six digits are plenty for a report and keep the index small.
-double rounded(double v) { return std::isfinite(v) ? std::stod(fmt::format("{:.6g}", v)) : v; }
-
-// Rounded so that its text is not longer than that of `before`: file sizes are settled. None if no digit is left then.
-std::optional<double> rounded_within(double v, double before) {
-  const size_t length = fmt::format("{}", before).size();
-  for (int digits = 6; digits > 0; --digits) {
-    const std::string text = fmt::format("{:.{}g}", v, digits);
-    if (fmt::format("{}", std::stod(text)).size() <= length) return std::stod(text);
+// The smaller float type that holds all values exactly, if there is one: half of the bytes of vectors that come from
+// models in bf16.
+std::optional<DType> smaller_type(DType dtype, ByteSpan raw) {
+  if (dtype != DType::kF32) return std::nullopt;
+  std::vector<float> values(raw.size() / sizeof(float)), back(values.size());
+  std::memcpy(values.data(), raw.data(), raw.size());
+  Bytes small(values.size() * sizeof(uint16_t));
+  for (const DType type : {DType::kF16, DType::kBF16}) {
+    convert_from_f32(type, values.data(), small.data(), values.size());
+    convert_to_f32(type, small.data(), back.data(), values.size());
+    if (!values.empty() && std::memcmp(values.data(), back.data(), raw.size()) == 0) return type;
   }
   return std::nullopt;
+}
+
+Bytes as_type(DType type, ByteSpan raw_f32) {
+  std::vector<float> values(raw_f32.size() / sizeof(float));
+  std::memcpy(values.data(), raw_f32.data(), raw_f32.size());
+  Bytes out(values.size() * dtype_size(type));
+  convert_from_f32(type, values.data(), out.data(), values.size());
+  return out;
 }
 
 }  // namespace
@@ -66,11 +77,13 @@ double PartCoder::energy(size_t i) const {
 void PartCoder::keep(const PlannedTensor& t) {
   throw_if_interrupted();
   const TensorInfo& in = info(t.index);
-  const Bytes raw = bytes(t.index);
+  Bytes raw = source_bytes(t.index);
   Part part;
   part.record.name = in.name, part.record.shape = in.shape, part.record.dtype = in.dtype;
-  part.record.checksum = tensor_checksum(part.record, raw);
   part.source_hash = hash64(raw);
+  part.record.stored = smaller_type(in.dtype, raw);
+  if (part.record.stored) raw = as_type(*part.record.stored, raw);
+  part.record.checksum = tensor_checksum(part.record, raw);
   if (is_float(in.dtype)) part.sum_squares = energy(t.index);
   parts_[t.index] = std::move(part);
 }
@@ -119,8 +132,8 @@ void PartCoder::code(PlannedTensor* t, double bits) {
   }
   TensorRecord& r = part->record;
   r.name = in.name, r.shape = in.shape, r.dtype = in.dtype, r.recipe = t->recipe;
-  r.nmse = rounded(m.distortion.nmse());
-  if (m.weighted_error) r.weighted_error = rounded(*m.weighted_error), r.eigenvalues = moments->profile;
+  r.nmse = six_digits(m.distortion.nmse());
+  if (m.weighted_error) r.weighted_error = six_digits(*m.weighted_error), r.eigenvalues = moments->profile;
   r.row_energies = m.row_energies;
   r.decoded_hash = m.decoded_hash;
   r.checksum = tensor_checksum(r, m.blob);
@@ -145,7 +158,9 @@ void PartCoder::tune(std::vector<PlannedTensor>* plan, CalibrationSource* calibr
     const auto found = values.find(info(t.index).name);
     if (found == values.end()) continue;
     if (t.kept() && set_vector(t, found->second)) t.note = "tuned";
-    if (!t.kept() && set_row_factors(t, found->second)) t.note = "scales of rows tuned";
+    if (t.kept()) continue;
+    set_row_factors(t, found->second);
+    t.note = "scales of rows tuned";
   }
 }
 
@@ -153,27 +168,24 @@ bool PartCoder::set_vector(const PlannedTensor& t, const std::vector<float>& val
   const TensorInfo& in = info(t.index);
   if (in.elements() != values.size()) return false;
   Bytes& raw = tuned_[t.index];
-  raw.resize(values.size() * dtype_size(in.dtype));
-  convert_from_f32(in.dtype, values.data(), raw.data(), values.size());
+  const DType type = parts_[t.index]->record.stored.value_or(in.dtype);
+  raw.resize(values.size() * dtype_size(type));
+  convert_from_f32(type, values.data(), raw.data(), values.size());
   parts_[t.index]->record.checksum = tensor_checksum(parts_[t.index]->record, raw);
   return true;
 }
 
-bool PartCoder::set_row_factors(const PlannedTensor& t, const std::vector<float>& factors) {
+void PartCoder::set_row_factors(const PlannedTensor& t, const std::vector<float>& factors) {
   Part& part = *parts_[t.index];
   row_factors_[t.index] = factors;
   const Matrix<float> decoded = decode(t.index);
   const Measured m = measure(TensorRows(source_, t.index), decoded.view());
-  const std::optional<double> nmse = rounded_within(m.distortion.nmse(), part.record.nmse);
-  if (!nmse) {
-    row_factors_.erase(t.index);
-    return false;
-  }
-  part.record.nmse = *nmse;
+  part.record.nmse = six_digits(m.distortion.nmse());
   part.record.decoded_hash = m.decoded_hash;
-  part.record.checksum = tensor_checksum(part.record, bytes(t.index));
+  const Bytes blob = bytes(t.index);
+  part.record.checksum = tensor_checksum(part.record, blob);
+  part.blob_bytes = blob.size();
   part.sum_errors = m.distortion.squared_error();
-  return true;
 }
 
 // Parts stay as they were coded, so that a run which goes on tunes the same values.
@@ -181,9 +193,15 @@ Bytes PartCoder::bytes(size_t i) const {
   if (parts_[i] && parts_[i]->record.coded()) {
     Bytes blob = store_->read_blob(i);
     const auto factors = row_factors_.find(i);
-    return factors == row_factors_.end() ? blob : with_scaled_rows(blob, factors->second, where(i));
+    if (factors == row_factors_.end()) return blob;
+    return with_scaled_rows(Recipe::parse(parts_[i]->record.recipe), blob, factors->second, where(i));
   }
   if (const auto tuned = tuned_.find(i); tuned != tuned_.end()) return tuned->second;
+  const Bytes raw = source_bytes(i);
+  return parts_[i] && parts_[i]->record.stored ? as_type(*parts_[i]->record.stored, raw) : raw;
+}
+
+Bytes PartCoder::source_bytes(size_t i) const {
   Bytes raw(info(i).elements() * dtype_size(info(i).dtype));
   source_.read_raw(i, 0, info(i).elements(), raw.data());
   return raw;

@@ -52,9 +52,10 @@ class PartCoder {
   const TensorInfo& info(size_t i) const { return source_.tensors()[i]; }
   std::string where(size_t i) const { return tensor_name(source_, i); }
   void keep_instead(PlannedTensor* t, const std::string& why);
+  Bytes source_bytes(size_t i) const;
   EncodedMatrix encode(const PlannedTensor& t, const FitContext& ctx) const;
   bool set_vector(const PlannedTensor& t, const std::vector<float>& values);
-  bool set_row_factors(const PlannedTensor& t, const std::vector<float>& factors);
+  void set_row_factors(const PlannedTensor& t, const std::vector<float>& factors);
   double energy(size_t i) const;
 
   const TensorFile& source_;

@@ -20,6 +20,7 @@ constexpr size_t kFewTensors = 8;  // whose attempts cost more than exact estima
 constexpr double kGood = 0.9975, kFair = 0.995, kFairSmall = 0.985;
 constexpr uint64_t kSmallFile = 1'000'000;
 constexpr double kMostSteering = 1;  // octaves
+constexpr double kBlobUnit = 64;     // bytes: blobs are multiples of it, which tells in the smallest files
 
 void require_continuous_rates(const std::vector<PlannedTensor>& plan) {
   const auto found = std::find_if(plan.begin(), plan.end(), [](const auto& t) { return t.method && !t.continuous(); });
@@ -255,7 +256,7 @@ bool RateControl::accept_bytes(double size) {
     return true;
   }
   if (attempt_ >= kMostAttempts) {
-    if (best_ && best_->measure < most * fair) {
+    if (best_ && best_->measure < most * fair - kBlobUnit) {
       notes_.push_back(fmt::format("the file stays {:.1f} % below the size asked for: no step came closer",
                                    100 - 100 * best_->measure / most));
     }

@@ -1,27 +1,35 @@
 #include "compress/row_scales.h"
 
+#include "base/check.h"
 #include "container/blob.h"
-#include "tensor/bf16_scales.h"
 #include "transforms/transform.h"
 
 namespace occ {
+namespace {
 
-bool has_row_scales(const Recipe& recipe) {
-  if (recipe.terms.size() != 1) return false;
-  const TransformEntry* first = find_transform(recipe.terms[0].stages[0].name);
-  return first != nullptr && first->roles.stores_row_scales;
+const TransformEntry* first_transform(const Recipe& recipe) {
+  return recipe.terms.size() == 1 ? find_transform(recipe.terms[0].stages[0].name) : nullptr;
 }
 
-Bytes with_scaled_rows(ByteSpan blob, std::span<const float> factors, const std::string& what) {
+}  // namespace
+
+bool has_row_scales(const Recipe& recipe) {
+  const TransformEntry* first = first_transform(recipe);
+  return first != nullptr && first->roles.scale_rows != nullptr;
+}
+
+Bytes with_scaled_rows(const Recipe& recipe, ByteSpan blob, std::span<const float> factors, const std::string& what) {
+  OCC_CHECK(has_row_scales(recipe));
   std::vector<CodedPlane> planes;
   for (const ByteSpan plane : unpack_blob(blob, what)) planes.push_back({"", Bytes(plane.begin(), plane.end())});
-  ByteReader side(planes.at(0).bytes, what);
-  std::vector<float> scales = get_scales(factors.size(), side);
-  side.expect_done();
-  for (size_t r = 0; r < scales.size(); ++r) scales[r] = stored_scale(scales[r] * factors[r], kMaxScaleCode);
-  ByteWriter out;
-  put_scales(scales, out);
-  planes[0].bytes = out.take();
+  if (planes.empty()) throw_input("{}: expected planes, found none", what);
+  // The blob has room up to the end of its padding.
+  std::vector<uint64_t> sizes;
+  for (const CodedPlane& p : planes) sizes.push_back(p.bytes.size());
+  size_t most = sizes[0];
+  for (++sizes[0]; blob_bytes(sizes) <= blob.size(); ++sizes[0]) most = sizes[0];
+  planes[0].bytes =
+      first_transform(recipe)->roles.scale_rows(recipe.terms[0].stages[0].params, planes[0].bytes, factors, most, what);
   return pack_blob(planes);
 }
 

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "base/rng.h"
 #include "compress/encode.h"
 #include "container/blob.h"
@@ -38,9 +40,9 @@ TEST(RowScales, RowsAreScaledAndNothingElse) {
     FitContext ctx;
     const EncodedMatrix coded = encode_matrix(recipe, MatrixSource(w.view()), ctx, "test");
     std::vector<float> factors(shape.rows);
-    for (size_t r = 0; r < shape.rows; ++r) factors[r] = r == 0 ? 1 : r == 1 ? 2 : 0.5f + 0.03f * static_cast<float>(r);
-    const Bytes scaled = with_scaled_rows(coded.blob, factors, "test");
-    EXPECT_EQ(scaled.size(), coded.blob.size());
+    for (size_t r = 0; r < shape.rows; ++r) factors[r] = r == 0 ? 1 : r == 1 ? 2 : 1.2f - 0.01f * static_cast<float>(r);
+    const Bytes scaled = with_scaled_rows(recipe, coded.blob, factors, "test");
+    EXPECT_LE(scaled.size(), coded.blob.size());
     const Matrix<float> before = decoded_for_test(recipe, shape, coded.blob);
     const Matrix<float> after = decoded_for_test(recipe, shape, scaled);
     for (size_t r = 0; r < shape.rows; ++r) {
@@ -53,10 +55,35 @@ TEST(RowScales, RowsAreScaledAndNothingElse) {
     EXPECT_EQ(m.decoded_hash, coded.decoded_hash);
     EXPECT_DOUBLE_EQ(m.distortion.nmse(), coded.distortion.nmse());
     EXPECT_NE(measure(MatrixSource(w.view()), after.view()).decoded_hash, coded.decoded_hash);
-    EXPECT_INPUT_ERROR(with_scaled_rows(coded.blob, std::span(factors).first(36), "t"), "expected the end");
+    EXPECT_INPUT_ERROR(with_scaled_rows(recipe, coded.blob, std::span(factors).first(36), "t"), "expected the end");
     factors.push_back(1);
-    EXPECT_INPUT_ERROR(with_scaled_rows(coded.blob, factors, "t"), "expected 38 scales");
+    EXPECT_INPUT_ERROR(with_scaled_rows(recipe, coded.blob, factors, "t"), "expected 38 scales");
   }
+}
+
+// Factors that spread the scales would take more bytes: the smallest changes are made, and nothing grows.
+TEST(RowScales, CodedScalesTakeNoMoreBytesThanBefore) {
+  const Shape shape{400, 16};
+  Matrix<float> w(shape.rows, shape.cols);
+  Rng rng(4);
+  for (size_t i = 0; i < w.size(); ++i) w.data()[i] = static_cast<float>(rng.normal());
+  const Recipe recipe = Recipe::parse("rowscale(steps=16) > trellis(step=0.4) > rans");
+  const EncodedMatrix coded = encode_matrix(recipe, MatrixSource(w.view()), FitContext(), "test");
+  std::vector<float> factors(shape.rows);
+  for (float& f : factors) f = static_cast<float>(std::exp(rng.normal()));
+  const Bytes scaled = with_scaled_rows(recipe, coded.blob, factors, "test");
+  EXPECT_LE(scaled.size(), coded.blob.size());
+  const Matrix<float> before = decoded_for_test(recipe, shape, coded.blob);
+  const Matrix<float> after = decoded_for_test(recipe, shape, scaled);
+  size_t changed = 0;
+  for (size_t r = 0; r < shape.rows; ++r) {
+    const float ratio = after(r, 0) / before(r, 0);
+    if (std::isnan(ratio) || ratio == 1) continue;
+    ++changed;
+    EXPECT_NEAR(std::log2(ratio), std::log2(factors[r]), 1.01 / 32) << r;
+  }
+  EXPECT_GT(changed, 0u);
+  EXPECT_LT(changed, shape.rows);
 }
 
 }  // namespace

@@ -58,7 +58,19 @@ ArchiveIndex read_index(const SafetensorsFile& file) {
     throw_input("{}: the archive index is corrupt, expected xxh64 {}, found {}", file.path(), check->second,
                 hash_hex(hash64(std::string_view(index->second))));
   }
-  return parse_index(index->second, file.path());
+  const std::optional<uint64_t> hash = packed_index_hash(index->second, file.path());
+  if (!hash) return parse_index(index->second, file.path());
+  const size_t i = file.find(kIndexTensor);
+  if (i == file.tensors().size() || file.tensors()[i].dtype != DType::kU8) {
+    throw_input("{}: expected a U8 tensor '{}', found none", file.path(), kIndexTensor);
+  }
+  Bytes packed(file.tensors()[i].stored_bytes);
+  file.read_raw(i, 0, packed.size(), packed.data());
+  if (hash64(packed) != *hash) {
+    throw_input("{}: the archive index is corrupt, expected xxh64 {}, found {}", file.path(), hash_hex(*hash),
+                hash_hex(hash64(packed)));
+  }
+  return unpack_index(packed, file.path());
 }
 
 // Runs body. An error in it is taken as damage of the file (also a recipe that this version does not know) and becomes
@@ -84,16 +96,17 @@ size_t rows_per_decode(const BoundRecipe& recipe) { return recipe.granule().rows
 ArchiveFile::ArchiveFile(const std::filesystem::path& path) : file_(open_container(path)), index_(read_index(file_)) {
   std::unordered_map<std::string, size_t> by_name;
   for (size_t i = 0; i < file_.tensors().size(); ++i) by_name[file_.tensors()[i].name] = i;
-  if (file_.tensors().size() != index_.tensors.size() + index_.files.size()) {
+  if (index_.version != 0) by_name.erase(kIndexTensor);
+  if (by_name.size() != index_.tensors.size() + index_.files.size()) {
     throw_input("{}: expected {} tensors as in its index, found {}", this->path(),
-                index_.tensors.size() + index_.files.size(), file_.tensors().size());
+                index_.tensors.size() + index_.files.size(), by_name.size());
   }
   for (const TensorRecord& r : index_.tensors) {
     const auto it = by_name.find(r.name);
     if (it == by_name.end()) throw_input("{}: expected tensor '{}' as in its index, found none", this->path(), r.name);
     const TensorInfo& info = file_.tensors()[it->second];
     if (r.coded() ? (info.dtype != DType::kU8 || info.shape.size() != 1)
-                  : (info.dtype != r.dtype || info.shape != r.shape)) {
+                  : (info.dtype != r.stored.value_or(r.dtype) || info.shape != r.shape)) {
       throw_input("{}: tensor '{}': type or shape differ from the archive index", this->path(), r.name);
     }
     stored_index_.push_back(it->second);
@@ -243,7 +256,10 @@ void ArchiveFile::read_raw(size_t i, uint64_t first, uint64_t count, void* out) 
   const DType dtype = record(i).dtype;
   if (!record(i).coded()) {
     std::call_once(checks_[i].kept, [&] { check_kept(i); });
-    return file_.read_raw(stored_index_[i], first, count, out);
+    if (!record(i).stored) return file_.read_raw(stored_index_[i], first, count, out);
+    std::vector<float> values(count);
+    file_.read_f32(stored_index_[i], first, count, values.data());
+    return convert_from_f32(dtype, values.data(), out, count);
   }
   if (dtype == DType::kF32) return read_f32(i, first, count, static_cast<float*>(out));
   std::vector<float> values(count);
@@ -283,6 +299,13 @@ std::vector<SideFile> ArchiveFile::side_files() const {
     SideFile file{f.name, Bytes(f.bytes)};
     const size_t n = ZSTD_decompress(file.bytes.data(), file.bytes.size(), packed.data(), packed.size());
     if (ZSTD_isError(n) || n != f.bytes) throw_input("{}: expected zstd data of {} bytes", where, f.bytes);
+    if (f.merges) {
+      const std::string text =
+          with_merges({reinterpret_cast<const char*>(file.bytes.data()), file.bytes.size()}, *f.merges,
+                      kMaxSideFile - std::min(total, kMaxSideFile) + file.bytes.size(), where);
+      total += text.size() - std::min<uint64_t>(text.size(), f.bytes);
+      file.bytes.assign(text.begin(), text.end());
+    }
     files.push_back(std::move(file));
   }
   return files;

@@ -1,5 +1,7 @@
 #include "container/index.h"
 
+#include <zstd.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -7,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "base/hash.h"
 #include "io/json.h"
@@ -20,6 +23,8 @@ using nlohmann::ordered_json;
 
 constexpr uint64_t kMaxElements = uint64_t{1} << 46;
 constexpr size_t kMaxDimensions = 64;
+constexpr uint64_t kMaxIndexText = uint64_t{1} << 28;
+constexpr int kZstdLevel = 19;
 
 uint64_t parse_hash(const json& value, const std::string& what) {
   uint64_t hash = 0;
@@ -73,6 +78,7 @@ const json& array_member(const json& object, const char* key, const std::string&
 
 ordered_json to_json(const TensorRecord& r, const ordered_json& recipe) {
   ordered_json t = {{"name", r.name}, {"dtype", dtype_name(r.dtype)}, {"shape", r.shape}};
+  if (r.stored) t["stored"] = dtype_name(*r.stored);
   if (r.coded()) {
     t["recipe"] = recipe;
     t["nmse"] = std::isfinite(r.nmse) ? ordered_json(r.nmse) : ordered_json();  // null: infinite
@@ -106,7 +112,14 @@ TensorRecord record_from(const json& t, const std::string& what) {
     r.shape.push_back(dim);
   }
   r.checksum = parse_hash(text_member(t, "xxh64", where), where);
+  if (t.contains("stored")) {
+    r.stored = parse_dtype(text_member(t, "stored", where).get<std::string>());
+    if (!r.stored || !is_float(*r.stored) || !is_float(r.dtype) || dtype_size(*r.stored) >= dtype_size(r.dtype)) {
+      throw_input("{}: expected a smaller float type, found {}", where, t.at("stored").dump());
+    }
+  }
   if (t.contains("recipe")) {
+    r.stored.reset();
     if (!is_float(r.dtype))
       throw_input("{}: expected a float type of a coded tensor, found {}", where, dtype_name(r.dtype));
     r.decoded_hash = parse_hash(text_member(t, "decoded", where), where);
@@ -135,9 +148,31 @@ std::string print(const ordered_json& value) {
   }
 }
 
-}  // namespace
+ordered_json to_json(const MergesText& m) {
+  ordered_json others = ordered_json::array();
+  for (const MergesText::Other& o : m.others) others.push_back({o.merge, o.left, o.right});
+  return {{"at", m.at},     {"count", m.count}, {"open", m.open},  {"pair", m.pair},
+          {"next", m.next}, {"close", m.close}, {"others", others}};
+}
 
-std::string print_index(const ArchiveIndex& index) {
+MergesText merges_from(const json& t, const std::string& what) {
+  MergesText m;
+  m.at = count_member(t, "at", what);
+  m.count = count_member(t, "count", what);
+  for (const auto& [key, text] :
+       {std::pair{"open", &m.open}, {"pair", &m.pair}, {"next", &m.next}, {"close", &m.close}}) {
+    *text = text_member(t, key, what).get<std::string>();
+  }
+  for (const json& o : array_member(t, "others", what)) {
+    if (!o.is_array() || o.size() != 3 || !o[0].is_number_unsigned() || !o[1].is_string() || !o[2].is_string()) {
+      throw_input("{}: expected a merge as its number and two texts, found {}", what, o.dump());
+    }
+    m.others.push_back({o[0].get<uint64_t>(), o[1].get<std::string>(), o[2].get<std::string>()});
+  }
+  return m;
+}
+
+ordered_json to_document(const ArchiveIndex& index) {
   std::vector<std::string> recipes;
   std::unordered_map<std::string, size_t> numbers;
   ordered_json tensors = ordered_json::array();
@@ -150,23 +185,22 @@ std::string print_index(const ArchiveIndex& index) {
   ordered_json files = ordered_json::array();
   for (const FileRecord& f : index.files) {
     files.push_back({{"name", f.name}, {"bytes", f.bytes}, {"xxh64", hash_hex(f.checksum)}});
+    if (f.merges) files.back()["merges"] = to_json(*f.merges);
   }
-  const ordered_json out = {{"version", index.version},
-                            {"tool", index.tool},
-                            {"seed", index.seed},
-                            {"source", {{"format", index.source_format}, {"xxh64", hash_hex(index.source_hash)}}},
-                            {"recipes", recipes},
-                            {"tensors", tensors},
-                            {"files", files}};
-  return print(out);
+  return {{"version", index.version},
+          {"tool", index.tool},
+          {"seed", index.seed},
+          {"source", {{"format", index.source_format}, {"xxh64", hash_hex(index.source_hash)}}},
+          {"recipes", recipes},
+          {"tensors", tensors},
+          {"files", files}};
 }
 
-ArchiveIndex parse_index(const std::string& text, const std::string& what) {
-  const json in = parse_json(text, what + ": archive index");
+ArchiveIndex from_document(const json& in, int version, const std::string& what) {
   ArchiveIndex index;
   index.version = static_cast<int>(std::min<uint64_t>(count_member(in, "version", what), 1 << 30));
-  if (index.version != kFormatVersion) {
-    throw_input("{}: expected archive format version {}, found {}", what, kFormatVersion, index.version);
+  if (index.version != version) {
+    throw_input("{}: expected archive format version {}, found {}", what, version, index.version);
   }
   index.tool = text_member(in, "tool", what).get<std::string>();
   index.seed = count_member(in, "seed", what);
@@ -187,10 +221,136 @@ ArchiveIndex parse_index(const std::string& text, const std::string& what) {
     index.tensors.push_back(std::move(r));
   }
   for (const json& f : array_member(in, "files", what)) {
-    index.files.push_back({text_member(f, "name", what).get<std::string>(), count_member(f, "bytes", what),
-                           parse_hash(text_member(f, "xxh64", what), what)});
+    FileRecord file{text_member(f, "name", what).get<std::string>(), count_member(f, "bytes", what),
+                    parse_hash(text_member(f, "xxh64", what), what)};
+    if (f.contains("merges")) {
+      file.merges = merges_from(object_member(f, "merges", what), what + ": file '" + file.name + "'");
+    }
+    index.files.push_back(std::move(file));
   }
   return index;
+}
+
+// Calls put(object, key) for every figure of a document that is stored behind its text, in order. A figure that an
+// object has is told by its other members.
+template <typename Json, typename Put>
+void for_each_figure(Json& document, const Put& put) {
+  for (Json& t : document["tensors"]) {
+    if (t.contains("recipe")) {
+      put(t, "decoded");
+      put(t, "nmse");
+      if (t.contains("eigenvalues")) put(t, "weighted_error");
+    }
+    put(t, "xxh64");
+  }
+  for (Json& f : document["files"]) put(f, "xxh64");
+  put(document["source"], "xxh64");
+}
+
+bool is_error(std::string_view key) { return key == "nmse" || key == "weighted_error"; }
+
+// Profiles rise, so that differences are smaller numbers: hexadecimal digits of bytes, each less the one before it.
+std::string differences(const std::string& digits, bool back) {
+  std::vector<uint8_t> bytes = parse_profile(json(digits), "profile");
+  uint8_t before = 0;
+  for (uint8_t& b : bytes) {
+    const uint8_t value = b;
+    b = static_cast<uint8_t>(back ? value + before : value - before);
+    before = back ? b : value;
+  }
+  return fmt::format("{:02x}", fmt::join(bytes, ""));
+}
+
+template <typename Json>
+void change_profiles(Json& document, bool back) {
+  for (Json& t : document["tensors"]) {
+    for (const char* key : {"eigenvalues", "row_energies"}) {
+      if (t.contains(key)) t[key] = differences(t[key].template get<std::string>(), back);
+    }
+  }
+}
+
+}  // namespace
+
+double six_digits(double v) { return std::isfinite(v) ? std::stod(fmt::format("{:.6g}", v)) : v; }
+
+std::string print_index(const ArchiveIndex& index) { return print(to_document(index)); }
+
+ArchiveIndex parse_index(const std::string& text, const std::string& what) {
+  return from_document(parse_json(text, what + ": archive index"), 0, what);
+}
+
+Bytes pack_index(const ArchiveIndex& index) {
+  ordered_json document = to_document(index);
+  ByteWriter figures;
+  for_each_figure(document, [&](ordered_json& object, const char* key) {
+    const ordered_json value = object[key];
+    if (is_error(key)) {
+      figures.put(value.is_null() ? std::numeric_limits<float>::infinity() : value.template get<float>());
+    } else {
+      figures.put(parse_hash(value, "index"));
+    }
+    object.erase(key);
+  });
+  change_profiles(document, false);
+  const std::string text = print(document);
+  Bytes packed(ZSTD_compressBound(text.size()));
+  const size_t n = ZSTD_compress(packed.data(), packed.size(), text.data(), text.size(), kZstdLevel);
+  OCC_CHECK(!ZSTD_isError(n));
+  ByteWriter out;
+  out.put_varint(n);
+  out.put_bytes(ByteSpan(packed).first(n));
+  out.put_bytes(figures.span());
+  return out.take();
+}
+
+ArchiveIndex unpack_index(ByteSpan bytes, const std::string& what) {
+  ByteReader in(bytes, what + ": archive index");
+  const uint64_t size = in.get_varint();
+  const ByteSpan packed = in.get_bytes(size);
+  const uint64_t text_size = ZSTD_getFrameContentSize(packed.data(), packed.size());
+  if (text_size > kMaxIndexText) throw_input("{}: expected zstd data of a text", in.what());
+  std::string text(text_size, '\0');
+  const size_t n = ZSTD_decompress(text.data(), text.size(), packed.data(), packed.size());
+  if (ZSTD_isError(n) || n != text_size) throw_input("{}: expected zstd data of {} bytes", in.what(), text_size);
+  json document = parse_json(text, in.what());
+  for (const char* key : {"tensors", "files"}) {
+    for (const json& object : array_member(document, key, what)) {
+      if (!object.is_object()) throw_input("{}: expected objects under '{}', found {}", in.what(), key, object.dump());
+    }
+  }
+  for (const json& t : document["tensors"]) {
+    for (const char* key : {"eigenvalues", "row_energies"}) {
+      if (t.contains(key)) text_member(t, key, what);
+    }
+  }
+  object_member(document, "source", what);
+  for_each_figure(document, [&](json& object, const char* key) {
+    if (is_error(key)) {
+      const double value = six_digits(double{in.get<float>()});
+      object[key] = std::isfinite(value) ? json(value) : json();
+    } else {
+      object[key] = hash_hex(in.get<uint64_t>());
+    }
+  });
+  in.expect_done();
+  change_profiles(document, true);
+  return from_document(document, 1, what);
+}
+
+std::map<std::string, std::string> index_metadata(ByteSpan packed) {
+  const std::string text = ordered_json({{"version", kFormatVersion}, {"index", hash_hex(hash64(packed))}}).dump();
+  return {{kIndexKey, text}, {kCheckKey, hash_hex(hash64(std::string_view(text)))}};
+}
+
+std::optional<uint64_t> packed_index_hash(const std::string& value, const std::string& what) {
+  const json in = parse_json(value, what + ": archive index");
+  const uint64_t version = count_member(in, "version", what);
+  if (version == 0) return std::nullopt;
+  if (version != static_cast<uint64_t>(kFormatVersion)) {
+    throw_input("{}: expected archive format version 0 or {}, found {}", what, kFormatVersion, version);
+  }
+  return parse_hash(text_member(in, "index", what), what);
 }
 
 std::string print_record(const TensorRecord& record) {

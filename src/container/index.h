@@ -1,21 +1,26 @@
-// The index of an archive: the JSON text under the metadata key "occ" (docs/reference/format.md). It tells for each
-// tensor its name, shape and type, how it is coded, and the checksums of its stored bytes and decoded values.
+// The index of an archive (docs/reference/format.md). It tells for each tensor its name, shape and type, how it is coded,
+// and the checksums of its stored bytes and decoded values. In files of version 1 it is the U8 tensor kIndexTensor: a
+// compressed JSON text without the figures, which follow as they are, so that its size does not depend on them. In files
+// of version 0 it is the JSON text under the metadata key "occ".
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/bytes.h"
+#include "container/merges.h"
 #include "tensor/dtype.h"
 
 namespace occ {
 
-inline constexpr int kFormatVersion = 0;
+inline constexpr int kFormatVersion = 1;  // what is written; files of version 0 are read as well
 inline constexpr const char* kIndexKey = "occ";
 inline constexpr const char* kCheckKey = "occ_check";
 inline constexpr const char* kSideFilePrefix = "occ/";
+inline constexpr const char* kIndexTensor = "occ//index";  // names of side files have no '/'
 
 struct TensorRecord {
   std::string name;
@@ -32,6 +37,8 @@ struct TensorRecord {
   std::optional<double> weighted_error = std::nullopt;
   std::vector<uint8_t> eigenvalues = {};
   std::vector<uint8_t> row_energies = {};
+  // The element type in the archive, of a kept tensor whose values a smaller float type holds exactly.
+  std::optional<DType> stored = std::nullopt;
 
   bool coded() const { return !recipe.empty(); }
   bool operator==(const TensorRecord&) const = default;
@@ -40,8 +47,9 @@ struct TensorRecord {
 // A file that belongs to the model, stored as a zstd-compressed U8 tensor "occ/<name>".
 struct FileRecord {
   std::string name;
-  uint64_t bytes = 0;     // the size before compression
-  uint64_t checksum = 0;  // xxh64 of the compressed bytes
+  uint64_t bytes = 0;                               // the size before compression
+  uint64_t checksum = 0;                            // xxh64 of the compressed bytes
+  std::optional<MergesText> merges = std::nullopt;  // what was left out before compression
   bool operator==(const FileRecord&) const = default;
 };
 
@@ -56,9 +64,20 @@ struct ArchiveIndex {
   bool operator==(const ArchiveIndex&) const = default;
 };
 
-// The index as JSON text, and back. Input errors name `what`, the file.
+// Six digits are plenty for a report and keep the index small.
+double six_digits(double v);
+
+// The index as the JSON text of version 0, and back. Input errors name `what`, the file.
 std::string print_index(const ArchiveIndex& index);
 ArchiveIndex parse_index(const std::string& json, const std::string& what);
+// The index as the bytes of kIndexTensor, and back. nmse and weighted errors keep six digits.
+Bytes pack_index(const ArchiveIndex& index);
+ArchiveIndex unpack_index(ByteSpan bytes, const std::string& what);
+// The metadata of a file of version 1 with these bytes in kIndexTensor.
+std::map<std::string, std::string> index_metadata(ByteSpan packed);
+// The hash of these bytes that the metadata value kIndexKey states; nothing if the value is that of version 0. Input
+// error for an unknown version.
+std::optional<uint64_t> packed_index_hash(const std::string& value, const std::string& what);
 // The same for a single record, as it is stored in the part files of an unfinished archive.
 std::string print_record(const TensorRecord& record);
 TensorRecord parse_record(const std::string& json, const std::string& what);

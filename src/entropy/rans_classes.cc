@@ -174,9 +174,22 @@ RansAtoms make_rans_atoms(std::span<const float> lines, std::span<const float> p
   return atoms;
 }
 
+namespace {
+
+// The bits of ids under an adaptive code: their entropy, and half a logarithm of their number for each id.
+double id_bits(const std::vector<uint8_t>& ids, size_t num_ids) {
+  std::vector<double> counts(num_ids);
+  for (const uint8_t id : ids) ++counts[id];
+  const double total = static_cast<double>(ids.size());
+  double bits = 0;
+  for (const double n : counts) bits += n > 0 ? n * std::log2(total / n) + 0.5 * std::log2(total) : 0;
+  return bits;
+}
+
+}  // namespace
+
 double approximate_bits(const RansChoice& choice, size_t cell, size_t bins) {
-  double bits = static_cast<double>(choice.line_ids.size()) * symbol_width(static_cast<uint32_t>(choice.num_ids)) +
-                static_cast<double>(choice.cross_ids.size()) * symbol_width(static_cast<uint32_t>(choice.num_cross));
+  double bits = id_bits(choice.line_ids, choice.num_ids) + id_bits(choice.cross_ids, choice.num_cross);
   for (size_t at = 0; at < choice.num_ids + choice.num_cross - 1; ++at) {
     for (size_t first = at * cell; first < (at + 1) * cell; first += bins) {
       const uint64_t* counts = &choice.counts[first];

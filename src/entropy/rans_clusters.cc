@@ -17,6 +17,7 @@
 #include "entropy/rans_classes.h"
 #include "entropy/rans_counts.h"
 #include "entropy/rans_model.h"
+#include "entropy/rans_side_code.h"
 
 namespace occ {
 namespace {
@@ -66,6 +67,21 @@ double total_bits(const RansModel& model, std::span<const RansCounts> cells) {
     }
   }
   return bits;
+}
+
+// Gives the model its tables, symmetric ones where they take fewer bits in all. Returns the bits.
+double set_tables(RansModel* model, std::span<const RansCounts> cells) {
+  model->tables = fit_tables(cells, model->split);
+  model->mirrors.clear();
+  double bits = total_bits(*model, cells);
+  RansModel symmetric = *model;
+  symmetric.mirrors = find_mirrors(cells, model->contexts, model->split.window());
+  if (std::all_of(symmetric.mirrors.begin(), symmetric.mirrors.end(), [](auto m) { return m == 0; })) return bits;
+  symmetric.tables = fit_tables(add_mirror_images(cells, symmetric.mirrors, model->split.window()), model->split);
+  const double fewer = total_bits(symmetric, cells);
+  if (fewer >= bits) return bits;
+  *model = std::move(symmetric);
+  return fewer;
 }
 
 // Counts of single lines [kept lines][cell]: every `stride`-th line.
@@ -294,23 +310,20 @@ RansModel fit_rans_model(const SymbolPlane& plane, MatrixView<const Symbol> symb
   const Fit fit(model, symbols, histogram);
   const size_t wanted = std::min<size_t>(max_tables, kRansMaxCells / model.contexts);
   if (!plane.table_ids.empty() || wanted < 2 || symbols.size() == 0) {
-    model.tables = fit_tables(as_cells(fit.count_cells(model.ids, model.num_ids), fit.bins()), model.split);
+    set_tables(&model, as_cells(fit.count_cells(model.ids, model.num_ids), fit.bins()));
     return model;
   }
   const RansChoice choice = fit.choose_ids(wanted);
   std::vector<uint64_t> all(size_t{model.contexts} * fit.bins().count);
   for (size_t i = 0; i < choice.counts.size(); ++i) all[i % all.size()] += choice.counts[i];
-  const std::vector<RansCounts> cells = as_cells(all, fit.bins());
-  model.tables = fit_tables(cells, model.split);
+  const double bits = set_tables(&model, as_cells(all, fit.bins()));
   if (choice.num_ids + choice.num_cross == 2) return model;
   RansModel many = model;
   many.ids = choice.line_ids;
   many.num_ids = static_cast<uint32_t>(choice.num_ids);
   many.cross_ids = choice.cross_ids;
   many.num_cross = static_cast<uint32_t>(choice.num_cross);
-  const std::vector<RansCounts> many_cells = as_cells(choice.counts, fit.bins());
-  many.tables = fit_tables(many_cells, model.split);
-  return total_bits(many, many_cells) < total_bits(model, cells) ? many : model;
+  return set_tables(&many, as_cells(choice.counts, fit.bins())) < bits ? many : model;
 }
 
 }  // namespace occ

@@ -5,6 +5,8 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/range_coder.h"
+#include "entropy/rans_side_code.h"
 
 namespace occ {
 namespace {
@@ -24,17 +26,10 @@ void check_machine(const SymbolPlane& plane) {
   }
 }
 
-constexpr uint8_t kCrossFlag = 0x80;  // of the byte that holds the shift
+// Of the byte that holds the shift. What is written has the second one always, older files have not.
+constexpr uint8_t kCrossFlag = 0x80, kCodedFlag = 0x40;
 
 size_t line_length(const SymbolPlane& plane) { return plane.lines == LineAxis::kRows ? plane.cols : plane.rows; }
-
-void write_ids(std::span<const uint8_t> ids, uint32_t num_ids, ByteWriter& out) {
-  const unsigned width = symbol_width(num_ids);
-  const std::vector<Symbol> wide(ids.begin(), ids.end());
-  Bytes packed(packed_bytes(ids.size(), width));
-  pack_symbols(wide.data(), wide.size(), width, packed.data());
-  out.put_bytes(packed);
-}
 
 std::vector<uint8_t> read_ids(size_t count, uint32_t num_ids, ByteReader& side) {
   const unsigned width = symbol_width(num_ids);
@@ -44,10 +39,62 @@ std::vector<uint8_t> read_ids(size_t count, uint32_t num_ids, ByteReader& side) 
   return {wide.begin(), wide.end()};
 }
 
-void check_ids(std::span<const uint8_t> ids, uint64_t num_ids, const ByteReader& side) {
+void check_ids(std::span<const uint8_t> ids, uint64_t num_ids, const std::string& what) {
   for (const uint8_t id : ids) {
-    if (id >= num_ids) throw_input("{}: rans: expected table ids below {}, found {}", side.what(), num_ids, id);
+    if (id >= num_ids) throw_input("{}: rans: expected table ids below {}, found {}", what, num_ids, id);
   }
+}
+
+uint32_t read_num_cross(const RansModel& model, ByteReader& side) {
+  const uint64_t num_cross = side.get_varint();
+  if (!model.plane.table_ids.empty() || num_cross < 2 || num_cross > 256 ||
+      (model.num_ids + num_cross - 1) * model.contexts > kRansMaxCells) {
+    throw_input("{}: rans: expected 2 to 256 cross ids, none beside ids of the plane, and at most {} tables, found {}",
+                side.what(), kRansMaxCells, num_cross);
+  }
+  return static_cast<uint32_t>(num_cross);
+}
+
+// Ids and tables as bit strings.
+void load_plain(bool cross, ByteReader& side, RansModel* model) {
+  const SymbolPlane& plane = model->plane;
+  if (plane.table_ids.empty() && model->num_ids > 1) model->ids = read_ids(plane.num_lines(), model->num_ids, side);
+  check_ids(model->ids, model->num_ids, side.what());
+  if (cross) {
+    model->num_cross = read_num_cross(*model, side);
+    model->cross_ids = read_ids(line_length(plane), model->num_cross, side);
+    check_ids(model->cross_ids, model->num_cross, side.what());
+  }
+  SideBits bits(side);
+  const size_t cells = model->num_tables() * model->contexts;
+  model->tables.reserve(cells);
+  for (size_t cell = 0; cell < cells; ++cell) {
+    const bool repeated = bits.get(1) != 0;
+    if (repeated && cell == 0) {
+      throw_input("{}: rans: expected a first table, found a repetition of none", side.what());
+    }
+    model->tables.push_back(repeated ? model->tables.back() : RansTable::read(bits, model->split));
+  }
+}
+
+// Ids and tables as range-coded integers.
+void load_coded(bool cross, ByteReader& side, RansModel* model) {
+  const SymbolPlane& plane = model->plane;
+  if (cross) model->num_cross = read_num_cross(*model, side);
+  for (uint32_t context = 0; context < model->contexts; ++context) {
+    const uint64_t mirror = side.get_varint();
+    if (mirror > 2 * kRansWindow) {
+      throw_input("{}: rans: expected a mirror of at most {}, found {}", side.what(), 2 * kRansWindow, mirror);
+    }
+    model->mirrors.push_back(static_cast<uint32_t>(mirror));
+  }
+  RangeDecoder coded(side);
+  if (plane.table_ids.empty() && model->num_ids > 1) model->ids = get_ids(plane.num_lines(), model->num_ids, coded);
+  check_ids(model->ids, model->num_ids, coded.what());
+  if (cross) model->cross_ids = get_ids(line_length(plane), model->num_cross, coded);
+  check_ids(model->cross_ids, model->num_cross, coded.what());
+  model->tables = get_tables(model->num_tables() * model->contexts, model->mirrors, model->split, coded);
+  coded.expect_done();
 }
 
 }  // namespace
@@ -68,7 +115,7 @@ RansModel load_rans_model(const SymbolPlane& plane, ByteReader& side) {
 
   const uint8_t first = side.get<uint8_t>();
   const bool cross = (first & kCrossFlag) != 0;
-  const uint32_t shift = first & (kCrossFlag - 1);
+  const uint32_t shift = first & (kCodedFlag - 1);
   if (shift > 8) throw_input("{}: rans split: expected a shift of 0 to 8, found {}", side.what(), shift);
   model.split.shift = shift;
   const uint64_t offset = side.get_varint();
@@ -85,55 +132,25 @@ RansModel load_rans_model(const SymbolPlane& plane, ByteReader& side) {
                 kRansMaxCells, num_ids, model.contexts);
   }
   model.num_ids = static_cast<uint32_t>(num_ids);
-  if (!plane.table_ids.empty()) {
-    model.ids = plane.table_ids;
-  } else if (num_ids > 1) {
-    model.ids = read_ids(plane.num_lines(), model.num_ids, side);
-  }
-  check_ids(model.ids, num_ids, side);
-  if (cross) {
-    const uint64_t num_cross = side.get_varint();
-    if (!plane.table_ids.empty() || num_cross < 2 || num_cross > 256 ||
-        (num_ids + num_cross - 1) * model.contexts > kRansMaxCells) {
-      throw_input(
-          "{}: rans: expected 2 to 256 cross ids, none beside ids of the plane, and at most {} tables, found {}",
-          side.what(), kRansMaxCells, num_cross);
-    }
-    model.num_cross = static_cast<uint32_t>(num_cross);
-    model.cross_ids = read_ids(line_length(plane), model.num_cross, side);
-    check_ids(model.cross_ids, num_cross, side);
-  }
-
-  SideBits bits(side);
-  const size_t cells = model.num_tables() * model.contexts;
-  model.tables.reserve(cells);
-  for (size_t cell = 0; cell < cells; ++cell) {
-    const bool repeated = bits.get(1) != 0;
-    if (repeated && cell == 0) {
-      throw_input("{}: rans: expected a first table, found a repetition of none", side.what());
-    }
-    model.tables.push_back(repeated ? model.tables.back() : RansTable::read(bits, model.split));
-  }
+  model.ids = plane.table_ids;
+  (first & kCodedFlag) != 0 ? load_coded(cross, side, &model) : load_plain(cross, side, &model);
   return model;
 }
 
 void save_rans_model(const RansModel& model, ByteWriter& out) {
   if (model.plane.alphabet == 1) return;
-  out.put(static_cast<uint8_t>(model.split.shift | (model.num_cross > 1 ? kCrossFlag : 0)));
+  out.put(static_cast<uint8_t>(model.split.shift | kCodedFlag | (model.num_cross > 1 ? kCrossFlag : 0)));
   out.put_varint(model.split.offset);
   out.put_varint(model.num_ids);
-  if (model.plane.table_ids.empty() && model.num_ids > 1) write_ids(model.ids, model.num_ids, out);
-  if (model.num_cross > 1) {
-    out.put_varint(model.num_cross);
-    write_ids(model.cross_ids, model.num_cross, out);
-  }
-  BitWriter bits;
-  for (size_t cell = 0; cell < model.cells(); ++cell) {
-    const bool repeated = cell != 0 && model.tables[cell] == model.tables[cell - 1];
-    bits.put(repeated ? 1 : 0, 1);
-    if (!repeated) model.tables[cell].write(bits);
-  }
-  out.put_bytes(bits.take());
+  if (model.num_cross > 1) out.put_varint(model.num_cross);
+  std::vector<uint32_t> mirrors = model.mirrors;
+  mirrors.resize(model.contexts);
+  for (const uint32_t mirror : mirrors) out.put_varint(mirror);
+  RangeEncoder coded;
+  if (model.plane.table_ids.empty() && model.num_ids > 1) put_ids(model.ids, model.num_ids, coded);
+  if (model.num_cross > 1) put_ids(model.cross_ids, model.num_cross, coded);
+  put_tables(model.tables, mirrors, model.split.window(), coded);
+  out.put_bytes(coded.take());
 }
 
 }  // namespace occ

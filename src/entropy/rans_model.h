@@ -27,6 +27,7 @@ struct RansModel {
   std::vector<uint8_t> ids;        // of each line, given by the plane or fitted; empty: all are 0
   std::vector<uint8_t> cross_ids;  // of each position along the lines; empty: all are 0
   std::vector<RansTable> tables;   // [cells]
+  std::vector<uint32_t> mirrors;   // [contexts], see rans_side_code.h; only to save them
 
   uint32_t id(size_t line) const { return ids.empty() ? 0 : ids[line]; }
   uint32_t cross_id(size_t position) const { return cross_ids.empty() ? 0 : cross_ids[position]; }

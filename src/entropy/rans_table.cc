@@ -251,12 +251,19 @@ RansTable RansTable::read(SideBits& bits, const RansSplit& split) {
     if (sum > kRansOne) throw_input("{}: frequency table: expected a sum of {}, found more", bits.what(), kRansOne);
     f[id++] = static_cast<uint16_t>(value);
   }
+  return of(f, split, bits.what());
+}
+
+RansTable RansTable::of(Frequencies frequency, const RansSplit& split, const std::string& what) {
+  uint32_t sum = 0;
+  for (uint32_t id = 0; id < split.window(); ++id) sum += frequency[id];
+  if (sum > kRansOne) throw_input("{}: frequency table: expected a sum of {}, found more", what, kRansOne);
   const uint32_t escape = kRansOne - sum;
-  f[kRansEscape] = static_cast<uint16_t>(std::min(escape, kRansMaxEscape));
-  const RansTable table(f, split);
+  frequency[kRansEscape] = static_cast<uint16_t>(std::min(escape, kRansMaxEscape));
+  const RansTable table(frequency, split);
   const bool expected = table.num_escaped_ != 0;
   if ((escape != 0) != expected || escape > kRansMaxEscape) {
-    throw_input("{}: frequency table: expected {} for the escape, found {}", bits.what(), expected ? "1 to 2048" : "0",
+    throw_input("{}: frequency table: expected {} for the escape, found {}", what, expected ? "1 to 2048" : "0",
                 escape);
   }
   return table;

@@ -14,6 +14,7 @@
 #include <array>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/bytes.h"
@@ -52,6 +53,9 @@ class RansTable {
  public:
   // The table that codes `counts` in the fewest bits, including the table itself. Without counts all ids are equal.
   static RansTable fit(const RansCounts& counts, const RansSplit& split);
+  // The table with these frequencies [257], of which that of the escape is what is missing to 4,096. Input error, which
+  // begins with `what`, unless it can code every token.
+  static RansTable of(std::array<uint16_t, kRansIds> frequency, const RansSplit& split, const std::string& what);
   // Reads what write() wrote. Input errors name bits.what().
   static RansTable read(SideBits& bits, const RansSplit& split);
   void write(BitWriter& out) const;

@@ -9,8 +9,8 @@
 // integers. The integers are therefore twice as fine as those of a scalar quantizer of the same rate. Symbols are coded
 // with `rans` and u as context.
 //
-// factor = step * rms of the plane * 2^((code - 128) / 16). The codes, one byte per column, are all 128 unless columns
-// are coded with error feedback. With feedback factor_i is proportional to 1 / L_ii, which distributes the weighted
+// factor = step * rms of the plane * 2^((code - 128) / 16). The codes, range-coded, are all 128 unless columns are coded
+// with error feedback. With feedback factor_i is proportional to 1 / L_ii, which distributes the weighted
 // error evenly (water-filling, WaterSIC, arXiv 2603.04956); a common step would waste 1/2 log2(AM / GM of L_ii^2) bits.
 //
 // In the encoder, rows and columns are sorted into classes by their scale, so that the penalties suit each value
@@ -29,6 +29,7 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "quantization/make.h"
+#include "quantization/trellis_columns.h"
 #include "quantization/trellis_feedback.h"
 #include "quantization/trellis_kernels.h"
 #include "quantization/trellis_rates.h"
@@ -43,25 +44,12 @@ constexpr ParamSpec kParams[] = {
 };
 constexpr std::string_view kPlanes[] = {"codes"};
 
-constexpr int kUnitCode = 128;  // the code of a column whose factor is step * rms
-constexpr int kCodesPerOctave = 16;
 constexpr size_t kBlockColumns = 64;
 constexpr size_t kSampleValues = size_t{1} << 17;
-constexpr float kLargestFactor = 0x1p110f;    // k * factor stays finite
+constexpr float kLargestFactor = kLargestColumnFactor;
 constexpr float kSmallestFactor = 0x1p-120f;  // below, factors and their reciprocals lose digits
 constexpr double kMostSteps = 65000;          // largest |k|
 constexpr size_t kFewValues = 4096;           // too few to learn anything from
-
-// 2^(i / 16) rounded to f32. They are part of the file format, so no math library computes them.
-constexpr std::array<float, 16> kFractions = {0x1p+0f,        0x1.0b5586p+0f, 0x1.172b84p+0f, 0x1.2387a6p+0f,
-                                              0x1.306fep+0f,  0x1.3dea64p+0f, 0x1.4bfdaep+0f, 0x1.5ab07ep+0f,
-                                              0x1.6a09e6p+0f, 0x1.7a1148p+0f, 0x1.8ace54p+0f, 0x1.9c4918p+0f,
-                                              0x1.ae89fap+0f, 0x1.c199bep+0f, 0x1.d5818ep+0f, 0x1.ea4afap+0f};
-
-float factor_of(float base, uint8_t code) {
-  const int c = int{code} - kUnitCode + 8 * kCodesPerOctave;  // >= 0
-  return std::ldexp(base * kFractions[static_cast<size_t>(c % kCodesPerOctave)], c / kCodesPerOctave - 8);
-}
 
 class TrellisQuantizer final : public Quantizer {
  public:
@@ -88,13 +76,7 @@ class TrellisQuantizer final : public Quantizer {
     if (!(base_ >= 0 && base_ <= kLargestFactor)) {
       throw_input("{}: expected a finite step >= 0, found {}", side.what(), base_);
     }
-    const auto per_column = side.get<uint8_t>();
-    if (per_column > 1) throw_input("{}: expected 0 or 1 before the column steps, found {}", side.what(), per_column);
-    codes_.clear();
-    if (per_column == 1) {
-      const ByteSpan bytes = side.get_bytes(shape_.cols);
-      codes_.assign(bytes.begin(), bytes.end());
-    }
+    codes_ = load_column_codes(shape_.cols, side);
     make_factors();
     for (size_t c = 0; c < shape_.cols; ++c) {
       if (factors_[c] > kLargestFactor) {
@@ -154,8 +136,7 @@ class TrellisQuantizer final : public Quantizer {
 
   void save(ByteWriter& out) const override {
     out.put(base_);
-    out.put(static_cast<uint8_t>(codes_.empty() ? 0 : 1));
-    out.put_bytes(codes_);
+    save_column_codes(codes_, shape_.rows, out);
   }
 
  private:
@@ -310,7 +291,7 @@ class TrellisQuantizer final : public Quantizer {
 
   void make_factors() {
     factors_.assign(shape_.cols, base_);
-    for (size_t c = 0; c < codes_.size(); ++c) factors_[c] = factor_of(base_, codes_[c]);
+    for (size_t c = 0; c < codes_.size(); ++c) factors_[c] = column_factor(base_, codes_[c]);
   }
 
   // The L_ii of a column whose factor is step * rms. It is that of an H without correlations and with the same trace,
@@ -361,15 +342,9 @@ class TrellisQuantizer final : public Quantizer {
     if (!ctx.feedback_scales.empty() && base_ > 0) {
       OCC_CHECK(ctx.feedback_scales.size() == x.cols());
       const double reference = std::log2(feedback_reference(ctx));
-      const auto code_near = [&](double factor) {
-        return std::clamp(kUnitCode + static_cast<long>(std::ceil(kCodesPerOctave * std::log2(factor / base_))), 0L,
-                          255L);
-      };
-      const long lowest_code = least > 0 ? code_near(least) : 0, highest_code = code_near(kLargestFactor) - 1;
-      for (const double l : ctx.feedback_scales) {
-        const double code = kUnitCode + kCodesPerOctave * (reference - std::log2(l));
-        codes_.push_back(static_cast<uint8_t>(std::clamp(std::lrint(code), lowest_code, highest_code)));
-      }
+      std::vector<double> octaves;
+      for (const double l : ctx.feedback_scales) octaves.push_back(reference - std::log2(l));
+      codes_ = choose_column_codes(octaves, shape_.rows, base_, least);
     }
     make_factors();
     return squares;

@@ -326,8 +326,9 @@ TEST(Trellis, StepsFollowTheFeedbackScales) {
   EXPECT_EQ(factors[1], factors[3]);
   double energy = 0;
   for (size_t i = 0; i < x.size(); ++i) energy += double{x.data()[i]} * double{x.data()[i]};
-  // A scale of 1 is less than the mean one, sqrt((1 + 4 + 1/16 + 4) / 4); codes are a sixteenth of an octave apart.
-  EXPECT_NEAR(factors[0] / (0.25 * std::sqrt(energy / 256) * std::sqrt(9.0625 / 4)), 1, 0.022);
+  // A scale of 1 is less than the mean one, sqrt((1 + 4 + 1/16 + 4) / 4); with few rows codes are a quarter of an octave
+  // apart.
+  EXPECT_NEAR(factors[0] / (0.25 * std::sqrt(energy / 256) * std::sqrt(9.0625 / 4)), 1, 0.091);
 }
 
 TEST(Trellis, IntegersTimesFactorsAreTheValues) {

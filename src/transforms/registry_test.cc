@@ -46,6 +46,7 @@ const std::vector<Case>& cases() {
       {"pca", {{"of", "hessian"}}},
       {"pca", {{"of", "hessian"}, {"block", "1"}}},
       {"rowscale", {}},
+      {"rowscale", {{"steps", "8"}}},
       {"rownorm", {}},
       {"rownorm", {{"keep", "product"}}},
       {"split", {}},

@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -87,10 +88,15 @@ struct TransformRoles {
   std::string (*candidate)(Shape shape, size_t sampled_rows, uint64_t seed) = nullptr;
   // What the candidate yields has an rms of 1, whatever the rms of the matrix.
   bool unit_rms = false;
-  // The stage that scales every row by what an error in it costs (FitContext::row_weights); empty: it cannot.
-  std::string_view by_row_weights = {};
-  // Side information is one scale per row (tensor/bf16_scales.h), by which decoded rows are multiplied.
-  bool stores_row_scales = false;
+  // The stage that scales every row of a matrix of that shape by what an error in it costs (FitContext::row_weights).
+  // Null: it cannot.
+  std::string (*by_row_weights)(Shape shape) = nullptr;
+  // Side information is one scale per row, by which decoded rows are multiplied. Returns side information in which the
+  // scale of row r is multiplied by factors[r] and rounded to one that can be stored. It has at most `most`
+  // bytes (not less than `side`): the largest changes are left out where there is no room for them. Input error, which begins with `what`, if the number of scales is
+  // another one. Null: there are no such scales.
+  Bytes (*scale_rows)(const Params&, ByteSpan side, std::span<const float> factors, size_t most,
+                      const std::string& what) = nullptr;
   // The forms of the transform that `occ analyze` compares for that matrix, each of them the beginning of a recipe. They
   // keep the shape of the matrix. Null: only the candidate, where there is one.
   std::vector<std::string> (*forms)(const AnalyzedMatrix&) = nullptr;

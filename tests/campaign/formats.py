@@ -22,6 +22,7 @@ COMPRESS = library("libzstd.so.1", "ZSTD_compress", ctypes.c_size_t, ctypes.c_ch
                    ctypes.c_size_t, ctypes.c_int)
 DECOMPRESS = library("libzstd.so.1", "ZSTD_decompress", ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t,
                      ctypes.c_char_p, ctypes.c_size_t)
+CONTENT_SIZE = library("libzstd.so.1", "ZSTD_getFrameContentSize", ctypes.c_uint64, ctypes.c_char_p, ctypes.c_size_t)
 
 
 def hex_hash(data):
@@ -68,6 +69,38 @@ class Archive:
     def __init__(self, data):
         self.tensors, metadata = read_safetensors(data)
         self.index = json.loads(metadata["occ"])
+        if self.index["version"] == 1:
+            self.unpack_index()
+
+    def unpack_index(self):
+        """The index becomes that of version 0, whose text can be damaged at any place."""
+        data = self.tensors.pop("occ//index")[2]
+        size = at = shift = 0
+        while at == 0 or data[at - 1] >= 0x80:
+            size |= (data[at] & 0x7f) << shift
+            at, shift = at + 1, shift + 7
+        frame, at = data[at:at + size], at + size
+        self.index = json.loads(unzstd(frame, CONTENT_SIZE(frame, len(frame))))
+        self.index["version"] = 0
+
+        def take(kind):
+            nonlocal at
+            value, = struct.unpack_from(kind, data, at)
+            at += struct.calcsize(kind)
+            return f"{value:016x}" if kind == "<Q" else float(f"{value:.6g}")
+
+        for record in self.index["tensors"]:
+            if "recipe" in record:
+                record["decoded"], record["nmse"] = take("<Q"), take("<f")
+                if "eigenvalues" in record:
+                    record["weighted_error"] = take("<f")
+            record["xxh64"] = take("<Q")
+            for key in {"eigenvalues", "row_energies"} & record.keys():
+                values = list(bytes.fromhex(record[key]))
+                record[key] = bytes(sum(values[:i + 1]) & 0xff for i in range(len(values))).hex()
+        for record in self.index["files"]:
+            record["xxh64"] = take("<Q")
+        self.index["source"]["xxh64"] = take("<Q")
 
     def side_file(self, record):
         return unzstd(self.tensors["occ/" + record["name"]][2], record["bytes"])

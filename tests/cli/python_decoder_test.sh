@@ -48,6 +48,13 @@ with open("model/model.safetensors", "wb") as f:
     f.write(len(text).to_bytes(8, "little") + text + data)
 with open("model/config.json", "w") as f:
     f.write('{"hidden_size": 200}')
+# A tokenizer whose merges follow from its vocabulary, but for one.
+tokens = ["<s>", *"abcé\"", "ab", "abc", "é\"", "ca", "abca"]
+merges = ["a b", "ab c", 'é \\"', "c a", "ab ca"]
+vocab = json.dumps({token: i for i, token in enumerate(tokens)}, ensure_ascii=False)
+with open("model/tokenizer.json", "w") as f:
+    f.write('{"model": {"vocab": %s,\n  "merges": ["%s"]\n}}\n' % (vocab, '",\n "'.join(merges)))
+np.save("inputs.npy", (rng.standard_normal((900, 200)) @ (np.eye(200) + .3 * rng.standard_normal((200, 200)))).astype("f4"))
 PY
 
 fail() {
@@ -82,6 +89,7 @@ for recipe in \
   'split(rows=40) > { head: signs(axis=out) > uniform > rans ; tail: split(rows=1) > { head: lloyd > rans ; tail: uniform(bits=1) > bitpack } }' \
   'trellis > rans' \
   'rowscale > trellis(states=64, step=0.7) > rans(tables=8)' \
+  'rowscale(steps=16) > trellis(states=64, step=0.7) > rans(tables=8)' \
   'signs > hadamard > trellis(states=4, step=0.02) > bitpack' \
   'lowrank(rank=5) > { left: uniform(bits=8, per=column) > rans ; right: trellis > rans } + trellis > rans' \
   'signs > lowrank(rank=140) > { left: uniform(bits=8) > rans ; right: lowrank(rank=0) > { left: lloyd > rans ; right: lloyd > rans } + uniform > rans }' \
@@ -122,6 +130,7 @@ check wide.npy --recipe 'uniform(bits=4, per=tensor) > rans(tables=8)'
 check wide.npy --method rtn --ratio 9.3
 "$occ" inspect a.occ | grep -q 'split(rows=' || fail "--ratio 9.3 was expected to split rows"
 check model --ratio 5 --keep ids
+check model --method trellis --bits 3.5 --activations inputs.npy
 
 # What the decoder says is not always yes: another reference, a changed byte, no archive.
 "$occ" -q compress model -o a.occ --force --no-sync --bits 3
@@ -144,4 +153,6 @@ status=0
 
 "$python" "$decoder" a.occ out >/dev/null
 [ -f out/block_0_weight.npy ] && [ -f out/ids.npy ] || fail "expected one .npy per tensor"
+cmp out/files/tokenizer.json model/tokenizer.json || fail "the merges of the tokenizer are not those of the source"
+grep -q 'ab ca' a.occ && fail "merges are expected to be left out"
 echo "$count archives decoded bit for bit"
