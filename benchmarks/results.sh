@@ -37,12 +37,12 @@ for bits in "$@"; do
   row "$bits-auto" --bits "$bits" "${calibrate[@]}" --tune-tokens "${TUNE:-16384}"
   size=$(stat -c %s "$out/$bits-auto.occ")
   row "$bits-auto-untuned" --size "$size" "${calibrate[@]}" --tune-tokens 0
-  row "$bits-auto-uncalibrated" --size "$size"
-  row "$bits-rtn" --method "rtn(group=64)" --size "$size"
+  row "$bits-auto-uncalibrated" --size "$size" --no-calibrate
+  row "$bits-rtn" --method "rtn(group=64)" --size "$size" --no-calibrate
   row "$bits-gptq" --method rtn --size "$size" "${calibrate[@]}" --tune-tokens 0
   row "$bits-pcdvq" --method pcdvq --size "$size" "${calibrate[@]}" --tune-tokens 0
   row "$bits-turbo" --method turbo --size "$size" "${calibrate[@]}" --tune-tokens 0
-  for method in kashin cpq qet; do row "$bits-$method" --method "$method" --size "$size"; done
+  for method in kashin cpq qet; do row "$bits-$method" --method "$method" --size "$size" --no-calibrate; done
 done
 
 "${PYTHON:-python3}" - "$out" <<'PY' | tee "$out/results.csv"

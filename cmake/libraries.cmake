@@ -58,6 +58,10 @@ if(OCC_WITH_ENCODER)
   add_library(occ_calibration STATIC ${calibration_sources})
   target_link_libraries(occ_calibration PUBLIC occ_encode occ_model
                         PRIVATE $<BUILD_INTERFACE:nlohmann_json::nlohmann_json> $<BUILD_INTERFACE:occ_flags>)
+  # The text is put into the object file by the assembler, which no one tells the build about.
+  set(mixed_text ${PROJECT_SOURCE_DIR}/src/calibration/mixed_text.txt)
+  set_source_files_properties(src/calibration/documents.cc PROPERTIES COMPILE_DEFINITIONS OCC_MIXED_TEXT="${mixed_text}"
+                                                                      OBJECT_DEPENDS ${mixed_text})
   list(APPEND occ_libraries encode calibration)
 endif()
 

@@ -12,7 +12,7 @@ int main(int argc, char** argv) {
     if (done == total) std::fprintf(stderr, "%s: done\n", phase);
   };
   occ::CalibrationOptions calibration;
-  calibration.text = argv[2];
+  calibration.texts = {argv[2]};
   calibration.tokens = 16384;  // more tokens give a better model and take longer
   try {
     const occ::CompressReport report = occ::compress_model(argv[1], argv[3], options, calibration);

@@ -149,7 +149,7 @@ run() {
   local name=$1 archive=$work/$1.occ
   shift
   progress "occ compress MODEL -o $name.occ $*"
-  "$occ" compress "$model" -o "$archive" "$@" --force | tail -n 1
+  "$occ" compress "$model" -o "$archive" "$@" --force | sed -n 1,2p
   bytes=$(stat -c %s "$archive")
   measure "$name" "$archive"
   "$occ" inspect "$archive" --json >"$work/inspect.json"
@@ -169,7 +169,7 @@ for bits in "${rates[@]}"; do
   else
     run "occ-$bits" --bits "$bits" --report "$work/occ-$bits.html"
   fi
-  run "rtn-$bits" --method rtn --size "$bytes"
+  run "rtn-$bits" --method rtn --size "$bytes" --no-calibrate
 done
 
 echo

@@ -86,6 +86,11 @@ struct CompressReport {
   double seconds = 0;                 // wall time
   uint64_t peak_bytes = 0;            // most memory that the process had so far
   bool verified = false;              // the file was read again and decodes to what the encoder saw
+  // Only with a calibration: the loss of the file, the KL divergence from the input in nats per token.
+  std::optional<double> loss = std::nullopt;
+  bool loss_is_cosine = false;  // of encoders the loss is 1 - cosine
+  uint64_t loss_tokens = 0;     // on which it was measured
+  std::string loss_text;        // which tokens these are, such as "held out"
   // Bits per weight, every byte of the file counted.
   double bpw() const {
     return elements == 0 ? 0 : 8.0 * static_cast<double>(file_bytes) / static_cast<double>(elements);

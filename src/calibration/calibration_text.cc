@@ -4,10 +4,9 @@
 #include <unordered_set>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "base/hash.h"
 #include "base/option_name.h"
-#include "tokenizer/unicode.h"
+#include "calibration/documents.h"
 
 namespace occ {
 namespace {
@@ -17,7 +16,7 @@ constexpr size_t kTokensPerDimension = 32;
 // Where there are fewer sequences of full length, the rest of the text is one more.
 constexpr size_t kFewSequences = 16;
 // Held out: so many tokens of what is left of the text, or else one of so many sequences.
-constexpr size_t kHeldOutTokens = 4096, kHeldOutShare = 8;
+constexpr size_t kHeldOutTokens = 4096, kHeldOutShare = 8, kHeldOutShareOfMixed = 12;
 
 // Takes sequences with about `tokens` tokens out of `all`, evenly spread.
 Sequences take_evenly(Sequences* all, size_t tokens) {
@@ -32,9 +31,29 @@ Sequences take_evenly(Sequences* all, size_t tokens) {
   return taken;
 }
 
+// The tokens of a document. A conversation goes through the chat template; if the model has none that is known, or its
+// template refuses the messages, they are a text with the names of the roles, and *untemplated is counted up.
+std::vector<TokenId> encode_document(const Tokenizer& tokenizer, const Document& document, size_t* untemplated) {
+  if (document.messages.empty()) return tokenizer.encode(document.text, {.add_special = true, .parse_special = false});
+  try {
+    return tokenizer.encode(render_chat(tokenizer, document.messages, false),
+                            {.add_special = false, .parse_special = true});
+  } catch (const Error&) {
+    ++*untemplated;
+  }
+  std::string text;
+  for (const ChatMessage& m : document.messages) text += m.role + ": " + m.content + "\n";
+  return tokenizer.encode(text + "\n", {.add_special = true, .parse_special = false});
+}
+
 // Chunks of `context` tokens whose first token becomes BOS if the tokenizer adds one, as for perplexity.
-Sequences cut_chunks(const Tokenizer& tokenizer, const std::string& text, size_t context) {
-  const std::vector<TokenId> tokens = tokenizer.encode(text, {.add_special = true, .parse_special = false});
+Sequences cut_chunks(const Tokenizer& tokenizer, const std::vector<Document>& documents, size_t context,
+                     size_t* untemplated) {
+  std::vector<TokenId> tokens;
+  for (const Document& document : documents) {
+    const std::vector<TokenId> some = encode_document(tokenizer, document, untemplated);
+    tokens.insert(tokens.end(), some.begin(), some.end());
+  }
   Sequences chunks;
   for (size_t i = 0; i + context <= tokens.size() || (chunks.size() < kFewSequences && i + 1 < tokens.size());
        i += context) {
@@ -45,23 +64,33 @@ Sequences cut_chunks(const Tokenizer& tokenizer, const std::string& text, size_t
   return chunks;
 }
 
-// Every line is a text of its own.
-Sequences cut_lines(const Tokenizer& tokenizer, const std::string& text, size_t longest) {
-  Sequences lines;
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = std::min(text.find('\n', begin), text.size());
-    if (end > begin) {
-      std::vector<TokenId> ids = tokenizer.encode(std::string_view(text).substr(begin, end - begin),
-                                                  {.add_special = true, .parse_special = false});
-      if (ids.size() > longest) {
-        ids[longest - 1] = ids.back();
-        ids.resize(longest);
-      }
-      if (!ids.empty()) lines.push_back(std::move(ids));
+// For encoders: every document is a text of its own, or every line of it.
+Sequences cut_texts(const Tokenizer& tokenizer, const std::vector<Document>& documents, size_t longest,
+                    size_t* untemplated) {
+  Sequences texts;
+  const auto add = [&](std::vector<TokenId> ids) {
+    if (ids.size() > longest) {
+      ids[longest - 1] = ids.back();
+      ids.resize(longest);
     }
-    begin = end + 1;
+    if (!ids.empty()) texts.push_back(std::move(ids));
+  };
+  for (const Document& document : documents) {
+    if (!document.lines || !document.messages.empty()) {
+      add(encode_document(tokenizer, document, untemplated));
+      continue;
+    }
+    const std::string& text = document.text;
+    for (size_t begin = 0; begin < text.size();) {
+      const size_t end = std::min(text.find('\n', begin), text.size());
+      if (end > begin) {
+        add(tokenizer.encode(std::string_view(text).substr(begin, end - begin),
+                             {.add_special = true, .parse_special = false}));
+      }
+      begin = end + 1;
+    }
   }
-  return lines;
+  return texts;
 }
 
 // How many different runs of eight tokens there are.
@@ -76,69 +105,33 @@ size_t distinct_runs(const Sequences& sequences) {
   return runs.size();
 }
 
-std::string from_utf16(ByteSpan bytes, bool big_endian) {
-  std::string out;
-  const auto unit = [&](size_t i) {
-    const uint32_t a = bytes[i], b = bytes[i + 1];
-    return big_endian ? a << 8 | b : b << 8 | a;
-  };
-  for (size_t i = 2; i + 1 < bytes.size(); i += 2) {
-    uint32_t c = unit(i);
-    if (c >= 0xD800 && c < 0xE000) {  // half of a pair
-      const uint32_t low = i + 3 < bytes.size() ? unit(i + 2) : 0;
-      const bool pair = c < 0xDC00 && low >= 0xDC00 && low < 0xE000;
-      c = pair ? 0x10000 + ((c - 0xD800) << 10) + (low - 0xDC00) : 0xFFFD;
-      if (pair) i += 2;
-    }
-    append_utf8(c, out);
-  }
-  return out;
-}
-
 }  // namespace
 
 size_t enough_tokens(const ModelConfig& config) {
   return std::min(kTokensPerDimension * config.dim, kDefaultSequences * kDefaultContext);
 }
 
-std::string decode_text(ByteSpan bytes, const std::filesystem::path& path) {
-  const auto begins = [&](std::initializer_list<uint8_t> mark) {
-    return bytes.size() >= mark.size() && std::equal(mark.begin(), mark.end(), bytes.begin());
-  };
-  std::string text;
-  if (begins({0xFF, 0xFE}) || begins({0xFE, 0xFF})) {
-    text = from_utf16(bytes, bytes[0] == 0xFE);
-  } else {
-    if (begins({0xEF, 0xBB, 0xBF})) bytes = bytes.subspan(3);
-    text = replace_invalid_utf8({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
-  }
-  size_t characters = 0, bad = 0;
-  for (size_t at = 0; at < text.size(); ++characters) {
-    const uint32_t c = next_char(text, at);
-    bad += c == 0xFFFD || (c < 0x20 && (c < '\t' || c > '\r')) ? 1 : 0;
-  }
-  if (bad * 10 > characters) {
-    throw_input("{}: expected text in UTF-8, or in UTF-16 with a byte order mark, found {} of {} characters invalid",
-                path.string(), bad, characters);
-  }
-  return text;
-}
-
-CalibrationText read_calibration_text(const TensorFile& file, const ModelConfig& config,
-                                      const CalibrationOptions& options) {
-  const std::string text = decode_text(read_file(options.text), options.text);
-  const std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(file);
+size_t calibration_context(const ModelConfig& config, const CalibrationOptions& options) {
   const size_t most = config.encoder ? config.max_text : config.max_context;
   if (options.context != 0 && (options.context < 2 || (most != 0 && options.context > most))) {
     throw_usage("{}: expected 2 to {} tokens for calibration, found {}", option_name("context"), most, options.context);
   }
-  const size_t context = options.context != 0 ? options.context
-                         : most != 0          ? std::min(kDefaultContext, most)
-                                              : kDefaultContext;
-  Sequences all = config.encoder ? cut_lines(*tokenizer, text, context) : cut_chunks(*tokenizer, text, context);
-  if (all.empty()) throw_input("{}: expected text to calibrate with, found none", options.text.string());
+  if (options.context != 0) return options.context;
+  return most != 0 ? std::min(kDefaultContext, most) : kDefaultContext;
+}
+
+CalibrationText read_calibration_text(const TensorFile& file, const ModelConfig& config,
+                                      const CalibrationOptions& options, size_t tune_tokens) {
+  const size_t context = calibration_context(config, options);
+  const std::vector<Document> documents = options.texts.empty() ? mixed_documents() : read_documents(options.texts);
+  const std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(file);
   CalibrationText out;
+  Sequences all = config.encoder ? cut_texts(*tokenizer, documents, context, &out.untemplated)
+                                 : cut_chunks(*tokenizer, documents, context, &out.untemplated);
+  if (all.empty()) throw_input("{}: expected text to calibrate with, found none", options.texts.front().string());
   out.bos = tokenizer->bos();
+  out.adds_bos = tokenizer->adds_bos();
+  out.vocab_size = tokenizer->vocab_size();
   out.counts.resize(config.vocab_size);
   for (const auto& s : all) {
     for (const TokenId id : s) {
@@ -150,12 +143,13 @@ CalibrationText read_calibration_text(const TensorFile& file, const ModelConfig&
     }
   }
   const size_t wanted = options.tokens != 0 ? options.tokens : kDefaultSequences * context;
+  if (options.texts.empty()) out.held_out = take_evenly(&all, tokens_of(all) / kHeldOutShareOfMixed);
   out.calibrate = take_evenly(&all, std::min(wanted, 2 * distinct_runs(all)));
-  if (options.tune_tokens != 0 && !config.encoder) out.tune = take_evenly(&all, options.tune_tokens);
-  if (tokens_of(out.calibrate) >= enough_tokens(config)) return out;
+  if (options.texts.empty()) return out;
+  if (tune_tokens != 0 && !config.encoder) out.tune = take_evenly(&all, tune_tokens);
   if (!all.empty()) {
     out.held_out = take_evenly(&all, kHeldOutTokens);
-  } else if (out.calibrate.size() >= kHeldOutShare) {
+  } else if (out.calibrate.size() >= kHeldOutShare && tokens_of(out.calibrate) < enough_tokens(config)) {
     out.held_out = take_evenly(&out.calibrate, tokens_of(out.calibrate) / kHeldOutShare);
   }
   return out;

@@ -3,6 +3,7 @@
 // all, to keep the better one.
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -12,19 +13,22 @@
 #include "base/temporary.h"
 #include "calibration/calibration_text.h"
 #include "calibration/model_calibration.h"
+#include "calibration/own_text.h"
 #include "calibration/reference.h"
+#include "calibration/run_plan.h"
+#include "compress/plan.h"
 #include "container/archive_file.h"
+#include "io/gguf_json.h"
 #include "occ/calibrate.h"
+#include "recipe/method.h"
 
 namespace occ {
 namespace {
 
-constexpr size_t kSampleTokens = 256;  // of a sequence that the model writes
-constexpr size_t kJudges = 8;          // such sequences that results are judged by
-constexpr size_t kSamplesAtOnce = 32;
-constexpr uint64_t kJudgeSeed = 1u << 20;    // other samples than those calibrated with
-constexpr double kLeastRowOfPoorText = 0.1;  // see ImportanceSettings
-constexpr double kUnlike = 1;                // surprise from which on a text is unlike what the model expects, in nats
+constexpr size_t kJudgeTokens = 8 * kOwnLength;                  // of the model's own text that results are judged by
+constexpr uint64_t kJudgeSeed = 1u << 20, kTuneSeed = 1u << 21;  // other samples than those calibrated with
+constexpr double kLeastRowOfPoorText = 0.1;                      // see ImportanceSettings
+constexpr double kUnlike = 1;  // surprise from which on a text is unlike what the model expects, in nats
 
 // The same model at the same size without calibration, in a temporary folder beside the output.
 class Uncalibrated {
@@ -33,6 +37,11 @@ class Uncalibrated {
       : folder_(output), path_(folder_.temporary_path() / "uncalibrated.occ") {
     CompressOptions plain = options;
     plain.resume = false;
+    if (options.progress) {
+      plain.progress = [&](const char* phase, uint64_t done, uint64_t total) {
+        if (std::string_view(phase) == "compress") options.progress(kPhaseUncalibrated, done, total);
+      };
+    }
     report_ = compress_source(source, path_, plain, nullptr);
   }
   const std::filesystem::path& path() const { return path_; }
@@ -49,55 +58,194 @@ class Uncalibrated {
   CompressReport report_;
 };
 
-Sequences write(const TensorFile& source, const ModelConfig& config, const CalibrationText& text, size_t count,
-                uint64_t seed) {
-  const size_t length = config.max_context == 0 ? kSampleTokens : std::min(kSampleTokens, config.max_context);
-  Sequences out;
-  while (out.size() < count) {
-    const size_t now = std::min(kSamplesAtOnce, count - out.size());
-    for (auto& s : sample_sequences(source, text.bos, now, length, seed + out.size())) out.push_back(std::move(s));
+class Run {
+ public:
+  Run(const TensorFile& source, const ModelConfig& config, const std::filesystem::path& output,
+      const CompressOptions& options, const CalibrationOptions& calibration)
+      : source_(source),
+        config_(config),
+        output_(output),
+        options_(options),
+        calibration_(completed(calibration, config, options.effort)),
+        folder_(output.has_parent_path() ? output.parent_path() : "."),
+        text_(read_calibration_text(source, config, calibration_, tune_tokens(calibration_))) {}
+
+  CompressReport compress() {
+    const bool mixed = calibration_.texts.empty();
+    // Of the mixed text every model gets the same, and text of its own where that is not enough.
+    const bool few = !mixed && tokens_of(text_.calibrate) < tokens_wanted(config_, options_.effort);
+    if (few && calibration_.warn) {
+      calibration_.warn(fmt::format("{}: {} tokens to calibrate with are few for this model, {} would do", text_name(),
+                                    tokens_of(text_.calibrate), tokens_wanted(config_, options_.effort)));
+    }
+    if (calibration_.announce) calibration_.announce(plan_run(config_, source_, text_, options_, calibration_));
+    const bool unlike = !few && !config_.encoder && is_unlike();
+    // What is gained on such a text may be lost on others.
+    std::optional<Uncalibrated> uncalibrated;
+    if ((few || unlike) && !options_.dry_run && !options_.nmse) uncalibrated.emplace(source_, output_, options_);
+    const size_t own = own_tokens(config_, text_, options_, calibration_, unlike);
+    if (own != 0) {
+      notes_.push_back(fmt::format("{}: {} tokens that the model wrote were added to it",
+                                   unlike  ? "the text is unlike what this model expects"
+                                   : mixed ? "the text is occ's mixed text"
+                                           : "the text is short for this model",
+                                   add_own_text(own)));
+    }
+    if (mixed && !config_.encoder) {
+      text_.tune = write(tune_tokens(calibration_), kTuneSeed, kPhaseWriting);
+    }
+    CompressReport report = calibrate(few || unlike || mixed);
+    if (!options_.dry_run) judge(uncalibrated ? &*uncalibrated : nullptr, &report);
+    if (text_.untemplated != 0 && !calibration_.texts.empty()) {
+      notes_.push_back(
+          fmt::format("{} conversations were read as plain text: the model's chat template is missing, "
+                      "unknown or refuses them",
+                      text_.untemplated));
+    }
+    report.notes.insert(report.notes.end(), notes_.begin(), notes_.end());
+    return report;
   }
-  return out;
+
+ private:
+  std::string text_name() const {
+    return calibration_.texts.size() == 1 ? calibration_.texts[0].string()
+                                          : fmt::format("{} texts", calibration_.texts.size());
+  }
+
+  void progress(const char* phase, size_t done, size_t total) const {
+    if (options_.progress) options_.progress(phase, done, total);
+  }
+
+  Sequences write(size_t tokens, uint64_t seed, const char* phase) const {
+    return write_own_text(source_, config_, text_, tokens, seed,
+                          [&](size_t done, size_t total) { progress(phase, done, total); });
+  }
+
+  bool is_unlike() const {
+    const size_t count = std::min<size_t>(8, text_.calibrate.size());
+    Sequences some;
+    for (size_t i = 0; i < count; ++i) some.push_back(text_.calibrate[i * text_.calibrate.size() / count]);
+    return surprise(source_, some, folder_) > kUnlike;
+  }
+
+  // Adds sequences that the model writes to the text, and tokens of those calibrated with become the counts. Returns
+  // their number of tokens.
+  size_t add_own_text(size_t tokens) {
+    Sequences own = write(tokens, 0, kPhaseWriting);
+    const size_t added = tokens_of(own);
+    for (auto& s : own) text_.calibrate.push_back(std::move(s));
+    std::fill(text_.counts.begin(), text_.counts.end(), 0);
+    for (const auto& s : text_.calibrate) {
+      for (const TokenId id : s) ++text_.counts[static_cast<size_t>(id)];
+    }
+    return added;
+  }
+
+  CompressReport calibrate(bool may_lack_tokens) {
+    uint64_t key = hash64(text_.counts.data(), text_.counts.size() * sizeof(uint64_t));
+    for (const std::vector<TokenId>& s : text_.calibrate) key = key * 31 + hash64(s.data(), s.size() * sizeof(TokenId));
+    const std::string what =
+        fmt::format("calibration: {} tokens in {} sequences, {} tuned on {}\n", tokens_of(text_.calibrate),
+                    text_.calibrate.size(), hash_hex(key), tokens_of(text_.tune));
+    CalibrationSettings settings;
+    settings.progress = options_.progress;
+    const size_t tuning = text_.tune.size();
+    settings.tune_sequences = std::move(text_.tune);
+    settings.cache = true;
+    settings.token_counts = std::move(text_.counts);
+    if (may_lack_tokens) settings.least_table_row = kLeastRowOfPoorText;
+    ModelCalibration model(source_, text_.calibrate, what, folder_, std::move(settings));
+    CompressReport report = compress_source(source_, output_, options_, &model);
+    if (tune_tokens(calibration_) != 0 && tuning < 2 && !config_.encoder) {
+      report.notes.emplace_back(
+          "norms, biases and scales of rows are not tuned: the text has nothing left that is not calibrated with");
+    }
+    report.notes.push_back(what.substr(0, what.rfind(',')));
+    if (config_.transposed_weights) {
+      report.notes.emplace_back("linear layers are stored transposed: coded without second moments of their inputs");
+    }
+    return report;
+  }
+
+  // Measures the loss on sequences that were held out, and compares it with that of no calibration, where there is such
+  // a file, also on text that the model writes. The better file becomes the output.
+  void judge(Uncalibrated* uncalibrated, CompressReport* report) {
+    std::vector<std::pair<const char*, Sequences>> judges;
+    if (!text_.held_out.empty()) judges.emplace_back("held out", text_.held_out);
+    if (!config_.encoder && (judges.empty() || uncalibrated != nullptr)) {
+      judges.emplace_back("that the model wrote", write(kJudgeTokens, kJudgeSeed, kPhaseJudging));
+    }
+    if (judges.empty()) judges.emplace_back("calibrated with", text_.calibrate);
+    bool worse = false;
+    std::vector<double> losses[2];
+    for (size_t i = 0; i < judges.size(); ++i) {
+      const auto& [name, sequences] = judges[i];
+      progress(kPhaseJudging, i, judges.size());
+      losses[0].push_back(divergence(*open_any(output_), source_, sequences, folder_));
+      if (uncalibrated == nullptr) break;
+      losses[1].push_back(divergence(*open_any(uncalibrated->path()), source_, sequences, folder_));
+      notes_.push_back(fmt::format("{} on {} tokens {}: {:.4g}, without calibration {:.4g}",
+                                   config_.encoder ? "1 - cosine" : "KL", tokens_of(sequences), name, losses[0].back(),
+                                   losses[1].back()));
+      worse |= !(losses[0].back() <= losses[1].back());
+    }
+    progress(kPhaseJudging, judges.size(), judges.size());
+    if (worse) {
+      *report = uncalibrated->replace(output_, options_.sync);
+      notes_.emplace_back("calibration on this text made the model worse: the file was coded without");
+    }
+    report->loss = losses[worse ? 1 : 0][0];
+    report->loss_is_cosine = config_.encoder;
+    report->loss_tokens = tokens_of(judges[0].second);
+    report->loss_text = judges[0].first;
+  }
+
+  const TensorFile& source_;
+  const ModelConfig& config_;
+  const std::filesystem::path& output_;
+  const CompressOptions& options_;
+  const CalibrationOptions calibration_;
+  const std::filesystem::path folder_;  // of scratch files
+  CalibrationText text_;
+  std::vector<std::string> notes_;
+};
+
+bool is_model(const TensorFile& source) {
+  const std::vector<SideFile> files = source.side_files();
+  return std::any_of(files.begin(), files.end(),
+                     [](const SideFile& f) { return f.name == "config.json" || f.name == kGgufSideFile; });
 }
 
-bool is_unlike(const TensorFile& source, const CalibrationText& text, const std::filesystem::path& folder) {
-  const size_t count = std::min<size_t>(8, text.calibrate.size());
-  Sequences some;
-  for (size_t i = 0; i < count; ++i) some.push_back(text.calibrate[i * text.calibrate.size() / count]);
-  return surprise(source, some, folder) > kUnlike;
+// Why a model cannot be calibrated, or an empty text.
+std::string obstacle(const TensorFile& source) {
+  try {
+    const ModelConfig config = read_config(source);
+    model_parts(source, config);
+    make_tokenizer(source);
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "";
 }
 
-// Adds sequences that the model writes to the text, and tokens of those calibrated with become the counts. Returns their
-// number of tokens.
-size_t add_own_text(const TensorFile& source, const ModelConfig& config, CalibrationText* text) {
-  const size_t tokens = std::max(enough_tokens(config), tokens_of(text->calibrate) / 4);
-  Sequences own = write(source, config, *text, (tokens + kSampleTokens - 1) / kSampleTokens, 0);
-  const size_t added = tokens_of(own);
-  for (auto& s : own) text->calibrate.push_back(std::move(s));
-  std::fill(text->counts.begin(), text->counts.end(), 0);
-  for (const auto& s : text->calibrate) {
-    for (const TokenId id : s) ++text->counts[static_cast<size_t>(id)];
-  }
-  return added;
+bool keeps_all(const TensorFile& source, const CompressOptions& options) {
+  const std::vector<PlannedTensor> plan = plan_tensors(source, options);
+  return std::none_of(plan.begin(), plan.end(), [](const PlannedTensor& t) { return t.method.has_value(); });
 }
 
-// Whether the file without calibration is the better one, on sequences held out or on text that the model writes.
-bool calibration_is_worse(const TensorFile& source, const ModelConfig& config, const std::filesystem::path& calibrated,
-                          const std::filesystem::path& uncalibrated, const CalibrationText& text,
-                          const std::filesystem::path& folder, std::vector<std::string>* notes) {
-  std::vector<std::pair<const char*, Sequences>> judges;
-  if (!text.held_out.empty()) judges.emplace_back("of the text that were held out", text.held_out);
-  if (!config.encoder) judges.emplace_back("that the model wrote", write(source, config, text, kJudges, kJudgeSeed));
-  if (judges.empty()) judges.emplace_back("calibrated with", text.calibrate);
-  bool worse = false;
-  for (const auto& [name, sequences] : judges) {
-    const double with = divergence(ArchiveFile(calibrated), source, sequences, folder);
-    const double without = divergence(ArchiveFile(uncalibrated), source, sequences, folder);
-    notes->push_back(fmt::format("{} on {} tokens {}: {:.4g}, without calibration {:.4g}",
-                                 config.encoder ? "1 - cosine" : "KL", tokens_of(sequences), name, with, without));
-    worse |= !(with <= without);
-  }
-  return worse;
+bool is_ceiling(const std::string& method) { return Method::parse(method).continuous(); }
+
+uint64_t bytes_at(const TensorFile& source, double bits) {
+  double bytes = 0;
+  for (const TensorInfo& t : source.tensors()) bytes += static_cast<double>(t.elements()) * bits / 8;
+  return static_cast<uint64_t>(bytes);
+}
+
+CompressReport compress_plainly(const std::filesystem::path& input, const std::filesystem::path& output,
+                                const CompressOptions& options, const std::string& note) {
+  CompressReport report = compress_file(input, output, options);
+  if (!note.empty()) report.notes.push_back(note);
+  return report;
 }
 
 }  // namespace
@@ -111,59 +259,32 @@ CompressReport compress_model(const std::filesystem::path& input, const std::fil
                 option_name("activations"), option_name("hessian"));
   }
   const std::unique_ptr<TensorFile> source = open_any(input);
+  const bool by_default = calibration.texts.empty();
+  if (by_default && (!is_model(*source) || keeps_all(*source, options)))
+    return compress_plainly(input, output, options, "");
+  if (const std::string why = by_default ? obstacle(*source) : ""; !why.empty()) {
+    return compress_plainly(input, output, options, "not calibrated: " + why);
+  }
   const ModelConfig config = read_config(*source);
-  if (!options.dry_run) require_writable_target(output, options.force);
-  CalibrationText text = read_calibration_text(*source, config, calibration);
-  const std::filesystem::path folder = output.has_parent_path() ? output.parent_path() : ".";
-  const bool few = tokens_of(text.calibrate) < enough_tokens(config);
-  if (few && calibration.warn) {
-    calibration.warn(fmt::format("{}: {} tokens to calibrate with are few for this model, {} would do",
-                                 calibration.text.string(), tokens_of(text.calibrate), enough_tokens(config)));
+  check_compression(*source, output, options);
+  if (by_default && options.dry_run) {
+    return compress_plainly(input, output, options,
+                            "the figures are those without calibration; the run itself would be calibrated");
   }
-  std::vector<std::string> notes;
-  const bool unlike = !few && !config.encoder && is_unlike(*source, text, folder);
-  // What is gained on such a text may be lost on others.
-  std::optional<Uncalibrated> uncalibrated;
-  if ((few || unlike) && !options.dry_run && !options.nmse) uncalibrated.emplace(*source, output, options);
-  if ((few || unlike) && !config.encoder) {
-    notes.push_back(fmt::format("the text is {}: {} tokens that the model wrote were added to it",
-                                few ? "short for this model" : "unlike what this model expects",
-                                add_own_text(*source, config, &text)));
+  CompressReport report;
+  CompressOptions calibrated = options;
+  calibrated.effort = calibration.effort.value_or(options.effort);
+  // What a calibrated file stores beside the codes may be more than so few bits: then it is an error, not a note.
+  constexpr double kFewBits = 2;
+  if (by_default && options.bits && *options.bits < kFewBits && options.tensors.empty() && is_ceiling(options.method)) {
+    calibrated.size = bytes_at(*source, *std::exchange(calibrated.bits, std::nullopt));
   }
-  uint64_t key = hash64(text.counts.data(), text.counts.size() * sizeof(uint64_t));
-  for (const std::vector<TokenId>& s : text.calibrate) key = key * 31 + hash64(s.data(), s.size() * sizeof(TokenId));
-  const size_t tokens = tokens_of(text.calibrate), sequences = text.calibrate.size();
-  const std::string what = fmt::format("calibration: {} tokens in {} sequences, {} tuned on {}\n", tokens, sequences,
-                                       hash_hex(key), tokens_of(text.tune));
-  CalibrationSettings settings;
-  settings.progress = options.progress;
-  const size_t tuning = text.tune.size();
-  settings.tune_sequences = std::move(text.tune);
-  settings.cache = true;
-  settings.token_counts = std::move(text.counts);
-  if (few || unlike) settings.least_table_row = kLeastRowOfPoorText;
-  ModelCalibration model(*source, text.calibrate, what, folder, std::move(settings));
-  // The archive gets its name only if it is the better one.
-  std::optional<CompressReport> better;
-  CompressReport report = compress_source(*source, output, options, &model, [&](const auto& archive) {
-    if (!uncalibrated) return true;
-    if (!calibration_is_worse(*source, config, archive, uncalibrated->path(), text, folder, &notes)) return true;
-    better = uncalibrated->replace(output, options.sync);
-    return false;
-  });
-  if (calibration.tune_tokens != 0 && tuning < 2 && !config.encoder) {
-    report.notes.emplace_back(
-        "norms, biases and scales of rows are not tuned: the text has nothing left that is not calibrated with");
+  try {
+    report = Run(*source, config, output, calibrated, calibration).compress();
+  } catch (const Error& e) {
+    if (!by_default || e.kind() == ErrorKind::kFailed) throw;
+    return compress_plainly(input, output, options, fmt::format("not calibrated: {}", e.what()));
   }
-  report.notes.push_back(what.substr(0, what.rfind(',')));
-  if (config.transposed_weights) {
-    report.notes.emplace_back("linear layers are stored transposed: coded without second moments of their inputs");
-  }
-  if (better) {
-    report = std::move(*better);
-    notes.emplace_back("calibration on this text made the model worse: the file was coded without");
-  }
-  report.notes.insert(report.notes.end(), notes.begin(), notes.end());
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;
 }

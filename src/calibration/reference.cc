@@ -97,28 +97,26 @@ double surprise(const TensorFile& original, const Sequences& sequences, const st
   return counted == 0 ? 0 : sum / static_cast<double>(counted);
 }
 
-Sequences sample_sequences(const TensorFile& original, std::optional<TokenId> bos, size_t count, size_t length,
-                           uint64_t seed) {
+Sequences sample_sequences(const TensorFile& original, Sequences beginnings, size_t length, uint64_t seed) {
   const std::unique_ptr<Transformer> model =
       load_transformer(original, {.arithmetic = Arithmetic::kF32, .observer = {}});
-  const size_t vocab_size = model->config().vocab_size;
-  Sequences out(count);
+  const size_t vocab_size = model->config().vocab_size, count = beginnings.size();
   std::vector<std::unique_ptr<KvCache>> caches;
   std::vector<Sampler> samplers;
   for (size_t i = 0; i < count; ++i) {
-    const size_t first = (2 * i + 1) * vocab_size / (2 * count);
-    out[i].push_back(bos.value_or(static_cast<TokenId>(first)));
     caches.push_back(model->make_cache(length));
     samplers.emplace_back(SamplingOptions{.temperature = 1, .top_k = 0, .top_p = 1, .seed = seed + i});
   }
   Matrix<float> logits = Matrix<float>::uninitialized(count, vocab_size);
-  while (out[0].size() < length) {
+  for (size_t at = 1; at < length; ++at) {
     std::vector<Sequence> last;
-    for (size_t i = 0; i < count; ++i) last.push_back({std::span(out[i]).last(1), caches[i].get()});
+    for (size_t i = 0; i < count; ++i) last.push_back({std::span(beginnings[i]).subspan(at - 1, 1), caches[i].get()});
     model->logits(model->hidden(last).view(), logits.view());
-    for (size_t i = 0; i < count; ++i) out[i].push_back(samplers[i].next({logits.row(i), vocab_size}));
+    for (size_t i = 0; i < count; ++i) {
+      if (beginnings[i].size() == at) beginnings[i].push_back(samplers[i].next({logits.row(i), vocab_size}));
+    }
   }
-  return out;
+  return beginnings;
 }
 
 }  // namespace occ

@@ -44,9 +44,9 @@ double divergence(const TensorFile& coded, const TensorFile& original, const Seq
 // of -log p(token) minus the entropy of p, in nats. About 0 for texts like those that the model was trained on.
 double surprise(const TensorFile& original, const Sequences& sequences, const std::filesystem::path& scratch_folder);
 
-// Sequences that a causal model itself writes: tokens are drawn from its predictions (temperature 1) after the token
-// `bos`, or, if there is none, after first tokens that are evenly spread over the vocabulary. The same for the same seed.
-Sequences sample_sequences(const TensorFile& original, std::optional<TokenId> bos, size_t count, size_t length,
-                           uint64_t seed);
+// Sequences that a causal model itself writes: sequence i begins with the tokens beginnings[i], which are at least one,
+// and more tokens are drawn from the model's predictions (temperature 1) until it has `length` tokens. The same for the
+// same beginnings and seed, at every number of threads.
+Sequences sample_sequences(const TensorFile& original, Sequences beginnings, size_t length, uint64_t seed);
 
 }  // namespace occ

@@ -6,6 +6,7 @@
 #include "base/outputs.h"
 #include "base/temporary.h"
 #include "cli/cli.h"
+#include "cli/run_progress.h"
 #include "io/json.h"
 #include "occ/calibrate.h"
 #include "report/html_report.h"
@@ -21,11 +22,10 @@ constexpr int kCalibratedEffort = 6;
 struct Arguments {
   std::string input, output, size, report;
   std::vector<std::string> tensors;
-  bool no_verify = false, no_sync = false, json = false;
+  bool no_verify = false, no_sync = false, json = false, no_calibrate = false;
   CompressOptions options;
   CalibrationOptions calibration;
   std::optional<int> effort;
-  std::optional<size_t> tune_tokens;
 };
 
 // Adds notes to the report if no tensor was coded or if the archive is larger than the input.
@@ -60,54 +60,74 @@ void print_report_json(const Arguments& a, const CompressReport& r) {
     if (!t.note.empty()) item["note"] = t.note;
     tensors.push_back(std::move(item));
   }
-  ordered_json out = {{"input", a.input},
-                      {"output", a.output},
-                      {"input_bytes", r.input_bytes},
-                      {"file_bytes", r.file_bytes},
-                      {"elements", r.elements},
-                      {"bpw", r.bpw()},
-                      {"nmse", finite_or_null(r.nmse)},
-                      {"verified", r.verified},
-                      {"dry_run", a.options.dry_run},
-                      {"seconds", r.seconds},
-                      {"peak_bytes", r.peak_bytes},
-                      {"notes", r.notes},
-                      {"tensors", tensors}};
+  ordered_json out = {
+      {"input", a.input},
+      {"output", a.output},
+      {"input_bytes", r.input_bytes},
+      {"file_bytes", r.file_bytes},
+      {"elements", r.elements},
+      {"bpw", r.bpw()},
+      {"input_bpw", r.elements == 0 ? 0 : 8 * static_cast<double>(r.input_bytes) / static_cast<double>(r.elements)},
+      {"nmse", finite_or_null(r.nmse)},
+      {"verified", r.verified},
+      {"dry_run", a.options.dry_run},
+      {"seconds", r.seconds},
+      {"peak_bytes", r.peak_bytes},
+      {"notes", r.notes},
+      {"tensors", tensors}};
+  if (r.loss) {
+    out["loss"] = finite_or_null(*r.loss);
+    out["loss_tokens"] = r.loss_tokens;
+    out["loss_text"] = r.loss_text;
+  }
   if (a.options.dry_run) out["nmse"] = nullptr;
   if (r.file_bytes == 0) out["file_bytes"] = out["bpw"] = nullptr;
   print_json(out);
 }
 
-void print_report(const Arguments& a, const CompressReport& r, bool verbose) {
-  if (verbose || r.tensors.size() <= kShortTable) {
-    Table table({{"tensor", ColumnKind::kText},
-                 {"shape", ColumnKind::kText},
-                 {"bytes"},
-                 {"bpw"},
-                 {"nmse"},
-                 {"coded as", ColumnKind::kText}});
-    for (const TensorReport& t : r.tensors) {
-      const bool kept = t.recipe.empty();
-      const bool unknown = t.bytes == 0 && t.elements != 0;
-      table.add({t.name, shape_label(t.shape), unknown ? "-" : fmt::format("{}", t.bytes),
-                 unknown ? "-" : number(t.bpw()), kept || a.options.dry_run ? "" : number(t.nmse),
-                 kept ? "kept: " + t.note : t.recipe});
-      if (verbose && !t.choice.empty()) table.add({"", "", "", "", "", t.choice});
-    }
-    table.print(verbose);
-    std::puts("");
-  }
-  for (const std::string& note : r.notes) print_note(note);
+// Begins with what people want to know first: size, ratio, loss, and what the input had.
+void print_summary(const Arguments& a, const CompressReport& r) {
   if (a.options.dry_run && r.file_bytes == 0) {
     return static_cast<void>(
         std::printf("%s -> %s: size unknown (dry run, nothing written)\n", a.input.c_str(), a.output.c_str()));
   }
-  std::printf("%s -> %s: %s -> %s%s, %s bits per weight", a.input.c_str(), a.output.c_str(),
-              human_bytes(static_cast<double>(r.input_bytes)).c_str(), a.options.dry_run ? "about " : "",
-              human_bytes(static_cast<double>(r.file_bytes)).c_str(), number(r.bpw()).c_str());
-  if (a.options.dry_run) return static_cast<void>(std::puts(" (dry run, nothing written)"));
-  std::printf(", nmse %s, %s s, %s\n", number(r.nmse).c_str(), number(r.seconds, 3).c_str(),
+  const double input = static_cast<double>(r.input_bytes), file = static_cast<double>(r.file_bytes);
+  std::printf("%s -> %s: %s -> %s%s, %s bits per weight%s", a.input.c_str(), a.output.c_str(),
+              human_bytes(input).c_str(), a.options.dry_run ? "about " : "", human_bytes(file).c_str(),
+              number(r.bpw()).c_str(), a.options.dry_run ? " (dry run, nothing written)" : "");
+  if (r.elements != 0)
+    std::printf(", %s times smaller (the input has %s)", number(input / file, 3).c_str(),
+                number(8 * input / static_cast<double>(r.elements)).c_str());
+  std::puts("");
+  if (a.options.dry_run) return;
+  if (r.loss) {
+    std::printf("%s %s on %llu tokens %s, ", r.loss_is_cosine ? "1 - cosine" : "KL divergence", number(*r.loss).c_str(),
+                static_cast<unsigned long long>(r.loss_tokens), r.loss_text.c_str());
+  }
+  std::printf("nmse %s, %s s, %s\n", number(r.nmse).c_str(), number(r.seconds, 3).c_str(),
               r.verified ? "verified" : "not verified");
+}
+
+void print_report(const Arguments& a, const CompressReport& r, bool verbose) {
+  print_summary(a, r);
+  for (const std::string& note : r.notes) print_note(note);
+  if (!verbose && r.tensors.size() > kShortTable) return;
+  std::puts("");
+  Table table({{"tensor", ColumnKind::kText},
+               {"shape", ColumnKind::kText},
+               {"bytes"},
+               {"bpw"},
+               {"nmse"},
+               {"coded as", ColumnKind::kText}});
+  for (const TensorReport& t : r.tensors) {
+    const bool kept = t.recipe.empty();
+    const bool unknown = t.bytes == 0 && t.elements != 0;
+    table.add({t.name, shape_label(t.shape), unknown ? "-" : fmt::format("{}", t.bytes),
+               unknown ? "-" : number(t.bpw()), kept || a.options.dry_run ? "" : number(t.nmse),
+               kept ? "kept: " + t.note : t.recipe});
+    if (verbose && !t.choice.empty()) table.add({"", "", "", "", "", t.choice});
+  }
+  table.print(verbose);
 }
 
 void run(Arguments& a, const Globals& globals) {
@@ -116,7 +136,8 @@ void run(Arguments& a, const Globals& globals) {
   o.verify = !a.no_verify;
   o.sync = !a.no_sync;
   // With calibration the default effort is higher: a better code takes little time compared with the calibration.
-  o.effort = a.effort.value_or(a.calibration.text.empty() ? o.effort : kCalibratedEffort);
+  o.effort = a.effort.value_or(o.effort);
+  a.calibration.effort = a.effort.value_or(kCalibratedEffort);
   if (!a.size.empty()) o.size = parse_size(a.size);
   for (const std::string& t : a.tensors) {
     const size_t eq = t.find('=');
@@ -125,8 +146,9 @@ void run(Arguments& a, const Globals& globals) {
     o.tensors.emplace_back(t.substr(0, eq), t.substr(eq + 1));
   }
   namespace fs = std::filesystem;
-  for (const fs::path& input :
-       {fs::path(a.input), a.calibration.text, fs::path(o.activations), fs::path(o.hessian), o.sensitivity}) {
+  std::vector<fs::path> inputs = a.calibration.texts;
+  inputs.insert(inputs.end(), {fs::path(a.input), fs::path(o.activations), fs::path(o.hessian), o.sensitivity});
+  for (const fs::path& input : inputs) {
     if (input.empty()) continue;
     require_not_input(a.output, input);
     if (!a.report.empty()) require_not_input(a.report, input);
@@ -135,22 +157,22 @@ void run(Arguments& a, const Globals& globals) {
     throw_usage("--report: expected another file than the archive, found '{}'", a.report);
   }
   if (!a.report.empty()) require_writable_target(a.report, o.force);
-  if (const ProgressFn bytes = progress_bar(globals), steps = progress_bar(globals, "steps"); bytes) {
-    o.progress = [=](const char* phase, uint64_t done, uint64_t total) {
-      const std::string_view name = phase;
-      (name == "importance" || name == "calibrate" || name == "tune" ? steps : bytes)(phase, done, total);
-    };
+  // What says by itself where the errors go, or how large they may be, is not calibrated unless it is asked for.
+  const bool others =
+      !o.recipe.empty() || o.nmse || !o.sensitivity.empty() || !o.activations.empty() || !o.hessian.empty();
+  const bool calibrate = !a.no_calibrate && (!a.calibration.texts.empty() || !others);
+  CalibrationOptions& c = a.calibration;
+  if (!calibrate && (c.tokens != 0 || c.context != 0 || c.tune_tokens)) {
+    throw_usage("--calibration-tokens, --context and --tune-tokens: expected with a calibration");
   }
-  a.calibration.tune_tokens = a.tune_tokens.value_or(a.calibration.tune_tokens);
-  if (a.calibration.text.empty() && (a.calibration.tokens != 0 || a.calibration.context != 0 || a.tune_tokens)) {
-    throw_usage("--calibration-tokens, --context and --tune-tokens: expected with --calibrate TEXT");
+  CompressReport r;
+  {
+    RunProgress progress(globals);
+    o.progress = [&](const char* phase, uint64_t done, uint64_t total) { progress.report(phase, done, total); };
+    c.warn = [&](const std::string& text) { progress.say("warning: " + printable(text, 2000)); };
+    c.announce = [&](const CalibrationPlan& plan) { progress.announce(plan); };
+    r = calibrate ? compress_model(a.input, a.output, o, c) : compress_file(a.input, a.output, o);
   }
-  a.calibration.warn = [](const std::string& text) {
-    std::fprintf(stderr, "warning: %s\n", printable(text, 2000).c_str());
-  };
-  CompressReport r = a.calibration.text.empty() ? compress_file(a.input, a.output, o)
-                                                : compress_model(a.input, a.output, o, a.calibration);
-  end_progress();
   note_growth(&r);
   if (!a.report.empty() && !o.dry_run) {
     remove_stale_temporaries(a.report);
@@ -190,19 +212,27 @@ void add_compress(CLI::App& app, const Globals& globals) {
   cmd->add_option("--nmse", a->options.nmse, "Smallest file with at most this normalised squared error");
   cmd->add_option("--sensitivity", a->options.sensitivity,
                   "JSON {tensor: loss per weight and unit of nmse}; the rate goes where it counts");
-  cmd->add_option(
-      "--effort", a->effort,
-      "1 (quick) to 9 (smallest): 8, 8, 8, 16, 32, 64, 128, 256, 256 states (default 3, with --calibrate 6)");
+  cmd->add_option("--effort", a->effort,
+                  "What time buys: 1 (quick: few tokens to calibrate with, no fine-tuning) to 9 (least loss at a "
+                  "size). Sets the states "
+                  "of the trellis: 8, 8, 8, 16, 32, 64, 128, 256, 256 (default 6 where a model is calibrated, else 3)");
   cmd->add_option("--tensor", a->tensors, "GLOB=SPEC: recipe, method or 'keep' for the tensors that match (repeatable)")
       ->allow_extra_args(false);
   cmd->add_option("--keep", a->options.keep, "GLOB of tensors to keep as they are (repeatable)")
       ->allow_extra_args(false);
-  cmd->add_option("--calibrate", a->calibration.text,
-                  "Text like what the model will see: least loss of the model's predictions at the size asked for");
-  cmd->add_option("--calibration-tokens", a->calibration.tokens, "Tokens of it to use (default 128 sequences)");
-  cmd->add_option("--context", a->calibration.context, "Tokens of a sequence (default 512)");
-  cmd->add_option("--tune-tokens", a->tune_tokens,
-                  "Tokens of the rest of it to tune norms, biases and scales of rows on (default 16384; 0: none)");
+  auto* texts = cmd->add_option("--calibrate", a->calibration.texts,
+                                "Text like what the model will see: .txt, .jsonl (text, messages) or a folder of these "
+                                "(repeatable). Default for models: a mixed text of occ's own")
+                    ->allow_extra_args(false);
+  cmd->add_flag("--no-calibrate", a->no_calibrate,
+                "Code the weights as exactly as the bytes allow: quick, but models lose several times as much")
+      ->excludes(texts);
+  cmd->add_option("--calibration-tokens", a->calibration.tokens,
+                  "Tokens of it to use (default 128 sequences; with --effort 1 6144 tokens)");
+  cmd->add_option("--context", a->calibration.context, "Tokens of a sequence (default 512; with --effort 1 256)");
+  cmd->add_option("--tune-tokens", a->calibration.tune_tokens,
+                  "Tokens of the rest of it, or of the model's own, to tune norms, biases and scales of rows on "
+                  "(default 16384; with --effort 1 and for 0: none)");
   cmd->add_option("--activations", a->options.activations,
                   "Tensor file of input vectors (rows): least error of the outputs, for tensors of that width");
   cmd->add_option("--hessian", a->options.hessian,

@@ -70,4 +70,9 @@ CompressReport compress_source(const TensorFile& source, const std::filesystem::
                                const CompressOptions& options, CalibrationSource* calibration,
                                const AcceptArchive& accept = {});
 
+// Checks everything about such a run that can be known before anything is measured or coded: options, methods, patterns
+// of tensors, whether the output may be written and whether the size asked for leaves room beside what is kept as it is.
+// Throws what compress_source would throw after its work.
+void check_compression(const TensorFile& source, const std::filesystem::path& output, const CompressOptions& options);
+
 }  // namespace occ

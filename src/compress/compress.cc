@@ -68,11 +68,20 @@ class CompressJob {
     rates_.emplace(source, options, plan_, contexts_, coder_.parts(), join_);
   }
 
+  // Checks everything that can be known before anything is measured or coded.
+  void check() {
+    if (!options_.dry_run) {
+      require_not_input(output_, source_.path());
+      require_writable_target(output_, options_.force);
+      require_no_parts(output_, options_.resume, options_.force);
+    }
+    rates_->check();
+  }
+
   CompressReport run(const AcceptArchive& accept) {
     const auto start = std::chrono::steady_clock::now();
     if (options_.dry_run) return report_without_coding();
-    require_not_input(output_, source_.path());
-    require_writable_target(output_, options_.force);
+    check();
     coder_.open_store(output_, describe());
     uint64_t file_bytes = 0;
     try {
@@ -180,11 +189,15 @@ class CompressJob {
   const CodedView coded_{source_, [this](size_t i) { return coder_.decode(i); }};
 };
 
-CompressReport run_job(const TensorFile& source, const std::filesystem::path& output, const CompressOptions& options,
-                       MatrixView<const double> hessian, CalibrationSource* calibration, const AcceptArchive& accept) {
+void check_arguments(const TensorFile& source, const std::filesystem::path& output, const CompressOptions& options) {
   check_options(options);
   if (output.extension() != ".occ") throw_usage("{}: expected an output named *.occ", output.string());
   check_names(source);
+}
+
+CompressReport run_job(const TensorFile& source, const std::filesystem::path& output, const CompressOptions& options,
+                       MatrixView<const double> hessian, CalibrationSource* calibration, const AcceptArchive& accept) {
+  check_arguments(source, output, options);
   return CompressJob(source, output, options, hessian, calibration).run(accept);
 }
 
@@ -202,6 +215,11 @@ CompressReport compress_source(const TensorFile& source, const std::filesystem::
                                const AcceptArchive& accept) {
   const ThreadLimit limit(options.threads);
   return run_job(source, output, options, {}, calibration, accept);
+}
+
+void check_compression(const TensorFile& source, const std::filesystem::path& output, const CompressOptions& options) {
+  check_arguments(source, output, options);
+  CompressJob(source, output, options, {}, nullptr).check();
 }
 
 CompressReport compress_matrix(MatrixView<const float> matrix, const std::string& name,

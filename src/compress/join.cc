@@ -101,6 +101,12 @@ std::pair<std::vector<OutTensor>, ArchiveIndex> Join::layout(const std::vector<P
   return {std::move(blobs), std::move(index)};
 }
 
+uint64_t Join::side_file_bytes() const {
+  uint64_t sum = 0;
+  for (const Bytes& bytes : file_bytes_) sum += bytes.size();
+  return sum;
+}
+
 uint64_t Join::file_bytes(const std::vector<PlannedTensor>& plan, const Parts& parts,
                           const std::vector<uint64_t>& blob_bytes) const {
   const auto [tensors, index] = layout(plan, parts, blob_bytes);

@@ -43,6 +43,8 @@ class Join {
                  const AcceptArchive& accept) const;
 
   const std::vector<FileRecord>& files() const { return files_; }
+  // Returns the bytes of the side files as they are stored.
+  uint64_t side_file_bytes() const;
 
  private:
   std::pair<std::vector<OutTensor>, ArchiveIndex> layout(const std::vector<PlannedTensor>& plan, const Parts& parts,

@@ -42,12 +42,19 @@ std::optional<OpenPart> open_part(const std::filesystem::path& path) {
   return OpenPart{std::move(file), std::move(json), sizeof(size) + size};
 }
 
+bool has_parts(const std::filesystem::path& folder) {
+  std::error_code ec;
+  const auto files = std::filesystem::directory_iterator(folder, ec);
+  return std::any_of(begin(files), end(files), [](const auto& f) { return f.path().extension() == ".part"; });
+}
+
 }  // namespace
 
-bool PartStore::has_parts() const {
-  std::error_code ec;
-  const auto files = std::filesystem::directory_iterator(folder_, ec);
-  return std::any_of(begin(files), end(files), [](const auto& f) { return f.path().extension() == ".part"; });
+void require_no_parts(const std::filesystem::path& output, bool resume, bool force) {
+  const std::filesystem::path folder = output.string() + ".part";
+  if (resume || force || !has_parts(folder) || !std::filesystem::exists(folder / kJobFile)) return;
+  throw_failed("{}: is left from an interrupted run, use {} to go on or {} to start over", folder.string(),
+               option_name("resume"), option_name("force"));
 }
 
 PartStore::PartStore(const std::filesystem::path& output, const std::string& job, bool resume, bool force)
@@ -64,7 +71,7 @@ PartStore::PartStore(const std::filesystem::path& output, const std::string& job
                    entry.path().filename().string());
     }
   }
-  if (has_parts() && std::filesystem::exists(job_file)) {
+  if (has_parts(folder_) && std::filesystem::exists(job_file)) {
     const Bytes old = read_file(job_file);
     const bool same = std::string(old.begin(), old.end()) == job;
     if (resume && same) {
@@ -78,10 +85,7 @@ PartStore::PartStore(const std::filesystem::path& output, const std::string& job
       throw_failed("{}: is left from a run with other arguments or another input, use {} to start over",
                    folder_.string(), option_name("force"));
     }
-    if (!force) {
-      throw_failed("{}: is left from an interrupted run, use {} to go on or {} to start over", folder_.string(),
-                   option_name("resume"), option_name("force"));
-    }
+    require_no_parts(output, resume, force);
   }
   for (const auto& entry : std::filesystem::directory_iterator(folder_)) std::filesystem::remove(entry.path());
   remove_stale_temporaries(output);
@@ -92,7 +96,7 @@ PartStore::PartStore(const std::filesystem::path& output, const std::string& job
 
 PartStore::~PartStore() {
   try {
-    if (!has_parts()) remove();
+    if (!has_parts(folder_)) remove();
   } catch (const std::exception&) {  // out of memory: the next run removes it
   }
 }

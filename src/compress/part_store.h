@@ -23,6 +23,10 @@ struct Part {
 };
 using Parts = std::vector<std::optional<Part>>;  // by tensor of the source; empty if it is not coded yet
 
+// Fails as PartStore does if a run with other arguments has left parts of this output, without touching them. Whether
+// they are those of the same run is known later.
+void require_no_parts(const std::filesystem::path& output, bool resume, bool force);
+
 class PartStore {
  public:
   // `job` describes the run completely. If a store of another job exists, or any store without `resume`, this fails;
@@ -40,7 +44,6 @@ class PartStore {
   void remove();
 
  private:
-  bool has_parts() const;
   std::filesystem::path part_path(size_t index) const;
   // Locks the folder for the lifetime of the store, so that two runs never write the same output.
   class FolderLock {

@@ -40,10 +40,28 @@ RateControl::RateControl(const TensorFile& source, const CompressOptions& option
     : source_(source),
       options_(options),
       plan_(plan),
+      join_(join),
       sizes_(source, options.effort, plan, contexts, parts, join),
       step_(plan, sizes_, options.effort) {
   if (options.nmse) require_continuous_rates(plan);
   if (!options.sensitivity.empty()) read_sensitivities(options.sensitivity, source, &plan, &notes_);
+}
+
+void RateControl::check() {
+  if (has_fixed_width() && !options_.size && !options_.ratio) set_width(plan_, options_.bits.value_or(kDefaultBits));
+  if (!options_.size && !options_.ratio) return;
+  uint64_t kept = join_.side_file_bytes(), input = 0;
+  bool any = false;  // tensor whose size follows from the ceiling
+  for (const PlannedTensor& t : plan_) {
+    const TensorInfo& info = source_.tensors()[t.index];
+    input += info.stored_bytes;
+    any |= t.method.has_value();
+    if (t.kept()) kept += info.elements() * dtype_size(info.dtype);
+  }
+  const double most =
+      options_.size ? static_cast<double>(*options_.size) : static_cast<double>(input) / *options_.ratio;
+  if (!any || static_cast<double>(kept) <= most) return;
+  throw_usage("the size asked for, {:.0f} bytes, cannot be met: what is kept as it is takes {} bytes", most, kept);
 }
 
 bool RateControl::has_continuous() const {

@@ -23,6 +23,9 @@ class RateControl {
   RateControl(const TensorFile& source, const CompressOptions& options, std::vector<PlannedTensor>& plan,
               const FitContexts& contexts, const Parts& parts, const Join& join);
 
+  // Usage error for what is known to be impossible before anything is measured: a code width that a method lacks, or a
+  // size that is too small for what is kept as it is.
+  void check();
   // Sets the recipes for the first or the next attempt. Usage error if the rate cannot be reached.
   void set_recipes();
   // Reports that tensor k of the plan was coded in `bytes` bytes.
@@ -54,6 +57,7 @@ class RateControl {
   const TensorFile& source_;
   const CompressOptions& options_;
   std::vector<PlannedTensor>& plan_;
+  const Join& join_;
   SizeModel sizes_;
   CommonStep step_;
   std::vector<std::string> notes_;

@@ -11,7 +11,7 @@ kl() { expect 0 "$OCC" evaluate "$1" --text short --context 256 --reference "$M"
 
 # At equal size much of the loss is gone; tuning takes away more; nothing is in the way of the ceiling.
 size=146000
-expect 0 "$OCC" compress "$M" -o plain.occ --size $size --quiet
+expect 0 "$OCC" compress "$M" -o plain.occ --size $size --no-calibrate --quiet
 expect 0 "$OCC" compress "$M" -o codes.occ --size $size --calibrate calibration --calibration-tokens 32768 --tune-tokens 0 --quiet
 expect 0 "$OCC" compress "$M" -o tuned.occ --size $size --calibrate calibration --calibration-tokens 32768 \
   --report report.html --json
@@ -55,7 +55,7 @@ expect 0 "$OCC" compress "$M" -o three.occ --bits 4 --calibrate calibration --ca
 cmp one.occ three.occ || fail "resuming changed the bytes"
 
 # Other methods get moments and corrections through the same options.
-expect 0 "$OCC" compress "$M" -o rtn.occ --method "rtn(group=32)" --bits 4 --quiet
+expect 0 "$OCC" compress "$M" -o rtn.occ --method "rtn(group=32)" --bits 4 --no-calibrate --quiet
 expect 0 "$OCC" compress "$M" -o gptq.occ --method "rtn(group=32)" --bits 4 --calibrate calibration --calibration-tokens 16384 --quiet
 rtn=$(kl rtn.occ) gptq=$(kl gptq.occ)
 perl -e 'exit($ARGV[1] < 0.9 * $ARGV[0] ? 0 : 1)' "$rtn" "$gptq" || fail "KL of rtn without and with calibration: $rtn $gptq"

@@ -58,7 +58,7 @@ faulty x.occ compress x.fvecs -o x.occ --method trellis --no-verify
 faulty x.npy decompress good/x.occ -o x.npy
 faulty none verify good/x.occ
 if [ -d "$M" ] && [ -f "$TEXT" ]; then
-  expect 0 "$OCC" compress "$M" -o good/m.occ --bits 3
+  expect 0 "$OCC" compress "$M" -o good/m.occ --bits 3 --no-calibrate
   head -c 2000 "$TEXT" >text
   kinds="open read task"  # destructors of the large JSON documents of a model allocate
   faulty none generate good/m.occ --prompt 'Once upon' -n 4

@@ -133,8 +133,8 @@ check model --ratio 5 --keep ids
 check model --method trellis --bits 3.5 --activations inputs.npy
 
 # What the decoder says is not always yes: another reference, a changed byte, no archive.
-"$occ" -q compress model -o a.occ --force --no-sync --bits 3
-"$occ" -q compress model -o b.occ --force --no-sync --bits 4
+"$occ" -q compress model -o a.occ --force --no-sync --no-calibrate --bits 3
+"$occ" -q compress model -o b.occ --force --no-sync --no-calibrate --bits 4
 "$occ" -q decompress b.occ -o b.safetensors --dtype f32 --force --no-sync
 status=0
 "$python" "$decoder" a.occ --compare-with b.safetensors >out.txt 2>&1 || status=$?
