@@ -62,8 +62,8 @@ perl -e 'exit($ARGV[1] < 0.9 * $ARGV[0] ? 0 : 1)' "$rtn" "$gptq" || fail "KL of 
 
 # Wrong usage and bad input.
 for option in "--calibration-tokens 100" "--context 64" "--tune-tokens 0"; do
-  expect 2 "$OCC" compress "$M" -o x.occ $option
-  expect_error "expected with --calibrate"
+  expect 2 "$OCC" compress "$M" -o x.occ --no-calibrate $option
+  expect_error "expected with a calibration"
 done
 expect 2 "$OCC" compress "$M" -o x.occ --calibrate calibration --context 100000
 expect_error "for calibration, found 100000"
