@@ -91,7 +91,7 @@ class Run {
                                            : "the text is short for this model",
                                    add_own_text(own)));
     }
-    if (mixed && !config_.encoder) {
+    if (mixed && !config_.encoder && tune_tokens(calibration_) != 0) {
       text_.tune = write(tune_tokens(calibration_), kTuneSeed, kPhaseWriting);
     }
     CompressReport report = calibrate(few || unlike || mixed);
