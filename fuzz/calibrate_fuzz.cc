@@ -43,7 +43,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   options.effort = 1, options.threads = 1;
   options.force = true, options.verify = options.sync = false;
   CalibrationOptions calibration;
-  calibration.text = text;
+  calibration.texts = {text};
   calibration.tokens = 48, calibration.context = 16, calibration.tune_tokens = 32;
   try {
     const auto input = write_fuzz_model(data, size, folder.path());

@@ -94,8 +94,7 @@ class Run {
     if (mixed && !config_.encoder && tune_tokens(calibration_) != 0) {
       text_.tune = write(tune_tokens(calibration_), kTuneSeed, kPhaseWriting);
     }
-    CompressReport report = calibrate(few || unlike || mixed);
-    if (!options_.dry_run) judge(uncalibrated ? &*uncalibrated : nullptr, &report);
+    CompressReport report = calibrate(uncalibrated ? &*uncalibrated : nullptr, few || unlike || mixed);
     if (text_.untemplated != 0 && !calibration_.texts.empty()) {
       notes_.push_back(
           fmt::format("{} conversations were read as plain text: the model's chat template is missing, "
@@ -141,7 +140,7 @@ class Run {
     return added;
   }
 
-  CompressReport calibrate(bool may_lack_tokens) {
+  CompressReport calibrate(Uncalibrated* uncalibrated, bool may_lack_tokens) {
     uint64_t key = hash64(text_.counts.data(), text_.counts.size() * sizeof(uint64_t));
     for (const std::vector<TokenId>& s : text_.calibrate) key = key * 31 + hash64(s.data(), s.size() * sizeof(TokenId));
     const std::string what =
@@ -155,7 +154,15 @@ class Run {
     settings.token_counts = std::move(text_.counts);
     if (may_lack_tokens) settings.least_table_row = kLeastRowOfPoorText;
     ModelCalibration model(source_, text_.calibrate, what, folder_, std::move(settings));
-    CompressReport report = compress_source(source_, output_, options_, &model);
+    // The archive gets its name only if it is the better one.
+    Judgement judgement;
+    std::optional<CompressReport> better;
+    CompressReport report = compress_source(source_, output_, options_, &model, [&](const auto& archive) {
+      judgement = judge(archive, uncalibrated);
+      if (!judgement.worse) return true;
+      better = uncalibrated->replace(output_, options_.sync);
+      return false;
+    });
     if (tune_tokens(calibration_) != 0 && tuning < 2 && !config_.encoder) {
       report.notes.emplace_back(
           "norms, biases and scales of rows are not tuned: the text has nothing left that is not calibrated with");
@@ -164,40 +171,53 @@ class Run {
     if (config_.transposed_weights) {
       report.notes.emplace_back("linear layers are stored transposed: coded without second moments of their inputs");
     }
+    if (better) {
+      report = std::move(*better);
+      notes_.emplace_back("calibration on this text made the model worse: the file was coded without");
+    }
+    if (judgement.tokens != 0) {
+      report.loss = judgement.loss;
+      report.loss_is_cosine = config_.encoder;
+      report.loss_tokens = judgement.tokens;
+      report.loss_text = judgement.text;
+    }
     return report;
   }
 
-  // Measures the loss on sequences that were held out, and compares it with that of no calibration, where there is such
-  // a file, also on text that the model writes. The better file becomes the output.
-  void judge(Uncalibrated* uncalibrated, CompressReport* report) {
+  struct Judgement {
+    bool worse = false;     // than without calibration
+    double loss = 0;        // of the better file
+    size_t tokens = 0;      // on which the loss was measured
+    const char* text = "";  // which these are
+  };
+
+  // Measures the loss on sequences that were held out. Where there is a file without calibration, compares it with that
+  // one, also on text that the model writes.
+  Judgement judge(const std::filesystem::path& archive, const Uncalibrated* uncalibrated) {
     std::vector<std::pair<const char*, Sequences>> judges;
     if (!text_.held_out.empty()) judges.emplace_back("held out", text_.held_out);
     if (!config_.encoder && (judges.empty() || uncalibrated != nullptr)) {
       judges.emplace_back("that the model wrote", write(kJudgeTokens, kJudgeSeed, kPhaseJudging));
     }
     if (judges.empty()) judges.emplace_back("calibrated with", text_.calibrate);
-    bool worse = false;
-    std::vector<double> losses[2];
+    Judgement out;
+    std::vector<double> with, without;
     for (size_t i = 0; i < judges.size(); ++i) {
       const auto& [name, sequences] = judges[i];
       progress(kPhaseJudging, i, judges.size());
-      losses[0].push_back(divergence(*open_any(output_), source_, sequences, folder_));
+      with.push_back(divergence(ArchiveFile(archive), source_, sequences, folder_));
       if (uncalibrated == nullptr) break;
-      losses[1].push_back(divergence(*open_any(uncalibrated->path()), source_, sequences, folder_));
+      without.push_back(divergence(ArchiveFile(uncalibrated->path()), source_, sequences, folder_));
       notes_.push_back(fmt::format("{} on {} tokens {}: {:.4g}, without calibration {:.4g}",
-                                   config_.encoder ? "1 - cosine" : "KL", tokens_of(sequences), name, losses[0].back(),
-                                   losses[1].back()));
-      worse |= !(losses[0].back() <= losses[1].back());
+                                   config_.encoder ? "1 - cosine" : "KL", tokens_of(sequences), name, with.back(),
+                                   without.back()));
+      out.worse |= !(with.back() <= without.back());
     }
     progress(kPhaseJudging, judges.size(), judges.size());
-    if (worse) {
-      *report = uncalibrated->replace(output_, options_.sync);
-      notes_.emplace_back("calibration on this text made the model worse: the file was coded without");
-    }
-    report->loss = losses[worse ? 1 : 0][0];
-    report->loss_is_cosine = config_.encoder;
-    report->loss_tokens = tokens_of(judges[0].second);
-    report->loss_text = judges[0].first;
+    out.loss = out.worse ? without[0] : with[0];
+    out.tokens = tokens_of(judges[0].second);
+    out.text = judges[0].first;
+    return out;
   }
 
   const TensorFile& source_;

@@ -34,8 +34,8 @@ def make_files(occ):
 
     model_folder("folder")
     run("decompress", "folder", "-o", "model.gguf")
-    run("compress", "folder", "-o", "auto.occ", "--bits", "5")
-    run("compress", "folder", "-o", "rtn.occ", "--method", "rtn", "--bits", "4")
+    run("compress", "folder", "-o", "auto.occ", "--bits", "5", "--no-calibrate")
+    run("compress", "folder", "-o", "rtn.occ", "--method", "rtn", "--bits", "4", "--no-calibrate")
     write("c.npy", npy(floats(60 * 20), [60, 20]))
     write("f.npy", npy(floats(60 * 20), [60, 20], fortran=True))
     write("x.fvecs", fvecs(60, 20))
@@ -59,7 +59,7 @@ MODEL = [["inspect", "@", "--json"], ["inspect", "@", "--verbose"], ["decompress
          ["generate", "@", "--prompt", "the a", "-n", "2", "--arithmetic", "f32", "--chat", "--quiet"],
          ["evaluate", "@", "--text", "text", "--context", "16", "--json"], ["compare", "@", "folder", "--json"],
          ["analyze", "@", "--json"], ["tokenize", "@", "--prompt", "the a\u00e9", "--json"],
-         ["compress", "@", "-o", "y.occ", "--method", "rtn", "--no-sync", "--quiet"]]
+         ["compress", "@", "-o", "y.occ", "--method", "rtn", "--no-calibrate", "--no-sync", "--quiet"]]
 ARRAY = [["inspect", "@", "--json"], ["decompress", "@", "-o", "y.safetensors", "--no-sync"],
          ["decompress", "@", "-o", "y.npy", "--no-sync"], ["compare", "@", "x.fvecs", "--json"], ["analyze", "@", "--json"],
          ["compress", "@", "-o", "y.occ", "--method", "rtn", "--no-sync", "--quiet"]]
