@@ -25,6 +25,7 @@ using nlohmann::ordered_json;
 struct Arguments {
   std::string input, activations, report, resume;
   bool force = false;
+  std::filesystem::path text;  // to calibrate with
   CalibrationOptions calibration;
   AnalysisOptions options;
   bool json = false;
@@ -147,7 +148,7 @@ void write_page(const Arguments& a, const std::vector<TensorAnalysis>& tensors) 
   std::string command = fmt::format("occ analyze {} --bits {:g}", a.input, a.options.bits);
   if (!a.options.tensor.empty()) command += fmt::format(" --tensor '{}'", a.options.tensor);
   if (!a.activations.empty()) command += " --activations " + a.activations;
-  if (!a.calibration.text.empty()) command += " --calibrate " + a.calibration.text.string();
+  if (!a.text.empty()) command += " --calibrate " + a.text.string();
   if (a.calibration.tokens != 0) command += fmt::format(" --calibration-tokens {}", a.calibration.tokens);
   if (a.options.seed != 0) command += fmt::format(" --seed {}", a.options.seed);
   remove_stale_temporaries(a.report);
@@ -173,11 +174,11 @@ void run(Arguments& a, const Globals& globals) {
   CompressOptions asked;
   if (!a.options.tensor.empty()) asked.tensors.emplace_back(a.options.tensor, "trellis");
   const std::unique_ptr<TensorFile> source = integers_as_reals(open_any(a.input), asked);
-  if (a.calibration.text.empty() && a.calibration.tokens != 0) {
+  if (a.text.empty() && a.calibration.tokens != 0) {
     throw_usage("--calibration-tokens: expected with --calibrate TEXT");
   }
   if (!a.report.empty()) {
-    for (const std::string& input : {a.input, a.activations, a.calibration.text.string()}) {
+    for (const std::string& input : {a.input, a.activations, a.text.string()}) {
       if (!input.empty()) require_not_input(a.report, input);
     }
     require_writable_target(a.report, a.force);
@@ -190,7 +191,8 @@ void run(Arguments& a, const Globals& globals) {
   if (!a.activations.empty()) {
     activations.emplace(a.activations, "", MatrixView<const double>());
     a.options.moments = [&](const std::string& tensor, size_t cols) { return activations->find(tensor, cols); };
-  } else if (!a.calibration.text.empty()) {
+  } else if (!a.text.empty()) {
+    a.calibration.texts = {a.text};
     calibration = calibrate_original(*source, a.calibration, progress_bar(globals, "steps"));
     a.options.moments = [&](const std::string& tensor, size_t) -> std::shared_ptr<const Moments> {
       const auto known = calibration->find(tensor);
@@ -227,7 +229,7 @@ void add_analyze(CLI::App& app, const Globals& globals) {
   auto* activations = cmd->add_option(
       "--activations", a->activations,
       "Tensor file of input vectors (rows): errors are those of the outputs, for tensors of that width");
-  cmd->add_option("--calibrate", a->calibration.text,
+  cmd->add_option("--calibrate", a->text,
                   "Text: errors are those of the outputs, for the inputs that the model has on it")
       ->excludes(activations);
   cmd->add_option("--calibration-tokens", a->calibration.tokens, "Tokens of it to use (default 16 sequences)");
