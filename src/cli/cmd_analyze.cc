@@ -163,8 +163,8 @@ std::string job(const Arguments& a) {
   std::string out = fmt::format("{}, bits {:.17g}, seed {}, {}", tool_name(), a.options.bits, a.options.seed,
                                 describe_files(a.input));
   if (!a.activations.empty()) out += "activations " + describe_files(a.activations);
-  if (!a.calibration.text.empty()) {
-    out += fmt::format("text {}{} tokens", describe_files(a.calibration.text), a.calibration.tokens);
+  if (!a.text.empty()) {
+    out += fmt::format("text {}{} tokens", describe_files(a.text), a.calibration.tokens);
   }
   return out;
 }
