@@ -47,7 +47,7 @@ expect 0 "$OCC" compress "$M" -o both.occ $short --calibrate texts/a.txt --calib
 cmp folder.occ both.occ || fail "a folder is something else than its files"
 expect 0 "$OCC" compress "$M" -o single.occ $short --calibrate texts/a.txt --quiet
 ! cmp -s both.occ single.occ || fail "the second text counts for nothing"
-perl -ne 'chomp; s/["\\]//g; print qq({"text": "$_"}\n) if length' texts/a.txt | head -n 60 >chat.jsonl
+head -n 120 texts/a.txt | perl -ne 'chomp; s/["\\]//g; print qq({"text": "$_"}\n) if length' >chat.jsonl
 echo '{"messages": [{"role": "user", "content": "Tell me a story."}, {"role": "assistant", "content": "Once upon a time."}]}' >>chat.jsonl
 expect 0 "$OCC" compress "$M" -o chat.occ $short --calibrate chat.jsonl
 grep -q '^note: 1 conversations were read as plain text' out || fail "no note about the template"
