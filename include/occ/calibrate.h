@@ -37,6 +37,10 @@ struct CalibrationOptions {
   // of 1.
   std::optional<size_t> tune_tokens;
   std::optional<int> effort;  // in place of CompressOptions::effort where the model is calibrated
+  // While the model is coded, the weights that are not coded yet are tuned to the errors of those that are, before so
+  // many of its layers, evenly spread, twice on the tokens above. Causal models without experts of up to 160 million
+  // weights in their layers. 0: never.
+  size_t tune_weights = 0;
   // Called before the work begins if the text has few tokens for the model, with a line that tells how many would do.
   std::function<void(const std::string&)> warn = {};
   // Called when the texts are read and everything is checked, before the work begins.

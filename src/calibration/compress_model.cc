@@ -143,13 +143,17 @@ class Run {
   CompressReport calibrate(Uncalibrated* uncalibrated, bool may_lack_tokens) {
     uint64_t key = hash64(text_.counts.data(), text_.counts.size() * sizeof(uint64_t));
     for (const std::vector<TokenId>& s : text_.calibrate) key = key * 31 + hash64(s.data(), s.size() * sizeof(TokenId));
-    const std::string what =
+    std::string what =
         fmt::format("calibration: {} tokens in {} sequences, {} tuned on {}\n", tokens_of(text_.calibrate),
                     text_.calibrate.size(), hash_hex(key), tokens_of(text_.tune));
+    if (calibration_.tune_weights != 0) {
+      what.insert(what.size() - 1, fmt::format(" before {} layers", calibration_.tune_weights));
+    }
     CalibrationSettings settings;
     settings.progress = options_.progress;
     const size_t tuning = text_.tune.size();
     settings.tune_sequences = std::move(text_.tune);
+    settings.tune_places = calibration_.tune_weights;
     settings.cache = true;
     settings.token_counts = std::move(text_.counts);
     if (may_lack_tokens) settings.least_table_row = kLeastRowOfPoorText;

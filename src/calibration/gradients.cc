@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/parallel.h"
+#include "calibration/batches.h"
 #include "calibration/changed_file.h"
 #include "calibration/dense_layer.h"
 #include "calibration/layer_pass.h"
@@ -17,28 +18,7 @@
 namespace occ {
 namespace {
 
-constexpr size_t kPanelTokens = 1024;
 constexpr size_t kLogits = 1 << 24;  // elements of a panel of logits
-
-// Whole sequences; their rows count from the first of the panel.
-struct Panel {
-  size_t row = 0, tokens = 0;
-  std::vector<SequenceRows> sequences;
-};
-
-std::vector<Panel> panels_of(std::span<const std::vector<TokenId>> sequences) {
-  std::vector<Panel> panels;
-  size_t row = 0;
-  for (const std::vector<TokenId>& s : sequences) {
-    if (s.empty()) continue;
-    if (panels.empty() || panels.back().tokens + s.size() > kPanelTokens) panels.push_back({row, 0, {}});
-    Panel& panel = panels.back();
-    panel.sequences.push_back({panel.tokens, s.size()});
-    panel.tokens += s.size();
-    row += s.size();
-  }
-  return panels;
-}
 
 // A matrix that is kept, or read anew for every use.
 class Weights {
@@ -118,12 +98,19 @@ struct GradientModel::Impl {
   const DenseLayer& layer(size_t index, std::optional<DenseLayer>& own);
   DenseLayer read_layer(size_t index);
   Weights& head_weights() { return config.tied_embeddings ? embedding : own_head; }
-  void forward(Pass& pass);
+  void embed(const Pass& pass, MatrixView<float> out);
+  void forward(Pass& pass, const LayerInputs& start = {});
   // No gradients without an observer.
   double head(const LossFn& loss, MatrixView<const float> x, MatrixView<float> dx, GradientObserver* observer);
   // The same for encoders.
   double pool(const Pass& pass, const LossFn& loss, MatrixView<const float> x, MatrixView<float> dx) const;
-  void backward(Pass& pass, MatrixView<float> gradient, GradientObserver& observer);
+  void backward(Pass& pass, const LayerInputs& start, MatrixView<float> gradient, GradientObserver& observer);
+  // Where the weight of a linear layer lies: rows [row, row + rows) of a matrix of a layer. Usage error unless `tensor`
+  // is one.
+  struct Place {
+    size_t layer, matrix, row, rows;
+  };
+  Place find(const std::string& tensor);
 
   ChangedFile file;
   std::filesystem::path scratch_folder;
@@ -213,15 +200,23 @@ const DenseLayer& GradientModel::Impl::layer(size_t index, std::optional<DenseLa
   return layers[index];
 }
 
-void GradientModel::Impl::forward(Pass& pass) {
+void GradientModel::Impl::embed(const Pass& pass, MatrixView<float> out) {
+  embedding.gather(pass.tokens, out);
+  if (config.position != Position::kLearned) return;
+  Matrix<float> rows = Matrix<float>::uninitialized(out.rows(), config.dim);
+  positions.gather(pass.positions, rows.view());
+  for (size_t r = 0; r < out.rows(); ++r) add_to(rows.row(r), out.row(r), config.dim);
+}
+
+void GradientModel::Impl::forward(Pass& pass, const LayerInputs& start) {
   const size_t n = pass.tokens.size();
   pass.inputs.emplace_back(scratch_folder, n, config.dim);
   const MatrixView<float> first = pass.inputs[0].view();
-  embedding.gather(pass.tokens, first);
-  if (config.position == Position::kLearned) {
-    Matrix<float> rows = Matrix<float>::uninitialized(n, config.dim);
-    positions.gather(pass.positions, rows.view());
-    for (size_t r = 0; r < n; ++r) add_to(rows.row(r), first.row(r), config.dim);
+  if (start.states.size() == 0) {
+    embed(pass, first);
+  } else {
+    OCC_CHECK(start.states.shape() == first.shape() && !config.encoder);
+    for (size_t r = 0; r < n; ++r) std::copy_n(start.states.row(r), config.dim, first.row(r));
   }
   if (config.encoder) {
     const std::vector<float> type = loader->first_row(loader->names().token_type_embedding, config.dim);
@@ -233,12 +228,12 @@ void GradientModel::Impl::forward(Pass& pass) {
     normalize(config, input_norm, first, first);
   }
   std::optional<DenseLayer> own;
-  for (size_t l = 0; l < config.layers; ++l) {
+  for (size_t l = start.layer; l < config.layers; ++l) {
     const DenseLayer& weights = layer(l, own);
     if (pass.keep_inputs) {
+      const MatrixView<const float> from = pass.inputs.back().view();
       pass.inputs.emplace_back(scratch_folder, n, config.dim);
-      for (size_t r = 0; r < n; ++r)
-        std::copy_n(pass.inputs[l].view().row(r), config.dim, pass.inputs[l + 1].view().row(r));
+      for (size_t r = 0; r < n; ++r) std::copy_n(from.row(r), config.dim, pass.inputs.back().view().row(r));
     }
     for (const Panel& panel : pass.panels) {
       pass.layer->forward(weights, l, panel.sequences, pass.inputs.back().view().row_range(panel.row, panel.tokens));
@@ -302,18 +297,20 @@ double GradientModel::Impl::pool(const Pass& pass, const LossFn& loss, MatrixVie
 }
 
 // gradient: of the last layer's output, then of every layer's input in turn.
-void GradientModel::Impl::backward(Pass& pass, MatrixView<float> gradient, GradientObserver& observer) {
+void GradientModel::Impl::backward(Pass& pass, const LayerInputs& start, MatrixView<float> gradient,
+                                   GradientObserver& observer) {
   std::optional<DenseLayer> own;
-  for (size_t l = config.layers; l-- > 0;) {
+  for (size_t l = config.layers; l-- > start.layer;) {
     pass.inputs.pop_back();
     const DenseLayer& weights = layer(l, own);
     VectorGradients vectors;
     for (const Panel& panel : pass.panels) {
-      pass.layer->backward(weights, l, panel.sequences, pass.inputs[l].view().row_range(panel.row, panel.tokens),
+      pass.layer->backward(weights, l, panel.sequences, pass.inputs.back().view().row_range(panel.row, panel.tokens),
                            gradient.row_range(panel.row, panel.tokens), observer, vectors);
     }
     vectors.flush(observer);
   }
+  if (start.states.size() != 0) return;
   if (config.encoder) {
     Matrix<float> dx(gradient.rows(), config.dim);
     VectorGradients vectors;
@@ -348,49 +345,76 @@ void GradientModel::set_vector(const std::string& tensor, std::vector<float> val
   impl_->changed = true;
 }
 
-void GradientModel::set_row_factors(const std::string& tensor, std::vector<float> factors) {
-  Impl& m = *impl_;
-  for (size_t i = 0; i < m.config.layers; ++i) {
+GradientModel::Impl::Place GradientModel::Impl::find(const std::string& tensor) {
+  for (size_t i = 0; i < config.layers; ++i) {
     std::optional<Layer> own;
-    const Layer& info = m.layers.empty() ? own.emplace(m.loader->layer(i)) : m.layers[i].info;
-    for (const DensePart& part : dense_parts(m.config, info)) {
-      if (part.linear->tensor != tensor) continue;
-      if (part.linear->outputs != factors.size()) {
-        throw_usage("{}: tensor '{}': expected factors of {} rows, found {}", m.file.path(), tensor,
-                    part.linear->outputs, factors.size());
-      }
-      std::vector<float>& at = m.row_factors[tensor];
-      if (!m.layers.empty()) {
-        std::vector<float> change = factors;
-        for (size_t r = 0; r < at.size(); ++r) change[r] /= at[r];
-        scale_rows(change, m.layers[i].matrices[part.matrix].view().row_range(part.row, factors.size()));
-      }
-      at = std::move(factors);
-      return;
+    const Layer& info = layers.empty() ? own.emplace(loader->layer(i)) : layers[i].info;
+    for (const DensePart& part : dense_parts(config, info)) {
+      if (part.linear->tensor == tensor) return {i, part.matrix, part.row, part.linear->outputs};
     }
   }
-  throw_usage("{}: tensor '{}': expected the weight of a linear layer", m.file.path(), tensor);
+  throw_usage("{}: tensor '{}': expected the weight of a linear layer", file.path(), tensor);
+}
+
+void GradientModel::set_row_factors(const std::string& tensor, std::vector<float> factors) {
+  Impl& m = *impl_;
+  const Impl::Place at = m.find(tensor);
+  if (at.rows != factors.size()) {
+    throw_usage("{}: tensor '{}': expected factors of {} rows, found {}", m.file.path(), tensor, at.rows,
+                factors.size());
+  }
+  std::vector<float>& present = m.row_factors[tensor];
+  if (!m.layers.empty()) {
+    std::vector<float> change = factors;
+    for (size_t r = 0; r < present.size(); ++r) change[r] /= present[r];
+    scale_rows(change, m.layers[at.layer].matrices[at.matrix].view().row_range(at.row, at.rows));
+  }
+  present = std::move(factors);
+}
+
+MatrixView<float> GradientModel::weight(const std::string& tensor) {
+  Impl& m = *impl_;
+  OCC_CHECK(m.keep_weights);
+  const Impl::Place at = m.find(tensor);
+  std::optional<DenseLayer> own;
+  m.layer(at.layer, own);
+  return m.layers[at.layer].matrices[at.matrix].view().row_range(at.row, at.rows);
+}
+
+void GradientModel::advance(std::span<const std::vector<TokenId>> sequences, bool embed, size_t first, size_t end,
+                            MatrixView<float> states) {
+  Impl& m = *impl_;
+  OCC_CHECK(!m.config.encoder);
+  Pass pass(m, sequences, false);
+  if (embed) m.embed(pass, states);
+  for (size_t l = first; l < end; ++l) {
+    const DenseLayer weights = m.read_layer(l);
+    for (const Panel& panel : pass.panels) {
+      pass.layer->forward(weights, l, panel.sequences, states.row_range(panel.row, panel.tokens));
+    }
+  }
 }
 
 double GradientModel::run(std::span<const std::vector<TokenId>> sequences, const LossFn& loss,
-                          GradientObserver& observer) {
+                          GradientObserver& observer, const LayerInputs& start) {
   Impl& m = *impl_;
   Pass pass(m, sequences, true);
   if (pass.tokens.empty()) return 0;
-  m.forward(pass);
+  m.forward(pass, start);
   ScratchMatrix gradient(m.scratch_folder, pass.tokens.size(), m.config.dim);
   const auto last = pass.inputs.back().view();
   const double sum =
       m.config.encoder ? m.pool(pass, loss, last, gradient.view()) : m.head(loss, last, gradient.view(), &observer);
-  m.backward(pass, gradient.view(), observer);
+  m.backward(pass, start, gradient.view(), observer);
   return sum;
 }
 
-double GradientModel::evaluate(std::span<const std::vector<TokenId>> sequences, const LossFn& loss) {
+double GradientModel::evaluate(std::span<const std::vector<TokenId>> sequences, const LossFn& loss,
+                               const LayerInputs& start) {
   Impl& m = *impl_;
   Pass pass(m, sequences, false);
   if (pass.tokens.empty()) return 0;
-  m.forward(pass);
+  m.forward(pass, start);
   const auto last = pass.inputs.back().view();
   return m.config.encoder ? m.pool(pass, loss, last, {}) : m.head(loss, last, {}, nullptr);
 }

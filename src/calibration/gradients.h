@@ -45,6 +45,12 @@ class GradientObserver {
 // n).
 using LossFn = std::function<double(size_t first, MatrixView<float> logits)>;
 
+// Where a pass begins in a causal model: the inputs [tokens, dim] of a layer, of all sequences one after the other.
+struct LayerInputs {
+  size_t layer = 0;
+  MatrixView<const float> states;  // empty: it begins with the embedding
+};
+
 // A causal model or an encoder with all weights as floats, either one layer at a time in memory or all of them.
 //
 // The forward pass keeps the input of every layer in scratch files. The backward pass goes from the last layer to the
@@ -65,9 +71,17 @@ class GradientModel {
   void set_row_factors(const std::string& tensor, std::vector<float> factors);
   // Each sequence from an empty context; returns the sum of the losses. Usage error for sequences longer than the model
   // takes, input error for tokens outside the vocabulary.
-  double run(std::span<const std::vector<TokenId>> sequences, const LossFn& loss, GradientObserver& observer);
+  // The observer gets the gradients of what runs after `start`.
+  double run(std::span<const std::vector<TokenId>> sequences, const LossFn& loss, GradientObserver& observer,
+             const LayerInputs& start = {});
   // The sum of the losses alone.
-  double evaluate(std::span<const std::vector<TokenId>> sequences, const LossFn& loss);
+  double evaluate(std::span<const std::vector<TokenId>> sequences, const LossFn& loss, const LayerInputs& start = {});
+  // Only for causal models. states [tokens, dim]: inputs of layer `first`, with `embed` those that the embedding
+  // makes, replaced by those of layer `end`. Reads the weights of these layers anew.
+  void advance(std::span<const std::vector<TokenId>> sequences, bool embed, size_t first, size_t end,
+               MatrixView<float> states);
+  // The weight of a linear layer of a model that keeps its weights, which may be changed. Usage error as above.
+  MatrixView<float> weight(const std::string& tensor);
   // Only for causal models. hidden: out [tokens, dim] := states of all tokens after the final norm. logits: out [n,
   // vocab] := logits of such states [n, dim]; keeps the head in memory from then on.
   void hidden(std::span<const std::vector<TokenId>> sequences, MatrixView<float> out);

@@ -278,6 +278,29 @@ TEST(GradientModel, DoesNotDependOnThreads) {
   EXPECT_EQ(gradients_at(*file, sequences), many);
 }
 
+// From the inputs of any layer on, loss and gradients are those of the whole model.
+TEST(GradientModel, BeginsInTheMiddle) {
+  const TinyModel tiny("llama", "plain");
+  const auto file = tiny.open();
+  const Sequences sequences = random_sequences({7, 12}, read_config(*file).vocab_size, 4);
+  const auto expected = gradients_at(*file, sequences);
+  const TempFolder folder;
+  GradientModel model(*file, folder.path(), true);
+  Matrix<float> states(19, model.config().dim);
+  for (size_t layer = 0; layer <= model.config().layers; ++layer) {
+    model.advance(sequences, layer == 0, layer == 0 ? 0 : layer - 1, layer, states.view());
+    EXPECT_NEAR(model.evaluate(sequences, loss_of, {layer, states.view()}), loss_at(*file, sequences), 1e-4);
+    Collector collector(*file);
+    model.run(sequences, loss_of, collector, {layer, states.view()});
+    EXPECT_EQ(collector.all.contains(model.head_tensor()), true);
+    for (const auto& [tensor, gradient] : collector.all) {
+      if (tensor == model.embedding_tensor()) continue;  // as the head it may have a part of its gradient
+      const std::vector<double>& truth = expected.at(tensor);
+      for (size_t i = 0; i < gradient.size(); ++i) EXPECT_NEAR(gradient[i], truth[i], 1e-4) << tensor;
+    }
+  }
+}
+
 TEST(GradientModel, TakesOtherVectors) {
   for (const bool keep : {false, true}) {
     const TinyModel tiny("qwen2", "plain");

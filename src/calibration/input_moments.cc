@@ -29,8 +29,9 @@ struct InputMoments::Group {
 };
 
 InputMoments::InputMoments(const TensorFile& source, const ModelConfig& config, const std::vector<ModelPart>& parts,
-                           std::span<const std::vector<TokenId>> sequences, const std::filesystem::path& folder)
-    : source_(source), config_(config), parts_(parts), sequences_(sequences), folder_(folder) {
+                           std::span<const std::vector<TokenId>> sequences, const std::filesystem::path& folder,
+                           SuffixTuning* tuning)
+    : source_(source), config_(config), parts_(parts), sequences_(sequences), folder_(folder), tuning_(tuning) {
   make_groups();
 }
 
@@ -135,7 +136,8 @@ void InputMoments::reach(const std::string& tensor, const TensorFile& coded) {
   if (config_.tied_embeddings && parts_[part].part == LayerPart::kHead) return;
   if (!compressed_) {
     compressed_.emplace(coded, config_, sequences_, folder_);
-    original_.emplace(source_, config_, sequences_, folder_);
+    original_.emplace(tuning_ != nullptr ? tuning_->tuned() : source_, config_, sequences_, folder_);
+    coded_ = &coded;
     size_t widest = 0;
     for (const Group& group : groups_) widest = std::max(widest, group.width);
     original_inputs_ = ScratchMatrix(folder_, compressed_->tokens(), widest);
@@ -148,12 +150,17 @@ void InputMoments::run_part(size_t p) {
   const bool experts = part.of_experts(config_);
   // The inputs that `down` of an expert had are known for the tokens that the original model sent to it, not for those
   // that it gets now.
-  const bool crossed = !experts || part.part != LayerPart::kDown;
-  original_->run(part, [&](const Prefix::Inputs& in) {
-    for (size_t r = 0; r < in.rows.rows() && crossed; ++r) {
-      std::copy_n(in.rows.row(r), in.rows.cols(), original_inputs_.view().row(in.tokens[r]));
-    }
-  });
+  bool crossed = !experts || part.part != LayerPart::kDown;
+  // Weights that were tuned to the inputs of this layer as they are make up for what was lost before. Nothing is left to
+  // correct, and what "before" means begins anew.
+  const bool anew = tuning_ != nullptr && part.part == LayerPart::kQueryKeyValue && tuning_->reach(part.layer, *coded_);
+  crossed &= !anew;
+  if (!anew)
+    original_->run(part, [&](const Prefix::Inputs& in) {
+      for (size_t r = 0; r < in.rows.rows() && crossed; ++r) {
+        std::copy_n(in.rows.row(r), in.rows.cols(), original_inputs_.view().row(in.tokens[r]));
+      }
+    });
   sum_moments(*compressed_, p, false, crossed, [&](Group& group, MomentSum sum) {
     Matrix<float> correction;
     if (crossed && sum.tokens != 0) {
@@ -175,6 +182,7 @@ void InputMoments::run_part(size_t p) {
     }
     store(group, sum.h.view(), correction.view());
   });
+  if (anew) original_->restart(part, *compressed_);
   original_inputs_.release();
 }
 

@@ -15,6 +15,7 @@
 #include "calibration/layer_part.h"
 #include "calibration/moment_sum.h"
 #include "calibration/prefix.h"
+#include "calibration/suffix_tuning.h"
 #include "compress/calibration_source.h"
 #include "tensor/scratch_matrix.h"
 
@@ -22,9 +23,10 @@ namespace occ {
 
 class InputMoments {
  public:
-  // All arguments must outlive this. Scratch files go to `folder`.
+  // `tuning`: of weights that are not coded yet, or null. All arguments must outlive this. Scratch files go to `folder`.
   InputMoments(const TensorFile& source, const ModelConfig& config, const std::vector<ModelPart>& parts,
-               std::span<const std::vector<TokenId>> sequences, const std::filesystem::path& folder);
+               std::span<const std::vector<TokenId>> sequences, const std::filesystem::path& folder,
+               SuffixTuning* tuning);
   ~InputMoments();
 
   // Runs the sequences with the numbers `planned` (growing), those that `importance` was measured on, through the
@@ -55,6 +57,8 @@ class InputMoments {
   const std::vector<ModelPart>& parts_;
   const std::span<const std::vector<TokenId>> sequences_;
   const std::filesystem::path& folder_;
+  SuffixTuning* const tuning_;
+  const TensorFile* coded_ = nullptr;
   std::vector<Group> groups_;                      // in the order of the parts
   std::vector<std::vector<size_t>> groups_of_;     // of every part: numbers in groups_
   std::map<std::string, size_t> group_of_tensor_;  // only of tensors that have moments

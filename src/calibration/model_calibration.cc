@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/parallel.h"
 #include "calibration/tune.h"
 
 namespace occ {
@@ -26,10 +27,25 @@ ModelCalibration::ModelCalibration(const TensorFile& source, std::vector<std::ve
       parts_(model_parts(source, config_)),
       planned_(spread(settings_.plan_sequences, sequences_.size())),
       importance_(measure_importance()),
-      moments_(source_, config_, parts_, sequences_, folder_) {
+      moments_(source_, config_, parts_, sequences_, folder_, make_tuning()) {
   moments_.plan(importance_, planned_, [&](size_t done, size_t total) {
     if (settings_.progress) settings_.progress("calibrate", done, total);
   });
+}
+
+SuffixTuning* ModelCalibration::make_tuning() {
+  if (settings_.tune_places == 0 || settings_.tune_sequences.size() < 2) return nullptr;
+  if (!SuffixTuning::is_possible(source_, config_)) return nullptr;
+  SuffixTuningOptions options;
+  options.every = std::max<size_t>(1, ceil_div(config_.layers, settings_.tune_places));
+  options.progress = [this](size_t step, size_t steps) {
+    if (settings_.progress) settings_.progress("tune", step, steps);
+  };
+  return &tuning_.emplace(source_, config_, settings_.tune_sequences, folder_, options);
+}
+
+void ModelCalibration::start(const std::set<std::string>& to_be_coded) {
+  if (tuning_) tuning_->start(to_be_coded);
 }
 
 Importance ModelCalibration::measure_importance() const {
@@ -55,6 +71,9 @@ std::shared_ptr<const TensorCalibration> ModelCalibration::find(const std::strin
   auto out = std::make_shared<TensorCalibration>();
   const bool has_importance = importance_.find(tensor, out.get());
   const bool has_moments = moments_.find(tensor, out.get());
+  if (tuning_ && tuning_->has(tensor)) {
+    out->weights = [this, tensor] { return tuning_->find(tensor); };
+  }
   return has_importance || has_moments ? out : nullptr;
 }
 
@@ -62,6 +81,11 @@ TunedValues ModelCalibration::tune(const TensorFile& coded, const std::set<std::
                                    std::vector<std::string>* notes) {
   const std::vector<std::string> found = moments_.notes();
   notes->insert(notes->end(), found.begin(), found.end());
+  if (tuning_) {
+    const std::vector<std::string> tuned = tuning_->notes();
+    notes->insert(notes->end(), tuned.begin(), tuned.end());
+    tuning_->release();
+  }
   if (settings_.tune_sequences.size() < 2 || config_.encoder) return {};
   moments_.release();  // tuning has the whole model in memory
   size_t tokens = 0;

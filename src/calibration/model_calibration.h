@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "calibration/importance.h"
 #include "calibration/input_moments.h"
 #include "calibration/layer_part.h"
+#include "calibration/suffix_tuning.h"
 #include "compress/calibration_source.h"
 
 namespace occ {
@@ -20,6 +22,8 @@ struct CalibrationSettings {
   // For the fine-tuning. They must not be among those calibrated with, on which errors are smaller than elsewhere.
   // Fewer than two: nothing is tuned.
   std::vector<std::vector<TokenId>> tune_sequences;
+  // How often, at most, the weights that are not coded yet are tuned (suffix_tuning.h), evenly spread over the layers.
+  size_t tune_places = 0;
   bool cache = false;                  // importance is kept for other runs (base/cache.h)
   std::vector<uint64_t> token_counts;  // of the whole text, by token; empty: unknown
   double least_table_row = 0.01;       // see ImportanceSettings
@@ -35,6 +39,7 @@ class ModelCalibration final : public CalibrationSource {
 
   std::string describe() const override { return what_; }
   std::vector<std::string> order() const override;
+  void start(const std::set<std::string>& to_be_coded) override;
   void reach(const std::string& tensor, const TensorFile& coded) override { moments_.reach(tensor, coded); }
   std::shared_ptr<const TensorCalibration> find(const std::string& tensor) const override;
   TunedValues tune(const TensorFile& coded, const std::set<std::string>& scaled,
@@ -42,6 +47,7 @@ class ModelCalibration final : public CalibrationSource {
 
  private:
   Importance measure_importance() const;
+  SuffixTuning* make_tuning();
 
   const TensorFile& source_;
   const std::vector<std::vector<TokenId>> sequences_;
@@ -52,6 +58,7 @@ class ModelCalibration final : public CalibrationSource {
   const std::vector<ModelPart> parts_;
   const std::vector<size_t> planned_;  // numbers of the sequences planned with
   Importance importance_;
+  std::optional<SuffixTuning> tuning_;
   InputMoments moments_;
 };
 

@@ -184,6 +184,13 @@ void Prefix::run_experts(bool of_down, const Visit& visit) {
   }
 }
 
+void Prefix::restart(const ModelPart& part, const Prefix& other) {
+  OCC_CHECK(part.part == LayerPart::kQueryKeyValue && other.tokens_ == tokens_);
+  for (size_t t = 0; t < tokens_; ++t) std::copy_n(other.x_.view().row(t), config_.dim, x_.view().row(t));
+  begin_layer(part.layer);
+  x_.release();
+}
+
 void Prefix::run_head(const Visit& visit) {
   Matrix<float> work = buffer();
   layer_ = Layer();

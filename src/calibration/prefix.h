@@ -47,6 +47,9 @@ class Prefix {
   // Runs the part after the last one that was run, the first one to begin with. Reads the weights of that last part
   // from the file, so they must be coded by now.
   void run(const ModelPart& part, const Visit& visit);
+  // Goes on as if `part`, the first one of a layer, had been run with the states that another Prefix of the same
+  // sequences has there.
+  void restart(const ModelPart& part, const Prefix& other);
 
  private:
   struct Chunk {

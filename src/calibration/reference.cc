@@ -45,9 +45,9 @@ double ReferencePredictions::loss(size_t first, MatrixView<float> logits) {
   return sum;
 }
 
-double ReferencePredictions::mean_kl(GradientModel& other) {
-  const double sum =
-      other.evaluate(sequences_, [&](size_t first, MatrixView<float> logits) { return loss(first, logits); });
+double ReferencePredictions::mean_kl(GradientModel& other, const LayerInputs& start) {
+  const double sum = other.evaluate(
+      sequences_, [&](size_t first, MatrixView<float> logits) { return loss(first, logits); }, start);
   return sum / static_cast<double>(tokens_of(sequences_));
 }
 

@@ -26,7 +26,7 @@ class ReferencePredictions {
   // Sum of KL(original || logits) over tokens [first, first + rows), in nats. Replaces `logits` by its gradient.
   double loss(size_t first, MatrixView<float> logits);
   // Mean over all tokens, for another model.
-  double mean_kl(GradientModel& other);
+  double mean_kl(GradientModel& other, const LayerInputs& start = {});
 
  private:
   GradientModel& model_;

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "calibration/batches.h"
 #include "calibration/dense_layer.h"
 #include "calibration/gradients.h"
 #include "calibration/reference.h"
@@ -118,38 +119,12 @@ class Adam final : public GradientObserver {
   double steps_ = 0;
 };
 
-// Sequences [begin, end) and where their tokens begin.
-struct Batch {
-  size_t begin = 0, end = 0, row = 0, tokens = 0;
-};
-
-std::vector<Batch> batches_of(const Sequences& sequences, size_t batch_tokens) {
-  std::vector<Batch> batches;
-  size_t row = 0;
-  for (size_t i = 0; i < sequences.size(); ++i) {
-    if (batches.empty() || batches.back().tokens >= batch_tokens) batches.push_back({i, i, row, 0});
-    batches.back().end = i + 1;
-    batches.back().tokens += sequences[i].size();
-    row += sequences[i].size();
-  }
-  return batches;
-}
-
 }  // namespace
 
 TuneResult tune_model(const TensorFile& compressed, const TensorFile& reference,
                       std::span<const std::vector<TokenId>> sequences, const std::filesystem::path& scratch_folder,
                       const TuneOptions& options) {
-  Sequences used, held_out;
-  for (const std::vector<TokenId>& s : sequences) {
-    if (s.empty()) continue;
-    const bool held = (used.size() + held_out.size() + 1) % std::max<size_t>(2, options.held_out) == 0;
-    (held ? held_out : used).push_back(s);
-  }
-  if (held_out.empty() && used.size() > 1) {
-    held_out.push_back(std::move(used.back()));
-    used.pop_back();
-  }
+  const auto [used, held_out] = split_sequences(sequences, options.held_out);
   if (held_out.empty()) throw_usage("tuning: expected at least 2 sequences, found {}", used.size());
 
   GradientModel model(compressed, scratch_folder, options.keep_weights);

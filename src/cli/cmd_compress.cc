@@ -162,8 +162,8 @@ void run(Arguments& a, const Globals& globals) {
       !o.recipe.empty() || o.nmse || !o.sensitivity.empty() || !o.activations.empty() || !o.hessian.empty();
   const bool calibrate = !a.no_calibrate && (!a.calibration.texts.empty() || !others);
   CalibrationOptions& c = a.calibration;
-  if (!calibrate && (c.tokens != 0 || c.context != 0 || c.tune_tokens)) {
-    throw_usage("--calibration-tokens, --context and --tune-tokens: expected with a calibration");
+  if (!calibrate && (c.tokens != 0 || c.context != 0 || c.tune_tokens || c.tune_weights != 0)) {
+    throw_usage("--calibration-tokens, --context, --tune-tokens and --tune-weights: expected with a calibration");
   }
   CompressReport r;
   {
@@ -233,6 +233,10 @@ void add_compress(CLI::App& app, const Globals& globals) {
   cmd->add_option("--tune-tokens", a->calibration.tune_tokens,
                   "Tokens of the rest of it, or of the model's own, to tune norms, biases and scales of rows on "
                   "(default 16384; with --effort 1 and for 0: none)");
+  cmd->add_option(
+      "--tune-weights", a->calibration.tune_weights,
+      "Tune the weights that are not coded yet, on the same tokens, before so many of the layers (default 0: "
+      "none; slow)");
   cmd->add_option("--activations", a->options.activations,
                   "Tensor file of input vectors (rows): least error of the outputs, for tensors of that width");
   cmd->add_option("--hessian", a->options.hessian,

@@ -33,6 +33,8 @@ struct TensorCalibration {
   // K [cols, cols], or null. Errors of tensors that were coded earlier change the inputs of this tensor. Coding W + W K
   // instead of W compensates for that.
   std::shared_ptr<const Matrix<float>> correction;
+  // Returns W [rows, cols] to be coded in place of the source's; empty: those of the source are coded.
+  std::function<Matrix<float>()> weights;
   std::string note;  // tells in the report which information is missing
 };
 
@@ -49,6 +51,8 @@ class CalibrationSource {
   virtual std::string describe() const = 0;
   // Names of tensors in the order in which they must be coded. Tensors that it lacks may be coded at any time.
   virtual std::vector<std::string> order() const = 0;
+  // Called once, before reach(): the tensors that are still to be coded when it is called for the first time.
+  virtual void start(const std::set<std::string>& /*to_be_coded*/) {}
   // Must be called before `tensor` is coded for the first time. Runs the model up to its inputs with the tensors of
   // `coded`, which are those of the source, with decoded values where a tensor is coded already.
   virtual void reach(const std::string& tensor, const TensorFile& coded) = 0;

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <set>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -137,6 +138,13 @@ class CompressJob {
     }
     const std::vector<size_t> order = contexts_.coding_order(plan_);
     for (const PlannedTensor& t : plan_) adjustable += t.method ? t.shape.size() * sizeof(float) : 0;
+    if (calibration_ != nullptr) {
+      std::set<std::string> to_be_coded;
+      for (const PlannedTensor& t : plan_) {
+        if (t.method) to_be_coded.insert(name(t));
+      }
+      calibration_->start(to_be_coded);
+    }
     for (bool first = true;; first = false) {
       rates_->set_recipes();
       if (!first) meter_.start("adjust", adjustable);  // what stays as it is passes at once

@@ -115,9 +115,15 @@ bool FitContexts::has_moments(const PlannedTensor& t) const {
 
 Matrix<float> FitContexts::corrected(const PlannedTensor& t, const RowSource& original) const {
   const auto known = calibrated(t);
-  if (!known || !known->correction) return {};
-  Matrix<float> w = Matrix<float>::uninitialized(t.shape.rows, t.shape.cols);
-  original.read_rows(0, w.view());
+  if (!known || !(known->correction || known->weights)) return {};
+  Matrix<float> w;
+  if (known->weights) {
+    w = known->weights();
+  } else {
+    w = Matrix<float>::uninitialized(t.shape.rows, t.shape.cols);
+    original.read_rows(0, w.view());
+  }
+  if (!known->correction) return w;
   Matrix<float> out = w.clone();
   constexpr size_t kRows = 256;
   parallel_for(ceil_div(t.shape.rows, kRows), [&](size_t i) {

@@ -34,13 +34,14 @@ expect 0 "$OCC" inspect tuned.occ --limits
 grep -q 'weighted error' out || fail "no weighted limits"
 expect 0 "$OCC" verify tuned.occ
 
-# The same bytes at any thread count, and after a kill.
-expect 0 "$OCC" compress "$M" -o one.occ --bits 4 --calibrate calibration --calibration-tokens 4096 --quiet
+# The same bytes at any thread count, and after a kill, with all that can be tuned.
+tuned="--tune-weights 2 --tune-tokens 4096"
+expect 0 "$OCC" compress "$M" -o one.occ --bits 4 --calibrate calibration --calibration-tokens 4096 $tuned --quiet
 [ "$(ls cache/occ/importance-* | wc -l)" = 2 ] || fail "importances of two texts are not kept once each"
 XDG_CACHE_HOME=$PWD/other \
-  expect 0 "$OCC" compress "$M" -o two.occ --bits 4 --calibrate calibration --calibration-tokens 4096 --quiet --threads 1
+  expect 0 "$OCC" compress "$M" -o two.occ --bits 4 --calibrate calibration --calibration-tokens 4096 $tuned --quiet --threads 1
 cmp one.occ two.occ || fail "threads change the bytes"
-"$OCC" compress "$M" -o three.occ --bits 4 --calibrate calibration --calibration-tokens 4096 --quiet 2>/dev/null &
+"$OCC" compress "$M" -o three.occ --bits 4 --calibrate calibration --calibration-tokens 4096 $tuned --quiet 2>/dev/null &
 pid=$!
 for _ in $(seq 600); do
   [ "$(ls three.occ.part 2>/dev/null | wc -l)" -ge 12 ] && break
@@ -50,8 +51,9 @@ done
 kill -9 $pid 2>/dev/null || true
 wait $pid 2>/dev/null || true
 [ ! -e three.occ ] || fail "the run was over before it was killed"
-expect 1 "$OCC" compress "$M" -o three.occ --bits 4 --calibrate calibration --calibration-tokens 8192 --resume --quiet
-expect 0 "$OCC" compress "$M" -o three.occ --bits 4 --calibrate calibration --calibration-tokens 4096 --resume --quiet
+expect 1 "$OCC" compress "$M" -o three.occ --bits 4 --calibrate calibration --calibration-tokens 4096 --tune-tokens 4096 --resume --quiet
+expect 1 "$OCC" compress "$M" -o three.occ --bits 4 --calibrate calibration --calibration-tokens 8192 $tuned --resume --quiet
+expect 0 "$OCC" compress "$M" -o three.occ --bits 4 --calibrate calibration --calibration-tokens 4096 $tuned --resume --quiet
 cmp one.occ three.occ || fail "resuming changed the bytes"
 
 # Other methods get moments and corrections through the same options.
@@ -61,7 +63,7 @@ rtn=$(kl rtn.occ) gptq=$(kl gptq.occ)
 perl -e 'exit($ARGV[1] < 0.9 * $ARGV[0] ? 0 : 1)' "$rtn" "$gptq" || fail "KL of rtn without and with calibration: $rtn $gptq"
 
 # Wrong usage and bad input.
-for option in "--calibration-tokens 100" "--context 64" "--tune-tokens 0"; do
+for option in "--calibration-tokens 100" "--context 64" "--tune-tokens 0" "--tune-weights 2"; do
   expect 2 "$OCC" compress "$M" -o x.occ --no-calibrate $option
   expect_error "expected with a calibration"
 done
