@@ -4,4 +4,4 @@
 PYTHON=${OCC_PYTHON:-python3}
 BUILD=$(dirname "$OCC")
 [ -x "$BUILD/occ_serve" ] || skip "not built with occ_serve"
-"$PYTHON" "$SOURCE/tests/campaign/campaign.py" "$BUILD" --mutants 80 --commands 3 --kills 5 --others 6 --work "$WORK"
+"$PYTHON" "$SOURCE/tests/campaign/campaign.py" "$BUILD" --mutants 40 --commands 2 --kills 3 --others 6 --work "$WORK"
