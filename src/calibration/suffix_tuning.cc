@@ -67,7 +67,8 @@ class WeightAdam final : public GradientObserver {
     ++steps_;
     const double mean_scale = 1 / (1 - std::pow(double{kMean}, steps_));
     const auto square_scale = static_cast<float>(1 / (1 - std::pow(double{kSquare}, steps_)));
-    for (auto& [tensor, t] : tuned_) {
+    for (auto& entry : tuned_) {
+      Tuned& t = entry.second;
       const auto factor = static_cast<float>(rate * t.size * mean_scale);
       for_rows(t, [&](size_t row, size_t k, float* w) {
         const float *mean = t.mean.row(row), *square = t.square.row(row);
@@ -78,7 +79,8 @@ class WeightAdam final : public GradientObserver {
   // After the last step: to the middle of the way that the weights have come, from there on to its end again, or back
   // to its beginning.
   void go_half() {
-    for (auto& [tensor, t] : tuned_) {
+    for (auto& entry : tuned_) {
+      Tuned& t = entry.second;
       for_rows(t, [&](size_t row, size_t k, float* w) {
         const float* start = t.start + row * k;
         std::copy_n(w, k, t.mean.row(row));  // the end, as steps are over
@@ -87,12 +89,14 @@ class WeightAdam final : public GradientObserver {
     }
   }
   void go_on() {
-    for (auto& [tensor, t] : tuned_) {
+    for (auto& entry : tuned_) {
+      Tuned& t = entry.second;
       for_rows(t, [&](size_t row, size_t k, float* w) { std::copy_n(t.mean.row(row), k, w); });
     }
   }
   void go_back() {
-    for (auto& [tensor, t] : tuned_) {
+    for (auto& entry : tuned_) {
+      Tuned& t = entry.second;
       for_rows(t, [&](size_t row, size_t k, float* w) { std::copy_n(t.start + row * k, k, w); });
     }
   }
