@@ -18,14 +18,14 @@ namespace {
 // The smaller float type that holds all values exactly, if there is one: half of the bytes of vectors that come from
 // models in bf16.
 std::optional<DType> smaller_type(DType dtype, ByteSpan raw) {
-  if (dtype != DType::kF32) return std::nullopt;
+  if (dtype != DType::kF32 || raw.empty()) return std::nullopt;
   std::vector<float> values(raw.size() / sizeof(float)), back(values.size());
   std::memcpy(values.data(), raw.data(), raw.size());
   Bytes small(values.size() * sizeof(uint16_t));
   for (const DType type : {DType::kF16, DType::kBF16}) {
     convert_from_f32(type, values.data(), small.data(), values.size());
     convert_to_f32(type, small.data(), back.data(), values.size());
-    if (!values.empty() && std::memcmp(values.data(), back.data(), raw.size()) == 0) return type;
+    if (std::memcmp(values.data(), back.data(), raw.size()) == 0) return type;
   }
   return std::nullopt;
 }
