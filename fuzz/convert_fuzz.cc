@@ -1,11 +1,7 @@
 // Converts any model between a Hugging Face folder and a GGUF file, as `occ decompress` does. Conversion must throw
 // occ::Error or succeed, and if it succeeds the result must open again. Input: model_input.h.
-#include <cstdio>
-#include <cstdlib>
 #include <filesystem>
-#include <new>
 
-#include "base/parallel.h"
 #include "container/archive_file.h"
 #include "io/sink.h"
 #include "model/config.h"
@@ -35,36 +31,23 @@ void copy_all(const TensorFile& file, const fs::path& path) {
   sink->commit();
 }
 
-// Whatever the input was, the result of a conversion must be a complete model that can be opened.
-void check_is_model(const fs::path& path) {
-  try {
-    const std::unique_ptr<TensorFile> file = open_any(path);
-    const ModelConfig config = read_config(*file);
-    WeightLoader(*file, config, Arithmetic::kF32);
-  } catch (const Error& e) {
-    std::fprintf(stderr, "%s\n", e.what());
-    std::abort();
-  }
-}
-
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static const FuzzFolder folder;
-  static const ThreadLimit limit(1);
-  try {
-    const std::optional<fs::path> input = write_fuzz_model(data, size, folder.path());
-    if (!input) return 0;
-    const std::unique_ptr<TensorFile> file = open_any(*input);
+  with_fuzz_model(data, size, [](const fs::path& input, const fs::path& folder) {
+    const std::unique_ptr<TensorFile> file = open_any(input);
     const bool to_folder = is_gguf_model(*file);
-    if (!to_folder && !is_hf_model(*file)) return 0;
+    if (!to_folder && !is_hf_model(*file)) return;
     const std::unique_ptr<TensorFile> converted = to_folder ? as_hugging_face(*file) : as_gguf(*file);
-    const fs::path out = folder.path() / (to_folder ? "out" : "out.gguf");
+    const fs::path out = folder / (to_folder ? "out" : "out.gguf");
     fs::remove_all(out);
     copy_all(*converted, out);
-    check_is_model(out);
-  } catch (const Error&) {
-  } catch (const std::bad_alloc&) {
-  }
+    // Whatever the input was, the result must be a complete model that can be opened.
+    must_succeed([&] {
+      const std::unique_ptr<TensorFile> result = open_any(out);
+      const ModelConfig config = read_config(*result);
+      WeightLoader(*result, config, Arithmetic::kF32);
+    });
+  });
   return 0;
 }

@@ -3,7 +3,6 @@
 #include <new>
 
 #include "base/check.h"
-#include "base/parallel.h"
 #include "model/generate.h"
 #include "model/language_model.h"
 #include "model_input.h"
@@ -31,16 +30,10 @@ void generate(const std::string& path, Arithmetic arithmetic) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static const FuzzFolder folder;
-  static const ThreadLimit limit(1);
-  try {
-    const auto input = write_fuzz_model(data, size, folder.path());
-    if (!input) return 0;
-    generate(input->string(), Arithmetic::kInt8);
-    generate(input->string(), Arithmetic::kF32);
-  } catch (const Error&) {
-  } catch (const std::bad_alloc&) {
-  }
+  with_fuzz_model(data, size, [](const std::filesystem::path& input, const std::filesystem::path&) {
+    generate(input.string(), Arithmetic::kInt8);
+    generate(input.string(), Arithmetic::kF32);
+  });
   return 0;
 }
 

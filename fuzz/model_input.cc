@@ -5,7 +5,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <cstdlib>
+#include <new>
+#include <optional>
 #include <random>
 #include <sstream>
 #include <string>
@@ -13,6 +16,7 @@
 #include <vector>
 
 #include "base/hash.h"
+#include "base/parallel.h"
 #include "container/archive_file.h"
 #include "container/index.h"
 #include "io/gguf_json.h"
@@ -250,19 +254,27 @@ std::string changed(const std::string& text, std::minstd_rand& random) {
          text.substr(r.first + r.count);
 }
 
-}  // namespace
+// A folder for temporary files that is removed at the end of the process.
+class FuzzFolder {
+ public:
+  FuzzFolder() {
+    std::string pattern = fs::exists("/dev/shm") ? "/dev/shm/occ-fuzz-XXXXXX" : "/tmp/occ-fuzz-XXXXXX";
+    if (mkdtemp(pattern.data()) == nullptr) std::abort();
+    path_ = pattern;
+  }
+  ~FuzzFolder() {
+    std::error_code ec;
+    fs::remove_all(path_, ec);
+  }
+  FuzzFolder(const FuzzFolder&) = delete;
+  FuzzFolder& operator=(const FuzzFolder&) = delete;
+  const fs::path& path() const { return path_; }
 
-FuzzFolder::FuzzFolder() {
-  std::string pattern = fs::exists("/dev/shm") ? "/dev/shm/occ-fuzz-XXXXXX" : "/tmp/occ-fuzz-XXXXXX";
-  if (mkdtemp(pattern.data()) == nullptr) std::abort();
-  path_ = pattern;
-}
-FuzzFolder::~FuzzFolder() {
-  std::error_code ec;
-  fs::remove_all(path_, ec);
-}
+ private:
+  fs::path path_;
+};
 
-std::optional<fs::path> write_fuzz_model(const uint8_t* data, size_t size, const fs::path& folder) {
+std::optional<fs::path> write_model(const uint8_t* data, size_t size, const fs::path& folder) {
   Model model;
   if (!parse_model({reinterpret_cast<const char*>(data), size}, &model)) return std::nullopt;
   fs::path path = folder / "in";
@@ -275,6 +287,28 @@ std::optional<fs::path> write_fuzz_model(const uint8_t* data, size_t size, const
     write_tensors(model, path, {.side_files = model.side_files()});
   }
   return path;
+}
+
+}  // namespace
+
+void with_fuzz_model(const uint8_t* data, size_t size, const ModelBody& body) {
+  static const FuzzFolder folder;
+  static const ThreadLimit limit(1);
+  try {
+    const std::optional<fs::path> input = write_model(data, size, folder.path());
+    if (input) body(*input, folder.path());
+  } catch (const Error&) {
+  } catch (const std::bad_alloc&) {
+  }
+}
+
+void must_succeed(const std::function<void()>& check) {
+  try {
+    check();
+  } catch (const Error& e) {
+    std::fprintf(stderr, "%s\n", e.what());
+    std::abort();
+  }
 }
 
 }  // namespace occ

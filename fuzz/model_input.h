@@ -13,27 +13,17 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <optional>
+#include <functional>
 
 namespace occ {
 
-// A folder for temporary files that is removed at the end of the process.
-class FuzzFolder {
- public:
-  FuzzFolder();
-  ~FuzzFolder();
-  FuzzFolder(const FuzzFolder&) = delete;
-  FuzzFolder& operator=(const FuzzFolder&) = delete;
-  const std::filesystem::path& path() const { return path_; }
+// Writes the model of a fuzz input into a folder that is removed at the end of the process, in the place of the one
+// before, and calls body(its path, the folder) on one thread. Whatever the input is, occ::Error and std::bad_alloc are
+// right answers. Nothing is called if the input is no model, or if its tensors are too large to be tried quickly.
+using ModelBody = std::function<void(const std::filesystem::path& input, const std::filesystem::path& folder)>;
+void with_fuzz_model(const uint8_t* data, size_t size, const ModelBody& body);
 
- private:
-  std::filesystem::path path_;
-};
-
-// Writes the model of a fuzz input into `folder`, in the place of the one before, and returns the path of its file or
-// folder. Returns nothing if the input is no model, or if its tensors are too large to be tried quickly. Throws
-// occ::Error if no file can hold such a model.
-std::optional<std::filesystem::path> write_fuzz_model(const uint8_t* data, size_t size,
-                                                      const std::filesystem::path& folder);
+// Runs a check of what was made of the input. It must not throw occ::Error: then the process aborts.
+void must_succeed(const std::function<void()>& check);
 
 }  // namespace occ

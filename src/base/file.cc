@@ -161,4 +161,11 @@ Bytes read_file(const std::filesystem::path& path, uint64_t limit) {
   return file.read(0, file.size());
 }
 
+void write_file(const std::filesystem::path& path, std::string_view text, bool sync) {
+  remove_stale_temporaries(path);
+  OutputFile file(path, sync);
+  file.write(text.data(), text.size());
+  file.commit();
+}
+
 }  // namespace occ

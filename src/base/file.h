@@ -69,6 +69,9 @@ void require_free_space(const std::filesystem::path& path, uint64_t bytes);
 // Reads a whole file. Input error if it has more than `limit` bytes.
 Bytes read_file(const std::filesystem::path& path, uint64_t limit = uint64_t{1} << 30);
 
+// Writes a text through an OutputFile, after temporaries of dead runs are removed.
+void write_file(const std::filesystem::path& path, std::string_view text, bool sync = true);
+
 // A text by which a change of a file is noticed: a line with name, inode, size, modification and status change time.
 // For a folder there is a line for each entry. If the text differs from an earlier one, the bytes may differ. Files
 // whose status cannot be read are left out.

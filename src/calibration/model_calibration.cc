@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/parallel.h"
+#include "calibration/run_plan.h"
 #include "calibration/tune.h"
 
 namespace occ {
@@ -29,7 +30,7 @@ ModelCalibration::ModelCalibration(const TensorFile& source, std::vector<std::ve
       importance_(measure_importance()),
       moments_(source_, config_, parts_, sequences_, folder_, make_tuning()) {
   moments_.plan(importance_, planned_, [&](size_t done, size_t total) {
-    if (settings_.progress) settings_.progress("calibrate", done, total);
+    if (settings_.progress) settings_.progress(kPhaseMoments, done, total);
   });
 }
 
@@ -39,7 +40,7 @@ SuffixTuning* ModelCalibration::make_tuning() {
   SuffixTuningOptions options;
   options.every = std::max<size_t>(1, ceil_div(config_.layers, settings_.tune_places));
   options.progress = [this](size_t step, size_t steps) {
-    if (settings_.progress) settings_.progress("tune", step, steps);
+    if (settings_.progress) settings_.progress(kPhaseTuning, step, steps);
   };
   return &tuning_.emplace(source_, config_, settings_.tune_sequences, folder_, options);
 }
@@ -53,7 +54,7 @@ Importance ModelCalibration::measure_importance() const {
   for (const size_t i : planned_) sequences.push_back(sequences_[i]);
   ImportanceSettings settings{settings_.cache, settings_.token_counts, settings_.least_table_row, {}};
   settings.progress = [&](size_t done, size_t total) {
-    if (settings_.progress) settings_.progress("importance", done, total);
+    if (settings_.progress) settings_.progress(kPhaseImportance, done, total);
   };
   return Importance(source_, config_, parts_, sequences, folder_, std::move(settings));
 }
@@ -85,6 +86,11 @@ TunedValues ModelCalibration::tune(const TensorFile& coded, const std::set<std::
     const std::vector<std::string> tuned = tuning_->notes();
     notes->insert(notes->end(), tuned.begin(), tuned.end());
     tuning_->release();
+  } else if (settings_.tune_places != 0) {
+    notes->emplace_back(settings_.tune_sequences.size() < 2
+                            ? "weights that were not coded yet were not tuned: there are no tokens to tune on"
+                            : "weights that were not coded yet were not tuned: the model is too large for that, or of "
+                              "another kind (calibrate.h)");
   }
   if (settings_.tune_sequences.size() < 2 || config_.encoder) return {};
   moments_.release();  // tuning has the whole model in memory
@@ -93,7 +99,7 @@ TunedValues ModelCalibration::tune(const TensorFile& coded, const std::set<std::
   TuneOptions options;
   options.rate = 0.006;  // after calibration less is left to gain than the default rate is made for
   options.progress = [&](size_t step, size_t steps, double) {
-    if (settings_.progress) settings_.progress("tune", step, steps);
+    if (settings_.progress) settings_.progress(kPhaseTuning, step, steps);
   };
   if (!config_.transposed_weights) options.scaled = scaled;  // else rows are inputs
   TuneResult result = tune_model(coded, source_, settings_.tune_sequences, folder_, options);

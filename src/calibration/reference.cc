@@ -97,25 +97,32 @@ double surprise(const TensorFile& original, const Sequences& sequences, const st
   return counted == 0 ? 0 : sum / static_cast<double>(counted);
 }
 
-Sequences sample_sequences(const TensorFile& original, Sequences beginnings, size_t length, uint64_t seed) {
+Sequences sample_sequences(const TensorFile& original, Sequences beginnings, size_t length, uint64_t seed,
+                           const std::function<void(size_t, size_t)>& progress) {
+  constexpr size_t kAtOnce = 32;  // sequences that are written together
   const std::unique_ptr<Transformer> model =
       load_transformer(original, {.arithmetic = Arithmetic::kF32, .observer = {}});
-  const size_t vocab_size = model->config().vocab_size, count = beginnings.size();
-  std::vector<std::unique_ptr<KvCache>> caches;
-  std::vector<Sampler> samplers;
-  for (size_t i = 0; i < count; ++i) {
-    caches.push_back(model->make_cache(length));
-    samplers.emplace_back(SamplingOptions{.temperature = 1, .top_k = 0, .top_p = 1, .seed = seed + i});
-  }
-  Matrix<float> logits = Matrix<float>::uninitialized(count, vocab_size);
-  for (size_t at = 1; at < length; ++at) {
-    std::vector<Sequence> last;
-    for (size_t i = 0; i < count; ++i) last.push_back({std::span(beginnings[i]).subspan(at - 1, 1), caches[i].get()});
-    model->logits(model->hidden(last).view(), logits.view());
-    for (size_t i = 0; i < count; ++i) {
-      if (beginnings[i].size() == at) beginnings[i].push_back(samplers[i].next({logits.row(i), vocab_size}));
+  const size_t vocab_size = model->config().vocab_size, total = beginnings.size();
+  for (size_t begin = 0; begin < total; begin += kAtOnce) {
+    if (progress) progress(begin, total);
+    const std::span some = std::span(beginnings).subspan(begin, std::min(kAtOnce, total - begin));
+    std::vector<std::unique_ptr<KvCache>> caches;
+    std::vector<Sampler> samplers;
+    for (size_t i = 0; i < some.size(); ++i) {
+      caches.push_back(model->make_cache(length));
+      samplers.emplace_back(SamplingOptions{.temperature = 1, .top_k = 0, .top_p = 1, .seed = seed + begin + i});
+    }
+    Matrix<float> logits = Matrix<float>::uninitialized(some.size(), vocab_size);
+    for (size_t at = 1; at < length; ++at) {
+      std::vector<Sequence> last;
+      for (size_t i = 0; i < some.size(); ++i) last.push_back({std::span(some[i]).subspan(at - 1, 1), caches[i].get()});
+      model->logits(model->hidden(last).view(), logits.view());
+      for (size_t i = 0; i < some.size(); ++i) {
+        if (some[i].size() == at) some[i].push_back(samplers[i].next({logits.row(i), vocab_size}));
+      }
     }
   }
+  if (progress) progress(total, total);
   return beginnings;
 }
 

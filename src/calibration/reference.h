@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -45,8 +46,9 @@ double divergence(const TensorFile& coded, const TensorFile& original, const Seq
 double surprise(const TensorFile& original, const Sequences& sequences, const std::filesystem::path& scratch_folder);
 
 // Sequences that a causal model itself writes: sequence i begins with the tokens beginnings[i], which are at least one,
-// and more tokens are drawn from the model's predictions (temperature 1) until it has `length` tokens. The same for the
-// same beginnings and seed, at every number of threads.
-Sequences sample_sequences(const TensorFile& original, Sequences beginnings, size_t length, uint64_t seed);
+// and more tokens are drawn from the model's predictions (temperature 1, seed + i) until it has `length` tokens. The same
+// for the same beginnings and seed, at every number of threads. progress(done, total) is told of sequences.
+Sequences sample_sequences(const TensorFile& original, Sequences beginnings, size_t length, uint64_t seed,
+                           const std::function<void(size_t, size_t)>& progress = {});
 
 }  // namespace occ

@@ -67,38 +67,26 @@ class WeightAdam final : public GradientObserver {
     ++steps_;
     const double mean_scale = 1 / (1 - std::pow(double{kMean}, steps_));
     const auto square_scale = static_cast<float>(1 / (1 - std::pow(double{kSquare}, steps_)));
-    for (auto& entry : tuned_) {
-      Tuned& t = entry.second;
+    for_rows([&](Tuned& t, size_t row, size_t k, float* w) {
       const auto factor = static_cast<float>(rate * t.size * mean_scale);
-      for_rows(t, [&](size_t row, size_t k, float* w) {
-        const float *mean = t.mean.row(row), *square = t.square.row(row);
-        for (size_t c = 0; c < k; ++c) w[c] -= factor * mean[c] / (std::sqrt(square_scale * square[c]) + kLeast);
-      });
-    }
+      const float *mean = t.mean.row(row), *square = t.square.row(row);
+      for (size_t c = 0; c < k; ++c) w[c] -= factor * mean[c] / (std::sqrt(square_scale * square[c]) + kLeast);
+    });
   }
   // After the last step: to the middle of the way that the weights have come, from there on to its end again, or back
   // to its beginning.
   void go_half() {
-    for (auto& entry : tuned_) {
-      Tuned& t = entry.second;
-      for_rows(t, [&](size_t row, size_t k, float* w) {
-        const float* start = t.start + row * k;
-        std::copy_n(w, k, t.mean.row(row));  // the end, as steps are over
-        for (size_t c = 0; c < k; ++c) w[c] = start[c] + 0.5f * (w[c] - start[c]);
-      });
-    }
+    for_rows([](Tuned& t, size_t row, size_t k, float* w) {
+      const float* start = t.start + row * k;
+      std::copy_n(w, k, t.mean.row(row));  // the end, as steps are over
+      for (size_t c = 0; c < k; ++c) w[c] = start[c] + 0.5f * (w[c] - start[c]);
+    });
   }
   void go_on() {
-    for (auto& entry : tuned_) {
-      Tuned& t = entry.second;
-      for_rows(t, [&](size_t row, size_t k, float* w) { std::copy_n(t.mean.row(row), k, w); });
-    }
+    for_rows([](Tuned& t, size_t row, size_t k, float* w) { std::copy_n(t.mean.row(row), k, w); });
   }
   void go_back() {
-    for (auto& entry : tuned_) {
-      Tuned& t = entry.second;
-      for_rows(t, [&](size_t row, size_t k, float* w) { std::copy_n(t.start + row * k, k, w); });
-    }
+    for_rows([](Tuned& t, size_t row, size_t k, float* w) { std::copy_n(t.start + row * k, k, w); });
   }
 
  private:
@@ -111,14 +99,17 @@ class WeightAdam final : public GradientObserver {
     double size;  // of a step, in units of the rate
     Matrix<float> mean, square;
   };
-  // body(row, columns, weights of the row) in parallel.
+  // body(tensor, row, columns, weights of the row) for all rows of all tensors, in parallel.
   template <typename Body>
-  static void for_rows(const Tuned& t, const Body& body) {
-    parallel_for(ceil_div(t.weights.rows(), kRows), [&](size_t i) {
-      for (size_t row = i * kRows; row < std::min(t.weights.rows(), (i + 1) * kRows); ++row) {
-        body(row, t.weights.cols(), t.weights.row(row));
-      }
-    });
+  void for_rows(const Body& body) {
+    for (auto& entry : tuned_) {
+      Tuned& t = entry.second;
+      parallel_for(ceil_div(t.weights.rows(), kRows), [&](size_t i) {
+        for (size_t row = i * kRows; row < std::min(t.weights.rows(), (i + 1) * kRows); ++row) {
+          body(t, row, t.weights.cols(), t.weights.row(row));
+        }
+      });
+    }
   }
 
   std::map<std::string, Tuned> tuned_;

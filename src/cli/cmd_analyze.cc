@@ -4,7 +4,6 @@
 #include "base/file.h"
 #include "base/outputs.h"
 #include "base/parallel.h"
-#include "base/temporary.h"
 #include "calibration/original_moments.h"
 #include "cli/cli.h"
 #include "compress/analysis.h"
@@ -151,11 +150,7 @@ void write_page(const Arguments& a, const std::vector<TensorAnalysis>& tensors) 
   if (!a.text.empty()) command += " --calibrate " + a.text.string();
   if (a.calibration.tokens != 0) command += fmt::format(" --calibration-tokens {}", a.calibration.tokens);
   if (a.options.seed != 0) command += fmt::format(" --seed {}", a.options.seed);
-  remove_stale_temporaries(a.report);
-  OutputFile page(a.report);
-  const std::string html = analysis_page(tensors, a.input, command);
-  page.write(html.data(), html.size());
-  page.commit();
+  write_file(a.report, analysis_page(tensors, a.input, command));
 }
 
 // All that the figures of a tensor depend on.

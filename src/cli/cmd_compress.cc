@@ -4,7 +4,6 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/outputs.h"
-#include "base/temporary.h"
 #include "cli/cli.h"
 #include "cli/run_progress.h"
 #include "io/json.h"
@@ -175,11 +174,7 @@ void run(Arguments& a, const Globals& globals) {
   }
   note_growth(&r);
   if (!a.report.empty() && !o.dry_run) {
-    remove_stale_temporaries(a.report);
-    OutputFile page(a.report);
-    const std::string html = html_report(r, a.input, a.output);
-    page.write(html.data(), html.size());
-    page.commit();
+    write_file(a.report, html_report(r, a.input, a.output));
   }
   if (a.json) {
     print_report_json(a, r);

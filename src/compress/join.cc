@@ -1,21 +1,18 @@
 #include "compress/join.h"
 
-#include <zstd.h>
-
 #include <algorithm>
 #include <unordered_map>
 
-#include "base/check.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/parallel.h"
 #include "container/archive_file.h"
+#include "container/zstd_bytes.h"
 #include "metrics/limits.h"
 
 namespace occ {
 namespace {
 
-constexpr int kZstdLevel = 19;
 constexpr size_t kAtOnce = 4;  // parts in memory at a time
 
 // The layout of a file whose tensors, without the index, are these.
@@ -36,10 +33,7 @@ Join::Join(const TensorFile& source, const FitContexts& contexts, uint64_t seed)
   for (const SideFile& f : source.side_files()) {
     std::string text(f.bytes.begin(), f.bytes.end());
     std::optional<MergesText> merges = take_merges(&text);
-    Bytes packed(ZSTD_compressBound(text.size()));
-    const size_t n = ZSTD_compress(packed.data(), packed.size(), text.data(), text.size(), kZstdLevel);
-    OCC_CHECK(!ZSTD_isError(n));
-    packed.resize(n);
+    Bytes packed = zstd_compressed({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
     files_.push_back({f.name, text.size(), hash64(packed), std::move(merges)});
     file_bytes_.push_back(std::move(packed));
   }

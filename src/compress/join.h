@@ -36,8 +36,8 @@ class Join {
   uint64_t file_bytes(const std::vector<PlannedTensor>& plan, const Parts& parts,
                       const std::vector<uint64_t>& blob_bytes) const;
   // Writes the archive, verifies it if options.verify is set, and then gives it its name, unless accept(its path now)
-  // returns false. `read(i)` returns the bytes
-  // of tensor i of the source as they are written to the file; several threads call it. Returns the bytes of the file.
+  // returns false. `read(i)` returns the bytes of tensor i of the source as they are written to the file; several
+  // threads call it. Returns the bytes of the file.
   uint64_t write(const std::filesystem::path& output, const std::vector<PlannedTensor>& plan, const Parts& parts,
                  const std::function<Bytes(size_t i)>& read, const CompressOptions& options, Meter* meter,
                  const AcceptArchive& accept) const;

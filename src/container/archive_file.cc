@@ -1,7 +1,5 @@
 #include "container/archive_file.h"
 
-#include <zstd.h>
-
 #include <algorithm>
 #include <cfloat>
 #include <unordered_map>
@@ -11,6 +9,7 @@
 #include "base/hash.h"
 #include "base/parallel.h"
 #include "container/blob.h"
+#include "container/zstd_bytes.h"
 #include "io/hf.h"
 #include "io/open.h"
 
@@ -293,12 +292,7 @@ std::vector<SideFile> ArchiveFile::side_files() const {
     if (hash64(packed) != f.checksum) throw_input("{}: its bytes do not match their checksum", where);
     total += std::min(f.bytes, kMaxSideFile + 1);
     if (total > kMaxSideFile) throw_input("{}: expected at most {} bytes of files, found more", where, kMaxSideFile);
-    if (ZSTD_getFrameContentSize(packed.data(), packed.size()) != f.bytes) {
-      throw_input("{}: expected zstd data of {} bytes", where, f.bytes);
-    }
-    SideFile file{f.name, Bytes(f.bytes)};
-    const size_t n = ZSTD_decompress(file.bytes.data(), file.bytes.size(), packed.data(), packed.size());
-    if (ZSTD_isError(n) || n != f.bytes) throw_input("{}: expected zstd data of {} bytes", where, f.bytes);
+    SideFile file{f.name, zstd_decompressed(packed, f.bytes, where)};
     if (f.merges) {
       const std::string text =
           with_merges({reinterpret_cast<const char*>(file.bytes.data()), file.bytes.size()}, *f.merges,

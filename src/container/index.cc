@@ -1,7 +1,5 @@
 #include "container/index.h"
 
-#include <zstd.h>
-
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -9,9 +7,9 @@
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 
-#include "base/check.h"
 #include "base/error.h"
 #include "base/hash.h"
+#include "container/zstd_bytes.h"
 #include "io/json.h"
 #include "metrics/limits.h"
 
@@ -24,7 +22,6 @@ using nlohmann::ordered_json;
 constexpr uint64_t kMaxElements = uint64_t{1} << 46;
 constexpr size_t kMaxDimensions = 64;
 constexpr uint64_t kMaxIndexText = uint64_t{1} << 28;
-constexpr int kZstdLevel = 19;
 
 uint64_t parse_hash(const json& value, const std::string& what) {
   uint64_t hash = 0;
@@ -294,12 +291,10 @@ Bytes pack_index(const ArchiveIndex& index) {
   });
   change_profiles(document, false);
   const std::string text = print(document);
-  Bytes packed(ZSTD_compressBound(text.size()));
-  const size_t n = ZSTD_compress(packed.data(), packed.size(), text.data(), text.size(), kZstdLevel);
-  OCC_CHECK(!ZSTD_isError(n));
+  const Bytes packed = zstd_compressed({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
   ByteWriter out;
-  out.put_varint(n);
-  out.put_bytes(ByteSpan(packed).first(n));
+  out.put_varint(packed.size());
+  out.put_bytes(packed);
   out.put_bytes(figures.span());
   return out.take();
 }
@@ -308,12 +303,10 @@ ArchiveIndex unpack_index(ByteSpan bytes, const std::string& what) {
   ByteReader in(bytes, what + ": archive index");
   const uint64_t size = in.get_varint();
   const ByteSpan packed = in.get_bytes(size);
-  const uint64_t text_size = ZSTD_getFrameContentSize(packed.data(), packed.size());
+  const uint64_t text_size = zstd_stated_size(packed);
   if (text_size > kMaxIndexText) throw_input("{}: expected zstd data of a text", in.what());
-  std::string text(text_size, '\0');
-  const size_t n = ZSTD_decompress(text.data(), text.size(), packed.data(), packed.size());
-  if (ZSTD_isError(n) || n != text_size) throw_input("{}: expected zstd data of {} bytes", in.what(), text_size);
-  json document = parse_json(text, in.what());
+  const Bytes text = zstd_decompressed(packed, text_size, in.what());
+  json document = parse_json({reinterpret_cast<const char*>(text.data()), text.size()}, in.what());
   for (const char* key : {"tensors", "files"}) {
     for (const json& object : array_member(document, key, what)) {
       if (!object.is_object()) throw_input("{}: expected objects under '{}', found {}", in.what(), key, object.dump());

@@ -46,7 +46,6 @@ constexpr std::string_view kPlanes[] = {"codes"};
 
 constexpr size_t kBlockColumns = 64;
 constexpr size_t kSampleValues = size_t{1} << 17;
-constexpr float kLargestFactor = kLargestColumnFactor;
 constexpr float kSmallestFactor = 0x1p-120f;  // below, factors and their reciprocals lose digits
 constexpr double kMostSteps = 65000;          // largest |k|
 constexpr size_t kFewValues = 4096;           // too few to learn anything from
@@ -73,13 +72,13 @@ class TrellisQuantizer final : public Quantizer {
 
   void load(ByteReader& side) {
     base_ = side.get<float>();
-    if (!(base_ >= 0 && base_ <= kLargestFactor)) {
+    if (!(base_ >= 0 && base_ <= kLargestColumnFactor)) {
       throw_input("{}: expected a finite step >= 0, found {}", side.what(), base_);
     }
     codes_ = load_column_codes(shape_.cols, side);
     make_factors();
     for (size_t c = 0; c < shape_.cols; ++c) {
-      if (factors_[c] > kLargestFactor) {
+      if (factors_[c] > kLargestColumnFactor) {
         throw_input("{}: the step of column {} is so large that decoded values would not be finite", side.what(), c);
       }
     }
@@ -332,10 +331,10 @@ class TrellisQuantizer final : public Quantizer {
     // other columns.
     const double least = largest / (ctx.feedback_scales.empty() ? kMostSteps : kMostSteps / 2);
     const double wanted = std::max(step * rms, least);
-    base_ = static_cast<float>(std::min(wanted, double{kLargestFactor}));
+    base_ = static_cast<float>(std::min(wanted, double{kLargestColumnFactor}));
     if (wanted > step * rms)
       ctx.report_fallback(fmt::format("trellis: step {:.3g} would clip, {:.3g} is taken", step, wanted / rms));
-    if (rms > 0 && (wanted > kLargestFactor || base_ < kSmallestFactor)) {
+    if (rms > 0 && (wanted > kLargestColumnFactor || base_ < kSmallestFactor)) {
       ctx.report_fallback(
           fmt::format("trellis: values of rms {:.3g} are near the end of the range of f32, steps are not", rms));
     }

@@ -7,7 +7,6 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/temporary.h"
 #include "io/json_fields.h"
 
 namespace occ {
@@ -111,11 +110,7 @@ void AnalysisFile::add(const TensorAnalysis& t) {
   tensors_.push_back(t);
   ordered_json tensors = ordered_json::array();
   for (const TensorAnalysis& done : tensors_) tensors.push_back(to_json(done));
-  const std::string text = ordered_json{{"analysis", job_}, {"tensors", tensors}}.dump(1) + "\n";
-  remove_stale_temporaries(path_);
-  OutputFile file(path_, false);
-  file.write(text.data(), text.size());
-  file.commit();
+  write_file(path_, ordered_json{{"analysis", job_}, {"tensors", tensors}}.dump(1) + "\n", false);
 }
 
 }  // namespace occ

@@ -92,9 +92,9 @@ struct TransformRoles {
   // Null: it cannot.
   std::string (*by_row_weights)(Shape shape) = nullptr;
   // Side information is one scale per row, by which decoded rows are multiplied. Returns side information in which the
-  // scale of row r is multiplied by factors[r] and rounded to one that can be stored. It has at most `most`
-  // bytes (not less than `side`): the largest changes are left out where there is no room for them. Input error, which begins with `what`, if the number of scales is
-  // another one. Null: there are no such scales.
+  // scale of row r is multiplied by factors[r] and rounded to one that can be stored. It has at most `most` bytes, where
+  // `side` has no more: the largest changes are left out where there is no room for them. Input error, which begins with
+  // `what`, if `side` has another number of scales. Null: there are no such scales.
   Bytes (*scale_rows)(const Params&, ByteSpan side, std::span<const float> factors, size_t most,
                       const std::string& what) = nullptr;
   // The forms of the transform that `occ analyze` compares for that matrix, each of them the beginning of a recipe. They

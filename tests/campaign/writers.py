@@ -152,35 +152,28 @@ class Writers:
         os.makedirs("disk", exist_ok=True)
         return subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", "disk"], stderr=subprocess.DEVNULL).returncode == 0
 
-    def full(self, n):
-        """A file system that is too small."""
-        rng = random.Random(f"{self.seed} full {n}")
+    def on_disk(self, part, n, options, whole, verdict_of=lambda verdict: verdict):
+        """A run whose output is on a file system of its own, mounted with options(rng), which `whole` makes usable again."""
+        rng = random.Random(f"{self.seed} {part.removesuffix('-disk')} {n}")
         name = rng.choice(list(COMMANDS))
         self.undamaged(name)
-        if shutil.which("mount") is None or not self.mounted(f"size={int(2 ** rng.uniform(12, 18))}"):
-            return self.tally.skip("full-disk")
+        if shutil.which("mount") is None or not self.mounted(options(rng)):
+            return self.tally.skip(part)
         try:
             arguments, output = COMMANDS[name]
-            verdict = self.judge_end(self.wait(self.start(arguments + ["-o", f"disk/{output}"]), name))
-            subprocess.run(["mount", "-o", "remount,size=64M", "disk"], check=True)
-            self.conclude("full-disk", name, n, verdict, "disk")
+            verdict = verdict_of(self.judge_end(self.wait(self.start(arguments + ["-o", f"disk/{output}"]), name)))
+            subprocess.run(["mount", "-o", f"remount,{whole}", "disk"], check=True)
+            self.conclude(part, name, n, verdict, "disk")
         finally:
             subprocess.run(["umount", "disk"], check=True)
 
+    def full(self, n):
+        """A file system that is too small."""
+        self.on_disk("full-disk", n, lambda rng: f"size={int(2 ** rng.uniform(12, 18))}", "size=64M")
+
     def read_only(self, n):
-        rng = random.Random(f"{self.seed} read-only {n}")
-        name = rng.choice(list(COMMANDS))
-        self.undamaged(name)
-        if shutil.which("mount") is None or not self.mounted("ro"):
-            return self.tally.skip("read-only")
-        try:
-            arguments, output = COMMANDS[name]
-            verdict = self.judge_end(self.wait(self.start(arguments + ["-o", f"disk/{output}"]), name))
-            verdict = "wrote to a read-only folder" if verdict is True else verdict
-            subprocess.run(["mount", "-o", "remount,rw", "disk"], check=True)
-            self.conclude("read-only", name, n, verdict, "disk")
-        finally:
-            subprocess.run(["umount", "disk"], check=True)
+        self.on_disk("read-only", n, lambda rng: "ro", "rw",
+                     lambda verdict: "wrote to a read-only folder" if verdict is True else verdict)
 
     def changing(self, n):
         """A file is cut, overwritten or replaced while it is read. Nothing is promised for the values."""

@@ -12,7 +12,9 @@ kl() { expect 0 "$OCC" evaluate "$1" --text short --context 256 --reference "$M"
 # At equal size much of the loss is gone; tuning takes away more; nothing is in the way of the ceiling.
 size=146000
 expect 0 "$OCC" compress "$M" -o plain.occ --size $size --no-calibrate --quiet
-expect 0 "$OCC" compress "$M" -o codes.occ --size $size --calibrate calibration --calibration-tokens 32768 --tune-tokens 0 --quiet
+expect 0 "$OCC" compress "$M" -o codes.occ --size $size --calibrate calibration --calibration-tokens 32768 --tune-tokens 0 \
+  --tune-weights 1 --json
+grep -q 'not coded yet were not tuned: there are no tokens to tune on' out || fail "--tune-weights without tokens is not told"
 expect 0 "$OCC" compress "$M" -o tuned.occ --size $size --calibrate calibration --calibration-tokens 32768 \
   --report report.html --json
 grep -q '"sensitivity"' out && grep -q '"limit_bpw"' out && grep -q '"gap_bits"' out || fail "no limits in the report"
