@@ -48,6 +48,12 @@ target_link_libraries(occ_model PUBLIC occ_decode
 set_source_files_properties(src/compress/join.cc src/cli/main.cc PROPERTIES
                             COMPILE_DEFINITIONS OCC_VERSION="${PROJECT_VERSION}")
 
+# Kernels for CPUs that are better than the baseline, chosen at run time.
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  set_source_files_properties(src/operators/strip_vnni.cc PROPERTIES
+                              COMPILE_OPTIONS "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mavx512vnni")
+endif()
+
 set(occ_libraries core decode model)
 if(OCC_WITH_ENCODER)
   add_library(occ_encode STATIC ${encode_sources} ${fit_sources} ${weighted_error})

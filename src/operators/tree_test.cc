@@ -89,7 +89,7 @@ TEST(Tree, EveryTarget) {
     const CodedForTest coded(Recipe::parse(text), normal_matrix(1100, 1000, 1).view());
     const auto op = make_tree(coded.load(), nullptr, false);
     const Matrix<float> x = normal_matrix(4, 1000, 2);
-    for_each_simd_target([&] { expect_product(*op, coded.decoded, x, int8_limit); });
+    for_each_simd_path([&] { expect_product(*op, coded.decoded, x, int8_limit); });
     expect_rows(*op, coded.decoded, 1e-6);
   }
 }

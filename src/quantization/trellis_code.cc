@@ -5,9 +5,7 @@
 namespace occ {
 
 TrellisCode trellis_code(uint32_t states) {
-  constexpr TrellisCode kCodes[] = {{4, 05, 02},     {8, 013, 04},      {16, 023, 04},    {32, 045, 010},
-                                    {64, 0103, 024}, {128, 0235, 0126}, {256, 0515, 0362}};
-  for (const TrellisCode& code : kCodes) {
+  for (const TrellisCode& code : kTrellisCodes) {
     if (code.states == states) return code;
   }
   OCC_CHECK(false);

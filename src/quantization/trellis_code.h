@@ -26,6 +26,8 @@ struct TrellisCode {
   }
 };
 
+inline constexpr TrellisCode kTrellisCodes[] = {{4, 05, 02},     {8, 013, 04},      {16, 023, 04},    {32, 045, 010},
+                                                {64, 0103, 024}, {128, 0235, 0126}, {256, 0515, 0362}};
 // The code with 4, 8, 16, 32, 64, 128 or 256 states.
 TrellisCode trellis_code(uint32_t states);
 

@@ -19,13 +19,19 @@
 // CPU, and tests compare the targets bit for bit.
 //
 // Targets on x86-64: ssse3 (the baseline), sse4, avx2, avx3 (AVX-512). The environment variable OCC_SIMD limits them.
+// Above them stand kernels of their own for AVX-512 with byte dot products (vnni), which Highway 1.0.3 does not have.
 #pragma once
 
 namespace occ {
 
-// Applies OCC_SIMD=ssse3|sse4|avx2|avx3: no better target than this one is used from now on. A target that the CPU does
-// not have limits nothing; without a value there is no limit. An unknown value is a usage error that lists the valid
-// ones. To be called once at the start, before other threads run.
+// Applies OCC_SIMD=ssse3|sse4|avx2|avx3|vnni: no better target than this one is used from now on. A target that the CPU
+// does not have limits nothing; without a value there is no limit. An unknown value is a usage error that lists the
+// valid ones. To be called once at the start, before other threads run.
 void apply_simd_limit_from_env();
+
+// Whether kernels for VNNI are to be used: the CPU has AVX-512 F, BW, DQ, VL and VNNI, and no limit forbids them.
+bool use_vnni();
+// For tests: forbids them, or no longer.
+void forbid_vnni(bool forbid);
 
 }  // namespace occ

@@ -39,6 +39,18 @@ TEST_F(SimdLimit, LimitsToTheTargetAskedForOrBelow) {
   }
 }
 
+TEST_F(SimdLimit, VnniStandsAboveTheTargets) {
+  const std::string best = target_in_use();
+  const bool has = use_vnni();
+  setenv("OCC_SIMD", "avx2", 1);
+  apply_simd_limit_from_env();
+  EXPECT_FALSE(use_vnni());
+  setenv("OCC_SIMD", "vnni", 1);
+  apply_simd_limit_from_env();
+  EXPECT_EQ(use_vnni(), has);
+  EXPECT_EQ(target_in_use(), best);
+}
+
 TEST_F(SimdLimit, EmptyMeansNoLimit) {
   const std::string best = target_in_use();
   setenv("OCC_SIMD", "", 1);
