@@ -23,7 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CLI, JSON = ROOT / "docs/reference/cli.md", ROOT / "docs/reference/json.md"
-COMMANDS = ["compress", "decompress", "verify", "inspect", "compare", "analyze", "evaluate", "generate", "tokenize", "methods"]
+COMMANDS = ["compress", "decompress", "verify", "inspect", "compare", "analyze", "sweep", "evaluate", "generate", "tokenize", "methods"]
 NUMBER = re.compile(r"[-+]?\d[\d,]*\.?\d*(?:e[-+]?\d+)?")
 
 
@@ -210,6 +210,9 @@ inspect m.occ --limits --json
 compare vectors.npy v.occ --activations vectors.npy --cosines --json
 compare two.safetensors one.safetensors --json
 analyze vectors.npy --json
+sweep vectors.npy --methods rtn --bits 2 -o of_vectors --json
+sweep stories260k --methods rtn --bits 4 --text text.txt --max-tokens 1024 -o of_model --json
+sweep encoder --methods rtn --bits 4 --text sentences.txt -o of_encoder --json
 evaluate m.occ --reference stories260k --text text.txt --max-tokens 1024 --json
 evaluate stories260k --task {given}/tasks/piqa.jsonl --limit 4 --json
 evaluate encoder --reference encoder --pairs sentences.txt --json

@@ -65,26 +65,6 @@ uint64_t parse_size(const std::string& text) {
   throw_usage("--size: expected bytes such as 45000000, 45M or 1.5GB (decimal; 45MiB is binary), found '{}'", text);
 }
 
-std::string human_bytes(double bytes) {
-  const char* units[] = {"B", "kB", "MB", "GB", "TB"};
-  size_t u = 0;
-  for (; bytes >= 1000 && u < 4; ++u) bytes /= 1000;
-  return u == 0 ? fmt::format("{:.0f} B", bytes) : fmt::format("{:.{}f} {}", bytes, bytes < 100 ? 2 : 1, units[u]);
-}
-
-std::string human_count(double count) {
-  const char* units[] = {"", " k", " M", " G", " T"};
-  size_t u = 0;
-  for (; count >= 1000 && u < 4; ++u) count /= 1000;
-  return u == 0 ? fmt::format("{:.0f}", count) : fmt::format("{:.{}f}{}", count, count < 100 ? 2 : 1, units[u]);
-}
-
-std::string shape_label(const std::vector<uint64_t>& shape) {
-  return shape.empty() ? "scalar" : fmt::format("{}", fmt::join(shape, "x"));
-}
-
-std::string number(double v, int digits) { return std::isnan(v) ? "-" : fmt::format("{:.{}g}", v, digits); }
-
 void print_note(const std::string& text) { std::printf("note: %s\n", printable(text, 2000).c_str()); }
 
 nlohmann::ordered_json finite_or_null(double v) { return std::isfinite(v) ? nlohmann::ordered_json(v) : nullptr; }

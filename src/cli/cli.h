@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "occ/compress.h"
+#include "report/units.h"
 
 namespace occ {
 
@@ -28,6 +29,7 @@ void add_inspect(CLI::App& app, const Globals& globals);
 void add_compare(CLI::App& app, const Globals& globals);
 void add_methods(CLI::App& app, const Globals& globals);
 void add_analyze(CLI::App& app, const Globals& globals);
+void add_sweep(CLI::App& app, const Globals& globals);
 void add_evaluate(CLI::App& app, const Globals& globals);
 void add_generate(CLI::App& app, const Globals& globals);
 void add_tokenize(CLI::App& app, const Globals& globals);
@@ -47,11 +49,6 @@ void end_progress();
 // Reads a number of bytes such as "45M", "45mb", "1.5 GB" (decimal), "1.5GiB" (binary) or "1000". Usage error for
 // other text.
 uint64_t parse_size(const std::string& text);
-
-std::string human_bytes(double bytes);                        // as in "44.9 MB"
-std::string human_count(double count);                        // as in "13.4 M"
-std::string shape_label(const std::vector<uint64_t>& shape);  // as in "576x1536"
-std::string number(double v, int digits = 4);                 // `digits` significant digits, "inf", or "-" for NaN
 
 // Prints a line "note: ..." on stdout. Control characters are replaced.
 void print_note(const std::string& text);

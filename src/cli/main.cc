@@ -17,7 +17,7 @@ namespace {
 #ifdef OCC_WITH_ENCODER
 constexpr const char* kBuiltWithout = "";
 #else
-constexpr const char* kBuiltWithout = " (built without the encoder: no compress, compare, analyze and methods)";
+constexpr const char* kBuiltWithout = " (built without the encoder: no compress, compare, analyze, sweep and methods)";
 #endif
 
 int exit_code(ErrorKind kind) {
@@ -62,6 +62,7 @@ int run(int argc, char** argv) {
   add_compress(app, globals);
   add_compare(app, globals);
   add_analyze(app, globals);
+  add_sweep(app, globals);
   add_methods(app, globals);
 #endif
   add_decompress(app, globals);

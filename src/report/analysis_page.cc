@@ -138,7 +138,7 @@ std::string analysis_page(std::span<const TensorAnalysis> tensors, const std::st
   }
   const std::vector<TensorGroup> kinds = group_by_kind(names), layers = group_by_layer(names);
   std::string out = fmt::format(
-      "<h1>Coordinates of {}</h1>\n<div class=\"figures\"><div><b>{:.3f}</b>bits per weight in their own "
+      "<h1>Coordinates of {}</h1>\n<div class=\"numbers\"><div><b>{:.3f}</b>bits per weight in their own "
       "coordinates</div><div><b>{:.3f}</b>bits per weight saved by the best ones</div><div><b>{} of {}</b>tensors "
       "take others than their own</div></div>\n",
       html_escaped(input), all.identity_bits, all.gain, others, tensors.size());
