@@ -12,9 +12,10 @@
 namespace occ {
 namespace {
 
-constexpr size_t kQueries = 128;  // of a block
+constexpr size_t kQueries = 128;  // number of queries in a block
 
-// Blocks of one head, first to last: body(queries of the block, keys that any of them sees).
+// Cuts the tokens of a sequence into blocks of queries, first to last, and calls body(queries of the block, keys that
+// at least one of them sees).
 class HeadBlocks {
  public:
   HeadBlocks(const ModelConfig& config, size_t layer, size_t count)
@@ -32,11 +33,12 @@ class HeadBlocks {
       body(SequenceRows{first, rows}, SequenceRows{begin, end_key(first + rows - 1) - begin});
     }
   }
-  // Elements of row `query` of a block's scores that are keys it sees.
+  // Returns the range of columns in row `query` of the scores that belong to keys it sees; `begin` is the first key of
+  // the block.
   SequenceRows seen(size_t query, size_t begin) const {
     return {first_key(query) - begin, end_key(query) - first_key(query)};
   }
-  // scores [queries, keys] := weights, 0 where a query does not see a key.
+  // Replaces scores [queries, keys] by attention weights, which are 0 where a query does not see a key.
   void softmax(SequenceRows queries, SequenceRows keys, MatrixView<float> scores) const {
     for (size_t r = 0; r < queries.count; ++r) {
       const SequenceRows range = seen(queries.row + r, keys.row);
@@ -132,7 +134,7 @@ void attention_backward(const ModelConfig& c, size_t layer, std::span<const Sequ
         blocks.softmax(queries, keys, p);
         gemm(Op::kTranspose, Op::kNone, 1.0f, p, d_out, 1.0f, dv.row_range(keys.row, keys.count));
         gemm(Op::kNone, Op::kTranspose, 1.0f, d_out, near_v, 0.0f, ds);
-        // Weights that are 0 make slopes of 0.
+        // Keys that a query does not see have a weight of 0, so the gradient of their scores is 0 as well.
         for (size_t r = 0; r < queries.count; ++r) {
           softmax_backward_row(blocks.scale(), p.row(r), ds.row(r), keys.count);
         }

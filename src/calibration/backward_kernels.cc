@@ -19,7 +19,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 using DF = hn::ScalableTag<float>;
 using VF = hn::Vec<DF>;
 
-// The sum in doubles of blocks of floats: rows have up to some hundred thousand elements.
+// The sum is formed in double over short blocks of floats, because rows can have some hundred thousand elements.
 double SoftmaxRow(float scale, float* x, size_t n) {
   const DF d;
   const size_t lanes = hn::Lanes(d);
@@ -90,7 +90,7 @@ HWY_INLINE ValueAndSlope Activate(DF d, VF x) {
     const VF density = hn::Mul(Exp(d, hn::Mul(hn::Mul(x, x), hn::Set(d, -0.5f))), hn::Set(d, 0.3989422804014327f));
     return {hn::Mul(x, phi), hn::MulAdd(x, density, phi)};
   }
-  // x sigmoid(v), v = 2 sqrt(2 / pi) (x + 0.044715 x^3)
+  // GELU (tanh approximation): x sigmoid(v) with v = 2 sqrt(2 / pi) (x + 0.044715 x^3).
   const VF square = hn::Mul(x, x), c = hn::Set(d, 1.5957691216057308f);
   const VF v = hn::Mul(hn::Mul(c, x), hn::MulAdd(square, hn::Set(d, 0.044715f), one));
   const VF slope_v = hn::Mul(c, hn::MulAdd(square, hn::Set(d, 3 * 0.044715f), one));
@@ -98,7 +98,7 @@ HWY_INLINE ValueAndSlope Activate(DF d, VF x) {
   return {hn::Mul(x, s), hn::Mul(s, hn::MulAdd(hn::Mul(x, hn::Sub(one, s)), slope_v, one))};
 }
 
-// x, u: n values each, u null if there is no gate; biases may be null.
+// x and u have n values each; u is null if the activation has no gate. Biases may be null.
 template <Activation kind>
 HWY_INLINE void ActivateAll(float* x, const float* bias, float* u, const float* u_bias, float* y, size_t n) {
   const DF d;
@@ -184,7 +184,7 @@ void activate_with_derivative(Activation activation, bool gated, const float* bi
 
 namespace {
 
-// Sum of f(i): eight running sums, so that compilers may vectorize it.
+// Sum of f(i) for all i < n. Eight running sums let the compiler vectorize it.
 template <typename F>
 float sum_of(size_t n, const F& f) {
   float sums[8] = {};

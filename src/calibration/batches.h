@@ -1,4 +1,5 @@
-// Sequences divided into panels for a pass, and into those that are tuned on, in batches, and those that are held out.
+// Divides calibration sequences: into a part that is trained on and a held-out part, into batches for optimizer steps,
+// and into panels for forward and backward passes.
 #pragma once
 
 #include <algorithm>
@@ -10,10 +11,10 @@
 namespace occ {
 
 struct SplitSequences {
-  Sequences used, held_out;  // no empty ones
+  Sequences used, held_out;  // sequences without tokens are left out
 };
 
-// Holds out one of `one_of` sequences, and at least one if there are two.
+// Holds out every `one_of`-th sequence, and at least one if there are two or more.
 inline SplitSequences split_sequences(std::span<const std::vector<TokenId>> sequences, size_t one_of) {
   SplitSequences out;
   for (const std::vector<TokenId>& s : sequences) {
@@ -28,12 +29,12 @@ inline SplitSequences split_sequences(std::span<const std::vector<TokenId>> sequ
   return out;
 }
 
-// Sequences [begin, end) and where their tokens begin.
+// Sequences [begin, end) with `tokens` tokens in total; `row` is the number of tokens in the sequences before them.
 struct Batch {
   size_t begin = 0, end = 0, row = 0, tokens = 0;
 };
 
-// A batch takes whole sequences until there are that many tokens.
+// Each batch takes whole sequences until it has at least batch_tokens tokens.
 inline std::vector<Batch> batches_of(const Sequences& sequences, size_t batch_tokens) {
   std::vector<Batch> batches;
   size_t row = 0;
@@ -46,10 +47,11 @@ inline std::vector<Batch> batches_of(const Sequences& sequences, size_t batch_to
   return batches;
 }
 
-// A panel takes whole sequences of at most this many tokens together, or one.
+// A panel has as many whole sequences as fit into this many tokens, but at least one sequence.
 constexpr size_t kPanelTokens = 1024;
 
-// Whole sequences; their rows count from the first of the panel.
+// `row` is the first token of the panel among all tokens; the rows in `sequences` count from the beginning of the
+// panel.
 struct Panel {
   size_t row = 0, tokens = 0;
   std::vector<SequenceRows> sequences;

@@ -13,12 +13,13 @@ namespace {
 
 constexpr size_t kDefaultSequences = 128, kDefaultContext = 512;
 constexpr size_t kTokensPerDimension = 32;
-// Where there are fewer sequences of full length, the rest of the text is one more.
+// If there are fewer sequences of full length than this, the rest of the text becomes one more, shorter sequence.
 constexpr size_t kFewSequences = 16;
-// Held out: so many tokens of what is left of the text, or else one of so many sequences.
+// Number of tokens to hold out from the part of the text that is not used otherwise. If nothing is left over, one of
+// kHeldOutShare calibration sequences is held out; of the built-in mixed text it is always one of kHeldOutShareOfMixed.
 constexpr size_t kHeldOutTokens = 4096, kHeldOutShare = 8, kHeldOutShareOfMixed = 12;
 
-// Takes sequences with about `tokens` tokens out of `all`, evenly spread.
+// Removes sequences with about `tokens` tokens in total from `all`, evenly spread, and returns them.
 Sequences take_evenly(Sequences* all, size_t tokens) {
   const size_t total = tokens_of(*all);
   const size_t count = total <= tokens ? all->size() : std::max<size_t>(1, tokens * all->size() / total);
@@ -46,7 +47,8 @@ std::vector<TokenId> encode_document(const Tokenizer& tokenizer, const Document&
   return tokenizer.encode(text + "\n", {.add_special = true, .parse_special = false});
 }
 
-// Chunks of `context` tokens whose first token becomes BOS if the tokenizer adds one, as for perplexity.
+// Cuts the text into chunks of `context` tokens. The first token of a chunk is replaced by BOS if the tokenizer adds
+// one, as perplexity.cc does.
 Sequences cut_chunks(const Tokenizer& tokenizer, const std::vector<Document>& documents, size_t context,
                      size_t* untemplated) {
   std::vector<TokenId> tokens;
@@ -64,7 +66,8 @@ Sequences cut_chunks(const Tokenizer& tokenizer, const std::vector<Document>& do
   return chunks;
 }
 
-// For encoders: every document is a text of its own, or every line of it.
+// For encoders: every document, or every line of a document with `lines`, is one sequence. Sequences that are too long
+// are cut but keep their last token.
 Sequences cut_texts(const Tokenizer& tokenizer, const std::vector<Document>& documents, size_t longest,
                     size_t* untemplated) {
   Sequences texts;
@@ -93,7 +96,7 @@ Sequences cut_texts(const Tokenizer& tokenizer, const std::vector<Document>& doc
   return texts;
 }
 
-// How many different runs of eight tokens there are.
+// Counts the different runs of eight tokens.
 size_t distinct_runs(const Sequences& sequences) {
   constexpr size_t kRun = 8;
   std::unordered_set<uint64_t> runs;

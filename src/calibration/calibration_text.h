@@ -1,4 +1,4 @@
-// The text of a calibration: encoded, checked and cut into sequences of tokens.
+// Reads the calibration text, encodes and checks it, and cuts it into sequences of tokens.
 #pragma once
 
 #include <cstdint>
@@ -16,29 +16,30 @@
 namespace occ {
 
 struct CalibrationText {
-  // For moments and importance. Of a text that repeats itself only as much as it has to say: at most two tokens for each
+  // Sequences for second moments and importance. From a text that repeats itself, at most two tokens are taken for each
   // different run of eight tokens.
   Sequences calibrate;
-  Sequences tune;      // for fine-tuning
-  Sequences held_out;  // for neither, to judge the result by; may be empty where the text suffices for neither
+  Sequences tune;      // sequences for fine-tuning
+  Sequences held_out;  // sequences used for neither, to measure the result on; may be empty if the text is short
   std::optional<TokenId> bos;
-  bool adds_bos = false;         // texts begin with it
-  size_t vocab_size = 0;         // of the tokenizer
-  std::vector<uint64_t> counts;  // how often every token occurs in the whole text
-  size_t untemplated = 0;        // conversations that did not go through a chat template
+  bool adds_bos = false;         // whether the tokenizer puts the token `bos` before every text
+  size_t vocab_size = 0;         // vocabulary size of the tokenizer
+  std::vector<uint64_t> counts;  // [vocabulary size of the model] how often each token occurs in the whole text
+  size_t untemplated = 0;        // number of conversations that could not be put through a chat template
 };
 
-// Reads the texts of the options, or the mixed text of the program if there are none. Of that nothing is taken for
-// fine-tuning, of others `tune_tokens`. Input error if there is no token, if most of a text is no text (decode_text), or if a token is outside
-// the model's vocabulary. Usage error if the model cannot take sequences of options.context tokens.
+// Reads the texts named in the options, or the built-in mixed text if there are none. `tune_tokens` tokens are set
+// aside for fine-tuning, but none of the mixed text. Input error if there is no token, if most of a file is not text
+// (decode_text), or if a token is outside the model's vocabulary. Usage error if the model cannot take sequences of
+// options.context tokens.
 CalibrationText read_calibration_text(const TensorFile& file, const ModelConfig& config,
                                       const CalibrationOptions& options, size_t tune_tokens);
 
-// The number of tokens of a sequence. Usage error as above.
+// Returns the length of a calibration sequence in tokens. Usage error as above.
 size_t calibration_context(const ModelConfig& config, const CalibrationOptions& options);
 
-// How many calibration tokens a model needs before more of them change little (docs/explanation/calibration.md, "Few
-// tokens"): 32 for every dimension of its residual stream, but no more than are taken by default.
+// How many calibration tokens a model needs before more of them change little: 32 for every dimension of its residual
+// stream, but no more than are taken by default (docs/explanation/calibration.md, "Few tokens").
 size_t enough_tokens(const ModelConfig& config);
 
 }  // namespace occ

@@ -1,4 +1,4 @@
-// A file like another one, but with some tensors replaced by floats of the same shape, such as fine-tuned vectors.
+// Presents a file in which some tensors are replaced by floats of the same shape, such as fine-tuned vectors.
 #pragma once
 
 #include <algorithm>
@@ -11,9 +11,9 @@ namespace occ {
 
 class ChangedFile final : public TensorFile {
  public:
-  // `base` must outlive this.
+  // `base` must outlive this object.
   explicit ChangedFile(const TensorFile& base) : base_(base), infos_(base.tensors()) {}
-  // Usage error unless there is a tensor of this name and size.
+  // Usage error unless the file has a tensor with this name and this number of elements.
   void replace(const std::string& tensor, std::vector<float> values) {
     const size_t i = find(tensor);
     if (i == infos_.size()) throw_usage("{}: tensor '{}': expected it to be there, found none", path(), tensor);

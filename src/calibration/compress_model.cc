@@ -1,6 +1,6 @@
-// compress_model: compresses a model with a calibration on a text. Where the text is too short for the model, or unlike
-// what the model expects, the model writes more text itself, and the result is compared with that of no calibration at
-// all, to keep the better one.
+// compress_model: compresses a model that is calibrated on a text. If the text is too short for the model, or unlike
+// what the model expects, the model writes more text itself. The result is then compared with a file made without
+// calibration, and the better of the two is kept.
 #include <algorithm>
 #include <chrono>
 #include <utility>
@@ -25,12 +25,13 @@
 namespace occ {
 namespace {
 
-constexpr size_t kJudgeTokens = 8 * kOwnLength;                  // of the model's own text that results are judged by
-constexpr uint64_t kJudgeSeed = 1u << 20, kTuneSeed = 1u << 21;  // other samples than those calibrated with
-constexpr double kLeastRowOfPoorText = 0.1;                      // see ImportanceSettings
-constexpr double kUnlike = 1;  // surprise from which on a text is unlike what the model expects, in nats
+constexpr size_t kJudgeTokens = 8 * kOwnLength;  // number of tokens of the model's own text on which files are compared
+constexpr uint64_t kJudgeSeed = 1u << 20, kTuneSeed = 1u << 21;  // so that other texts are sampled than for calibration
+constexpr double kLeastRowOfPoorText = 0.1;                      // least importance of a row, see ImportanceSettings
+// A text with a surprise (reference.h) above this, in nats, is unlike what the model expects.
+constexpr double kUnlike = 1;
 
-// The same model at the same size without calibration, in a temporary folder beside the output.
+// The model compressed to the same size without calibration, in a temporary folder beside the output.
 class Uncalibrated {
  public:
   Uncalibrated(const TensorFile& source, const std::filesystem::path& output, const CompressOptions& options)
@@ -45,7 +46,7 @@ class Uncalibrated {
     report_ = compress_source(source, path_, plain, nullptr);
   }
   const std::filesystem::path& path() const { return path_; }
-  // Puts the file in the place of `output`.
+  // Moves the file to `output`.
   CompressReport replace(const std::filesystem::path& output, bool sync) {
     std::filesystem::rename(path_, output);
     if (sync) sync_folder(folder_of(output));
@@ -72,7 +73,8 @@ class Run {
 
   CompressReport compress() {
     const bool mixed = calibration_.texts.empty();
-    // Of the mixed text every model gets the same, and text of its own where that is not enough.
+    // All models get the same mixed text. If it is too short for a model, own_tokens() adds text of the model's own, so
+    // no warning is needed.
     const bool few = !mixed && tokens_of(text_.calibrate) < tokens_wanted(config_, options_.effort);
     if (few && calibration_.warn) {
       calibration_.warn(fmt::format("{}: {} tokens to calibrate with are few for this model, {} would do", text_name(),
@@ -80,7 +82,8 @@ class Run {
     }
     if (calibration_.announce) calibration_.announce(plan_run(config_, source_, text_, options_, calibration_));
     const bool unlike = !few && !config_.encoder && is_unlike();
-    // What is gained on such a text may be lost on others.
+    // Calibration on such a text can make the model worse on other texts, so a file without calibration is made to
+    // compare with.
     std::optional<Uncalibrated> uncalibrated;
     if ((few || unlike) && !options_.dry_run && !options_.nmse) uncalibrated.emplace(source_, output_, options_);
     const size_t own = own_tokens(config_, text_, options_, calibration_, unlike);
@@ -127,8 +130,8 @@ class Run {
     return surprise(source_, some, folder_) > kUnlike;
   }
 
-  // Adds sequences that the model writes to the text, and tokens of those calibrated with become the counts. Returns
-  // their number of tokens.
+  // Adds sequences that the model writes to the calibration sequences and counts the tokens again. Returns the number
+  // of tokens added.
   size_t add_own_text(size_t tokens) {
     Sequences own = write(tokens, 0, kPhaseWriting);
     const size_t added = tokens_of(own);
@@ -158,7 +161,7 @@ class Run {
     settings.token_counts = std::move(text_.counts);
     if (may_lack_tokens) settings.least_table_row = kLeastRowOfPoorText;
     ModelCalibration model(source_, text_.calibrate, what, folder_, std::move(settings));
-    // The archive gets its name only if it is the better one.
+    // `output` is only replaced if the calibrated archive is the better one.
     Judgement judgement;
     std::optional<CompressReport> better;
     CompressReport report = compress_source(source_, output_, options_, &model, [&](const auto& archive) {
@@ -189,14 +192,14 @@ class Run {
   }
 
   struct Judgement {
-    bool worse = false;     // than without calibration
-    double loss = 0;        // of the better file
-    size_t tokens = 0;      // on which the loss was measured
-    const char* text = "";  // which these are
+    bool worse = false;     // whether it is worse than the file without calibration
+    double loss = 0;        // KL of the better file in nats per token, or 1 - cosine of an encoder
+    size_t tokens = 0;      // number of tokens on which the loss was measured
+    const char* text = "";  // which text these tokens are from, for the report
   };
 
-  // Measures the loss on sequences that were held out. Where there is a file without calibration, compares it with that
-  // one, also on text that the model writes.
+  // Measures the loss of the archive on held-out sequences. If there is a file without calibration, compares the two,
+  // also on text that the model writes.
   Judgement judge(const std::filesystem::path& archive, const Uncalibrated* uncalibrated) {
     std::vector<std::pair<const char*, Sequences>> judges;
     if (!text_.held_out.empty()) judges.emplace_back("held out", text_.held_out);
@@ -229,7 +232,7 @@ class Run {
   const std::filesystem::path& output_;
   const CompressOptions& options_;
   const CalibrationOptions calibration_;
-  const std::filesystem::path folder_;  // of scratch files
+  const std::filesystem::path folder_;  // folder for scratch files
   CalibrationText text_;
   std::vector<std::string> notes_;
 };
@@ -240,7 +243,7 @@ bool is_model(const TensorFile& source) {
                      [](const SideFile& f) { return f.name == "config.json" || f.name == kGgufSideFile; });
 }
 
-// Why a model cannot be calibrated, or an empty text.
+// Returns why a model cannot be calibrated, or an empty text if it can.
 std::string obstacle(const TensorFile& source) {
   try {
     const ModelConfig config = read_config(source);
@@ -298,7 +301,8 @@ CompressReport compress_model(const std::filesystem::path& input, const std::fil
   CompressReport report;
   CompressOptions calibrated = options;
   calibrated.effort = calibration.effort.value_or(options.effort);
-  // What a calibrated file stores beside the codes may be more than so few bits: then it is an error, not a note.
+  // What a calibrated file stores besides the codes may alone take more than so few bits. With a size, that is an error
+  // that is handled below; with bits it would only be a note.
   constexpr double kFewBits = 2;
   if (by_default && options.bits && *options.bits < kFewBits && options.tensors.empty() && is_ceiling(options.method)) {
     calibrated.size = bytes_at(*source, *std::exchange(calibrated.bits, std::nullopt));

@@ -86,7 +86,8 @@ void gather_rows(const TensorFile& file, size_t tensor, std::span<const uint32_t
   const TensorRows source(file, tensor);
   const size_t granularity = file.read_granularity(tensor), total = source.shape().rows;
   const size_t step = std::max<size_t>(1, 1024 / granularity) * granularity;
-  std::vector<std::vector<uint32_t>> wanted(ceil_div(total, step));  // indices into `rows`
+  // For each block of `step` rows of the tensor, the indices into `rows` of the rows that lie in it.
+  std::vector<std::vector<uint32_t>> wanted(ceil_div(total, step));
   for (size_t i = 0; i < rows.size(); ++i) wanted[rows[i] / step].push_back(static_cast<uint32_t>(i));
   parallel_for(wanted.size(), [&](size_t block) {
     if (wanted[block].empty()) return;

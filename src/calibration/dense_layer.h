@@ -1,4 +1,4 @@
-// Weights of a layer as dense floats [out, in], whatever form the file has, for products by BLAS.
+// The weights of a layer as matrices of floats [out, in] for BLAS, in whatever format the file has them.
 #pragma once
 
 #include <span>
@@ -13,9 +13,9 @@
 namespace occ {
 
 struct DenseLayer {
-  Layer info;  // names, sizes and vectors; its linear layers have no weights
-  // Queries, keys and values, joined by rows or as the file's joined tensor has them; attention output; router (empty
-  // if there is none); then for every MLP gate and up, joined in the same way, and down.
+  Layer info;  // names, sizes and vectors of the layer; its linear layers hold no weights
+  // In this order: queries, keys and values, joined by rows or as the file's joined tensor has them; attention output;
+  // router (empty if there is none); then for every MLP gate and up, joined in the same way, and down.
   std::vector<Matrix<float>> matrices;
 
   MatrixView<const float> qkv() const { return matrices[0].view(); }
@@ -25,7 +25,8 @@ struct DenseLayer {
   MatrixView<const float> down(size_t mlp) const { return matrices[4 + 2 * mlp].view(); }
 };
 
-// Where the weight of a linear layer lies: rows from `row` on of matrices[matrix], which has `cols` columns.
+// The place of the weight of a linear layer: the rows of matrices[matrix] that begin at `row`. The matrix has `cols`
+// columns.
 struct DensePart {
   const Linear* linear;
   size_t matrix, row, cols;
@@ -37,13 +38,13 @@ DenseLayer read_dense_layer(const TensorFile& file, const ModelConfig& config, L
 
 // Reads a whole tensor as a matrix [rows, cols].
 Matrix<float> read_matrix(const TensorFile& file, size_t tensor);
-// Reads some rows of a tensor, in one pass over it.
+// Copies the rows `rows` of a tensor to out [rows.size(), cols], in one pass over the tensor.
 void gather_rows(const TensorFile& file, size_t tensor, std::span<const uint32_t> rows, MatrixView<float> out);
 
-// y = x W^T (kTranspose) or x W (kNone), cut into tasks that do not depend on the number of threads.
+// y = x W^T (kTranspose) or y = x W (kNone). The work is cut into tasks in the same way for every number of threads.
 void product(MatrixView<const float> x, Op op_w, MatrixView<const float> w, MatrixView<float> y);
 
-// Name of the bias that belongs to the weight.
+// Returns the name of the bias that belongs to the weight.
 std::string bias_tensor(const Linear& linear);
 
 }  // namespace occ

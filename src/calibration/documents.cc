@@ -19,7 +19,7 @@ std::string from_utf16(ByteSpan bytes, bool big_endian) {
   };
   for (size_t i = 2; i + 1 < bytes.size(); i += 2) {
     uint32_t c = unit(i);
-    if (c >= 0xD800 && c < 0xE000) {  // half of a pair
+    if (c >= 0xD800 && c < 0xE000) {  // half of a surrogate pair
       const uint32_t low = i + 3 < bytes.size() ? unit(i + 2) : 0;
       const bool pair = c < 0xDC00 && low >= 0xDC00 && low < 0xE000;
       c = pair ? 0x10000 + ((c - 0xD800) << 10) + (low - 0xDC00) : 0xFFFD;
@@ -89,7 +89,8 @@ std::vector<std::filesystem::path> files_of(const std::filesystem::path& folder)
   return files;
 }
 
-// "User: ..." and "Assistant: ..." at the beginnings of lines; lines without a name belong to the message before.
+// Parses a conversation whose messages begin with "User: " or "Assistant: " at the beginning of a line. A line without
+// such a name belongs to the message before it.
 std::vector<ChatMessage> parse_conversation(std::string_view text) {
   constexpr std::pair<std::string_view, const char*> kNames[] = {
       {"System: ", "system"}, {"User: ", "user"}, {"Assistant: ", "assistant"}};
@@ -148,7 +149,7 @@ std::vector<Document> read_documents(const std::vector<std::filesystem::path>& p
   return out;
 }
 
-// The file's bytes, put here by the assembler. g++ 12 has no #embed.
+// The assembler includes the bytes of the file here, because g++ 12 has no #embed.
 asm(R"(
   .pushsection .rodata
   .global occ_mixed_text

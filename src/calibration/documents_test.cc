@@ -37,7 +37,7 @@ TEST(DecodeText, ReadsUtf16ByItsMark) {
   EXPECT_EQ(decode_text(bytes_of(text), "x"), text);
 }
 
-// Halves of surrogate pairs and an odd byte at the end.
+// Single halves of surrogate pairs, and an odd byte at the end.
 TEST(DecodeText, ReplacesWhatIsBrokenInUtf16) {
   Bytes bytes = {0xFF, 0xFE};
   std::string expected;
@@ -58,7 +58,7 @@ TEST(DecodeText, RefusesWhatIsNoText) {
   Bytes noise;
   for (int i = 0; i < 4000; ++i) noise.push_back(static_cast<uint8_t>(rng.below(256)));
   EXPECT_NE(error_of(noise).find("some.txt: expected text in UTF-8"), std::string::npos) << error_of(noise);
-  Bytes unmarked;  // UTF-16 without a mark: every other byte is 0
+  Bytes unmarked;  // UTF-16 without a byte order mark: every other byte is 0
   for (const char c : std::string("plain English words")) {
     unmarked.insert(unmarked.end(), {static_cast<uint8_t>(c), 0});
   }
@@ -116,12 +116,12 @@ TEST(Documents, OfAFolderComeByName) {
   EXPECT_EQ(documents[0].text, "first");
   EXPECT_EQ(documents[1].text, "second");
   EXPECT_EQ(documents[2].text, "third");
-  EXPECT_EQ(documents[3].text, "none");  // was named itself
+  EXPECT_EQ(documents[3].text, "none");  // read although it has another suffix, because the file itself was named
   std::filesystem::create_directory(folder.path() / "empty");
   EXPECT_NE(error_of({folder.path() / "empty"}).find("expected files"), std::string::npos);
 }
 
-// Every kind of text that the documentation promises is in it.
+// The mixed text contains every kind of text that the documentation promises.
 TEST(MixedText, HasConversationsCodeAndManyLanguages) {
   const auto documents = mixed_documents();
   size_t bytes = 0, conversations = 0;

@@ -14,7 +14,7 @@
 namespace occ {
 namespace {
 
-constexpr size_t kTile = 256;  // rows of a task
+constexpr size_t kTile = 256;  // number of outputs that one task sums
 
 double row_energy(const float* x, size_t n) {
   double sums[8] = {};
@@ -26,7 +26,7 @@ double row_energy(const float* x, size_t n) {
   return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
 }
 
-// Sum of all squares.
+// Returns the sum of the squares of all elements.
 double energy_of(MatrixView<const float> x) {
   constexpr size_t kRows = 64;
   std::vector<double> sums(ceil_div(x.rows(), kRows));
@@ -40,7 +40,7 @@ double energy_of(MatrixView<const float> x) {
   return sum;
 }
 
-// TensorFisher::correlations from sums of g g^T, block under block.
+// Computes TensorFisher::correlations from the sums of g g^T; `outer` has the blocks one below the other.
 std::vector<int16_t> correlations_of(MatrixView<const double> outer) {
   constexpr double kUnit = 0x1p15, kMost = 0x7fff;
   std::vector<int16_t> out;
@@ -54,7 +54,7 @@ std::vector<int16_t> correlations_of(MatrixView<const double> outer) {
   return out;
 }
 
-// Adds up gradients and inputs as the formulas of fisher.h need them.
+// Sums gradients and inputs for the formulas of fisher.h.
 class Accumulator final : public GradientObserver {
  public:
   Accumulator(std::span<const std::vector<TokenId>> sequences, const std::string& head, size_t vocab_size,
@@ -68,7 +68,7 @@ class Accumulator final : public GradientObserver {
     begins_.push_back(scored_.size());
   }
 
-  // Draws labels from the softmax of the logits, which are replaced by gradients.
+  // Draws random labels from the softmax of the logits and replaces the logits by the gradient of the loss.
   double loss(size_t first, MatrixView<float> logits);
   double encoder_loss(MatrixView<float> embeddings);
   void linear(const LinearGradients& g) override;
@@ -78,14 +78,17 @@ class Accumulator final : public GradientObserver {
 
  private:
   struct Sums {
-    std::vector<double> squares, exact;  // by row
+    // [rows] The sums that become G_r: of squared gradients, and of |d loss / d W_r|^2.
+    std::vector<double> squares, exact;
     std::shared_ptr<Matrix<double>> moments;
-    Matrix<double> outer;             // sum of g g^T [rows, at most kRowBlock], if asked for
-    std::vector<float> token_energy;  // if asked for
-    double energy = 0;                // of the inputs
-    size_t tokens = 0;                // that came by so far
+    // [rows, at most kRowBlock] Sum of g g^T, if correlations are measured.
+    Matrix<double> outer;
+    std::vector<float> token_energy;  // if measured for this tensor
+    double energy = 0;                // sum of the squared inputs
+    size_t tokens = 0;                // number of tokens that were added
   };
-  // Cuts tokens [first, first + count) where sequences begin: body(row, count), rows relative to `first`.
+  // Cuts tokens [first, first + count) at the beginnings of sequences and calls body(row, count) for each piece; `row`
+  // is relative to `first`.
   template <typename F>
   void for_sequences(size_t first, size_t count, const F& body) const {
     auto next = std::upper_bound(begins_.begin(), begins_.end(), first);
@@ -104,9 +107,9 @@ class Accumulator final : public GradientObserver {
   std::shared_ptr<Matrix<double>> head_moments_;
   size_t head_tokens_ = 0;
   double head_energy_ = 0;
-  size_t texts_ = 0;             // of encoders
-  std::vector<size_t> begins_;   // of the sequences, and the end
-  std::vector<uint8_t> scored_;  // by token
+  size_t texts_ = 0;             // number of texts of an encoder
+  std::vector<size_t> begins_;   // first token of each sequence, and the number of all tokens
+  std::vector<uint8_t> scored_;  // for each token: whether it is scored
   std::map<std::string, Sums> linear_, embeddings_;
   const float* last_inputs_ = nullptr;
   std::string last_tensor_;
@@ -122,7 +125,8 @@ double Accumulator::loss(size_t first, MatrixView<float> logits) {
       return;
     }
     softmax_row(1, p, logits.cols());
-    // The first label at which the sum passes a uniform number; what rounding leaves over belongs to the likeliest.
+    // Takes the first label at which the cumulative probability exceeds a uniform random number. If rounding leaves it
+    // below that number at the end, takes the likeliest label.
     double rest = static_cast<double>(random_word(options_.seed, first + r) >> 11) * 0x1p-53;
     size_t label = 0;
     while (label < logits.cols() && rest >= static_cast<double>(p[label])) rest -= static_cast<double>(p[label++]);
@@ -169,7 +173,7 @@ double Accumulator::encoder_loss(MatrixView<float> embeddings) {
 }
 
 void Accumulator::head_moment(MatrixView<const float> x) {
-  Matrix<float> rows(x.rows(), x.cols());  // others stay 0
+  Matrix<float> rows(x.rows(), x.cols());  // rows of tokens that are not scored stay 0
   for (size_t r = 0; r < x.rows(); ++r) {
     if (scored_[head_tokens_ + r] != 0) std::copy_n(x.row(r), x.cols(), rows.row(r));
   }
@@ -220,7 +224,7 @@ void Accumulator::linear(const LinearGradients& g) {
   sums.energy += energy_of(x);
   sums.tokens += x.rows();
   if (options_.moments) {
-    // Calls for tensors of the same inputs come one after the other.
+    // The observer is called for tensors with the same inputs one after the other, so they can share H.
     const bool same = x.data() == last_inputs_ && tensor != last_tensor_;
     if (same && !sums.moments) sums.moments = linear_[last_tensor_].moments;
     if (!sums.moments) sums.moments = std::make_shared<Matrix<double>>(x.cols(), x.cols());
@@ -232,7 +236,8 @@ void Accumulator::linear(const LinearGradients& g) {
 
 void Accumulator::embedding(const std::string& tensor, std::span<const uint32_t> rows, MatrixView<const float> dx) {
   Sums& sums = embeddings_[tensor];
-  std::vector<std::map<uint32_t, size_t>> index;  // of a row's sum in `total`, by sequence
+  // For each sequence: from a row of the table to the row of `total` with the sum of its gradients.
+  std::vector<std::map<uint32_t, size_t>> index;
   size_t count = 0;
   for_sequences(sums.tokens, rows.size(), [&](size_t row, size_t n) {
     index.emplace_back();
@@ -267,7 +272,7 @@ Fisher Accumulator::finish() {
   std::vector<const Matrix<double>*> done;
   for (auto& [tensor, sums] : linear_) {
     TensorFisher& to = out.linear[tensor];
-    const double per_token = 1 / static_cast<double>(sums.tokens);  // experts see some of them
+    const double per_token = 1 / static_cast<double>(sums.tokens);  // an expert sees only some of the tokens
     if (sums.moments && std::find(done.begin(), done.end(), sums.moments.get()) == done.end()) {
       finish_moment(per_token, true, sums.moments->view());
       done.push_back(sums.moments.get());

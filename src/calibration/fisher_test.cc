@@ -1,4 +1,4 @@
-// The model of errors against measured KL divergences of a small real model.
+// Compares the predicted cost of errors with measured KL divergences of a small real model.
 #include "calibration/fisher.h"
 
 #include <cmath>
@@ -18,7 +18,7 @@ std::string text_for_test(const std::filesystem::path& path, size_t bytes) {
   return read_text_for_test(path).substr(0, bytes);
 }
 
-// Gaussian noise of this relative energy in one tensor.
+// Returns Gaussian noise for a tensor; its energy is `relative` times that of the tensor.
 Matrix<float> noise_for(const TensorFile& file, size_t tensor, double relative, uint64_t seed) {
   const TensorRows source(file, tensor);
   Matrix<float> values = Matrix<float>::uninitialized(source.shape().rows, source.shape().cols);
@@ -50,7 +50,7 @@ class FisherOfStories : public testing::Test {
   Fisher fisher(FisherOptions options = {}) const {
     const TempFolder scratch;
     GradientModel model(*file_, scratch.path(), true);
-    options.first = kContext / 2;  // as perplexities are measured
+    options.first = kContext / 2;  // the second half of a sequence is scored, as for perplexity
     return measure_fisher(model, sequences_, options);
   }
 
@@ -94,7 +94,7 @@ TEST_F(FisherOfStories, PredictsTheCostOfNoise) {
   EXPECT_EQ(measured, 8u);
 }
 
-// Errors that are the same in all rows: rows by themselves say little about them.
+// The errors are the same in all rows, so the costs of the single rows do not predict their joint cost.
 TEST_F(FisherOfStories, CorrelationsPredictTheCostOfErrorsOfAllRows) {
   const std::string name = "model.layers.1.self_attn.q_proj.weight";
   const size_t i = file_->find(name);
@@ -189,10 +189,11 @@ TEST(FisherOfEncoder, PredictsTheCostOfNoise) {
   const Matrix<float> reference = load_encoder(*file, {Arithmetic::kF32, {}})->embed(texts);
   for (const auto* parts : {&fisher.linear, &fisher.embeddings}) {
     for (const auto& [tensor, f] : *parts) {
-      if (f.rows.size() == 1) continue;  // the token type
+      if (f.rows.size() == 1) continue;  // token types: a table with one row
       const size_t i = file->find(tensor);
       double measured = 0, predicted = 0;
-      for (uint64_t seed = 0; seed < 16; ++seed) {  // a small tensor has few directions that count
+      // Several draws, because the noise of a small tensor has few directions.
+      for (uint64_t seed = 0; seed < 16; ++seed) {
         const Matrix<float> noise = noise_for(*file, i, 1e-3, seed);
         ChangedFile changed(*file);
         std::vector<float> values(noise.size());
@@ -211,7 +212,8 @@ TEST(FisherOfEncoder, PredictsTheCostOfNoise) {
   }
 }
 
-// Errors of experts count at the tokens that they get. Of the last layer, so that none changes its experts.
+// Errors of an expert count at the tokens that it gets. Only the last layer is changed, because other changes could
+// send tokens to other experts.
 TEST(FisherOfExperts, PredictsTheCostOfNoise) {
   for (const char* name : {"mixtral", "qwen3moe"}) {
     const TinyModel tiny(name, "plain");

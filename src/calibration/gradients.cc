@@ -18,9 +18,9 @@
 namespace occ {
 namespace {
 
-constexpr size_t kLogits = 1 << 24;  // elements of a panel of logits
+constexpr size_t kLogits = 1 << 24;  // number of logits that are computed together
 
-// A matrix that is kept, or read anew for every use.
+// A matrix that is kept in memory, or read from the file for every use.
 class Weights {
  public:
   Weights() = default;
@@ -46,7 +46,7 @@ class Weights {
   Matrix<float> matrix_;
 };
 
-// What one call computes with: tokens of all sequences one after the other.
+// What one pass over the sequences works with. Tokens of all sequences are numbered one after the other.
 struct Pass {
   template <typename Model>
   Pass(const Model& model, std::span<const std::vector<TokenId>> sequences, bool keep_all)
@@ -66,12 +66,12 @@ struct Pass {
 
   std::vector<Panel> panels;
   std::vector<uint32_t> tokens, positions;
-  std::vector<Rotations> rotations;  // empty: none
+  std::vector<Rotations> rotations;  // empty for models without rotary positions
   std::optional<LayerPass> layer;
-  // Of every layer and of the final norm, or the last one alone.
+  // Whether `inputs` has the inputs of every layer and of the final norm, or only the latest states.
   bool keep_inputs;
   std::vector<ScratchMatrix> inputs;
-  ScratchMatrix embedded;  // of encoders, before their first norm
+  ScratchMatrix embedded;  // encoders: sum of the embeddings before the first norm
 };
 
 void scale_rows(std::span<const float> factors, MatrixView<float> w) {
@@ -94,19 +94,19 @@ struct GradientModel::Impl {
   }
   void check(std::span<const std::vector<TokenId>> sequences) const;
   std::vector<Rotations> make_rotations(std::span<const std::vector<TokenId>> sequences) const;
-  // The layer's weights: kept, or in `own`.
+  // Returns the weights of a layer. They are kept in `layers` or read into `own`.
   const DenseLayer& layer(size_t index, std::optional<DenseLayer>& own);
   DenseLayer read_layer(size_t index);
   Weights& head_weights() { return config.tied_embeddings ? embedding : own_head; }
   void embed(const Pass& pass, MatrixView<float> out);
   void forward(Pass& pass, const LayerInputs& start = {});
-  // No gradients without an observer.
+  // Returns the sum of the losses. Computes gradients only if there is an observer.
   double head(const LossFn& loss, MatrixView<const float> x, MatrixView<float> dx, GradientObserver* observer);
-  // The same for encoders.
+  // Does the same for encoders.
   double pool(const Pass& pass, const LossFn& loss, MatrixView<const float> x, MatrixView<float> dx) const;
   void backward(Pass& pass, const LayerInputs& start, MatrixView<float> gradient, GradientObserver& observer);
-  // Where the weight of a linear layer lies: rows [row, row + rows) of a matrix of a layer. Usage error unless `tensor`
-  // is one.
+  // The weight of a linear layer is rows [row, row + rows) of a matrix of a layer. Usage error unless `tensor` is such
+  // a weight.
   struct Place {
     size_t layer, matrix, row, rows;
   };
@@ -118,11 +118,11 @@ struct GradientModel::Impl {
   ModelConfig config;
   std::optional<WeightLoader> loader;
   Weights embedding, positions, own_head;
-  std::string type_tensor;                                // of encoders
-  NormWeights final_norm, input_norm;                     // the latter of encoders, the former of the others
-  std::vector<DenseLayer> layers;                         // if they are kept
-  std::map<std::string, std::vector<float>> row_factors;  // not 1
-  bool changed = false;                                   // vectors, since layers was read
+  std::string type_tensor;                                // token types of encoders
+  NormWeights final_norm, input_norm;                     // final_norm is used by causal models, input_norm by encoders
+  std::vector<DenseLayer> layers;                         // empty unless weights are kept in memory
+  std::map<std::string, std::vector<float>> row_factors;  // factors other than 1, by tensor
+  bool changed = false;                                   // whether vectors have changed since `layers` was read
 };
 
 GradientModel::Impl::Impl(const TensorFile& base, const std::filesystem::path& folder, bool keep)
@@ -188,7 +188,7 @@ DenseLayer GradientModel::Impl::read_layer(size_t index) {
 
 const DenseLayer& GradientModel::Impl::layer(size_t index, std::optional<DenseLayer>& own) {
   if (!keep_weights) {
-    own.reset();  // before the next one takes memory
+    own.reset();  // frees the layer before, so that only one is in memory
     return own.emplace(read_layer(index));
   }
   if (layers.empty()) {
@@ -296,7 +296,8 @@ double GradientModel::Impl::pool(const Pass& pass, const LossFn& loss, MatrixVie
   return sum;
 }
 
-// gradient: of the last layer's output, then of every layer's input in turn.
+// On entry, `gradient` is the gradient of the output of the last layer; it is replaced by that of the input of each
+// layer in turn.
 void GradientModel::Impl::backward(Pass& pass, const LayerInputs& start, MatrixView<float> gradient,
                                    GradientObserver& observer) {
   std::optional<DenseLayer> own;

@@ -1,5 +1,5 @@
-// Oracles: Transformer for the logits, differences of losses for the gradients. Losses are in double from logits in
-// float, so a difference of 0.4 is good to a thousandth or so.
+// Logits are compared with those of Transformer, gradients with differences of losses. Losses are summed in double from
+// logits in float, so that a difference of about 0.4 has a relative error of about 0.001.
 #include "calibration/gradients.h"
 
 #include <cmath>
@@ -26,7 +26,8 @@ Sequences random_sequences(std::initializer_list<size_t> lengths, size_t vocab_s
   return out;
 }
 
-// Cross entropy with labels that depend on the token's number only, and with unequal weights; 0 for every 7th token.
+// Cross entropy with labels and weights that depend only on the number of the token. The weight of every 7th token is
+// 0.
 double loss_of(size_t first, MatrixView<float> logits) {
   double sum = 0;
   for (size_t r = 0; r < logits.rows(); ++r) {
@@ -43,7 +44,7 @@ double loss_of(size_t first, MatrixView<float> logits) {
   return sum;
 }
 
-// Of embeddings: a linear function of their cubes with other factors for every text.
+// A loss for encoders: a linear function of the cubes of the embedding, with other coefficients for every text.
 double embedding_loss(size_t first, MatrixView<float> embeddings) {
   double sum = 0;
   for (size_t r = 0; r < embeddings.rows(); ++r) {
@@ -56,7 +57,7 @@ double embedding_loss(size_t first, MatrixView<float> embeddings) {
   return sum;
 }
 
-// Gradients of whole tensors.
+// Collects the gradients of whole tensors.
 class Collector final : public GradientObserver {
  public:
   explicit Collector(const TensorFile& file) : file_(file) {}
@@ -66,7 +67,7 @@ class Collector final : public GradientObserver {
     EXPECT_EQ(x.rows(), dy.rows());
     std::vector<double>& to = of(tensor);
     ASSERT_EQ(to.size(), x.cols() * dy.cols()) << tensor;
-    // Tensors of Conv1D are [in, out].
+    // Conv1D layers (GPT-2) store their weight as [in, out].
     const auto& info = file_.tensors()[file_.find(tensor)];
     const bool transposed = tensor.find(".c_") != std::string::npos;
     ASSERT_EQ(info.shape[0], transposed ? x.cols() : dy.cols()) << tensor;
@@ -124,7 +125,8 @@ std::map<std::string, std::vector<double>> gradients_at(const TensorFile& file, 
   return std::move(collector.all);
 }
 
-// Moves each tensor along half of its gradient, chosen at random, by +-h so that the loss should change by +-0.2.
+// Moves each tensor by +-h along a direction: its gradient with a random half of the elements set to 0. The step h is
+// chosen such that the loss changes by about +-0.2.
 void expect_differences(const TensorFile& file, const Sequences& sequences) {
   const auto gradients = gradients_at(file, sequences);
   Rng rng(3);
@@ -140,7 +142,7 @@ void expect_differences(const TensorFile& file, const Sequences& sequences) {
       if (rng.below(2) == 0) d = 0;
       slope += d * d;
     }
-    // A key's bias moves all scores of a query alike: no gradient.
+    // A bias of the keys changes all scores of a query by the same amount, so its gradient is 0.
     double largest = 0;
     for (const double d : found->second) largest = std::max(largest, std::abs(d));
     if (largest < 1e-4) continue;
@@ -165,7 +167,7 @@ void expect_differences(const TensorFile& file, const Sequences& sequences) {
 struct Variant {
   const char* model;
   const char* name;
-  uint64_t seed = 2;  // of tokens; those of experts are such that none changes its experts over the steps
+  uint64_t seed = 2;  // seed of the tokens, chosen such that no token changes its experts because of the steps
 };
 
 class Gradients : public testing::TestWithParam<Variant> {
@@ -254,7 +256,8 @@ TEST(GradientModel, TakesEncoders) {
   expect_differences(*gguf, texts);
 }
 
-// Several blocks of queries, with and without a window that ends inside one, and panels.
+// Sequences with several blocks of queries, with and without an attention window that ends inside a block, and with
+// several panels.
 TEST(GradientModel, TakesLongSequences) {
   for (const Variant v : {Variant{"llama", "plain"}, Variant{"mistral", "window"}}) {
     const TinyModel tiny(v.model, v.name);
@@ -278,7 +281,7 @@ TEST(GradientModel, DoesNotDependOnThreads) {
   EXPECT_EQ(gradients_at(*file, sequences), many);
 }
 
-// From the inputs of any layer on, loss and gradients are those of the whole model.
+// A pass that begins at the inputs of any layer gives the same loss and gradients as the whole model.
 TEST(GradientModel, BeginsInTheMiddle) {
   const TinyModel tiny("llama", "plain");
   const auto file = tiny.open();
@@ -294,7 +297,8 @@ TEST(GradientModel, BeginsInTheMiddle) {
     model.run(sequences, loss_of, collector, {layer, states.view()});
     EXPECT_EQ(collector.all.contains(model.head_tensor()), true);
     for (const auto& [tensor, gradient] : collector.all) {
-      if (tensor == model.embedding_tensor()) continue;  // as the head it may have a part of its gradient
+      // A tied embedding gets only the part of its gradient that comes from the head.
+      if (tensor == model.embedding_tensor()) continue;
       const std::vector<double>& truth = expected.at(tensor);
       for (size_t i = 0; i < gradient.size(); ++i) EXPECT_NEAR(gradient[i], truth[i], 1e-4) << tensor;
     }
@@ -343,7 +347,7 @@ TEST(GradientModel, TakesFactorsOfRows) {
       for (const std::string& part : names) {
         const std::string name = "model.layers.1." + part + ".weight";
         const size_t i = file->find(name), rows = file->tensors()[i].shape[0];
-        for (const float step : {0.02f, -0.01f}) {  // the latter instead of the former
+        for (const float step : {0.02f, -0.01f}) {  // the second call replaces the factors of the first
           std::vector<float> values(file->tensors()[i].elements()), factors(rows);
           file->read_f32(i, 0, values.size(), values.data());
           for (size_t r = 0; r < rows; ++r) factors[r] = 1 + step * static_cast<float>(r % 7);

@@ -12,18 +12,18 @@
 namespace occ {
 namespace {
 
-constexpr double kLeastWeight = 0.01;  // of a row, relative to the mean of all rows
-// Added to the loss of an expert, relative to the mean of the experts of its layer: other texts use other experts.
+constexpr double kLeastWeight = 0.01;  // least importance of a row, relative to the mean of all rows
+// Share of the layer's mean that is added to the importance of an expert, because other texts may use other experts.
 constexpr double kOfOtherExperts = 1;
-// Importance of the rows of a table that is looked up in is raised to this power (the mean stays), because texts differ
-// most in how often words occur. The table's sum is raised by the factor, because later layers make up for their own
-// errors but not for those of the table: coded alone, it cost twice the KL that its share of the second-order loss
-// predicts. Both values were measured (docs/explanation/calibration.md, "Where the loss is").
+// The importance of the rows of an embedding table is raised to the power kTablePower (the mean stays the same),
+// because how often a word occurs differs most between texts. Then it is multiplied by kTableFactor, because later
+// layers make up for their own errors but not for those of the table: coding the table alone cost twice the KL that the
+// second-order loss predicts. Both values were measured (docs/explanation/calibration.md, "Where the loss is").
 constexpr double kTablePower = 0.65, kTableFactor = 1.5;
 
-// Damping of the correlations between the gradients of rows, which are estimated from so many tokens. Measured on
+// Damping of the correlations between the gradients of rows, which are estimated from `tokens` tokens. Measured on
 // SmolLM2 (8,192 and 16,384 tokens, 192 to 576 rows, gradients of other texts): .1 to 1 are best for queries and keys,
-// .3 to 1 for the others.
+// .3 to 1 for the other tensors.
 double row_damping(size_t rows, size_t tokens) {
   return 0.3 + 2 * static_cast<double>(std::min(rows, kRowBlock)) / static_cast<double>(tokens);
 }
@@ -45,10 +45,11 @@ Importance::Importance(const TensorFile& source, const ModelConfig& config, cons
   for (const ModelPart& part : parts_) {
     if (config_.transposed_weights || !part.has_separate_projections()) continue;
     const std::vector<std::string>& qkv = part.groups[0];
-    // Later tokens attend to some tokens far more than to others, which decides how much their keys and values matter.
+    // Later tokens attend to some tokens far more than to others. This decides how much the keys and values of a token
+    // matter.
     by_token_.insert({qkv[1], qkv[2]});
-    // The queries of a head meet the same few keys, so that errors of their rows add up. Outputs to the residual stream
-    // would have something to gain as well, but whole models came out no better for it.
+    // The queries of a head meet the same few keys, so the errors of their rows add up. Tensors that write to the
+    // residual stream would gain a little as well, but whole models did not become better.
     by_row_.insert({qkv[0], qkv[1]});
   }
   sequences_ = sequences.size();
@@ -58,7 +59,7 @@ Importance::Importance(const TensorFile& source, const ModelConfig& config, cons
   weigh_tables();
 }
 
-// What one run measured, of the same model and sequences, serves the next one, at another rate perhaps.
+// Later runs with the same model and sequences, for example at another rate, use the cached result.
 Fisher Importance::cached_gradients(std::span<const std::vector<TokenId>> sequences) const {
   if (!settings_.cache) return measure_gradients(sequences);
   std::error_code ec;
@@ -95,7 +96,7 @@ Shape Importance::shape_of(const std::string& tensor) const {
 void Importance::weigh_linear_layers() {
   const std::string head = config_.encoder ? "" : parts_.back().groups[0][0];
   for (const auto& [tensor, fisher] : fisher_.linear) {
-    // Where W^T is stored, rows are inputs.
+    // If W^T is stored, the rows of the tensor are inputs, not outputs.
     if (config_.transposed_weights && tensor != head) continue;
     std::vector<double> rows = fisher.rows;
     for (double& w : rows) w *= fisher.input_energy;
@@ -109,7 +110,8 @@ void Importance::weigh_linear_layers() {
   }
 }
 
-// `rows`: expected loss if every element of the row has an error of 1 and inputs are white.
+// `rows` [rows]: twice the expected loss if every element of the row had a squared error of 1 and the inputs were
+// white.
 void Importance::weigh(const std::string& tensor, std::vector<double> rows, size_t cols) {
   double mean = 0;
   for (const double w : rows) mean += w / static_cast<double>(rows.size());
@@ -121,7 +123,8 @@ void Importance::weigh(const std::string& tensor, std::vector<double> rows, size
     mean *= kTableFactor;
   }
   const bool table = fisher_.embeddings.contains(tensor);
-  // Each sequence is one sample of the gradients of weights. The noise of few samples is multiplicative and drawn in.
+  // Each sequence gives one sample of the gradients of the weights. With few samples the noise is multiplicative; the
+  // power moves the importances towards their mean.
   const double power = table ? 1 : 1 - 1 / (1 + std::pow(static_cast<double>(sequences_), 2));
   double sum = 0;
   for (double& w : rows) sum += w = std::pow(w / mean, power);
@@ -132,7 +135,8 @@ void Importance::weigh(const std::string& tensor, std::vector<double> rows, size
       std::make_shared<RowImportance>(RowImportance{std::move(rows), mean / static_cast<double>(cols) / 2, {}});
 }
 
-// What the errors still cost where those of a row are fed into the rows after it (row_factor.h).
+// Computes the importance of the errors that remain when the errors of a row are fed into the rows after it
+// (row_factor.h).
 void Importance::feed_rows(const TensorFisher& fisher, Rows& to) const {
   const size_t n = to.alone->weights.size();
   RowFactor factor = factor_rows(fisher.correlations, n, row_damping(n, fisher_.tokens));
@@ -153,7 +157,8 @@ void Importance::feed_rows(const TensorFisher& fisher, Rows& to) const {
   to.fed = std::make_shared<RowImportance>(std::move(fed));
 }
 
-// An expert that hardly any token came by is not free: half of what an expert costs is the mean of its layer's experts.
+// An expert that got hardly any tokens still matters: the mean of its layer's experts makes up half of the importance
+// of every expert.
 void Importance::weigh_rare_experts() {
   for (const ModelPart& part : parts_) {
     const size_t experts = part.groups.size();
@@ -180,7 +185,7 @@ void Importance::weigh_rare_experts() {
   }
 }
 
-// Tied tables wait for the moments of the head's inputs (join_uses).
+// A tied table is weighed later, when the second moments of the head's inputs are known (join_uses).
 void Importance::weigh_tables() {
   for (const auto& [tensor, fisher] : fisher_.embeddings) {
     tables_.push_back(tensor);
@@ -188,14 +193,15 @@ void Importance::weigh_tables() {
   }
 }
 
-// Cost of an error in each row of a table when that row is looked up. A few sequences meet few of the rows. So only
-// their total is taken from the gradients; it is shared among the rows, one half by how often the token occurs in the
-// whole text, the other half by how likely the model thinks it.
+// Returns the cost of an error in each row of an embedding table when that row is looked up. A few sequences use few of
+// the rows, so only the total is taken from the gradients. It is shared among the rows: one half by how often the token
+// occurs in the whole text, the other half by its probability in the model's predictions. Encoders make no predictions:
+// nine tenths are shared by occurrence and the rest evenly.
 std::vector<double> Importance::lookup_costs(const std::string& tensor) const {
   const std::vector<double>& measured = fisher_.embeddings.at(tensor).rows;
   const size_t rows = shape_of(tensor).rows;
   std::vector<double> cost(rows);
-  if (rows != config_.vocab_size) {  // positions
+  if (rows != config_.vocab_size) {  // a table of positions
     std::copy_n(measured.begin(), std::min(rows, measured.size()), cost.begin());
     return cost;
   }
@@ -207,8 +213,8 @@ std::vector<double> Importance::lookup_costs(const std::string& tensor) const {
     once += cost[v] == 1 ? 1 : 0;
   }
   if (!(tokens > 0)) return std::vector<double>(rows, total / static_cast<double>(rows));
-  // Tokens that occur once make up about as much of this text as tokens that it lacks do of other texts (Good 1953).
-  // That share is spread evenly over all rows.
+  // The share of tokens that occur once in this text estimates the share of tokens in other texts that do not occur in
+  // this one (Good 1953). That share is spread evenly over all rows.
   const double unseen = once / tokens;
   for (double& c : cost) c = (1 - unseen) * c + unseen * tokens / static_cast<double>(rows);
   std::vector<double> likely(rows, 1.0);  // encoders do not predict tokens
@@ -239,7 +245,7 @@ void Importance::join_uses(const std::string& tensor, MatrixView<double> h) {
     weights[v] += head.rows[v] * energy;
   }
   const double total = of_head + of_lookups;
-  // In a lookup all columns count alike.
+  // In a lookup all columns have the same weight.
   for (size_t r = 0; r < n && total > 0; ++r) {
     for (size_t c = 0; c < n; ++c) h(r, c) *= of_head / total;
     h(r, r) += of_lookups / total * energy / static_cast<double>(n);

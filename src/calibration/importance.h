@@ -1,5 +1,5 @@
-// Importance: what an error of each row of each tensor costs the model (fisher.h), measured once on the original model.
-// What so few sequences cannot tell is filled in: words that they lack, experts that hardly any token came by.
+// Importance: how much an error in each row of each tensor costs the model (fisher.h), measured once on the original
+// model. What a few sequences cannot tell is estimated: tokens that do not occur, experts that get hardly any tokens.
 #pragma once
 
 #include <filesystem>
@@ -19,39 +19,42 @@
 namespace occ {
 
 struct ImportanceSettings {
-  bool cache = false;                  // gradients are kept for other runs (base/cache.h)
-  std::vector<uint64_t> token_counts;  // of the whole calibration text, by token; may be empty
-  // The least importance of a row of a table, relative to the mean. More for a text that may lack many tokens.
+  bool cache = false;  // whether gradients are kept for other runs (base/cache.h)
+  // [vocabulary] How often each token occurs in the whole calibration text; may be empty.
+  std::vector<uint64_t> token_counts;
+  // The least importance of a row of an embedding table, relative to the mean over its rows. It should be larger for a
+  // text that may lack many tokens.
   double least_table_row = 0.01;
   std::function<void(size_t tensors, size_t total)> progress;
 };
 
 class Importance {
  public:
-  // Runs `sequences` forward and backward through the model, unless the cache has the result. All arguments but the
-  // settings must outlive this; scratch files go to `folder`.
+  // Runs `sequences` forward and backward through the model, unless the cache has the result. All arguments except the
+  // settings must outlive this object. Scratch files go to `folder`.
   Importance(const TensorFile& source, const ModelConfig& config, const std::vector<ModelPart>& parts,
              std::span<const std::vector<TokenId>> sequences, const std::filesystem::path& folder,
              ImportanceSettings settings);
 
-  // Sets rows and fed_rows of `out` if the tensor's importance is known.
+  // Sets out->rows and out->fed_rows if the importance of the tensor is known. Returns whether it is.
   bool find(const std::string& tensor, TensorCalibration* out) const;
-  // Weights, mean 1, with which the tokens of the sequences count in the moments of the inputs of this tensor: by the
-  // energy of the gradient of its outputs. Empty: all tokens count alike.
+  // Returns a weight for each token of the sequences, with mean 1, for the second moments of this tensor's inputs. It
+  // is proportional to the energy of the gradient of the tensor's outputs at that token. Empty if all tokens have the
+  // same weight.
   const std::vector<float>& token_weights(const std::string& tensor) const;
-  // Names of the tables that rows are looked up in (embeddings of words and of positions).
+  // Names of the embedding tables (tokens and positions).
   const std::vector<std::string>& tables() const { return tables_; }
-  // Whether one table is both looked up in and multiplied with as the head.
+  // Whether the tensor is both the embedding table and the head.
   bool is_tied(const std::string& tensor) const;
-  // Of a tied table: makes `h`, the second moments of the head's inputs, those that both uses together imply, and sets
-  // the importance of its rows accordingly.
+  // Only for a tied table. `h` has the second moments of the head's inputs; it is replaced by a matrix that describes
+  // both uses of the table. Sets the importance of its rows accordingly.
   void join_uses(const std::string& tensor, MatrixView<double> h);
 
  private:
-  // Costs that the errors of one tensor's rows have.
+  // The importance of the rows of one tensor: as such, and with error feedback between rows.
   struct Rows {
     std::shared_ptr<const RowImportance> alone, fed;
-    ScratchMatrix gains;  // of `fed`
+    ScratchMatrix gains;  // the memory of fed->gains
   };
   Fisher measure_gradients(std::span<const std::vector<TokenId>> sequences) const;
   Fisher cached_gradients(std::span<const std::vector<TokenId>> sequences) const;
@@ -68,8 +71,8 @@ class Importance {
   const std::vector<ModelPart>& parts_;
   const std::filesystem::path& folder_;
   const ImportanceSettings settings_;
-  std::set<std::string> by_token_, by_row_;  // tensors whose token energies and row correlations are measured
-  size_t sequences_ = 0;                     // that the gradients are measured on
+  std::set<std::string> by_token_, by_row_;  // names of tensors whose token energies and row correlations are measured
+  size_t sequences_ = 0;                     // number of sequences the gradients are measured on
   Fisher fisher_;
   std::map<std::string, Rows> rows_;
   std::map<std::string, std::vector<float>> token_weights_;

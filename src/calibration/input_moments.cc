@@ -10,20 +10,21 @@
 namespace occ {
 namespace {
 
-// Half of a token's weight in the moments of keys and values comes from the energy of the gradients there; the other
-// half is the same for all tokens. Shares of .25 to .75 measured alike.
+// Half of a token's weight in the second moments of keys and values comes from the energy of the gradients at that
+// token; the other half is the same for all tokens. Shares from .25 to .75 gave about the same result.
 constexpr double kGradientShare = 0.5;
 
 }  // namespace
 
 struct InputMoments::Group {
-  size_t part = 0, inputs = 0;  // `inputs`: number in ModelPart::groups
+  size_t part = 0, inputs = 0;  // index of the part in parts_, and of the inputs in ModelPart::groups
   size_t width = 0;
   std::vector<std::string> tensors;
-  std::vector<float> token_weights;  // of the tokens planned with, mean 1; empty: all alike
+  // Weights of the tokens of the planned sequences, with mean 1. Empty: all tokens have the same weight.
+  std::vector<float> token_weights;
   ScratchMatrix h, correction;
   std::unique_ptr<std::mutex> mutex = std::make_unique<std::mutex>();
-  mutable std::weak_ptr<const Moments> moments;  // while they are in use
+  mutable std::weak_ptr<const Moments> moments;  // exists while the moments are in use
   mutable std::vector<uint8_t> profile;
   std::string note;
 };
@@ -41,12 +42,12 @@ void InputMoments::make_groups() {
   groups_of_.resize(parts_.size());
   for (size_t p = 0; p < parts_.size(); ++p) {
     const ModelPart& part = parts_[p];
-    // Where W^T is stored, columns are outputs, and moments of the inputs are of no use.
+    // If W^T is stored, the columns of the tensor are outputs, and second moments of the inputs cannot be used.
     if (config_.transposed_weights && part.part != LayerPart::kHead) continue;
     for (size_t g = 0; g < part.groups.size(); ++g) {
       for (size_t i = 0; i < part.groups[g].size(); ++i) {
         const std::string& tensor = part.groups[g][i];
-        // Tokens have other weights for keys than for values and for queries.
+        // Queries, keys and values weight the tokens differently, so each gets its own moments.
         if (i == 0 || part.has_separate_projections()) {
           groups_of_[p].push_back(groups_.size());
           Group& group = groups_.emplace_back();
@@ -61,8 +62,8 @@ void InputMoments::make_groups() {
   }
 }
 
-// Square roots of the weights of all tokens, or of those planned with only. Tokens that were not planned with have the
-// even half of the weight. Empty: all tokens count alike.
+// Returns the square roots of the weights of all tokens, or only of the tokens of the planned sequences. Other tokens
+// get only the constant half of the weight. Empty: all tokens have the same weight.
 std::vector<float> InputMoments::token_roots(const Group& group, bool planned_only) const {
   if (group.token_weights.empty()) return {};
   std::vector<float> out;
@@ -81,12 +82,12 @@ std::vector<float> InputMoments::token_roots(const Group& group, bool planned_on
   return out;
 }
 
-// Runs a part and gives `finish` the mean moments of its groups. Only those of one set of inputs are in memory at a
-// time.
+// Runs a part and passes the mean second moments of each of its groups to `finish`. Only groups with the same inputs
+// are in memory at the same time.
 void InputMoments::sum_moments(Prefix& prefix, size_t part, bool planned_only, bool crossed,
                                const std::function<void(Group&, MomentSum)>& finish) {
   const std::vector<size_t>& of_part = groups_of_[part];
-  size_t begin = 0;  // of the groups with the current inputs
+  size_t begin = 0;  // index of the first group with the current inputs
   std::vector<MomentSum> sums;
   const auto open = [&] {
     sums.clear();
@@ -132,7 +133,7 @@ void InputMoments::reach(const std::string& tensor, const TensorFile& coded) {
   const auto at = group_of_tensor_.find(tensor);
   if (at == group_of_tensor_.end()) return;
   const size_t part = groups_[at->second].part;
-  // A tied head is coded first of all, with the moments of the original model.
+  // A tied head is coded before all other tensors, with the second moments of the original model.
   if (config_.tied_embeddings && parts_[part].part == LayerPart::kHead) return;
   if (!compressed_) {
     compressed_.emplace(coded, config_, sequences_, folder_);
@@ -148,11 +149,11 @@ void InputMoments::reach(const std::string& tensor, const TensorFile& coded) {
 void InputMoments::run_part(size_t p) {
   const ModelPart& part = parts_[p];
   const bool experts = part.of_experts(config_);
-  // The inputs that `down` of an expert had are known for the tokens that the original model sent to it, not for those
-  // that it gets now.
+  // The original inputs of the `down` projection of an expert are known only for the tokens that the original model
+  // sent to this expert. In the compressed model it may get other tokens, so there are no cross moments.
   bool crossed = !experts || part.part != LayerPart::kDown;
-  // Weights that were tuned to the inputs of this layer as they are make up for what was lost before. Nothing is left to
-  // correct, and what "before" means begins anew.
+  // Weights that were just tuned to the current inputs of this layer already make up for earlier errors. Nothing is
+  // left to correct, and the original inputs are replaced by the current ones.
   const bool anew = tuning_ != nullptr && part.part == LayerPart::kQueryKeyValue && tuning_->reach(part.layer, *coded_);
   crossed &= !anew;
   if (!anew)
@@ -164,7 +165,7 @@ void InputMoments::run_part(size_t p) {
   sum_moments(*compressed_, p, false, crossed, [&](Group& group, MomentSum sum) {
     Matrix<float> correction;
     if (crossed && sum.tokens != 0) {
-      // Where half of the weight comes from the tokens planned with, there are only so many of them.
+      // Half of the token weights is measured on the planned sequences alone, so only their tokens are counted.
       const size_t tokens = group.token_weights.empty() ? sum.tokens : group.token_weights.size();
       correction = correction_of(sum.cross.view(), sum.h.view(), tokens);
       if (correction.size() == 0) {
@@ -189,7 +190,7 @@ void InputMoments::run_part(size_t p) {
 void InputMoments::store(Group& group, MatrixView<const double> h, MatrixView<const float> correction) {
   const std::lock_guard lock(*group.mutex);
   const double mean = mean_diagonal(h);
-  // They are kept as floats, relative to a power of two near the mean.
+  // The moments are stored as floats, divided by a power of two near their mean.
   const double scale = mean > 0 && std::isfinite(mean) ? std::exp2(std::floor(std::log2(mean))) : 1;
   if (group.h.rows() != h.rows()) group.h = ScratchMatrix(folder_, h.rows(), h.cols());
   for (size_t r = 0; r < h.rows(); ++r) {

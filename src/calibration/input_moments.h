@@ -1,5 +1,5 @@
-// Second moments of the inputs of every linear layer: first those in the original model, to plan with; then, part by
-// part while the model is coded, those in the compressed model, with corrections for what was lost before.
+// Second moments of the inputs of every linear layer. First those in the original model, to plan with; then, part by
+// part while the model is coded, those in the compressed model, with corrections for the errors of earlier parts.
 #pragma once
 
 #include <filesystem>
@@ -23,27 +23,28 @@ namespace occ {
 
 class InputMoments {
  public:
-  // `tuning`: of weights that are not coded yet, or null. All arguments must outlive this. Scratch files go to `folder`.
+  // `tuning` tunes weights before they are coded; it may be null. All arguments must outlive this object. Scratch files
+  // go to `folder`.
   InputMoments(const TensorFile& source, const ModelConfig& config, const std::vector<ModelPart>& parts,
                std::span<const std::vector<TokenId>> sequences, const std::filesystem::path& folder,
                SuffixTuning* tuning);
   ~InputMoments();
 
-  // Runs the sequences with the numbers `planned` (growing), those that `importance` was measured on, through the
-  // original model. `progress` may be empty.
+  // Runs a part of the sequences through the original model: those with the numbers `planned` (ascending), on which
+  // `importance` was measured. `progress` may be empty.
   void plan(Importance& importance, std::span<const size_t> planned,
             const std::function<void(size_t parts, size_t total)>& progress);
-  // Runs all sequences through the tensors that are coded already, up to the inputs of `tensor`.
+  // Runs all sequences through the tensors that are already coded, up to the inputs of `tensor`.
   void reach(const std::string& tensor, const TensorFile& coded);
-  // Sets moments, correction and note of `out` if there are moments for this tensor.
+  // Sets moments, correction and note of `out` if the tensor has second moments. Returns whether it has.
   bool find(const std::string& tensor, TensorCalibration* out) const;
-  // Activations are no longer needed.
+  // Frees the activations, which are no longer needed.
   void release();
-  // What was found out of the ordinary.
+  // Notes for the report about fallbacks.
   std::vector<std::string> notes() const;
 
  private:
-  // Linear layers with the same moments. They lie in scratch files until they are asked for.
+  // Linear layers that share their second moments. These are kept in scratch files and read when they are used.
   struct Group;
   void make_groups();
   std::vector<float> token_roots(const Group& group, bool planned_only) const;
@@ -60,13 +61,13 @@ class InputMoments {
   SuffixTuning* const tuning_;
   const TensorFile* coded_ = nullptr;
   std::vector<Group> groups_;                      // in the order of the parts
-  std::vector<std::vector<size_t>> groups_of_;     // of every part: numbers in groups_
-  std::map<std::string, size_t> group_of_tensor_;  // only of tensors that have moments
+  std::vector<std::vector<size_t>> groups_of_;     // [parts] indices into groups_
+  std::map<std::string, size_t> group_of_tensor_;  // tensor name to index into groups_; only tensors with moments
   std::vector<size_t> planned_;
   std::optional<Prefix> original_, compressed_;
-  ScratchMatrix original_inputs_;  // of the current part [tokens, in]
-  size_t next_ = 0;                // part to be run
-  size_t rare_ = 0;                // groups of experts with fewer tokens than inputs
+  ScratchMatrix original_inputs_;  // [tokens, in] inputs of the current part in the original model
+  size_t next_ = 0;                // index of the part to be run next
+  size_t rare_ = 0;                // number of groups of experts that got fewer tokens than they have inputs
   std::vector<std::string> notes_;
 };
 

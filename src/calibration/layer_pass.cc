@@ -10,7 +10,7 @@
 namespace occ {
 namespace {
 
-constexpr size_t kRowsOfSum = 64;  // rows summed in float before they go to doubles
+constexpr size_t kRowsOfSum = 64;  // number of rows that are summed in float before they are added to doubles
 
 void copy_rows(MatrixView<const float> from, MatrixView<float> to) {
   for_row_panels(from.rows(), from.cols(), [&](size_t first, size_t count) {
@@ -18,7 +18,7 @@ void copy_rows(MatrixView<const float> from, MatrixView<float> to) {
   });
 }
 
-// y += x (+ bias)
+// y += x + bias; the bias may be null.
 void add_rows(MatrixView<const float> x, const float* bias, MatrixView<float> y) {
   for_row_panels(x.rows(), 2 * x.cols(), [&](size_t first, size_t count) {
     for (size_t r = first; r < first + count; ++r) {
@@ -28,7 +28,8 @@ void add_rows(MatrixView<const float> x, const float* bias, MatrixView<float> y)
   });
 }
 
-// Hands the gradients of joined outputs to the observer, tensor by tensor.
+// `dy` has the joined gradients of the outputs of several linear layers with the same inputs. Passes its part to the
+// observer for each of them.
 void observe(std::initializer_list<const Linear*> linears, std::span<const SequenceRows> sequences,
              MatrixView<const float> x, MatrixView<const float> w, MatrixView<const float> dy,
              GradientObserver& observer, VectorGradients& vectors) {
@@ -42,7 +43,7 @@ void observe(std::initializer_list<const Linear*> linears, std::span<const Seque
   }
 }
 
-// Where the tokens of each sequence lie among those of an expert.
+// Returns the rows of each sequence among the tokens that were sent to an expert.
 std::vector<SequenceRows> routed_sequences(std::span<const Routed> routed, std::span<const SequenceRows> sequences) {
   std::vector<SequenceRows> out;
   size_t row = 0;
@@ -195,8 +196,8 @@ void LayerPass::forward(const DenseLayer& layer, size_t index, std::span<const S
   if (c.encoder) normalize(c, w.mlp_norm, x, x);
 }
 
-// d_in := gradient of the attention's inputs (after their norm), d_out: that of its output. Uses the activations of the
-// last call of attention().
+// Sets d_in to the gradient of the attention's inputs (after their norm). d_out is the gradient of its output. Uses the
+// activations that the last call of attention() has left.
 void LayerPass::attention_gradient(const DenseLayer& layer, size_t index, std::span<const SequenceRows> sequences,
                                    MatrixView<const float> d_out, MatrixView<float> d_in, GradientObserver& observer,
                                    VectorGradients& vectors) {
@@ -251,7 +252,7 @@ void LayerPass::mlp_inner(const DenseLayer& layer, size_t mlp, MatrixView<const 
                            wide, narrow_.view().row_range(0, in.rows()));
 }
 
-// d_in := gradient of the MLP's inputs, d_out: that of its output. Uses what mlp_inner left.
+// Sets d_in to the gradient of the MLP's inputs. d_out is the gradient of its output. Uses what mlp_inner() has left.
 void LayerPass::mlp_gradient(const DenseLayer& layer, size_t mlp, std::span<const SequenceRows> sequences,
                              MatrixView<const float> in, MatrixView<const float> d_out, MatrixView<float> d_in,
                              GradientObserver& observer, VectorGradients& vectors) {
@@ -276,8 +277,8 @@ void LayerPass::mlp_gradient(const DenseLayer& layer, size_t mlp, std::span<cons
   product(wide, Op::kNone, layer.gate_up(mlp), d_in);
 }
 
-// d_in := gradient of the inputs that the router and the experts share. y = sum_e w_e mlp_e(x), so dw_e = dy mlp_e(x),
-// and w is a softmax of the router's logits over the chosen experts or over all.
+// Sets d_in to the gradient of the inputs that the router and the experts share. y = sum_e w_e mlp_e(x), so the
+// gradient of w_e is dy mlp_e(x), and w is the softmax of the router's logits over the chosen experts or over all.
 void LayerPass::experts_gradient(const DenseLayer& layer, std::span<const SequenceRows> sequences,
                                  MatrixView<const float> in, MatrixView<const float> d_out, MatrixView<float> d_in,
                                  GradientObserver& observer, VectorGradients& vectors) {
@@ -336,14 +337,14 @@ void LayerPass::backward(const DenseLayer& layer, size_t index, std::span<const 
     mlp_inner(layer, 0, rows(normed_mlp_));
     mlp_gradient(layer, 0, sequences, rows(normed_mlp_), dx, rows(d_normed_mlp_), observer, vectors);
   }
-  // With parallel residuals the attention's output has the gradient of the layer's output.
+  // With parallel residuals, the gradient of the attention's output is that of the layer's output.
   if (!c.parallel_residual) norm_backward(c, w.mlp_norm, before_mlp, rows(d_normed_mlp_), dx, vectors);
   attention_gradient(layer, index, sequences, dx, rows(d_normed_), observer, vectors);
   if (c.parallel_residual) norm_backward(c, w.mlp_norm, before_mlp, rows(d_normed_mlp_), dx, vectors);
   norm_backward(c, w.attention_norm, x, rows(d_normed_), dx, vectors);
 }
 
-// Encoders have their norms after the residuals: middle = x + attention(x), n = norm(middle), last = n + mlp(n), and
+// Encoders normalise after the residual additions: middle = x + attention(x), n = norm(middle), last = n + mlp(n), and
 // the output is norm(last).
 void LayerPass::backward_encoder(const DenseLayer& layer, size_t index, std::span<const SequenceRows> sequences,
                                  MatrixView<const float> x, MatrixView<float> dx, GradientObserver& observer,

@@ -93,15 +93,15 @@ TunedValues ModelCalibration::tune(const TensorFile& coded, const std::set<std::
                               "another kind (calibrate.h)");
   }
   if (settings_.tune_sequences.size() < 2 || config_.encoder) return {};
-  moments_.release();  // tuning has the whole model in memory
+  moments_.release();  // fine-tuning needs the memory for the whole model
   size_t tokens = 0;
   for (const std::vector<TokenId>& s : settings_.tune_sequences) tokens += s.size();
   TuneOptions options;
-  options.rate = 0.006;  // after calibration less is left to gain than the default rate is made for
+  options.rate = 0.006;  // below the default rate, because there is less left to gain after calibration
   options.progress = [&](size_t step, size_t steps, double) {
     if (settings_.progress) settings_.progress(kPhaseTuning, step, steps);
   };
-  if (!config_.transposed_weights) options.scaled = scaled;  // else rows are inputs
+  if (!config_.transposed_weights) options.scaled = scaled;  // rows of a stored W^T are inputs, not outputs
   TuneResult result = tune_model(coded, source_, settings_.tune_sequences, folder_, options);
   notes->push_back(fmt::format("{} tuned on {} tokens: KL {:.4g}, {:.4g} before, on sequences held out{}",
                                options.scaled.empty() ? "norms and biases" : "norms, biases and scales of rows", tokens,

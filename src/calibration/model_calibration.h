@@ -1,5 +1,5 @@
-// Calibration of a whole model while it is compressed: importance of rows and second moments of inputs for every tensor
-// that is about to be coded, and fine-tuning at the end.
+// Calibrates a whole model while it is compressed: provides the importance of rows and the second moments of inputs for
+// each tensor before it is coded, and fine-tunes the model at the end.
 #pragma once
 
 #include <filesystem>
@@ -18,22 +18,25 @@
 namespace occ {
 
 struct CalibrationSettings {
-  size_t plan_sequences = 16;  // of the sequences, for what must be known before anything is coded
-  // For the fine-tuning. They must not be among those calibrated with, on which errors are smaller than elsewhere.
-  // Fewer than two: nothing is tuned.
+  size_t plan_sequences = 16;  // number of sequences used for what must be known before anything is coded
+  // Sequences for fine-tuning. They must not be among those used for calibration, because errors are smaller there than
+  // elsewhere. With fewer than two, nothing is tuned.
   std::vector<std::vector<TokenId>> tune_sequences;
-  // How often, at most, the weights that are not coded yet are tuned (suffix_tuning.h), evenly spread over the layers.
+  // How often, at most, the weights that are not coded yet are tuned (suffix_tuning.h); the places are spread evenly
+  // over the layers.
   size_t tune_places = 0;
-  bool cache = false;                  // importance is kept for other runs (base/cache.h)
-  std::vector<uint64_t> token_counts;  // of the whole text, by token; empty: unknown
-  double least_table_row = 0.01;       // see ImportanceSettings
+  bool cache = false;  // whether importance is kept for other runs (base/cache.h)
+  // [vocabulary] How often each token occurs in the whole text; empty: unknown.
+  std::vector<uint64_t> token_counts;
+  double least_table_row = 0.01;  // see ImportanceSettings
   std::function<void(const char* phase, uint64_t done, uint64_t total)> progress;
 };
 
 class ModelCalibration final : public CalibrationSource {
  public:
-  // Plans with the original model (see InputMoments, Importance). `what` names the text and how it was cut, for
-  // --resume. Scratch files go to `folder`. Input errors as GradientModel has them.
+  // Measures importance and second moments on the original model (see InputMoments, Importance). `what` describes the
+  // text and how it was cut, so that --resume can compare it. Scratch files go to `folder`. Input errors are those of
+  // GradientModel.
   ModelCalibration(const TensorFile& source, std::vector<std::vector<TokenId>> sequences, std::string what,
                    const std::filesystem::path& folder, CalibrationSettings settings);
 
@@ -56,7 +59,7 @@ class ModelCalibration final : public CalibrationSource {
   const CalibrationSettings settings_;
   const ModelConfig config_;
   const std::vector<ModelPart> parts_;
-  const std::vector<size_t> planned_;  // numbers of the sequences planned with
+  const std::vector<size_t> planned_;  // indices of the sequences that are used before anything is coded
   Importance importance_;
   std::optional<SuffixTuning> tuning_;
   InputMoments moments_;

@@ -24,7 +24,7 @@ std::vector<std::vector<TokenId>> random_texts(size_t count, size_t length, size
 
 class EveryCalibration : public testing::TestWithParam<Variant> {};
 
-// For every architecture the whole model is coded, linear layers with second moments of their inputs.
+// For every architecture the whole model can be coded, and linear layers have second moments of their inputs.
 TEST_P(EveryCalibration, CodesTheWholeModel) {
   const TinyModel tiny(GetParam().model, GetParam().name);
   const auto file = tiny.open();
@@ -49,7 +49,7 @@ TEST_P(EveryCalibration, CodesTheWholeModel) {
   EXPECT_GT(coded, 4);
   EXPECT_GT(rows, 0);
   if (config.transposed_weights) {
-    EXPECT_LE(weighted, 1);  // the head at most: columns of W^T are outputs
+    EXPECT_LE(weighted, 1);  // at most the head has moments, because the columns of W^T are outputs
   } else {
     EXPECT_GE(weighted, 4 * config.layers);
   }
@@ -64,7 +64,7 @@ TEST_P(EveryCalibration, CodesTheWholeModel) {
   }
 }
 
-// One token goes to two experts of four: the others know nothing of their inputs.
+// One token goes to two of four experts, so nothing is known about the inputs of the other two.
 TEST(Experts, ThatSawTooFewTokensAreCodedAsIfInputsWereWhite) {
   const TinyModel tiny("mixtral", "plain");
   const auto file = tiny.open();

@@ -8,14 +8,14 @@
 namespace occ {
 namespace {
 
-constexpr size_t kTile = 256;   // rows and columns of a task
-constexpr size_t kRows = 1024;  // tokens of a panel
+constexpr size_t kTile = 256;   // rows and columns of the matrix that one task computes
+constexpr size_t kRows = 1024;  // number of tokens in a panel
 
-// Tokens per input of which white inputs are half as many as with few tokens.
+// Number of tokens per input at which half as many white inputs are added as with few tokens.
 constexpr double kManyTokens = 64;
 
-// Damping of a correction in units of the mean diagonal of H. Measured with 4,096 tokens (0.3 to 1 are best at 64 to
-// 172 inputs) and with 65,536 tokens (0.05 to 0.3 are best).
+// Damping of a correction, in units of the mean diagonal element of H. Measured with 4,096 tokens (0.3 to 1 are best at
+// 64 to 172 inputs) and with 65,536 tokens (0.05 to 0.3 are best).
 double correction_damping(size_t inputs, size_t tokens) {
   return 0.1 + 20 * static_cast<double>(inputs) / static_cast<double>(tokens);
 }

@@ -13,13 +13,13 @@ Matrix<double> sloped(size_t n) {
   return h;
 }
 
-// The mean stays; what is averaged in falls from all of it to next to nothing.
+// The mean diagonal does not change; the share of white inputs falls from 1 to almost 0.
 TEST(AddWhite, FadesWithTheNumberOfTokens) {
   constexpr size_t kWidth = 4;
   const Matrix<double> measured = sloped(kWidth);  // mean of the diagonal: 4
   const struct {
     size_t tokens;
-    double white;  // share
+    double white;  // share of white inputs
   } cases[] = {{0, 1},
                {4, 4 / (1 + 4.0 / 256) / (4 / (1 + 4.0 / 256) + 4)},
                {256, 2.0 / 258},

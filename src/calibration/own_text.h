@@ -1,4 +1,5 @@
-// Text that a causal model writes itself, to calibrate with or to judge by where there is no better one.
+// Text that a causal model writes itself. It is used for calibration, and to compare files, where there is no better
+// text.
 #pragma once
 
 #include <cstdint>
@@ -11,11 +12,12 @@
 
 namespace occ {
 
-inline constexpr size_t kOwnLength = 256;  // tokens of a sequence that the model writes
+inline constexpr size_t kOwnLength = 256;  // number of tokens in a sequence that the model writes
 
-// Returns at least `tokens` tokens in sequences of kOwnLength, or of what the model takes. Every other sequence begins
-// with the start token, if there is one; the others with tokens that are evenly spread over the vocabulary, so that its
-// rare parts occur as well. The same for the same seed. progress(done, total) counts sequences.
+// Returns at least `tokens` tokens in sequences of kOwnLength tokens, or shorter ones if the model takes no more. Every
+// other sequence begins with the start token, if there is one. The others begin with tokens that are spread evenly over
+// the vocabulary, so that its rare parts occur as well. The result depends only on the model and the seed.
+// progress(done, total) counts sequences.
 Sequences write_own_text(const TensorFile& source, const ModelConfig& config, const CalibrationText& text,
                          size_t tokens, uint64_t seed, const std::function<void(size_t, size_t)>& progress = {});
 

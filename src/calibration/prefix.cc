@@ -91,7 +91,7 @@ void Prefix::embed() {
 
 void Prefix::begin_layer(size_t layer) {
   layer_ = loader_.layer(layer);
-  // The caches have one layer, number 0: whether the window applies to the current layer is put into its configuration.
+  // The caches have a single layer with number 0, so the configuration must say whether the current layer has a window.
   layer_config_ = config_;
   if (layer < config_.sliding_window_layer) layer_config_.sliding_window = 0;
   layer_config_.sliding_window_layer = 0;

@@ -1,4 +1,4 @@
-// Oracle: the inputs that a running model shows to its observer.
+// Compares with the inputs that the observer of a running model sees.
 #include "calibration/prefix.h"
 
 #include <algorithm>
@@ -27,7 +27,7 @@ std::vector<std::vector<TokenId>> random_texts(std::initializer_list<size_t> len
   return texts;
 }
 
-// Inputs of every tensor, rows of all calls.
+// For each tensor, the rows of its inputs from all calls.
 using Inputs = std::map<std::string, std::vector<float>>;
 
 void append(MatrixView<const float> x, std::vector<float>* to) {

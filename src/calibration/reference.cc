@@ -41,7 +41,7 @@ double ReferencePredictions::loss(size_t first, MatrixView<float> logits) {
     }
   });
   double sum = 0;
-  for (const double s : sums) sum += std::max(s, 0.0);  // rounding
+  for (const double s : sums) sum += std::max(s, 0.0);  // a KL below 0 is a rounding error
   return sum;
 }
 
@@ -74,7 +74,8 @@ double divergence(const TensorFile& coded, const TensorFile& original, const Seq
 }
 
 double surprise(const TensorFile& original, const Sequences& sequences, const std::filesystem::path& scratch_folder) {
-  std::vector<std::optional<TokenId>> next;  // of every token, none after the last one of a sequence
+  // For each token, the one that follows it; nothing after the last token of a sequence.
+  std::vector<std::optional<TokenId>> next;
   for (const std::vector<TokenId>& s : sequences) {
     next.insert(next.end(), s.begin() + (s.empty() ? 0 : 1), s.end());
     if (!s.empty()) next.emplace_back();
@@ -87,7 +88,7 @@ double surprise(const TensorFile& original, const Sequences& sequences, const st
       if (!next[first + r]) continue;
       const std::vector<float> z(logits.row(r), logits.row(r) + logits.cols());
       softmax_row(1, logits.row(r), logits.cols());
-      // With log p = z - log Z: -log p(token) - entropy = sum_v p_v z_v - z_token.
+      // Because log p = z - log Z, -log p(token) - entropy = sum_v p_v z_v - z_token.
       for (size_t v = 0; v < z.size(); ++v) excess += double{logits(r, v)} * double{z[v]};
       excess -= double{z[static_cast<size_t>(*next[first + r])]};
       ++counted;
@@ -99,7 +100,7 @@ double surprise(const TensorFile& original, const Sequences& sequences, const st
 
 Sequences sample_sequences(const TensorFile& original, Sequences beginnings, size_t length, uint64_t seed,
                            const std::function<void(size_t, size_t)>& progress) {
-  constexpr size_t kAtOnce = 32;  // sequences that are written together
+  constexpr size_t kAtOnce = 32;  // number of sequences that are written together
   const std::unique_ptr<Transformer> model =
       load_transformer(original, {.arithmetic = Arithmetic::kF32, .observer = {}});
   const size_t vocab_size = model->config().vocab_size, total = beginnings.size();

@@ -1,4 +1,4 @@
-// Oracle: logits of running models, and KL by its definition.
+// Compares with logits of running models and with the KL computed by its definition.
 #include "calibration/reference.h"
 
 #include <cmath>
@@ -47,7 +47,7 @@ TEST(Divergence, IsTheMeanOfTheDefinition) {
   EXPECT_LT(divergence(*file, *file, texts, scratch.path()), 1e-6);
 }
 
-// First tokens are given; the second ones must be spread as the model predicts after them.
+// The first tokens are given; the distribution of the second tokens must be the one the model predicts.
 TEST(Samples, FollowThePredictions) {
   const TinyModel tiny("llama", "plain");
   const auto file = tiny.open();
@@ -58,7 +58,7 @@ TEST(Samples, FollowThePredictions) {
   ASSERT_EQ(samples.size(), kCount);
   const auto model = load_transformer(*file, {.arithmetic = Arithmetic::kF32, .observer = {}});
   std::map<TokenId, std::vector<double>> known;
-  double likely = 0, expected = 0, variance = 0;  // sum of p(second token), and what it is expected to be
+  double likely = 0, expected = 0, variance = 0;  // sum of p(second token), its expected value and its variance
   for (const auto& s : samples) {
     ASSERT_EQ(s.size(), 2);
     auto& p = known[s[0]];

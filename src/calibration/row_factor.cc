@@ -22,14 +22,15 @@ RowFactor factor_rows(std::span<const int16_t> correlations, size_t rows, double
   size_t at = 0;
   for (size_t first = 0; first < rows; first += kRowBlock) {
     const size_t n = std::min(kRowBlock, rows - first);
-    // Cholesky gives a lower factor; rows and columns are taken in reverse order to get an upper one.
+    // The Cholesky factor is lower triangular. Rows and columns are taken in reverse order to get an upper triangular
+    // one.
     Matrix<double> l(n, n);
     for (size_t r = 0; r < n; ++r) {
       for (size_t s = 0; s < r; ++s) l(n - 1 - s, n - 1 - r) = unit * static_cast<double>(correlations[at++]);
       l(n - 1 - r, n - 1 - r) = 1;
       ++at;
     }
-    if (!cholesky(l.view())) continue;  // by rounding; then these rows stay independent
+    if (!cholesky(l.view())) continue;  // not positive definite because of rounding: these rows get no feedback
     for (size_t s = 0; s < n; ++s) {
       const double diagonal = l(n - 1 - s, n - 1 - s);
       out.weights[first + s] = diagonal * diagonal;

@@ -1,4 +1,4 @@
-// The factor of the correlations of rows against its definition, and what feedback from row to row gains with it.
+// Compares the factor of the row correlations with its definition, and measures the gain of feedback between rows.
 #include "calibration/row_factor.h"
 
 #include <gtest/gtest.h>
@@ -14,7 +14,7 @@ namespace {
 
 int16_t packed(double c) { return static_cast<int16_t>(std::min(std::lrint(0x1p15 * c), 0x7fffL)); }
 
-// rho^|r - s| within blocks, as TensorFisher has them.
+// Returns correlations rho^|r - s| within blocks, in the order of TensorFisher.
 std::vector<int16_t> neighbours(size_t rows, double rho) {
   std::vector<int16_t> out;
   for (size_t r = 0; r < rows; ++r) {
@@ -50,14 +50,14 @@ TEST(RowFactor, BlocksStandAlone) {
     const size_t first = s - s % kRowBlock;
     for (const size_t lag : {1, 2}) EXPECT_NEAR(factor.gains(s, s + lag - first), std::exp2(-double(lag)), 1e-3) << s;
   }
-  // The last row of a block is not told of by later ones.
+  // No later row of its block corrects the errors of the last row.
   EXPECT_NEAR(factor.weights[0], 0.75, 1e-3);
   EXPECT_NEAR(factor.weights[kRowBlock - 1], 1, 1e-6);
   EXPECT_NEAR(factor.weights[kRowBlock], 0.75, 1e-3);
 }
 
 TEST(RowFactor, OfNoCorrelationsThatThereCanBeIsOne) {
-  // Three rows, each the opposite of both others.
+  // Three rows with pairwise correlations of -1, which is impossible.
   const RowFactor factor = factor_rows(std::vector<int16_t>{0x7fff, -0x7fff, 0x7fff, -0x7fff, -0x7fff, 0x7fff}, 3, 0);
   for (size_t r = 0; r < 3; ++r) EXPECT_EQ(factor.weights[r], 1);
   for (size_t i = 0; i < factor.gains.size(); ++i) EXPECT_EQ(factor.gains.data()[i], 0);
@@ -67,7 +67,7 @@ struct Loss {
   double reported, full, bits;
 };
 
-// Rows that matter in pairs (r, r + 1) as much as 0.95^|r - s| says, and by themselves between 1/4 and 4.
+// Rows with different costs between 1/4 and 4, whose gradients have correlations of kRho^|r - s|.
 class CodedRows : public testing::TestWithParam<int> {
  protected:
   static constexpr size_t kRows = 600, kCols = 48;
@@ -123,7 +123,8 @@ class CodedRows : public testing::TestWithParam<int> {
 TEST_P(CodedRows, LoseLessByWhatTheyTellOfEachOther) {
   const Loss plain = code(false), fed = code(true);
   EXPECT_NEAR(fed.reported / fed.full, 1, 0.01);
-  // At high rates by the factor 1 - rho^2, at equal bits; the steps of columns, coarse for so few rows, take a little of it.
+  // At high rates and equal bits, feedback multiplies the loss by 1 - rho^2. The column steps, coarse for so few rows,
+  // take a little of the gain.
   const double gain = fed.full / plain.full * std::exp2(2 * (fed.bits - plain.bits));
   EXPECT_NEAR(gain / (1 - kRho * kRho), 1, 0.15) << plain.bits << " and " << fed.bits << " bits";
 }

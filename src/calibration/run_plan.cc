@@ -11,10 +11,11 @@ namespace {
 
 constexpr size_t kTuneTokens = 16384, kQuickTokens = 6144, kQuickContext = 256;
 
-// Seconds of one core of a server with AVX2 per weight of the matrices, measured on SmolLM2-135M.
-constexpr double kCodingQuickly = 0.25e-6, kCoding = 0.55e-6, kCodingLongest = 3e-6;  // by the effort: to 3, 6, 9
+// Seconds per weight of the matrices, on one core of a server with AVX2, measured on SmolLM2-135M. The three rates of
+// coding are for efforts of up to 3, 6 and 9.
+constexpr double kCodingQuickly = 0.25e-6, kCoding = 0.55e-6, kCodingLongest = 3e-6;
 constexpr double kPlanning = 0.1e-6, kWriting = 0.03e-6;
-// The same per weight and token.
+// Seconds per weight and token.
 constexpr double kGradientsPerToken = 0.12e-9, kMomentsPerToken = 0.05e-9, kPrefixPerToken = 0.12e-9;
 constexpr double kOwnPerToken = 0.1e-9, kTuningPerToken = 0.11e-9, kJudgingPerToken = 0.06e-9;
 constexpr double kPlannedSequences = 16;  // CalibrationSettings::plan_sequences

@@ -18,13 +18,14 @@
 namespace occ {
 namespace {
 
-constexpr uint64_t kMostWeights = 160'000'000;  // of all layers, at 16 bytes each
-constexpr size_t kRows = 64;                    // of a task
+constexpr uint64_t kMostWeights = 160'000'000;  // limit for the weights of all layers, which take 16 bytes each
+constexpr size_t kRows = 64;                    // number of rows in a task
 
-// Adam on the weights of linear layers.
+// The Adam optimizer for the weights of linear layers.
 class WeightAdam final : public GradientObserver {
  public:
-  // The weights of `tensors` in the model are changed in place. `backup` [1, at least their number] keeps what they were.
+  // Changes the weights of `tensors` in the model in place. `backup` [1, at least their number] receives the original
+  // values.
   WeightAdam(GradientModel& model, const std::vector<std::string>& tensors, MatrixView<float> backup) {
     float* start = backup.data();
     for (const std::string& tensor : tensors) {
@@ -41,7 +42,7 @@ class WeightAdam final : public GradientObserver {
     }
   }
 
-  // A batch of several panels counts as so many gradients.
+  // If a batch has several panels, each of them counts as one gradient.
   void linear(const LinearGradients& g) override {
     const auto found = tuned_.find(g.tensor);
     if (found == tuned_.end()) return;
@@ -73,12 +74,12 @@ class WeightAdam final : public GradientObserver {
       for (size_t c = 0; c < k; ++c) w[c] -= factor * mean[c] / (std::sqrt(square_scale * square[c]) + kLeast);
     });
   }
-  // After the last step: to the middle of the way that the weights have come, from there on to its end again, or back
-  // to its beginning.
+  // To be called after the last step: go_half() moves the weights to the middle between their original and their final
+  // values, go_on() then sets the final values, and go_back() the original ones.
   void go_half() {
     for_rows([](Tuned& t, size_t row, size_t k, float* w) {
       const float* start = t.start + row * k;
-      std::copy_n(w, k, t.mean.row(row));  // the end, as steps are over
+      std::copy_n(w, k, t.mean.row(row));  // saves the final values; the optimizer no longer needs `mean`
       for (size_t c = 0; c < k; ++c) w[c] = start[c] + 0.5f * (w[c] - start[c]);
     });
   }
@@ -91,15 +92,15 @@ class WeightAdam final : public GradientObserver {
 
  private:
   static constexpr float kMean = 0.9f, kSquare = 0.98f;
-  static constexpr float kLeast = 1e-30f;  // where all gradients are zero nothing moves
+  static constexpr float kLeast = 1e-30f;  // avoids 0 / 0 where all gradients are zero
 
   struct Tuned {
     MatrixView<float> weights;
     float* start;
-    double size;  // of a step, in units of the rate
+    double size;  // size of a step at a rate of 1: root mean square of the weights
     Matrix<float> mean, square;
   };
-  // body(tensor, row, columns, weights of the row) for all rows of all tensors, in parallel.
+  // Calls body(tensor, row, columns, weights of the row) for all rows of all tensors, in parallel.
   template <typename Body>
   void for_rows(const Body& body) {
     for (auto& entry : tuned_) {
@@ -160,13 +161,13 @@ struct SuffixTuning::Impl {
   double rate;
   GradientModel original;
   ReferencePredictions teacher, judge;
-  ScratchMatrix used, held_out;  // states of the sequences at layer `at`
+  ScratchMatrix used, held_out;  // [tokens, dim] states of the sequences at layer `at`
   size_t at = 0;
   bool embedded = false;
   CodedView view;
   std::map<std::string, size_t> layer_of;
   std::set<std::string> tunable, changed;
-  std::optional<GradientModel> model;  // the layers from `at` on as they are tuned; those before are not used
+  std::optional<GradientModel> model;  // model whose layers from `at` on are tuned; the layers before are not used
 };
 
 bool SuffixTuning::Impl::tune(size_t layer, const TensorFile& coded, std::vector<std::string>* notes) {

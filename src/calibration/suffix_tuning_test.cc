@@ -31,7 +31,7 @@ std::vector<float> values_of(const TensorFile& file, const std::string& tensor) 
   return values;
 }
 
-// The tensors of layer 0 with noise, as if they had been coded badly.
+// A file in which noise is added to the tensors of layer 0, as if they had been coded badly.
 class Noisy {
  public:
   explicit Noisy(const TensorFile& file) : changed_(file) {
@@ -55,10 +55,10 @@ class Noisy {
 
  private:
   ChangedFile changed_;
-  std::set<std::string> later_;  // weights of the other layers
+  std::set<std::string> later_;  // names of the weights of the other layers
 };
 
-// The layers after a layer with errors learn to live with them, on sequences that they were not tuned on.
+// Tuning the later layers lowers the KL that errors of the first layer cause, on sequences that were not tuned on.
 TEST(SuffixTuning, LowersTheDivergenceThatErrorsOfTheLayersBeforeCause) {
   OCC_REQUIRE_DATA(folder, "models/stories260k");
   const auto file = open_tensor_file(folder);
@@ -92,7 +92,7 @@ TEST(SuffixTuning, LowersTheDivergenceThatErrorsOfTheLayersBeforeCause) {
   }
 }
 
-// The first step of Adam moves every weight by the rate, in units of the tensor's rms, against its gradient.
+// The first step of Adam moves every weight against its gradient by the learning rate, in units of the tensor's rms.
 TEST(SuffixTuning, MakesStepsOfTheSizeThatTheRateSays) {
   const TinyModel tiny("llama", "plain");
   const auto file = tiny.open();
@@ -114,7 +114,7 @@ TEST(SuffixTuning, MakesStepsOfTheSizeThatTheRateSays) {
       sum += std::abs(double{after[i]} - double{before[i]});
     }
     const double step = rate * std::sqrt(squares / static_cast<double>(before.size()));
-    const double share = most / step;  // of the way that was kept
+    const double share = most / step;  // share of the change that was kept
     EXPECT_TRUE(std::abs(share - 1) < 1e-2 || std::abs(share - 0.5) < 1e-2) << tensor << ": " << share;
     EXPECT_GT(sum, 0.9 * most * static_cast<double>(before.size())) << tensor;
   }
@@ -161,7 +161,7 @@ CompressReport compress_for_test(const TensorFile& file, const std::filesystem::
   return compress_source(file, path, options, &calibration);
 }
 
-// Whole files: at the same size less is lost.
+// Compares whole files of the same size.
 TEST(SuffixTuning, MakesBetterFiles) {
   OCC_REQUIRE_DATA(folder, "models/stories260k");
   const auto file = open_tensor_file(folder);

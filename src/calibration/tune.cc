@@ -13,10 +13,10 @@
 namespace occ {
 namespace {
 
-// Values with the state of Adam.
+// Tuned values and the state of Adam for them.
 struct Tuned {
   std::vector<float> values, start;
-  double size = 1;  // of a step, in units of the rate
+  double size = 1;  // size of a step at a rate of 1
   std::vector<double> mean, square;
 };
 
@@ -32,7 +32,7 @@ class Adam final : public GradientObserver {
   void linear(const LinearGradients& g) override {
     const MatrixView<const float> dy = g.gradients;
     if (!options_.scaled.contains(g.tensor) || g.tensor == head_) return;
-    // d/d(log of a factor of row r) = sum_t dy_tr y_tr
+    // Derivative of the loss with respect to the logarithm of the factor of row r: sum_t dy_tr y_tr.
     if (outputs_.size() < dy.size()) outputs_ = Matrix<float>::uninitialized(1, dy.size());
     const MatrixView<float> y(outputs_.data(), dy.rows(), dy.cols());
     product(g.inputs, Op::kTranspose, g.weights, y);
@@ -58,7 +58,8 @@ class Adam final : public GradientObserver {
     }
     take(std::vector<double>(gradient.begin(), gradient.end()), &t);
   }
-  // One step with the gradients since the last one. `left`: the share of the learning rate.
+  // Makes one step with the gradients since the last step. `left` is the factor of the learning rate, which falls from
+  // 1 to 0.
   void step(double left, GradientModel& model) {
     ++steps_;
     for (auto& [tensor, gradient] : row_gradients_) {
@@ -72,7 +73,7 @@ class Adam final : public GradientObserver {
     }
     apply(values(1), model);
   }
-  // Values at this share of the way from the first ones to the current ones.
+  // Returns the values at a share of the way from the original to the current values.
   TunedValues values(float share) const {
     TunedValues out;
     for (const auto& [tensor, t] : vectors_) out.vectors[tensor] = on_the_way(t, share);
@@ -112,9 +113,9 @@ class Adam final : public GradientObserver {
 
   const TensorFile& file_;
   const TuneOptions& options_;
-  const std::string& head_;  // as many rows as words, most of them rare
+  const std::string& head_;  // not scaled: it has as many rows as there are tokens, most of them rare
   std::map<std::string, Tuned> vectors_, rows_;
-  std::map<std::string, std::vector<double>> row_gradients_;  // since the last step
+  std::map<std::string, std::vector<double>> row_gradients_;  // summed since the last step
   Matrix<float> outputs_;
   double steps_ = 0;
 };

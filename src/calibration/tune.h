@@ -4,9 +4,9 @@
 // These numbers are few, archives keep them as floats, and they scale the inputs and outputs of every linear layer, so
 // that part of the errors of the codes can be undone there. Adam (Kingma & Ba 2015) minimises KL(original ||
 // compressed), the mean over tokens. Its steps are relative to the size of each vector, or steps of the logarithm of a
-// row's factor, and fall to zero. The noise of the steps costs in proportion to the square of the distance moved, their
-// gain grows in proportion to the distance: so held-out sequences decide whether all of the distance, a half or a
-// quarter is kept, or nothing.
+// row's factor, and fall to zero. The steps are noisy: what the noise costs grows with the square of the distance
+// moved, what the steps gain only in proportion to the distance. So held-out sequences decide whether the whole change,
+// a half or a quarter of it is kept, or nothing.
 #pragma once
 
 #include <filesystem>
@@ -24,18 +24,21 @@ namespace occ {
 
 struct TuneOptions {
   size_t epochs = 1;
-  size_t batch_tokens = 512;  // a step takes whole sequences until there are that many tokens
-  // Learning rate of the first step: change of the logarithm of a factor, or in units of the vector's root mean square.
+  size_t batch_tokens = 512;  // a step takes whole sequences until it has this many tokens
+  // Learning rate of the first step: the change of the logarithm of a row factor, or of a vector in units of its root
+  // mean square.
   double rate = 0.012;
-  std::set<std::string> scaled;  // linear layers whose rows may have factors
-  size_t held_out = 8;           // one of so many sequences
-  bool keep_weights = true;      // of the compressed model, as floats in memory; otherwise steps are slower
-  std::function<void(size_t step, size_t steps, double kl)> progress;  // KL of the step's batch
+  std::set<std::string> scaled;  // linear layers whose rows may get factors
+  size_t held_out = 8;           // one of this many sequences is held out
+  // Whether the weights of the compressed model are kept in memory as floats; otherwise steps are slower.
+  bool keep_weights = true;
+  // `kl` is the KL of the batch of this step.
+  std::function<void(size_t step, size_t steps, double kl)> progress;
 };
 
 struct TuneResult {
-  TunedValues values;                  // empty if no values are better than those that the model has
-  double kl_before = 0, kl_after = 0;  // per token of the held-out sequences, nats
+  TunedValues values;                  // empty if no change was an improvement
+  double kl_before = 0, kl_after = 0;  // mean KL per token of the held-out sequences, in nats
   size_t steps = 0;
 };
 

@@ -30,7 +30,7 @@ std::vector<float> values_of(const TensorFile& file, size_t tensor) {
   return values;
 }
 
-// Mean over the tokens of every 8th sequence, from the transformers themselves.
+// Mean KL over the tokens of every 8th sequence, computed with the transformers themselves.
 double held_out_kl(const TensorFile& file, const TensorFile& reference, const Sequences& sequences) {
   const auto model = load_transformer(file, {Arithmetic::kF32, {}}),
              truth = load_transformer(reference, {Arithmetic::kF32, {}});
@@ -82,7 +82,7 @@ TEST(Tune, BringsScaledNormsBack) {
   EXPECT_NEAR(r.kl_after / held_out_kl(changed, *file, sequences), 1, 1e-3);
 }
 
-// Rows of every linear layer are scaled, but for what no one may scale.
+// Rows of all linear layers are multiplied by random factors. Tuning undoes that, except in a tensor it may not scale.
 TEST(Tune, BringsScaledRowsBack) {
   OCC_REQUIRE_DATA(folder, "models/stories260k");
   OCC_REQUIRE_DATA(text, "text/tinystories_a.txt");
@@ -102,7 +102,7 @@ TEST(Tune, BringsScaledRowsBack) {
   for (size_t i = 0; i < file->tensors().size(); ++i) {
     const TensorInfo& t = file->tensors()[i];
     if (t.shape.size() != 2) continue;
-    options.scaled.insert(t.name);  // the head too, which stays as it is
+    options.scaled.insert(t.name);  // includes the head, which must not change
     if (t.name.find("layers.") == std::string::npos) continue;
     scale_rows(i, [&](size_t) { return 1 + 0.15f * static_cast<float>(rng.normal()); });
   }

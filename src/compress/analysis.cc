@@ -22,16 +22,16 @@
 namespace occ {
 namespace {
 
-constexpr size_t kSampleElements = size_t{1} << 23;  // twice as many are measured whole
-constexpr double kSameError = 0.01;                  // octaves
-constexpr int kTrials = 3;                           // codings of a system
+constexpr size_t kSampleElements = size_t{1} << 23;  // tensors of up to twice as many weights are measured whole
+constexpr double kSameError = 0.01;                  // octaves of the error within which two errors count as equal
+constexpr int kTrials = 3;                           // how often a system is coded, to reach the error of the identity
 constexpr size_t kMostMeaningfulCode = 1 << 15;
 
-// A coordinate system that is to be measured.
+// A coordinate system to be measured.
 struct System {
   std::string name;
   Coordinates coordinates;
-  std::optional<FirstTerm> term = std::nullopt;  // what is left of the sample behind the first term of a sum
+  std::optional<FirstTerm> term = std::nullopt;  // for a sum: its first term, and what that leaves of the sample
 };
 
 double rms_of(MatrixView<const float> x) {
@@ -40,10 +40,11 @@ double rms_of(MatrixView<const float> x) {
   return a.rms();
 }
 
-// The step, in units of the rms, at which rounded Gaussian values have about this entropy: h(N(0, 1)) - log2 step = bits.
+// Returns the step, in units of the rms, at which rounded Gaussian values have about this entropy: h(N(0, 1)) -
+// log2(step) = bits, where h is the differential entropy.
 double uniform_step(double bits) { return std::sqrt(2 * std::numbers::pi * std::numbers::e) * std::exp2(-bits); }
 
-// The entropy of the values, rounded to multiples of the step, in bits per value.
+// Returns the entropy of the values, rounded to multiples of the step, in bits per value.
 double rounded_entropy(MatrixView<const float> x, double step) {
   std::vector<uint64_t> counts(2 * kMostMeaningfulCode + 1);
   const double most = kMostMeaningfulCode;
@@ -89,13 +90,14 @@ class TensorAnalyzer {
   }
 
   TensorAnalysis run() {
-    const Estimate first = estimate({}, 1);  // finds values that are not finite
+    const Estimate first = estimate({}, 1);  // throws if a value is not finite
     out_.error = error_of(first);
     rms_ = rms_of(x_.view());
     SystemFigures identity = figures({"identity", {}});
     identity.bits = rate_of(first);
     out_.systems.push_back(identity);
-    if (!(out_.error > 0 && std::isfinite(out_.error))) return std::move(out_);  // nothing is lost: nothing to compare
+    // An error of 0 leaves nothing to compare.
+    if (!(out_.error > 0 && std::isfinite(out_.error))) return std::move(out_);
 
     const std::vector<System> systems = all_systems(*identity.bits);
     std::vector<std::optional<SystemFigures>> measured(systems.size());
@@ -103,10 +105,10 @@ class TensorAnalyzer {
       try {
         measured[i] = measure(systems[i], *identity.bits);
       } catch (const Error& e) {
-        if (e.kind() != ErrorKind::kUsage) throw;  // the transform does not take this shape
+        if (e.kind() != ErrorKind::kUsage) throw;  // the transform cannot be applied to this shape
       }
     });
-    // The error of a code varies by chance, and with it the bits by about 1 / sqrt(weights).
+    // The error of a code is random, and so are its bits, by about 1 / sqrt(weights).
     const double least = std::max(kWorthwhileBits, 3 / std::sqrt(static_cast<double>(x_.size())));
     for (std::optional<SystemFigures>& m : measured) {
       if (!m) continue;
@@ -142,7 +144,7 @@ class TensorAnalyzer {
         out.push_back({name, {.transforms = form, .unit_rms = entry.roles.unit_rms}});
       }
     }
-    // The best first term, even if it costs more than it saves.
+    // Takes the best first term even if it costs more bits than it saves.
     constexpr double kAnyGain = -1e9;
     FitContext plain = context_;
     plain.hessian = {};
@@ -159,7 +161,8 @@ class TensorAnalyzer {
     return out;
   }
 
-  // `factor`: receives that of the step that gives about the error of the identity.
+  // Measures everything except the bits. `factor` receives the factor of the step at which the error is about that of
+  // the identity.
   SystemFigures figures(const System& system, double* factor = nullptr) const {
     SystemFigures out;
     out.name = system.name;
@@ -198,7 +201,7 @@ class TensorAnalyzer {
     return out;
   }
 
-  // The bits per weight at the error of the identity.
+  // Returns the bits per weight at the error of the identity.
   std::optional<double> bits_at_equal_error(const Coordinates& coordinates, double factor) const {
     double last_bits = 0, last_octaves = 0;
     for (int trial = 0;; ++trial) {
@@ -222,7 +225,7 @@ class TensorAnalyzer {
   const std::string what_;
   const Shape shape_;
   const double step_;
-  const Matrix<float> x_;  // all rows, or a sample of them
+  const Matrix<float> x_;  // all rows of the matrix, or a sample of them
   std::shared_ptr<const Moments> moments_;
   FitContext context_;
   double rms_ = 0;

@@ -42,7 +42,7 @@ class Center final : public Transform {
   }
 
  private:
-  std::vector<float> means_;  // [cols], exactly f16
+  std::vector<float> means_;  // [cols] the means, rounded to f16
 };
 
 std::unique_ptr<Transform> fit_center(const Params&, MatrixView<const float> x, const FitContext&) {
@@ -66,7 +66,7 @@ Matrix<float> transposed(MatrixView<const float> x) {
   return out;
 }
 
-// Applies a transform that maps rows to the columns.
+// Applies to the columns a transform that works on rows.
 class OfColumns final : public Transform {
  public:
   explicit OfColumns(std::unique_ptr<Transform> of_rows) : of_rows_(std::move(of_rows)) {}
@@ -99,12 +99,14 @@ std::unique_ptr<Transform> fit_pca_columns(const Params&, MatrixView<const float
 constexpr std::array kLocalParams = {int_param("clusters", "8", 1, 256, "bases to choose from"),
                                      int_param("block", "16", 2, 64, "columns of a piece, a divisor of their number")};
 
-// The bases of the clusters as they are stored, and what else is needed to assign a piece.
+// The bases of the clusters as they would be stored, and what is needed to assign a piece to a cluster.
 struct Clusters {
   size_t count = 0, block = 0;
-  std::vector<float> bases;       // [count, block, block]: component i of cluster k is row i, exactly f16
+  // [count, block, block] Component i of cluster k is row i; rounded to f16.
+  std::vector<float> bases;
   std::vector<float> precisions;  // [count, block]: 1 / variance
-  std::vector<double> offsets;    // [count]: the part of the cost that is the same for all pieces; infinity if empty
+  // [count] The part of a piece's cost that depends only on the cluster; infinite for an empty one.
+  std::vector<double> offsets;
 
   const float* component(size_t k, size_t i) const { return bases.data() + (k * block + i) * block; }
   float coefficient(size_t k, size_t i, const float* x) const {
@@ -125,7 +127,7 @@ class LocalPca final : public Transform {
   TransformTraits traits() const override { return {.row_local = false, .side_grows = true}; }
   Granule granule() const override { return {0, 0}; }
   void forward(const Rect&, MatrixView<const float> x, std::span<const MatrixView<float>> planes) const override {
-    Matrix<float> in = Matrix<float>::uninitialized(x.rows(), x.cols());  // the plane may be x
+    Matrix<float> in = Matrix<float>::uninitialized(x.rows(), x.cols());  // the plane may be the same memory as x
     copy_matrix(x, in.view());
     const size_t b = clusters_.block;
     std::vector<float> y(b), rest(b);
@@ -133,7 +135,8 @@ class LocalPca final : public Transform {
       const float* piece = in.data() + p * b;
       const size_t k = cluster_of_[p];
       for (size_t i = 0; i < b; ++i) y[i] = clusters_.coefficient(k, i, piece);
-      back(k, y.data(), rest.data());  // rounded to f16, the basis is not quite orthogonal: improved once, as in pca
+      // The basis is rounded to f16 and not quite orthogonal: one step of refinement, as in pca.
+      back(k, y.data(), rest.data());
       for (size_t j = 0; j < b; ++j) rest[j] = piece[j] - rest[j];
       for (size_t i = 0; i < b; ++i) place(planes[0], p, i) = y[i] + clusters_.coefficient(k, i, rest.data());
     }
@@ -171,7 +174,7 @@ class LocalPca final : public Transform {
       for (size_t j = 0; j < clusters_.block; ++j) x[j] += y[i] * v[j];
     }
   }
-  // Where component i of piece p lies in the plane.
+  // Returns the element of the plane that has component i of piece p.
   template <typename T>
   T& place(MatrixView<T> plane, size_t p, size_t i) const {
     const size_t k = cluster_of_[p], at = first_[k] * clusters_.block + i * members_[k] + rank_[p];
@@ -181,12 +184,12 @@ class LocalPca final : public Transform {
   Shape shape_;
   Clusters clusters_;
   std::vector<uint8_t> cluster_of_;  // [pieces]
-  std::vector<size_t> members_;      // [clusters] number of pieces
-  std::vector<size_t> first_;        // [clusters] number of pieces in the clusters before
-  std::vector<uint32_t> rank_;       // [pieces] place among those of the same cluster
+  std::vector<size_t> members_;      // [clusters] number of pieces in the cluster
+  std::vector<size_t> first_;        // [clusters] number of pieces in all clusters before it
+  std::vector<uint32_t> rank_;       // [pieces] index of the piece within its cluster
 };
 
-// The bases for pieces that are assigned already.
+// Returns the bases for a given assignment of the pieces to clusters.
 Clusters fit_clusters(size_t count, size_t block, MatrixView<const float> pieces, std::span<const uint8_t> cluster_of) {
   Clusters out{count, block, {}, {}, {}};
   double energy = 0;
@@ -202,14 +205,14 @@ Clusters fit_clusters(size_t count, size_t block, MatrixView<const float> pieces
     if (members[k] != 0) add_second_moment(own.view(), c.view());
     for (size_t i = 0; i < block; ++i) energy += c(i, i);
   }
-  // Smaller variances are worth no more bits at the rates of interest.
+  // Limits variances from below: smaller ones get no bits at the rates of interest in any case.
   const double floor = std::max(energy / static_cast<double>(std::max<size_t>(1, pieces.size())) / 256, 1e-300);
   for (size_t k = 0; k < count; ++k) {
     const double n = static_cast<double>(std::max<size_t>(1, members[k]));
     std::vector<double> values(block);
     eigh(covariances[k].view(), values);
     double offset = -2 * std::log(n / static_cast<double>(cluster_of.size()));
-    for (size_t i = 0; i < block; ++i) {  // eigenvalues rise
+    for (size_t i = 0; i < block; ++i) {  // eigenvalues are in ascending order
       const double* v = covariances[k].row(block - 1 - i);
       for (size_t j = 0; j < block; ++j) out.bases.push_back(f16_to_f32(f32_to_f16(static_cast<float>(v[j]))));
       const double variance = std::max(values[block - 1 - i] / n, floor);
@@ -247,7 +250,7 @@ std::unique_ptr<Transform> fit_local_pca(const Params& params, MatrixView<const 
   }
   Matrix<float> pieces = Matrix<float>::uninitialized(x.size() / block, block);
   copy_matrix(x, MatrixView<float>(pieces.data(), x.rows(), x.cols(), x.cols()));
-  // The first assignment is by energy: as many pieces in every cluster.
+  // In the first assignment, pieces are sorted by energy and every cluster gets the same number of them.
   std::vector<double> energies(pieces.rows());
   for (size_t p = 0; p < pieces.rows(); ++p) {
     for (size_t j = 0; j < block; ++j) energies[p] += double{pieces(p, j)} * double{pieces(p, j)};
@@ -265,7 +268,7 @@ std::unique_ptr<Transform> fit_local_pca(const Params& params, MatrixView<const 
 }
 
 std::vector<std::string> forms_of_columns(const AnalyzedMatrix& m) {
-  constexpr size_t kMostRows = 1024;  // the time of a fit grows with their cube
+  constexpr size_t kMostRows = 1024;  // the time of a fit grows with their third power
   return m.sampled_rows == m.shape.rows && m.shape.rows >= 2 && m.shape.rows <= kMostRows
              ? std::vector<std::string>{"pca_columns"}
              : std::vector<std::string>{};

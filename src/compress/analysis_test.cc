@@ -1,4 +1,4 @@
-// Matrices whose best coordinate system is known, and by how much it must win.
+// Analyses matrices whose best coordinate system is known, and checks by how much it wins.
 #include "compress/analysis.h"
 
 #include <gmock/gmock.h>
@@ -52,17 +52,17 @@ TEST(Analysis, NothingWinsOnIndependentGaussians) {
       EXPECT_GT(*s.bits, *a.systems[0].bits - 0.01) << s.name;
     }
   }
-  // Bases that are fitted to noise seem to concentrate it: the eigenvalues of Marchenko and Pastur have a mean square of
-  // 1 + cols / rows.
+  // A basis that is fitted to noise seems to concentrate it: by the Marchenko-Pastur law, the mean square of the
+  // eigenvalues is 1 + cols / rows.
   EXPECT_NEAR(system_of(a, "pca").kurtosis, 3 * (1 + 256.0 / 512), 0.2);
   EXPECT_NEAR(system_of(a, "pca").effective_rank, 256 / (1 + 256.0 / 512), 8);
   EXPECT_NEAR(system_of(a, "pca_columns").kurtosis, 3 * (1 + 512.0 / 256), 0.4);
-  EXPECT_NEAR(saved(a, "hadamard"), 0, 0.01);  // equal errors: a rotation of white noise changes nothing
+  EXPECT_NEAR(saved(a, "hadamard"), 0, 0.01);  // at equal errors, a rotation of white noise changes nothing
   EXPECT_NEAR(saved(a, "dct"), 0, 0.01);
   EXPECT_NEAR(saved(a, "rowscale"), -16.0 / 256, 0.02);
   EXPECT_NEAR(saved(a, "center"), -16.0 / 512, 0.01);
   EXPECT_NEAR(system_of(a, "pca(block=16)").side_bits, 16.0 * 16 / 512, 1e-9);
-  EXPECT_FALSE(system_of(a, "pca").bits);  // 16 cols / rows = 8 bits per weight
+  EXPECT_FALSE(system_of(a, "pca").bits);  // its side information alone takes 16 cols / rows = 8 bits per weight
   EXPECT_NEAR(system_of(a, "pca").side_bits, 8, 1e-9);
   EXPECT_NEAR(system_of(a, "pca_columns").side_bits, 32, 1e-9);
 }
@@ -74,7 +74,7 @@ TEST(Analysis, LowRankAndNoise) {
   const TensorAnalysis a = analyze(x);
   EXPECT_EQ(best(a), "lowrank");
   EXPECT_EQ(system_of(a, "lowrank").recipe, "lowrank(rank=8)");
-  // Bits of the noise at that error instead of bits of all, minus those of the planes.
+  // The gain is the bits of the whole matrix minus those of the noise at the same error, minus those of the planes.
   const double d = a.error * (1 + 0.15 * 0.15), planes = 8 * 1024 * 5.0 / (512 * 512);
   EXPECT_NEAR(a.gain, gaussian_rate(a.error) - gaussian_rate(d / (0.15 * 0.15)) - planes, 0.3);
   EXPECT_NEAR(system_of(a, "pca").effective_rank, 8, 1);
@@ -84,7 +84,8 @@ TEST(Analysis, LowRankAndNoise) {
   EXPECT_LT(a.systems[0].coding_gain, 0.2);
 }
 
-// A matrix whose every 32nd column is 20 times larger than the others, and the variances of its columns.
+// Returns a matrix in which every 32nd column is 20 times larger than the others. `variances` receives the variances of
+// the columns.
 Matrix<float> large_columns(size_t rows, uint64_t seed, std::vector<double>* variances) {
   Matrix<float> x = normal_matrix(rows, 256, seed);
   variances->assign(256, 1.0);
@@ -95,14 +96,14 @@ Matrix<float> large_columns(size_t rows, uint64_t seed, std::vector<double>* var
   return x;
 }
 
-// The bits that reverse water-filling over the columns saves against one Gaussian of their mean variance.
+// Returns the bits that reverse water-filling over the columns saves compared with one Gaussian of their mean variance.
 double saved_apart(const std::vector<double>& variances, double error) {
   const double mean = (8 * 400 + 248) / 256.0;
   return gaussian_rate(error) - water_filling_for_distortion(variances, error * mean).rate;
 }
 
-// A Hadamard transform makes a few large columns flat, and its values normal; with entropy coding that loses what reverse
-// water-filling gains from columns of different variance.
+// A Hadamard transform spreads a few large columns, and makes the values Gaussian. With entropy coding that loses what
+// reverse water-filling gains from columns of different variance.
 TEST(Analysis, FlatIsNotCheap) {
   std::vector<double> variances;
   const TensorAnalysis a = analyze(large_columns(1024, 5, &variances));
@@ -117,8 +118,8 @@ TEST(Analysis, FlatIsNotCheap) {
   EXPECT_GT(saved_apart(variances, a.error), 1);
 }
 
-// At a low rate the small columns are lost, so that the error of the same step is another one than that of flat values:
-// without a second coding at another step the bits would be .5 off.
+// At a low rate the small columns are rounded to zero, so the same step gives another error than for spread values.
+// Without a second coding at another step the bits would be wrong by .5.
 TEST(Analysis, ErrorsAreMadeEqual) {
   std::vector<double> variances;
   AnalysisOptions options;
@@ -127,8 +128,8 @@ TEST(Analysis, ErrorsAreMadeEqual) {
   EXPECT_NEAR(-saved(a, "hadamard"), saved_apart(variances, a.error), 0.15);
 }
 
-// The mean of every column goes into the tables of the coder, so that only their cost is saved by taking it away. With
-// one table for all it would be half the logarithm of the energy.
+// The means of the columns only change the frequency tables of the coder, so subtracting them saves only the cost of
+// these tables. With one table for all columns it would save half the logarithm of the energy.
 TEST(Analysis, CommonMean) {
   Matrix<float> x = normal_matrix(512, 64, 6);
   Rng rng(7);
@@ -146,7 +147,7 @@ TEST(Analysis, CommonMean) {
               0.5 * std::log2(energy / static_cast<double>(x.size())), 0.25);
 }
 
-// Pieces of rows come from eight Gaussians whose axes differ: one basis for all sees nothing of it.
+// Pieces of rows come from eight Gaussians with different principal axes, which a single basis cannot describe.
 TEST(Analysis, LocalAxes) {
   constexpr size_t kClusters = 8, kBlock = 16;
   std::vector<Matrix<double>> bases;
@@ -188,7 +189,7 @@ TEST(Analysis, StagesOfItsOwnAreInvertedFromWhatTheyStore) {
   }
 }
 
-// With second moments of the inputs the errors that count are those of the outputs.
+// With second moments of the inputs, the error of the outputs is compared.
 TEST(Analysis, MomentsOfTheInputs) {
   auto moments = std::make_shared<Moments>();
   Matrix<double> basis = normal_matrix<double>(64, 64, 10);
@@ -208,7 +209,7 @@ TEST(Analysis, MomentsOfTheInputs) {
   const TensorAnalysis a = analyze(x, options);
   EXPECT_TRUE(a.weighted);
   EXPECT_NEAR(system_of(a, "pca(of=hessian)").side_bits, 1, 1e-9);
-  // No code of Gaussian weights takes fewer bits at that error, and error feedback comes near.
+  // No code of Gaussian weights takes fewer bits at this error, and error feedback comes close to that limit.
   const double least = weighted_rate(a.error, moments->profile, {});
   EXPECT_LT(least, gaussian_rate(a.error) - 0.5);
   EXPECT_NEAR(*a.systems[0].bits, least, 0.5);

@@ -19,10 +19,12 @@ namespace occ {
 
 // How much errors in the rows of a tensor matter.
 struct RowImportance {
-  std::vector<double> weights;  // [rows], the weights of the squared errors of the rows; their mean is 1
-  // The loss of the model in nats per token if every weight had a squared error of 1 and the inputs were white.
+  // [rows] Weights of the squared errors of the rows, with mean 1.
+  std::vector<double> weights;
+  // The loss in nats per token that a squared error of 1 in one weight causes if the inputs are white; mean over the
+  // weights.
   double loss = 0;
-  MatrixView<const float> gains{};  // for FitContext::row_gains, or empty
+  MatrixView<const float> gains{};  // see FitContext::row_gains; may be empty
 };
 
 struct TensorCalibration {
@@ -33,13 +35,14 @@ struct TensorCalibration {
   // K [cols, cols], or null. Errors of tensors that were coded earlier change the inputs of this tensor. Coding W + W K
   // instead of W compensates for that.
   std::shared_ptr<const Matrix<float>> correction;
-  // Returns W [rows, cols] to be coded in place of the source's; empty: those of the source are coded.
+  // Returns the weights [rows, cols] that are coded in place of the source's. If it is empty, those of the source are
+  // coded.
   std::function<Matrix<float>()> weights;
-  std::string note;  // tells in the report which information is missing
+  std::string note;  // for the report: tells which information is missing
 };
 
-// Results of fine-tuning, by the names of tensors: new values of vectors that archives keep as floats, and factors for
-// the rows of coded weights.
+// Results of fine-tuning by tensor name: new values of vectors that archives keep as floats, and factors for the rows
+// of coded weights.
 struct TunedValues {
   std::map<std::string, std::vector<float>> vectors, row_factors;
 };
@@ -49,24 +52,25 @@ class CalibrationSource {
   virtual ~CalibrationSource() = default;
   // Identifies everything that find() depends on. A resumed run must have the same description.
   virtual std::string describe() const = 0;
-  // Names of tensors in the order in which they must be coded. Tensors that it lacks may be coded at any time.
+  // Names of tensors in the order in which they must be coded. Tensors that are not listed may be coded at any time.
   virtual std::vector<std::string> order() const = 0;
-  // Called once, before reach(): the tensors that are still to be coded when it is called for the first time.
+  // Called once, before reach(), with the tensors that are not coded yet at that moment.
   virtual void start(const std::set<std::string>& /*to_be_coded*/) {}
-  // Must be called before `tensor` is coded for the first time. Runs the model up to its inputs with the tensors of
-  // `coded`, which are those of the source, with decoded values where a tensor is coded already.
+  // Must be called before `tensor` is coded for the first time. Runs the model up to the inputs of this tensor. The
+  // weights are those of `coded`: decoded values of tensors that are coded already, and those of the source for the
+  // others.
   virtual void reach(const std::string& tensor, const TensorFile& coded) = 0;
-  // Returns null if nothing is known about the tensor. Describes the original model until reach() was called for the
-  // tensor.
+  // Returns null if nothing is known about the tensor. Until reach() is called for the tensor, the result describes the
+  // original model.
   virtual std::shared_ptr<const TensorCalibration> find(const std::string& tensor) const = 0;
-  // Called when everything is coded. `scaled` are the names of the tensors whose rows may get factors. Appends to
+  // Called when all tensors are coded. `scaled` are the names of the tensors whose rows may get factors. Appends to
   // `notes`.
   virtual TunedValues tune(const TensorFile& coded, const std::set<std::string>& scaled,
                            std::vector<std::string>* notes) = 0;
 };
 
-// Gets the path of the whole archive before it has its name. If it returns false, this archive is removed, and `output`
-// is what it was, or what this function has made of it.
+// Receives the path of the finished archive before it is renamed to the output. If it returns false, the archive is
+// removed; `output` then is what it was before, or what this function has made of it.
 using AcceptArchive = std::function<bool(const std::filesystem::path& archive)>;
 
 // Like compress_file. `calibration` may be null; without `accept` every archive is accepted.
@@ -75,7 +79,7 @@ CompressReport compress_source(const TensorFile& source, const std::filesystem::
                                const AcceptArchive& accept = {});
 
 // Checks everything about such a run that can be known before anything is measured or coded: options, methods, patterns
-// of tensors, whether the output may be written and whether the size asked for leaves room beside what is kept as it is.
+// of tensors, whether the output may be written, and whether the size asked for leaves room besides the kept tensors.
 // Throws what compress_source would throw after its work.
 void check_compression(const TensorFile& source, const std::filesystem::path& output, const CompressOptions& options);
 

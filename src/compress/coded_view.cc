@@ -7,7 +7,7 @@
 
 namespace occ {
 
-// Tensors are read one after the other, each by panels: the last one is kept.
+// Readers read one tensor after the other in panels, so the last decoded tensor is kept.
 std::shared_ptr<const Matrix<float>> CodedView::decoded(size_t i) const {
   const std::lock_guard lock(mutex_);
   if (recent_ != i) {

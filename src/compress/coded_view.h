@@ -1,5 +1,5 @@
-// The tensors of a run that is not finished: those that are coded already have their decoded values, the others the
-// values of the source.
+// Presents the tensors of a run that is not finished: tensors that are already coded with their decoded values, all
+// others with the values of the source.
 #pragma once
 
 #include <functional>
@@ -16,7 +16,7 @@ class CodedView final : public TensorFile {
   using Decode = std::function<Matrix<float>(size_t i)>;
   CodedView(const TensorFile& source, Decode decode)
       : source_(source), decode_(std::move(decode)), infos_(source.tensors()) {
-    // Readers must read floats. In the type of the source, the decoded values would be rounded.
+    // A stored_type makes readers read floats. In the type of the source, the decoded values would be rounded.
     for (TensorInfo& t : infos_) t.stored_type = "coded";
   }
 
@@ -36,7 +36,7 @@ class CodedView final : public TensorFile {
   std::vector<TensorInfo> infos_;
   mutable std::mutex mutex_;
   mutable size_t recent_ = static_cast<size_t>(-1);
-  mutable std::shared_ptr<const Matrix<float>> values_;  // of tensor recent_
+  mutable std::shared_ptr<const Matrix<float>> values_;  // decoded values of tensor recent_
 };
 
 }  // namespace occ

@@ -10,18 +10,19 @@
 namespace occ {
 namespace {
 
-constexpr double kMostOctaves = 14;       // steps from 2^-14 to 2^14 rms
-constexpr double kMostAdjustment = 0.06;  // bits per weight that some tensors may deviate from the others
+constexpr double kMostOctaves = 14;  // limits the step to 2^-14 to 2^14 times the rms
+// How much the rate of adjusted tensors may differ from the others, in bits per weight.
+constexpr double kMostAdjustment = 0.06;
 
-// The x at which f, falling on the whole, comes closest to `target` from below, within `tolerance`. `slope`: of -f, a
-// guess. Nothing if f stays above the target for all x up to kMostOctaves.
+// Finds the x at which f(x), which falls on the whole, comes closest to `target` from below, and stops within
+// `tolerance`. `slope` is a guess of -f'(x). Returns nothing if f stays above the target for all x up to kMostOctaves.
 std::optional<double> seek_from_below(const std::function<double(double)>& f, double target, double tolerance, double x,
                                       double slope) {
   constexpr int kMostSteps = 20;
   const double goal = target - tolerance / 2;
   std::optional<double> low, high, best;  // f(low) > target >= f(high)
   double f_low = 0, f_high = 0, f_best = 0;
-  double reach = 0.25;  // octaves to go while there is no bracket
+  double reach = 0.25;  // step in octaves while there is no bracket
   for (int i = 0; i < kMostSteps; ++i) {
     const double value = f(x);
     if (value <= target) {
@@ -52,7 +53,7 @@ CommonStep::CommonStep(std::vector<PlannedTensor>& plan, SizeModel& sizes, int e
 
 void CommonStep::set_one(size_t k, double step) {
   PlannedTensor& t = plan_[k];
-  // As recipes print it: damping depends on the step, and equal recipes shall have equal bytes.
+  // Rounds the step as recipes print it. The damping depends on the step, and equal recipes must give equal bytes.
   t.step = std::stod(fmt::format("{:.5g}", step * t.coordinates.step_factor / std::sqrt(t.sensitivity)));
   t.recipe = t.recipe_at(1, effort_);
 }
@@ -86,7 +87,7 @@ bool CommonStep::seek_bytes(double target, double tolerance, bool all) {
     return static_cast<double>(sizes_.file_bytes());
   };
   const auto found = seek_from_below(bytes, target, tolerance, std::log2(start), weights / 8);
-  if (!found && !all) {  // what may be adjusted is too little
+  if (!found && !all) {  // the tensors that may be adjusted are not enough
     step_ = start;
     return seek_bytes(target, tolerance, true);
   }
@@ -95,7 +96,7 @@ bool CommonStep::seek_bytes(double target, double tolerance, bool all) {
 }
 
 void CommonStep::seek_nmse(double target) {
-  const auto distortion = [&](double x) {  // falls with x
+  const auto distortion = [&](double x) {  // decreasing in x
     set(std::exp2(-x), true);
     sizes_.predict_all();
     return std::log2(std::max(sizes_.nmse(), 1e-30));

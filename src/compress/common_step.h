@@ -25,7 +25,7 @@ class CommonStep {
   void start_from(double step) { step_ = step; }
   // Sets the recipes of all tensors of continuous rate to this step; without `all` only of those that may be adjusted.
   void set(double step, bool all);
-  // Makes the step of these tensors (places in the plan) longer by so many octaves. Their predicted sizes and errors
+  // Makes the step of these tensors (places in the plan) longer by `octaves`. Their predicted sizes and errors
   // follow from a simple rule (SizeModel::at_longer_step), without coding a sample.
   void lengthen(std::span<const size_t> tensors, double octaves);
   // Sets the step at which the predicted file comes closest to `target` bytes from below, within `tolerance` bytes.

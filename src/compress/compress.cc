@@ -1,4 +1,5 @@
-// The job: plan what is done with every tensor, code them at the rate asked for, join the parts to an archive.
+// The compression job: plans what is done with every tensor, codes the tensors at the rate asked for and joins the
+// parts into an archive.
 #include "occ/compress.h"
 
 #include <sys/resource.h>
@@ -90,7 +91,7 @@ class CompressJob {
       file_bytes = join_.write(
           output_, plan_, coder_.parts(), [this](size_t i) { return coder_.bytes(i); }, options_, &meter_, accept);
     } catch (const Error& e) {
-      if (e.kind() != ErrorKind::kFailed) coder_.remove_store();  // going on would fail again
+      if (e.kind() != ErrorKind::kFailed) coder_.remove_store();  // a resumed run would fail again
       throw;
     }
     coder_.remove_store();
@@ -105,7 +106,7 @@ class CompressJob {
  private:
   const std::string& name(const PlannedTensor& t) const { return source_.tensors()[t.index].name; }
 
-  // Everything that decides the bytes of the parts.
+  // Describes everything that the bytes of the parts depend on.
   std::string describe() const {
     std::error_code ec;
     std::string out = fmt::format("{}\nformat {}\ninput {} {}\n", tool_name(), kFormatVersion,
@@ -124,16 +125,16 @@ class CompressJob {
     return out;
   }
 
-  // Gives every tensor its part, in as many attempts as the rate takes.
+  // Makes the part of every tensor, in as many attempts as the rate needs.
   void code() {
     for (const PlannedTensor& t : plan_) {
       if (t.kept()) coder_.keep(t);
     }
-    uint64_t all = 0, adjustable = 0;  // bytes of f32
+    uint64_t all = 0, adjustable = 0;  // bytes of the weights as f32
     for (const PlannedTensor& t : plan_) all += t.kept() ? 0 : t.shape.size() * sizeof(float);
     require_free_space(output_, all / 4);
     meter_.start("compress", all);
-    for (PlannedTensor& t : plan_) {  // fixed recipes first: their sizes decide what is left for the others
+    for (PlannedTensor& t : plan_) {  // fixed recipes first, because their sizes decide how much is left for the others
       if (!t.method && !t.kept()) coder_.code(&t, rates_->sizes().target_bits());
     }
     const std::vector<size_t> order = contexts_.coding_order(plan_);
@@ -147,7 +148,7 @@ class CompressJob {
     }
     for (bool first = true;; first = false) {
       rates_->set_recipes();
-      if (!first) meter_.start("adjust", adjustable);  // what stays as it is passes at once
+      if (!first) meter_.start("adjust", adjustable);  // tensors that do not change take no time
       code_attempt(order, first);
       if (rates_->accept(total_nmse(coder_.parts()))) break;
     }
@@ -155,7 +156,7 @@ class CompressJob {
     coder_.finish_saving();
   }
 
-  // All tensors whose rate is controlled.
+  // Codes all tensors whose rate is controlled.
   void code_attempt(std::span<const size_t> order, bool first) {
     for (size_t i = 0; i < order.size(); ++i) {
       PlannedTensor& t = plan_[order[i]];
@@ -186,11 +187,11 @@ class CompressJob {
   const TensorFile& source_;
   const std::filesystem::path output_;
   const CompressOptions& options_;
-  CalibrationSource* const calibration_;  // or null
+  CalibrationSource* const calibration_;  // may be null
   const FitContexts contexts_;
   Meter meter_;
   std::vector<PlannedTensor> plan_;
-  std::vector<std::string> notes_;  // of the whole run
+  std::vector<std::string> notes_;  // notes about the whole run
   const Join join_;
   PartCoder coder_;
   std::optional<RateControl> rates_;
@@ -239,7 +240,7 @@ CompressReport compress_matrix(MatrixView<const float> matrix, const std::string
   }
   const MatrixFile source(matrix, name);
   CompressOptions once = options;
-  once.resume = false;  // nothing tells whether the values are those of an earlier run
+  once.resume = false;  // because nothing tells whether the values are the same as in the earlier run
   return run_job(source, output, once, hessian, nullptr, {});
 }
 

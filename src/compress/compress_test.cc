@@ -28,7 +28,7 @@ Matrix<float> gaussian(size_t rows, size_t cols, uint64_t seed = 1) {
   return x;
 }
 
-// A small model: two matrices, a norm, a bias, integers, an empty one.
+// Writes a small model: two matrices, a norm, a bias, integers and an empty tensor.
 std::filesystem::path write_model(const TempFolder& folder, size_t rows = 300, size_t cols = 256) {
   const std::filesystem::path path = folder / "model.safetensors";
   SafetensorsWriter writer(path,
@@ -58,7 +58,7 @@ CompressOptions quick() {
   return o;
 }
 
-// Until it is accepted, the archive is whole, but has no name.
+// The archive is complete before it is accepted, but it is renamed to the output only then.
 TEST(CompressSource, GivesOnlyAcceptedArchivesTheirName) {
   const TempFolder folder;
   const std::unique_ptr<TensorFile> source = open_any(write_model(folder));
@@ -134,7 +134,7 @@ TEST(CompressFile, TheSameBytesAtAnyThreadCount) {
   }
 }
 
-// A term that decodes as a whole beside one that decodes by tiles.
+// A sum of a term that decodes only as a whole and a term that decodes by tiles.
 TEST(CompressFile, ASumWithALowRankTermIsReadByRows) {
   const TempFolder folder;
   const Matrix<float> x = gaussian(5000, 120);
@@ -142,7 +142,7 @@ TEST(CompressFile, ASumWithALowRankTermIsReadByRows) {
   o.recipe = "lowrank(rank=3) > { left: uniform > rans ; right: uniform > rans } + trellis > rans";
   EXPECT_TRUE(compress_matrix(x.view(), "w", folder / "m.occ", o).verified);
   const ArchiveFile archive(folder / "m.occ");
-  EXPECT_EQ(archive.read_granularity(0), 1u);  // decoded once, then at hand
+  EXPECT_EQ(archive.read_granularity(0), 1u);  // 1: the low-rank term is decoded once and then kept
   Matrix<float> whole(5000, 120), some(37, 120);
   archive.read_f32(0, 0, whole.size(), whole.data());
   for (const size_t row : {size_t{0}, size_t{2999}, size_t{4963}}) {
@@ -239,7 +239,7 @@ TEST(CompressFile, ResumeGivesTheSameBytes) {
   CompressOptions o = quick();
   struct Stop {};
   o.progress = [](const char* phase, uint64_t done, uint64_t) {
-    if (phase == std::string("compress") && done > 300 * 256 * 4) throw Stop();  // within the second tensor
+    if (phase == std::string("compress") && done > 300 * 256 * 4) throw Stop();  // stops within the second tensor
   };
   EXPECT_ANY_THROW(compress_file(input, folder / "m.occ", o));
   EXPECT_FALSE(std::filesystem::exists(folder / "m.occ"));
@@ -317,7 +317,8 @@ TEST(Predict, BlobBytesAreExactForFixedLengthRecipes) {
   const Matrix<float> x = gaussian(1000, 70);
   const size_t real = encode_matrix(order, MatrixSource(x.view()), {}, "x").blob.size();
   EXPECT_LE(real, most);
-  EXPECT_GE(static_cast<double>(real), 0.98 * static_cast<double>(most));  // order bits of iid data cannot be coded
+  // The order bits of independent data cannot be compressed.
+  EXPECT_GE(static_cast<double>(real), 0.98 * static_cast<double>(most));
 }
 
 TEST(EncodeMatrix, DegenerateMatrices) {
@@ -328,7 +329,7 @@ TEST(EncodeMatrix, DegenerateMatrices) {
       for (const char* text : {"uniform > bitpack", "uniform(zero=asymmetric) > rans", "lloyd > rans"}) {
         const EncodedMatrix m = encode_matrix(Recipe::parse(text), MatrixSource(x.view()), {}, "x");
         EXPECT_TRUE(std::isfinite(m.distortion.nmse())) << text << " " << value;
-        if (value == 1e-42f) continue;  // below what scales can hold: the job keeps such tensors as they are
+        if (value == 1e-42f) continue;  // too small for scales; the job keeps such tensors as they are
         EXPECT_LE(m.distortion.nmse(), value == 0 ? 0 : 0.01) << text << " " << value;
       }
     }
@@ -353,7 +354,7 @@ TEST(CompressFile, KeepsWhatCodingWouldNotHelp) {
   Matrix<float> huge = gaussian(64, 64);
   for (size_t i = 0; i < huge.size(); ++i) huge.data()[i] = std::copysign(3e38f, huge.data()[i]);
   CompressOptions rotated = quick();
-  rotated.recipe = "hadamard > uniform > rans";  // the rotation overflows
+  rotated.recipe = "hadamard > uniform > rans";  // the rotation overflows, so the tensor is kept
   r = compress_matrix(huge.view(), "huge", folder / "huge.occ", rotated);
   EXPECT_EQ(r.tensors[0].recipe, "");
   EXPECT_EQ(ArchiveFile(folder / "small.occ").record(0).coded(), false);

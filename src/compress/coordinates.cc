@@ -10,11 +10,11 @@
 namespace occ {
 namespace {
 
-// Bits per weight that a first term must save.
+// Bits per weight that a first term must save to be chosen.
 constexpr double kWorthwhileTerm = 0.02;
 constexpr size_t kFewWeights = 10'000;
 
-// The step that codes the planes of a first term, in units of their rms, and what that costs.
+// The step for the planes of a first term, in units of their rms, and what these planes then cost.
 constexpr double kPlaneStep = 0.1;
 constexpr PlaneCost kPlaneCost{.bits = 4.6, .overhead_bits = 8 * 250, .loss = 0.006};
 
@@ -33,7 +33,7 @@ std::vector<Candidate> candidates(Shape shape, size_t sampled_rows, uint64_t see
   return list;
 }
 
-// "lowrank(rank=4) > { left: CODE ; right: CODE }".
+// Returns for example "lowrank(rank=4) > { left: CODE ; right: CODE }".
 std::string print_first_term(const TransformEntry& entry, const std::string& stage) {
   std::string text = stage + " > {";
   for (const std::string_view plane : entry.planes) {
@@ -71,7 +71,7 @@ Coordinates choose_coordinates(const Method& method, const RowSource& source, Ma
                                double step, const FitContext& ctx, const std::string& what) {
   const Shape shape = source.shape();
   if (shape.size() < kFewWeights) return {.why = "identity (too few weights to tell)"};
-  FitContext plain = ctx;  // the choice rests on how values are distributed, which feedback hardly changes
+  FitContext plain = ctx;  // the choice depends on the distribution of the values, which feedback hardly changes
   plain.hessian = {};
   const auto estimate = [&](const Coordinates& c, MatrixView<const float> values) {
     const Recipe code = method.recipe_at(step * c.step_factor, ctx.effort);

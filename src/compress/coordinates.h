@@ -14,28 +14,31 @@
 namespace occ {
 
 struct Coordinates {
-  std::string transforms{};  // before the quantizer of the method: "signs(seed=1) > hadamard", or empty
-  std::string first_term{};  // coded before the rest: "lowrank(rank=4) > { left: ... ; right: ... }", or empty
-  double step_factor = 1;    // factor of the step: rms of the values over the rms of the rest
-  bool unit_rms = false;     // the transforms give the quantizer values with an rms of 1
-  std::string why{};         // as in "identity (bits per weight against identity: hadamard +0.031)"
+  std::string transforms{};  // transforms before the quantizer of the method: "signs(seed=1) > hadamard", or empty
+  // Term coded before the rest: "lowrank(rank=4) > { left: ... ; right: ... }", or empty.
+  std::string first_term{};
+  // Factor of the step, which is in units of the rms: rms of the tensor over the rms of what is quantized.
+  double step_factor = 1;
+  bool unit_rms = false;  // whether the transforms give the quantizer values with an rms of 1
+  // Reason for the report: "identity (bits per weight against identity: hadamard +0.031)".
+  std::string why{};
 
   // Returns the recipe with these coordinates around `code`.
   Recipe around(const Recipe& code) const;
 };
 
-// Bits per weight that a transform must save to be worth its time; less may be an error of the sample.
+// Bits per weight that a transform must save to be worth its time. Smaller gains may be errors of the sample.
 inline constexpr double kWorthwhileBits = 0.01;
 
-// What may be coded before the rest as the first term of a sum. `coordinates` has it, and the factor of the step.
+// A first term of a sum that may be coded before the rest. `coordinates` has its recipe and the factor of the step.
 struct FirstTermTrial {
-  std::string_view name;  // of the transform
+  std::string_view name;  // name of the transform
   Coordinates coordinates;
   FirstTerm term;
 };
-// Returns the best first term of every transform that can be one (transforms/first_term.h), if any saves `least_gain`
-// bits per weight by its own reckoning. `rate` is what the matrix takes without, in bits per weight. `sample` has rows
-// of the source, from sample_rows.
+// Returns the best first term for every transform that can be one (transforms/first_term.h), if by its own estimate it
+// saves at least `least_gain` bits per weight. `rate` is the bits per weight of the matrix without a first term.
+// `sample` has rows of the source, from sample_rows.
 std::vector<FirstTermTrial> find_first_terms(const RowSource& source, MatrixView<const float> sample, double rate,
                                              double least_gain, const FitContext& ctx);
 
@@ -47,7 +50,7 @@ std::vector<FirstTermTrial> find_first_terms(const RowSource& source, MatrixView
 Coordinates choose_coordinates(const Method& method, const RowSource& source, MatrixView<const float> sample,
                                double step, const FitContext& ctx, const std::string& what);
 
-// Returns the coordinates in which every row is scaled according to the weight of its errors (FitContext::row_weights).
+// Returns the coordinates in which rows are scaled according to the weights of their errors (FitContext::row_weights).
 Coordinates coordinates_by_row_weights(Shape shape);
 
 }  // namespace occ

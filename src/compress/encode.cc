@@ -28,7 +28,7 @@ bool all_finite(MatrixView<const float> x) {
   return bad == 0;
 }
 
-// Passes rows on and refuses NaN and infinity, naming the first one of the whole matrix.
+// Passes rows on. Throws at a NaN or infinite value and names its place in the matrix.
 class FiniteSource final : public RowSource {
  public:
   FiniteSource(const RowSource& source, const std::string& what) : source_(source), what_(what) {}
@@ -59,14 +59,14 @@ class FiniteSource final : public RowSource {
   const std::string& what_;
 };
 
-// Sums tr(E H E^T) over chunks of rows, for recipes without error feedback, which would know it.
+// Sums tr(E H E^T) over chunks of rows. Only for recipes without error feedback, which computes it anyway.
 class WeightedError {
  public:
   WeightedError(MatrixView<const double> h, std::span<const double> row_weights, size_t num_chunks)
       : h_(h.rows(), h.cols()), row_weights_(row_weights), chunks_(num_chunks) {
     for (size_t r = 0; r < h.rows(); ++r) std::copy_n(h.row(r), h.cols(), h_.row(r));
   }
-  // Rows from `row` on.
+  // Adds the rows that begin at `row`.
   void add(size_t chunk, size_t row, MatrixView<const float> reference, MatrixView<const float> values) {
     Matrix<float> e = Matrix<float>::uninitialized(values.rows(), values.cols());
     for (size_t r = 0; r < e.rows(); ++r) {
@@ -137,8 +137,8 @@ EncodedMatrix encode_matrix(const Recipe& recipe, const RowSource& source, const
   const MatrixSource read_source(values_read.view());
   const RowSource& again = values_read.size() != 0 ? static_cast<const RowSource&>(read_source) : source;
 
-  // Panels are whole chunks and suit the recipe. Hashes and errors are taken chunk by chunk, so that they do not depend
-  // on the number of threads.
+  // A panel consists of whole chunks and suits the granule of the recipe. Hashes and errors are computed chunk by
+  // chunk, so that they do not depend on the number of threads.
   const size_t chunk = chunk_rows(shape.cols);
   const size_t num_chunks = shape.size() == 0 ? 0 : ceil_div(shape.rows, chunk);
   const size_t granule = bound->granule().rows;

@@ -9,7 +9,7 @@
 namespace occ {
 namespace {
 
-constexpr size_t kFewestRows = 64;  // for statistics per column
+constexpr size_t kFewestRows = 64;  // fewest rows of a sample, for statistics of columns
 
 }  // namespace
 

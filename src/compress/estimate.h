@@ -11,12 +11,12 @@
 namespace occ {
 
 struct Estimate {
-  double bytes = 0;   // of the blob of the whole tensor
-  double nmse = 0;    // 1 if it is not finite
+  double bytes = 0;   // bytes of the blob of the whole tensor
+  double nmse = 0;    // 1 if the error is not finite
   double energy = 0;  // sum of squares of the whole tensor
-  // Where there are second moments: the error of the outputs, as EncodedMatrix has it.
+  // The error of the outputs as in EncodedMatrix. Only if there are second moments.
   std::optional<double> weighted_error = std::nullopt;
-  double padding = 0;  // those of the bytes that only fill the blob up (container/blob.h)
+  double padding = 0;  // part of `bytes` that only fills the blob up to its alignment (container/blob.h)
 };
 
 // Returns evenly spread rows with about `elements` values in total, or all rows if that is more than half of them.

@@ -15,9 +15,9 @@
 namespace occ {
 namespace {
 
-// Bits per weight from which the error of a row is fed into later rows. The gain that their correlations promise is
-// only there for small errors: the KL of SmolLM2 falls by 2.5 % at 3 bits and that of stories260k by 2 to 7 % at 2.5 to
-// 4.5 bits, but at 2 bits, where the queries of SmolLM2 get less than 1 bit, its KL rises by a fifth.
+// Bits per weight from which on the error of a row is fed into later rows. The correlations between rows help only if
+// errors are small: the KL of SmolLM2 falls by 2.5 % at 3 bits, and that of stories260k by 2 to 7 % at 2.5 to 4.5 bits.
+// But at 2 bits, where the queries of SmolLM2 get less than 1 bit, its KL rises by a fifth.
 constexpr double kLeastFedBits = 2.75;
 
 double bits_asked_for(const TensorFile& source, const CompressOptions& o) {
@@ -49,8 +49,8 @@ std::shared_ptr<const TensorCalibration> FitContexts::calibrated(const PlannedTe
   return calibration_ != nullptr ? calibration_->find(name(t)) : nullptr;
 }
 
-// A sensitivity is what errors cost the model, relative to the geometric mean over the tensors of which that is known;
-// the others keep 1, which is that mean.
+// Sensitivities are relative to the geometric mean over all tensors with a known loss. Other tensors keep 1, which is
+// that mean.
 void FitContexts::prepare(std::vector<PlannedTensor>* plan, std::vector<std::string>* notes) const {
   if (moments_.any()) match_moments(moments_, source_, *plan, notes);
   double sum = 0, weights = 0;

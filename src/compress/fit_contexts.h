@@ -35,7 +35,8 @@ class FitContexts {
   std::pair<FitContext, std::shared_ptr<const Moments>> context(const PlannedTensor& t, double bits,
                                                                 std::vector<std::string>* notes = nullptr) const;
   bool has_moments(const PlannedTensor& t) const;
-  // Returns W + W K if the calibration has other weights W than the source or a correction K, otherwise an empty matrix.
+  // Returns W + W K if the calibration has weights W other than those of the source, or a correction K. Otherwise
+  // returns an empty matrix.
   Matrix<float> corrected(const PlannedTensor& t, const RowSource& original) const;
   // Describes everything that the contexts depend on, so that --resume can compare it. Files are described by their
   // size and time.

@@ -29,7 +29,7 @@ class TwoCosts final : public CalibrationSource {
   std::shared_ptr<TensorCalibration> calibration_ = std::make_shared<TensorCalibration>();
 };
 
-// Whether rows are fed into later ones with these options.
+// Whether the errors of rows are fed into later rows with these options.
 bool feeds(const TensorFile& source, CompressOptions options) {
   TwoCosts costs;
   const FitContexts contexts(source, options, {}, &costs);
@@ -61,7 +61,7 @@ TEST(FitContexts, RowsAreFedIntoLaterOnesAtRatesAtWhichThatHolds) {
   EXPECT_FALSE(feeds(*source, o));
   o.ratio = 8;
   EXPECT_TRUE(feeds(*source, o));
-  o.method = "e8";  // takes no gains
+  o.method = "e8";  // this method does not use gains
   EXPECT_FALSE(feeds(*source, o));
 }
 

@@ -9,7 +9,7 @@
 namespace occ {
 namespace {
 
-// Recipes for `bits` everywhere and one more bit in the first `fraction` of each tensor's rows.
+// Sets recipes with `bits` everywhere and one more bit in the first `fraction` of the rows of each tensor.
 void set_recipes(std::vector<PlannedTensor>& plan, int bits, double fraction) {
   for (PlannedTensor& t : plan) {
     if (!t.method || t.continuous()) continue;
@@ -50,7 +50,7 @@ void fit_widths(std::vector<PlannedTensor>& plan, uint64_t ceiling, const std::f
   const bool any = std::any_of(plan.begin(), plan.end(), [](const PlannedTensor& t) { return t.method.has_value(); });
   const auto [least, most] = common_widths(plan);
   uint64_t bytes = 0;
-  int bits = least - 1;  // the widest code that fits everywhere
+  int bits = least - 1;  // widest code at which the whole file is small enough
   while (bits < most) {
     set_recipes(plan, bits + 1, 0);
     const uint64_t next = file_bytes();
@@ -66,7 +66,8 @@ void fit_widths(std::vector<PlannedTensor>& plan, uint64_t ceiling, const std::f
     if (!any) return;
   }
   if (bits == most) return set_recipes(plan, bits, 0);
-  // File size is nearly linear in the fraction of rows with one more bit: regula falsi from below, never above.
+  // The file size is nearly linear in the fraction of rows with one more bit. So regula falsi finds it, approaching the
+  // ceiling from below.
   double low = 0, high = 1;
   set_recipes(plan, bits + 1, 0);
   double low_bytes = static_cast<double>(bytes), high_bytes = static_cast<double>(file_bytes());

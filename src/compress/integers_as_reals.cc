@@ -37,14 +37,14 @@ class RealsView final : public TensorFile {
   std::vector<TensorInfo> infos_;
 };
 
-// Where a code is smaller with all that it needs.
+// Number of elements from which a code with all its side information is smaller than the integers.
 constexpr uint64_t kLeastElements = 4096;
 
 bool is_feature_matrix(const TensorInfo& t) {
   return (t.dtype == DType::kU8 || t.dtype == DType::kI8) && t.shape.size() >= 2 && t.elements() >= kLeastElements;
 }
 
-// As plan_tensors reads the options: the last glob counts, those of options.tensors more than those of options.keep.
+// Follows plan_tensors: the last matching pattern decides, and options.tensors take precedence over options.keep.
 bool is_coded(const TensorInfo& t, bool by_default, const CompressOptions& options) {
   const auto matches = [&](const std::string& glob) { return glob_match(glob, t.name); };
   bool coded = by_default && std::none_of(options.keep.begin(), options.keep.end(), matches);

@@ -11,7 +11,7 @@
 namespace occ {
 namespace {
 
-// Names of the tensors that are presented as F32 although they are integers.
+// Returns the names of the integer tensors that are presented as F32.
 std::vector<std::string> reals(const std::filesystem::path& path, const CompressOptions& options) {
   const std::unique_ptr<TensorFile> plain = open_tensor_file(path);
   const std::unique_ptr<TensorFile> view = integers_as_reals(open_tensor_file(path), options);

@@ -13,15 +13,15 @@
 namespace occ {
 namespace {
 
-constexpr size_t kAtOnce = 4;  // parts in memory at a time
+constexpr size_t kAtOnce = 4;  // number of parts in memory at the same time
 
-// The layout of a file whose tensors, without the index, are these.
+// Returns the layout of a file with these tensors and the index. `packed` is the compressed index.
 std::vector<OutTensor> with_index(std::vector<OutTensor> tensors, ByteSpan packed) {
   tensors.push_back({kIndexTensor, DType::kU8, {packed.size()}});
   return tensors;
 }
 
-// A number that compresses no better than the one that will take its place.
+// Returns a random number in place of one that is not known yet, because both compress equally badly.
 uint64_t placeholder(const std::string& name, uint64_t number) { return hash64(fmt::format("{} {}", name, number)); }
 
 }  // namespace
@@ -39,7 +39,7 @@ Join::Join(const TensorFile& source, const FitContexts& contexts, uint64_t seed)
   }
 }
 
-// Of a tensor that is not coded yet. Its figures stand for others that are about as long.
+// Returns a record for a tensor that is not coded yet. Its numbers have about as many digits as the real ones.
 TensorRecord Join::expected_record(const PlannedTensor& t) const {
   const TensorInfo& tensor = source_.tensors()[t.index];
   TensorRecord r;
@@ -47,7 +47,7 @@ TensorRecord Join::expected_record(const PlannedTensor& t) const {
   r.nmse = 0.0123456;
   if (t.recipe.empty() || !contexts_.has_moments(t)) return r;
   r.weighted_error = r.nmse;
-  // Rising by a few units each time, as profiles do.
+  // Like a real profile, each value is a few units above the one before it.
   const auto profile = [&](size_t size, uint64_t salt) {
     std::vector<uint8_t> out(size, 0x80);
     for (size_t i = 1; i < size; ++i) {
@@ -60,8 +60,8 @@ TensorRecord Join::expected_record(const PlannedTensor& t) const {
   return r;
 }
 
-// Blobs come first (multiples of 64 bytes, so that all of them are aligned), then kept tensors by falling element size,
-// then the side files.
+// The order in the file: blobs, which are multiples of 64 bytes so that all of them are aligned; kept tensors by
+// decreasing element size; side files.
 std::pair<std::vector<OutTensor>, ArchiveIndex> Join::layout(const std::vector<PlannedTensor>& plan, const Parts& parts,
                                                              const std::vector<uint64_t>& blob_bytes) const {
   ArchiveIndex index;
@@ -75,7 +75,7 @@ std::pair<std::vector<OutTensor>, ArchiveIndex> Join::layout(const std::vector<P
     const TensorInfo& t = source_.tensors()[plan[k].index];
     const std::optional<Part>& part = parts[plan[k].index];
     const bool same = part && part->record.recipe == plan[k].recipe;
-    // What was measured with another recipe is about as long.
+    // The record of another recipe for the same tensor has about the same length.
     const bool similar = part && part->record.coded() && !plan[k].recipe.empty();
     TensorRecord r = same || similar ? part->record : expected_record(plan[k]);
     r.recipe = plan[k].recipe;

@@ -56,7 +56,7 @@ class Join {
   const FitContexts& contexts_;
   const uint64_t seed_;
   std::vector<FileRecord> files_;
-  std::vector<Bytes> file_bytes_;  // of the side files, zstd-compressed
+  std::vector<Bytes> file_bytes_;  // the side files, zstd-compressed
 };
 
 }  // namespace occ

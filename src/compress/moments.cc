@@ -15,12 +15,12 @@
 namespace occ {
 namespace {
 
-constexpr size_t kRowsAtOnce = 1024;  // rows of activations in memory
+constexpr size_t kRowsAtOnce = 1024;  // number of rows of activations in memory
 constexpr size_t kTile = 512;         // rows and columns of H that one task computes
-// The largest |h_ij - h_ji| that counts as symmetric, in units of sqrt(h_ii h_jj): matrices in half precision pass.
+// Largest |h_ij - h_ji| that still counts as symmetric, in units of sqrt(h_ii h_jj). Matrices in half precision pass.
 constexpr double kAsymmetry = 2e-3;
 
-// Input error unless H is finite and symmetric without a negative diagonal element. Makes it exactly symmetric.
+// Input error unless H is finite, symmetric and has no negative diagonal element. Then makes it exactly symmetric.
 void check_moments(MatrixView<double> h, const std::string& what) {
   for (size_t r = 0; r < h.rows(); ++r) {
     for (size_t c = 0; c < h.cols(); ++c) {
@@ -131,11 +131,12 @@ bool MomentSource::has(const std::string& tensor, size_t cols) const {
 
 std::shared_ptr<const Moments> MomentSource::finish(Matrix<double> h) const {
   auto out = std::make_shared<Moments>();
-  // H is only used relative to its mean diagonal element, which may be anywhere in the range of f64.
+  // Only the ratio of H to its mean diagonal element is used, so H is scaled by a power of two: the mean may be
+  // anywhere in the range of f64.
   double mean = 0;
   for (size_t i = 0; i < h.rows(); ++i) mean += h(i, i) / static_cast<double>(h.rows());
   if (mean > 0 && std::isfinite(mean)) {
-    const double power = std::exp2(-std::floor(std::log2(mean)));  // exact
+    const double power = std::exp2(-std::floor(std::log2(mean)));  // a power of two, so that scaling is exact
     for (size_t i = 0; i < h.size(); ++i) h.data()[i] *= power;
   }
   const uint64_t key = hash64(h.data(), h.size() * sizeof(double));
@@ -200,7 +201,7 @@ std::vector<std::filesystem::path> MomentSource::files() const {
 void match_moments(const MomentSource& moments, const TensorFile& source, const std::vector<PlannedTensor>& plan,
                    std::vector<std::string>* notes) {
   size_t coded = 0, matched = 0;
-  std::set<size_t> others;  // widths
+  std::set<size_t> others;  // numbers of columns of the tensors without second moments
   std::vector<std::string> unused = moments.names();
   for (const PlannedTensor& t : plan) {
     if (t.kept()) continue;

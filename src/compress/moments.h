@@ -18,7 +18,7 @@ namespace occ {
 
 struct Moments {
   Matrix<double> h;              // [cols, cols], symmetric, finite, no negative diagonal
-  std::vector<uint8_t> profile;  // of its eigenvalues (metrics/limits.h)
+  std::vector<uint8_t> profile;  // profile of the eigenvalues of h (metrics/limits.h)
 };
 
 // Returns X^T X / n [cols, cols] for a file with one tensor X [..., cols], whose n vectors run along the last
@@ -53,7 +53,7 @@ class MomentSource {
   MatrixView<const double> given_;
   mutable std::mutex mutex_;
   mutable std::shared_ptr<const Moments> shared_;              // from the activations or from `given`
-  mutable std::map<uint64_t, std::vector<uint8_t>> profiles_;  // by hash of H, because q, k and v have the same
+  mutable std::map<uint64_t, std::vector<uint8_t>> profiles_;  // by the hash of H, because q, k and v have the same H
 };
 
 // Input error if no coded tensor has second moments. Adds notes for the report about coded tensors without second

@@ -19,7 +19,7 @@ namespace {
 
 using testing::HasSubstr;
 
-// Input vectors whose neighbours correlate and whose power falls.
+// Returns input vectors with correlated neighbours and falling variances.
 Matrix<float> inputs(size_t rows, size_t cols, uint64_t seed = 3) {
   Matrix<float> x(rows, cols);
   Rng rng(seed);
@@ -105,7 +105,7 @@ TEST(Moments, AreThoseOfTheDefinitionAtAnyThreadCount) {
 }
 
 TEST(Moments, DampingFollowsTheRate) {
-  // Equal eigenvalues: the Gaussian limit; unequal ones lose less at the same rate.
+  // With equal eigenvalues it is the Gaussian limit. With unequal ones the error at the same rate is smaller.
   const std::vector<double> white(64, 3.0);
   EXPECT_NEAR(damping_at(2, eigenvalue_profile(white)), 1.0 / 16, 1e-4);
   EXPECT_NEAR(damping_at(3, eigenvalue_profile(white)), 1.0 / 64, 1e-4);
@@ -150,7 +150,7 @@ TEST(CompressWithMoments, LowersTheErrorOfTheOutputsAndTellsIt) {
   EXPECT_LT(errors[1], 0.7 * errors[0]);
   EXPECT_GT(errors[1], 0.1 * errors[0]);
 
-  // The same from a matrix per tensor, and from memory.
+  // A matrix per tensor and a matrix in memory give the same result.
   const auto hessian = write<double>(folder, "h.safetensors", {{"a", &h}, {"nobody", &h}});
   CompressOptions o = quick("", hessian);
   o.method = "rtn";
@@ -163,7 +163,7 @@ TEST(CompressWithMoments, LowersTheErrorOfTheOutputsAndTellsIt) {
   EXPECT_NEAR(*m.tensors[0].weighted_error, *r.tensors[0].weighted_error, 1e-3 * *r.tensors[0].weighted_error);
 }
 
-// Where no feedback takes place the weighted error is computed from the errors; an identity makes it the nmse.
+// Without feedback, the weighted error is computed from the errors. If H is the identity, it is the nmse.
 TEST(CompressWithMoments, WeightedErrorWithoutFeedback) {
   const Matrix<float> w = weights(130, 64);
   Matrix<double> h(64, 64);
@@ -198,7 +198,8 @@ TEST(CompressWithMoments, FewRowsAndIdleInputsAreFine) {
   const CompressReport r = compress_file(model, folder / "m.occ", o);
   EXPECT_EQ(r.notes.size(), 0u);
   ASSERT_TRUE(r.tensors[0].weighted_error);
-  EXPECT_LT(*r.tensors[0].weighted_error, 0.002);  // 4 bits: .0115 without feedback, and five directions are few
+  // At 4 bits it is .0115 without feedback. The inputs have only five directions, so feedback gains much.
+  EXPECT_LT(*r.tensors[0].weighted_error, 0.002);
   x = Matrix<float>(5, 80);
   o.force = true;
   o.activations = write<float>(folder, "zero.safetensors", {{"x", &x}}).string();

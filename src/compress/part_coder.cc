@@ -15,8 +15,8 @@
 namespace occ {
 namespace {
 
-// The smaller float type that holds all values exactly, if there is one: half of the bytes of vectors that come from
-// models in bf16.
+// Returns a float type of 16 bits that holds all values of an f32 tensor exactly, if there is one. It halves the bytes
+// of vectors from models in bf16.
 std::optional<DType> smaller_type(DType dtype, ByteSpan raw) {
   if (dtype != DType::kF32 || raw.empty()) return std::nullopt;
   std::vector<float> values(raw.size() / sizeof(float)), back(values.size());
@@ -62,7 +62,7 @@ void PartCoder::finish_saving() {
   if (saving_.valid()) saving_.get();
 }
 
-// Sum of the squares of the finite values, so that the total error is that of `occ compare`.
+// Returns the sum of the squares of the finite values, so that the total error is the same as in `occ compare`.
 double PartCoder::energy(size_t i) const {
   double sum = 0;
   std::vector<float> values(std::min<uint64_t>(info(i).elements(), size_t{1} << 16));
@@ -121,8 +121,8 @@ void PartCoder::code(PlannedTensor* t, double bits) {
   if (m.blob.size() >= raw_bytes) {
     return keep_instead(t, fmt::format("coded it would not be smaller ({} bytes)", m.blob.size()));
   }
-  // NaN as well: a transform may overflow near the end of the float range. What no input excites may err as it likes.
-  // At a low rate of the whole file a tensor may get nothing at all.
+  // Also true for NaN: a transform may overflow near the end of the float range. An error in directions that the inputs
+  // do not have is no reason to keep a tensor. If the rate is that of the whole file, a tensor may get no bits at all.
   const bool nothing_left = !(std::min(m.distortion.nmse(), m.weighted_error.value_or(1)) < 1);
   if ((nothing_left && !t->continuous()) || !std::isfinite(m.distortion.nmse())) {
     return keep_instead(t, "coded its error would be as large as the values themselves");
@@ -141,7 +141,7 @@ void PartCoder::code(PlannedTensor* t, double bits) {
   part->sum_squares = m.distortion.reference_energy();
   part->sum_errors = m.distortion.squared_error();
   part->blob_bytes = m.blob.size();
-  // Written while the next tensor is coded.
+  // The part is saved while the next tensor is coded.
   finish_saving();
   saving_ = std::async(std::launch::async,
                        [this, i = t->index, copy = *part, blob = std::move(m.blob)] { store_->save(i, copy, blob); });
@@ -188,7 +188,7 @@ void PartCoder::set_row_factors(const PlannedTensor& t, const std::vector<float>
   part.sum_errors = m.distortion.squared_error();
 }
 
-// Parts stay as they were coded, so that a run which goes on tunes the same values.
+// Parts are stored as they were coded, without tuning, so that a resumed run tunes the same values.
 Bytes PartCoder::bytes(size_t i) const {
   if (parts_[i] && parts_[i]->record.coded()) {
     Bytes blob = store_->read_blob(i);

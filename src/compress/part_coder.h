@@ -67,7 +67,7 @@ class PartCoder {
   std::map<size_t, Bytes> tuned_;                     // kept tensors whose values differ from the source after tuning
   std::map<size_t, std::vector<float>> row_factors_;  // tuned factors of coded tensors
   std::optional<PartStore> store_;
-  std::future<void> saving_;  // saves the part before; its destructor waits
+  std::future<void> saving_;  // saves the previous part; the destructor waits for it
 };
 
 }  // namespace occ

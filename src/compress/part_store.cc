@@ -19,7 +19,7 @@ namespace {
 
 constexpr const char* kJobFile = "job.txt";
 
-// Files that a store makes, finished or not.
+// Whether the file was made by a store, finished or not.
 bool is_ours(const std::filesystem::path& path) {
   const std::string name = path.filename().string();
   return name.starts_with(kJobFile) || (name.size() >= 11 && name.substr(6, 5) == ".part");
@@ -75,7 +75,7 @@ PartStore::PartStore(const std::filesystem::path& output, const std::string& job
     const Bytes old = read_file(job_file);
     const bool same = std::string(old.begin(), old.end()) == job;
     if (resume && same) {
-      for (const auto& entry : std::filesystem::directory_iterator(folder_)) {  // parts that were being written
+      for (const auto& entry : std::filesystem::directory_iterator(folder_)) {  // removes parts that were not finished
         if (entry.path().filename().string().find(".tmp") != std::string::npos) std::filesystem::remove(entry.path());
       }
       remove_stale_temporaries(output);
@@ -97,7 +97,7 @@ PartStore::PartStore(const std::filesystem::path& output, const std::string& job
 PartStore::~PartStore() {
   try {
     if (!has_parts(folder_)) remove();
-  } catch (const std::exception&) {  // out of memory: the next run removes it
+  } catch (const std::exception&) {  // out of memory: the next run removes the folder
   }
 }
 
@@ -143,7 +143,7 @@ std::optional<Part> PartStore::find(size_t index) const {
       return std::nullopt;
     }
     return part;
-  } catch (const Error&) {  // a torn or foreign file is no finished tensor
+  } catch (const Error&) {  // the file is incomplete or not ours, so the tensor is not finished
     return std::nullopt;
   } catch (const std::exception&) {
     return std::nullopt;

@@ -21,10 +21,11 @@ struct Part {
   uint64_t blob_bytes = 0;
   std::vector<std::string> notes;
 };
-using Parts = std::vector<std::optional<Part>>;  // by tensor of the source; empty if it is not coded yet
+// By tensor index of the source; nothing if the tensor is not coded yet.
+using Parts = std::vector<std::optional<Part>>;
 
-// Fails as PartStore does if a run with other arguments has left parts of this output, without touching them. Whether
-// they are those of the same run is known later.
+// Fails, without changing anything, if there are parts of this output although neither `resume` nor `force` is set.
+// Whether the parts belong to the same run is checked later.
 void require_no_parts(const std::filesystem::path& output, bool resume, bool force);
 
 class PartStore {

@@ -13,9 +13,11 @@ bool is_any(const std::string& name, std::initializer_list<const char*> patterns
   return std::any_of(patterns.begin(), patterns.end(), [&](const char* p) { return glob_match(p, name); });
 }
 
-constexpr uint64_t kLongVector = 1024;  // elements from which a code is smaller with all that it needs
+// Number of elements from which on the code of a vector is smaller than the vector.
+constexpr uint64_t kLongVector = 1024;
 
-// Why a tensor is kept unless the options say otherwise; empty: it is coded. `only_vectors`: the file has nothing else.
+// Returns why a tensor is kept if the options say nothing about it; empty: it is coded. `only_vectors`: the file has
+// only vectors and scalars.
 std::string default_keep(const TensorInfo& t, bool only_vectors) {
   if (!is_float(t.dtype)) return "integers";
   if (t.elements() == 0) return "empty";
@@ -25,7 +27,7 @@ std::string default_keep(const TensorInfo& t, bool only_vectors) {
   }
   if (is_any(t.name, {"*norm*", "*.ln_?.*", "*layernorm*"})) return "norm";
   if (is_any(t.name, {"*.bias", "*_bias", "bias"})) return "bias";
-  // Routers have few rows; other models call a large matrix of the feed-forward part a gate.
+  // A router has few rows. Other models use the same name for a large matrix of the feed-forward network.
   const bool flat = t.shape.size() == 2 && t.shape[0] < t.shape[1];
   if (flat && is_any(t.name, {"*.mlp.gate.weight", "*.block_sparse_moe.gate.weight", "*.ffn_gate_inp.weight"})) {
     return "router of experts";
@@ -61,7 +63,8 @@ std::string tensor_name(const TensorFile& source, size_t i) {
 
 std::vector<PlannedTensor> plan_tensors(const TensorFile& source, const CompressOptions& options) {
   const std::string spec = options.recipe.empty() ? options.method : options.recipe;
-  if (!options.recipe.empty() && spec.find('>') == std::string::npos) Recipe::parse(spec);  // tells what is missing
+  // Throws an error that tells what is missing.
+  if (!options.recipe.empty() && spec.find('>') == std::string::npos) Recipe::parse(spec);
   const bool only_vectors = std::all_of(source.tensors().begin(), source.tensors().end(),
                                         [](const TensorInfo& t) { return t.shape.size() <= 1; });
   std::vector<bool> used(options.tensors.size() + options.keep.size());

@@ -1,6 +1,6 @@
-// Sizes before coding. Side information of fixed-rate stages grows linearly with the rows, so two tiny fits (one and
-// two rows) tell it for any height, or a blank of the shape does; payloads of fixed-length coders follow from the
-// plane's shape.
+// Predicts sizes before coding. The side information of stages with a fixed rate grows linearly with the rows, so fits
+// to one and to two rows tell it for any number of rows; other stages can make a blank of the shape. Payloads of coders
+// with a fixed length follow from the shape of the plane.
 #include <algorithm>
 #include <numeric>
 #include <optional>
@@ -36,7 +36,7 @@ uint64_t saved_bytes(const Saved& saved) {
   return out.size();
 }
 
-// A transform or a quantizer fitted to values of both signs (zero points lie within the codes).
+// Fits a transform or a quantizer to values of both signs, so that zero points lie within the codes.
 template <typename Fit>
 auto fit_to_rows(size_t rows, size_t cols, const Fit& fit, const Params& params) {
   Matrix<float> values(rows, cols);
@@ -44,14 +44,14 @@ auto fit_to_rows(size_t rows, size_t cols, const Fit& fit, const Params& params)
   return fit(params, values.view(), FitContext{});
 }
 
-// Side information of `rows` rows from that of one and of two.
+// Returns the side information of `rows` rows, given that of one row and that of two rows.
 uint64_t extrapolated(size_t rows, uint64_t one, uint64_t two) {
   return rows == 0 ? one - (two - one) : one + (two - one) * (rows - 1);
 }
 
 std::optional<Sizes> recipe_sizes(const Recipe& recipe, Shape shape);
 
-// Stored plane sizes of a quantizer and its coders.
+// Returns the stored sizes of the planes of a quantizer and its coders.
 std::optional<Sizes> leaf_sizes(const Chain& chain, size_t at, Shape shape) {
   const QuantizerEntry& quantizer = *find_quantizer(chain.stages[at].name);
   const Params& params = chain.stages[at].params;
@@ -75,7 +75,8 @@ std::optional<Sizes> leaf_sizes(const Chain& chain, size_t at, Shape shape) {
       sizes.push_back(saved_bytes(*coder.fit(s.params, planes[i], {}, {})));
       sizes.push_back(payload_bytes(coder.fixed_bytes, s.params, planes[i]));
     } else if (quantizer.blank != nullptr && coder.most_bytes != nullptr) {
-      // A sample would have the codebooks of the whole: instead the most that the coder takes.
+      // A fit to few rows would have other codebooks than the whole tensor, so the most bytes that the coder can take
+      // are used.
       sizes.push_back(coder.most_table_bytes);
       sizes.push_back(payload_bytes(coder.most_bytes, s.params, planes[i]));
     } else {
@@ -85,7 +86,7 @@ std::optional<Sizes> leaf_sizes(const Chain& chain, size_t at, Shape shape) {
   return sizes;
 }
 
-// Stored plane sizes of transforms, of what follows them, or of their branches.
+// Returns the stored sizes of the planes of transforms and of the chain or the branches that follow them.
 std::optional<Sizes> chain_sizes(const Chain& chain, Shape shape) {
   const size_t at = num_transforms(chain);
   const bool splits = at == chain.stages.size();

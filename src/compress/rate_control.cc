@@ -15,12 +15,12 @@ namespace {
 
 constexpr double kDefaultBits = 4;
 constexpr int kMostAttempts = 8;
-constexpr size_t kFewTensors = 8;  // whose attempts cost more than exact estimates
-// An attempt is good when it fills the ceiling this far; after two attempts a little less will do.
+constexpr size_t kFewTensors = 8;  // with up to this many tensors, an exact estimate costs less than another attempt
+// An attempt is good enough if it fills this share of the ceiling. From the third attempt on, a little less is enough.
 constexpr double kGood = 0.9975, kFair = 0.995, kFairSmall = 0.985;
 constexpr uint64_t kSmallFile = 1'000'000;
-constexpr double kMostSteering = 1;  // octaves
-constexpr double kBlobUnit = 64;     // bytes: blobs are multiples of it, which tells in the smallest files
+constexpr double kMostSteering = 1;  // largest change of the step while tensors are coded, in octaves
+constexpr double kBlobUnit = 64;     // bytes; blobs are multiples of this, which matters in the smallest files
 
 void require_continuous_rates(const std::vector<PlannedTensor>& plan) {
   const auto found = std::find_if(plan.begin(), plan.end(), [](const auto& t) { return t.method && !t.continuous(); });
@@ -51,7 +51,7 @@ void RateControl::check() {
   if (has_fixed_width() && !options_.size && !options_.ratio) set_width(plan_, options_.bits.value_or(kDefaultBits));
   if (!options_.size && !options_.ratio) return;
   uint64_t kept = join_.side_file_bytes(), input = 0;
-  bool any = false;  // tensor whose size follows from the ceiling
+  bool any = false;  // whether there is a tensor whose size follows from the ceiling
   for (const PlannedTensor& t : plan_) {
     const TensorInfo& info = source_.tensors()[t.index];
     input += info.stored_bytes;
@@ -80,7 +80,7 @@ void RateControl::set_ceiling() {
     for (const TensorInfo& t : source_.tensors()) bytes += static_cast<double>(t.stored_bytes);
     ceiling_ = static_cast<uint64_t>(std::min(bytes / *options_.ratio, 0x1p62));
   } else if (has_continuous() && !options_.nmse) {
-    // Bits of the file over all weights; tensors of a method with a fixed code width keep to that width.
+    // `bits` counts all bits of the file per weight. Tensors of a method with a fixed code width count with that width.
     double bytes = 0;
     for (size_t k = 0; k < plan_.size(); ++k) {
       const double elements = static_cast<double>(source_.tensors()[plan_[k].index].elements());
@@ -99,7 +99,7 @@ void RateControl::learn(size_t k, uint64_t bytes) {
 void RateControl::steer(std::span<const size_t> open) {
   if (!ceiling_) return;
   if (first_step_ == 0) first_step_ = step_.value();
-  double room = 0;  // bytes that an octave of the step is worth
+  double room = 0;  // bytes that the file loses if the step becomes an octave longer
   for (const size_t k : open) {
     if (!plan_[k].continuous()) continue;
     if (!sizes_.correct_like_recent(k)) return;
@@ -126,7 +126,7 @@ void RateControl::choose_all_coordinates() {
 }
 
 void RateControl::seek_bytes(bool all) {
-  // The first attempt on many tensors may miss: correcting it takes a few of them only.
+  // The first attempt may be less exact if there are many tensors, because a correction changes only a few of them.
   const double tolerance = attempt_ <= 1 && plan_.size() > kFewTensors ? 2e-3 : 4e-4;
   const auto target = static_cast<double>(target_);
   if (step_.seek_bytes(target, std::max(64.0, tolerance * target), all)) return;
@@ -135,8 +135,8 @@ void RateControl::seek_bytes(bool all) {
               *ceiling_, sizes_.file_bytes());
 }
 
-// Some tensors that can make up for `difference` bytes with a small change of their rate: the largest first, or those
-// that no others were coded after.
+// Chooses tensors that can make up for `difference` bytes with a small change of their rate: the largest ones, and
+// after these the calibrated tensors that were coded last, because few others were fitted to them.
 void RateControl::choose_adjusted(double difference) {
   std::vector<size_t> order;
   for (size_t k = 0; k < plan_.size(); ++k) {
@@ -190,7 +190,8 @@ void RateControl::set_first_recipes() {
     seek_bytes(true);
   } catch (const Error& e) {
     if (whole_file || e.kind() != ErrorKind::kUsage) throw;
-    // A few numbers in a file with a header: the bits go to the weights alone.
+    // The file is too small for this rate, because it has few weights and a header. The bits are then spent on the
+    // weights alone.
     ceiling_.reset();
     step_.set(trellis_step(bits), true);
     notes_.push_back(
@@ -214,7 +215,7 @@ void RateControl::restore_best() {
   }
 }
 
-// No more attempts: the best one counts.
+// Called when no more attempts are made. Takes the best attempt so far, or fails if there is none.
 bool RateControl::give_up(const std::string& why_not) {
   if (!best_) throw_failed("{}", why_not);
   for (size_t k = 0; k < plan_.size(); ++k) {
@@ -251,7 +252,7 @@ bool RateControl::accept_nmse(double nmse) {
   if (small_step_ && large_step_) {
     step_.start_from(std::sqrt(*small_step_ * *large_step_));
   } else {
-    // In proportion to the squared step at small ones, and never above 1 (trellis_nmse).
+    // The error grows with the squared step if the step is small, and never exceeds 1 (trellis_nmse).
     const auto squared_step = [](double error) { return error < 1 ? error / (1 - error) : 1e6; };
     const double factor = std::sqrt(squared_step(target) / squared_step(nmse)) * 0.998;
     step_.start_from(step_.value() * (std::isfinite(nmse) ? std::clamp(factor, 0.125, 4.0) : 0.5));
@@ -280,7 +281,8 @@ bool RateControl::accept_bytes(double size) {
     }
     return give_up(fmt::format("no file of at most {} bytes was found in {} attempts", *ceiling_, attempt_));
   }
-  // Predictions are right again where they were measured; near by they may be too low, then aim lower for a while.
+  // Predictions are exact for recipes that were coded, but may be too low for others. So a lower size is aimed at for a
+  // while.
   margin_ = 0.5 * (margin_ + std::max(0.0, size - most));
   target_ = static_cast<uint64_t>(std::max(0.0, most * (1 - 0.4 * (1 - kGood)) - margin_));
   if (has_continuous()) choose_adjusted(size - static_cast<double>(target_));

@@ -73,7 +73,7 @@ class RateControl {
   std::optional<Best> best_;
   bool restoring_ = false;                            // the next attempt repeats the best one
   double margin_ = 0;                                 // by how many bytes predictions were too low
-  std::optional<double> small_step_, large_step_;     // steps that gave less and more nmse than asked for
+  std::optional<double> small_step_, large_step_;     // steps with a smaller and with a larger nmse than asked for
   std::vector<std::pair<size_t, uint64_t>> steered_;  // calibrated tensors in coding order, and their bytes
 };
 

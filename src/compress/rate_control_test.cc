@@ -1,4 +1,4 @@
-// Rates over several tensors, and what `auto` chooses.
+// Tests rate control over several tensors, and the choices of `auto`.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -31,7 +31,7 @@ Matrix<float> gaussian(size_t rows, size_t cols, uint64_t seed, double scale = 1
   return x;
 }
 
-// Three matrices of different size and scale, and a norm.
+// Writes three matrices of different sizes and scales, and a norm.
 std::filesystem::path write_model(const TempFolder& folder) {
   const std::filesystem::path path = folder / "model.safetensors";
   SafetensorsWriter writer(path,
@@ -100,7 +100,7 @@ TEST(RateControl, SensitivitiesMoveTheBits) {
   const CompressReport r = compress_file(write_model(folder), folder / "m.occ", o);
   const auto tensors = by_name(r);
   EXPECT_NEAR(tensors.at("b.weight").nmse / tensors.at("a.weight").nmse, 16, 2);
-  EXPECT_NEAR(tensors.at("a.weight").bpw() - tensors.at("b.weight").bpw(), 2, 0.1);  // 1/2 log2 16
+  EXPECT_NEAR(tensors.at("a.weight").bpw() - tensors.at("b.weight").bpw(), 2, 0.1);  // 1/2 log2 16 = 2 bits
   EXPECT_LE(r.bpw(), 3);
   EXPECT_GE(r.bpw(), 0.985 * 3);
   EXPECT_THAT(r.notes, testing::Contains(HasSubstr("2 of 3 coded tensors have no sensitivity")));
@@ -136,7 +136,7 @@ TEST(RateControl, FixedWidthsBesideContinuousRates) {
 TEST(RateControl, OneHugeValueIsNoReasonToMiss) {
   const TempFolder folder;
   Matrix<float> x = gaussian(2000, 384, 8);
-  x(3, 4) = 1000;  // more energy than all others; no sample of the rows has it
+  x(3, 4) = 1000;  // has more energy than all other values; no sample of the rows contains it
   for (const uint64_t size : {100'000u, 150'000u, 300'000u}) {
     CompressOptions o = quick();
     o.size = size;
@@ -169,7 +169,7 @@ TEST(RateControl, SameBytesAtAnyThreadCount) {
   EXPECT_EQ(read_file(folder / "one.occ"), read_file(folder / "two.occ"));
 }
 
-// Twelve matrices whose inputs turn out to be other than planned: nearly all in a few directions.
+// Twelve matrices whose inputs change when they are reached: then nearly all energy is in a few directions.
 class ShiftingInputs final : public CalibrationSource {
  public:
   static constexpr size_t kTensors = 12, kRows = 400, kCols = 96;
@@ -224,7 +224,7 @@ TEST(RateControl, FollowsWhatChangesWhileItIsCoded) {
     const CompressReport r = compress_source(*source, folder / "m.occ", o, &inputs);
     EXPECT_LE(r.bpw(), bits);
     EXPECT_GE(r.bpw(), 0.985 * bits);
-    // Those coded last make up for it: what is coded first is what those behind it were fitted to.
+    // The tensors coded last make up for the change. The first one stays, because the later ones were fitted to it.
     EXPECT_EQ(r.tensors.front().recipe, plan.tensors.front().recipe);
     EXPECT_NE(r.tensors.back().recipe, plan.tensors.back().recipe);
   }
@@ -250,7 +250,7 @@ Coordinates choice_for(const Matrix<float>& x) {
 
 TEST(Coordinates, IdentityForWhatIsAlreadyWhite) {
   EXPECT_EQ(choice_for(gaussian(1000, 256, 1)).transforms, "");
-  Matrix<float> heavy(1000, 256);  // Laplace: a rotation would make it Gaussian, which costs more
+  Matrix<float> heavy(1000, 256);  // Laplace-distributed: a rotation would make it Gaussian, which takes more bits
   Rng rng(2);
   for (size_t i = 0; i < heavy.size(); ++i) {
     heavy.data()[i] = static_cast<float>((rng.next() & 1 ? 1 : -1) * std::log(1 - rng.uniform()));
@@ -261,12 +261,13 @@ TEST(Coordinates, IdentityForWhatIsAlreadyWhite) {
 }
 
 TEST(Coordinates, TransformsThatGatherTheEnergy) {
-  Matrix<float> smooth = gaussian(1000, 256, 3);  // rows are random walks that forget slowly: the DCT gathers them
+  // Rows are correlated along the columns, so the DCT concentrates their energy.
+  Matrix<float> smooth = gaussian(1000, 256, 3);
   for (size_t r = 0; r < smooth.rows(); ++r) {
     for (size_t c = 1; c < smooth.cols(); ++c) smooth(r, c) = 0.95f * smooth(r, c - 1) + 0.3f * smooth(r, c);
   }
   EXPECT_EQ(choice_for(smooth).transforms, "dct");
-  // Directions of falling energy that no fixed transform knows.
+  // Directions of falling energy that no fixed transform can find.
   const Matrix<float> mix = gaussian(48, 48, 4);
   Matrix<float> hidden(4000, 48);
   const Matrix<float> white = gaussian(4000, 48, 5);
@@ -290,8 +291,8 @@ TEST(Coordinates, LeadingComponentsAreCodedApart) {
   }
   const Coordinates c = choice_for(x);
   EXPECT_THAT(c.first_term, StartsWith("lowrank(rank=3)"));
-  EXPECT_NEAR(c.step_factor, 2, 0.1);  // the rest has a quarter of the energy
-  // At the same bytes the error is less, by about what was promised.
+  EXPECT_NEAR(c.step_factor, 2, 0.1);  // the low-rank term leaves a quarter of the energy
+  // At the same size the error is smaller, by about the predicted amount.
   const TempFolder folder;
   CompressOptions o = quick();
   o.bits = 2;

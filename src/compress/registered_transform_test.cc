@@ -1,5 +1,5 @@
-// A transform that no file of the library knows: one line registers it, and `auto` tries it, chooses it and estimates
-// its bytes right.
+// A transform that the library does not contain is registered by one line. `auto` must try it, choose it and estimate
+// its bytes correctly.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -16,7 +16,7 @@
 namespace occ {
 namespace {
 
-constexpr size_t kCols = 61;  // no other test of this program has as many columns
+constexpr size_t kCols = 61;  // no other test of this program has a matrix with this number of columns
 
 std::vector<float> pattern() {
   std::vector<float> p(kCols);
@@ -25,7 +25,7 @@ std::vector<float> pattern() {
   return p;
 }
 
-// y_r = x_r - p rotated by s_r, for the pattern p: what is left of rows that are rotated copies of one pattern. Side
+// Row r becomes x_r minus the pattern p rotated by s_r. This leaves little of rows that are rotated copies of p. Side
 // information: s_r as two bytes for every row.
 class Rotated final : public Transform {
  public:
@@ -125,7 +125,7 @@ TEST(RegisteredTransform, ItsSideInformationIsEstimatedForAllRows) {
       Coordinates{.transforms = std::string(rotated_entry.name)}.around(Recipe::parse("trellis(step=0.5) > rans"));
   const Estimate whole = estimate_blob(recipe, x.view(), x.rows(), {}, "x");
   const Estimate part = estimate_blob(recipe, sample.view(), x.rows(), {}, "x");
-  EXPECT_NEAR(part.bytes / whole.bytes, 1, 0.01);  // two bytes of a row are a tenth of it
+  EXPECT_NEAR(part.bytes / whole.bytes, 1, 0.01);  // the two bytes are a tenth of a row
 }
 
 }  // namespace

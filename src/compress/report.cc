@@ -27,7 +27,7 @@ TensorReport report_tensor(const TensorInfo& in, const PlannedTensor& t, const P
   return r;
 }
 
-// An archive has the weights and the files that belong to a model, but not what else lies in its folder.
+// Notes files of the folder that the archive does not contain. It has the weights and the files that belong to a model.
 void note_files_left_behind(const TensorFile& source, const std::vector<FileRecord>& stored,
                             std::vector<std::string>* notes) {
   std::vector<std::string> left;

@@ -23,7 +23,7 @@ Bytes with_scaled_rows(const Recipe& recipe, ByteSpan blob, std::span<const floa
   std::vector<CodedPlane> planes;
   for (const ByteSpan plane : unpack_blob(blob, what)) planes.push_back({"", Bytes(plane.begin(), plane.end())});
   if (planes.empty()) throw_input("{}: expected planes, found none", what);
-  // The blob has room up to the end of its padding.
+  // The planes may grow up to the end of the padding of the blob.
   std::vector<uint64_t> sizes;
   for (const CodedPlane& p : planes) sizes.push_back(p.bytes.size());
   size_t most = sizes[0];

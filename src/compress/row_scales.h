@@ -13,8 +13,9 @@ namespace occ {
 bool has_row_scales(const Recipe& recipe);
 
 // Returns a blob in which the stored scale of row r is multiplied by factors[r] and rounded to a value that can be
-// stored. No other value changes, and the blob gets no longer: the largest changes are left out where it would. `blob`
-// must have row scales; input error if their number differs from that of the factors. `what` names the source in errors.
+// stored. No other value changes. The blob does not get longer: if it would, the largest changes are left out. `blob`
+// must have row scales. Input error if their number differs from that of the factors. `what` names the source in
+// errors.
 Bytes with_scaled_rows(const Recipe& recipe, ByteSpan blob, std::span<const float> factors, const std::string& what);
 
 }  // namespace occ

@@ -33,7 +33,7 @@ TEST(RowScales, RowsAreScaledAndNothingElse) {
   Matrix<float> w(shape.rows, shape.cols);
   Rng rng(3);
   for (size_t i = 0; i < w.size(); ++i) w.data()[i] = static_cast<float>(rng.normal());
-  for (size_t c = 0; c < shape.cols; ++c) w(5, c) = 0;  // its scale is 0
+  for (size_t c = 0; c < shape.cols; ++c) w(5, c) = 0;  // a row of zeros, whose scale is 0
   for (const char* text : {"rowscale > trellis(step=0.4) > rans", "rowscale > hadamard > uniform(bits=4) > bitpack"}) {
     SCOPED_TRACE(text);
     const Recipe recipe = Recipe::parse(text);
@@ -46,7 +46,7 @@ TEST(RowScales, RowsAreScaledAndNothingElse) {
     const Matrix<float> before = decoded_for_test(recipe, shape, coded.blob);
     const Matrix<float> after = decoded_for_test(recipe, shape, scaled);
     for (size_t r = 0; r < shape.rows; ++r) {
-      const float tolerance = r < 2 ? 0 : 0x1p-8f;  // bf16
+      const float tolerance = r < 2 ? 0 : 0x1p-8f;  // precision of scales in bf16
       for (size_t c = 0; c < shape.cols; ++c) {
         ASSERT_NEAR(after(r, c), factors[r] * before(r, c), tolerance * std::abs(after(r, c))) << r << " " << c;
       }
@@ -61,7 +61,7 @@ TEST(RowScales, RowsAreScaledAndNothingElse) {
   }
 }
 
-// Factors that spread the scales would take more bytes: the smallest changes are made, and nothing grows.
+// These factors would make the coded scales longer. Only the smallest changes are made, so that the blob does not grow.
 TEST(RowScales, CodedScalesTakeNoMoreBytesThanBefore) {
   const Shape shape{400, 16};
   Matrix<float> w(shape.rows, shape.cols);

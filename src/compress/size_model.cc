@@ -53,7 +53,7 @@ Estimate SizeModel::code_sample(size_t k) {
   const TensorSample s = sample(k, sample_elements(t.shape));
   const Recipe recipe = Recipe::parse(t.continuous() ? t.recipe_at(s.scale, effort_) : t.recipe);
   Estimate e = estimate_blob(recipe, s.rows.view(), t.shape.rows, s.context, tensor_name(source_, t.index));
-  if (energies_[k] > 0) {  // what the sample lacks is coded like the rest of it
+  if (energies_[k] > 0) {  // the sum of squared errors stays: large values that the sample lacks add none
     e.nmse *= e.energy / energies_[k];
     e.energy = energies_[k];
   }
@@ -62,9 +62,10 @@ Estimate SizeModel::code_sample(size_t k) {
   return e;
 }
 
-// Between two steps that are near each other bytes and errors are exponentials of the logarithm of the step.
+// Interpolates between two steps that are near each other. Logarithms of bytes and of errors are nearly linear in the
+// logarithm of the step there.
 std::optional<Estimate> SizeModel::between(size_t k) const {
-  constexpr double kNear = 0.5;  // octaves
+  constexpr double kNear = 0.5;  // largest distance of the two steps, in octaves
   const PlannedTensor& t = plan_[k];
   if (!t.continuous() || !(t.step > 0)) return std::nullopt;
   const double x = std::log2(t.step);
@@ -129,7 +130,7 @@ double SizeModel::nmse() const {
 bool SizeModel::learn(size_t k, uint64_t bytes) {
   const auto it = seen_[k].find(plan_[k].recipe);
   if (it == seen_[k].end() || !(it->second.bytes > 0)) return false;
-  constexpr double kMemory = 0.93;  // per tensor: some two layers of a model
+  constexpr double kMemory = 0.93;  // weight of the past per tensor: remembers about two layers of a model
   corrections_[k] = static_cast<double>(bytes) / it->second.bytes;
   drift_ = kMemory * drift_ + corrections_[k];
   drift_weight_ = kMemory * drift_weight_ + 1;

@@ -64,7 +64,7 @@ class SizeModel {
   bool correct_like_recent(size_t k);
   // Predicts tensor k again, because its second moments have changed. It is known that it took `bytes` bytes.
   void predict_again(size_t k, uint64_t bytes);
-  // Returns the estimate for tensor k if the step of its recipe were so many octaves longer.
+  // Returns the estimate for tensor k if the step of its recipe were longer by `octaves`.
   Estimate at_longer_step(size_t k, double octaves) const;
   // Uses `estimate` as the prediction of tensor k with its recipe, which must be new.
   void assume(size_t k, const Estimate& estimate) { seen_[k].try_emplace(plan_[k].recipe, estimate); }
@@ -80,12 +80,13 @@ class SizeModel {
   const Parts& parts_;
   const Join& join_;
   double target_bits_ = 4;
-  double drift_ = 0, drift_weight_ = 0;                          // sum and weight of the recent corrections
-  std::atomic<bool> sampled_ = false;                            // several threads make predictions
-  std::vector<double> energies_;                                 // sums of squares by tensor; negative: not known yet
-  std::vector<double> corrections_;                              // ratios of real to predicted bytes
-  std::vector<std::unordered_map<std::string, Estimate>> seen_;  // by tensor and recipe
-  std::vector<std::map<double, Estimate>> by_step_;              // of coded samples, by log2 of the step
+  double drift_ = 0, drift_weight_ = 0;  // exponentially weighted sum of the recent corrections, and of their weights
+  std::atomic<bool> sampled_ = false;    // atomic because several threads make predictions
+  std::vector<double> energies_;         // [plan] sums of squares of the tensors; negative: not known yet
+  std::vector<double> corrections_;      // [plan] ratios of real to predicted bytes
+  std::vector<std::unordered_map<std::string, Estimate>> seen_;  // [plan] estimates by recipe
+  // [plan] estimates from coded samples, by log2 of the step.
+  std::vector<std::map<double, Estimate>> by_step_;
 };
 
 }  // namespace occ
