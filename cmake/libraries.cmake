@@ -50,7 +50,7 @@ set_source_files_properties(src/compress/join.cc src/cli/main.cc PROPERTIES
 
 # Kernels for CPUs that are better than the baseline, chosen at run time.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-  set_source_files_properties(src/operators/strip_vnni.cc PROPERTIES
+  set_source_files_properties(src/operators/strip_vnni.cc src/operators/gemm_vnni.cc PROPERTIES
                               COMPILE_OPTIONS "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mavx512vnni")
 endif()
 

@@ -9,6 +9,7 @@
 
 #include "base/rng.h"
 #include "occ/matrix.h"
+#include "operators/gemm_vnni.h"
 #include "operators/segment_dots.h"
 #include "quantization/trellis_code.h"
 #include "simd/for_each_target_for_test.h"
@@ -135,6 +136,40 @@ TEST(Strip, DotsAreExact) {
         });
       }
     });
+  }
+}
+
+// Tiles of all widths and groups of inputs, also such that are not full, exactly.
+TEST(Strip, DotsOfTiles) {
+  if (!use_vnni()) GTEST_SKIP() << "needs AVX-512 VNNI";
+  Rng rng(1);
+  for (const size_t width : {64u, 128u, 256u, 512u}) {
+    for (const uint8_t shift : {0, 96}) {
+      for (const size_t count : {1u, 4u, 7u, 12u, 21u, 24u}) {
+        Matrix<uint8_t> k(kPanelRows, kStripColumns), tile(kPanelRows, kStripColumns);
+        for (size_t i = 0; i < k.size(); ++i) k.data()[i] = static_cast<uint8_t>(rng.below(256));
+        const size_t groups = (count + kGroupInputs - 1) / kGroupInputs, stride = (width + 64) * kGroupInputs;
+        Matrix<int8_t> x(groups, stride);
+        for (size_t i = 0; i < x.size(); ++i) x.data()[i] = static_cast<int8_t>(static_cast<int>(rng.below(255)) - 127);
+        Matrix<float> scales(groups, 5 * kGroupInputs), y(groups * kGroupInputs, kPanelRows);
+        for (size_t i = 0; i < scales.size(); ++i) scales.data()[i] = static_cast<float>(1 + i % 3);
+        for (size_t i = 0; i < y.size(); ++i) y.data()[i] = 4;
+        make_tile_vnni(k.data(), width, shift, tile.data());
+        tile_dots_vnni({tile.data(), width, count, x.data(), stride, scales.data(), scales.cols(), y.data()});
+        for (size_t b = 0; b < count; ++b) {
+          const int8_t* xb = x.row(b / kGroupInputs) + b % kGroupInputs * 4;
+          for (size_t r = 0; r < kPanelRows; ++r) {
+            double expected = 4;
+            for (size_t c = 0; c < width; ++c) {
+              const auto value = static_cast<uint8_t>(k(r, c) + shift);
+              expected += double{scales(b / kGroupInputs, c / kBlockColumns * kGroupInputs + b % kGroupInputs)} *
+                          value * xb[c / 4 * kGroupInputs * 4 + c % 4];
+            }
+            ASSERT_EQ(y(b, r), expected) << width << " " << count << " " << b << " " << r;
+          }
+        }
+      }
+    }
   }
 }
 

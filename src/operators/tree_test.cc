@@ -88,8 +88,10 @@ TEST(Tree, EveryTarget) {
                            "uniform(bits=4, group=64, zero=asymmetric) > rans"}) {
     const CodedForTest coded(Recipe::parse(text), normal_matrix(1100, 1000, 1).view());
     const auto op = make_tree(coded.load(), nullptr, false);
-    const Matrix<float> x = normal_matrix(4, 1000, 2);
-    for_each_simd_path([&] { expect_product(*op, coded.decoded, x, int8_limit); });
+    for (const size_t batch : {4u, 25u}) {
+      const Matrix<float> x = normal_matrix(batch, 1000, 2);
+      for_each_simd_path([&] { expect_product(*op, coded.decoded, x, int8_limit); });
+    }
     expect_rows(*op, coded.decoded, 1e-6);
   }
 }
@@ -102,22 +104,24 @@ TEST(Tree, OutliersAmongTheActivations) {
                            "uniform(group=32) > rans", "uniform(group=64, zero=asymmetric) > rans"}) {
     const CodedForTest coded(Recipe::parse(text), w.view());
     const auto op = make_tree(coded.load(), nullptr, false);
-    Matrix<float> x = normal_matrix(3, 600, 2);
-    const Matrix<float> plain = x.clone();
-    for (size_t c = 0; c < 3; ++c) x(0, 250 * c) = x(2, 7 + c) = 100;
-    double error = 0, error_plain = 0;
-    for (const Matrix<float>* in : {static_cast<const Matrix<float>*>(&x), &plain}) {
-      Matrix<float> y(3, 200);
-      op->apply(in->view(), y.view());
-      for (size_t b = 0; b < 3; ++b) {
-        for (size_t r = 0; r < 200; ++r) {
-          double sum = 0;
-          for (size_t c = 0; c < 600; ++c) sum += double{coded.decoded(r, c)} * double{(*in)(b, c)};
-          (in == &x ? error : error_plain) += (y(b, r) - sum) * (y(b, r) - sum);
+    for (const size_t batch : {size_t{3}, size_t{13}}) {
+      Matrix<float> x = normal_matrix(batch, 600, 2);
+      const Matrix<float> plain = x.clone();
+      for (size_t c = 0; c < 3; ++c) x(0, 250 * c) = x(batch - 1, 7 + c) = 100;
+      double error = 0, error_plain = 0;
+      for (const Matrix<float>* in : {static_cast<const Matrix<float>*>(&x), &plain}) {
+        Matrix<float> y(batch, 200);
+        op->apply(in->view(), y.view());
+        for (size_t b = 0; b < batch; ++b) {
+          for (size_t r = 0; r < 200; ++r) {
+            double sum = 0;
+            for (size_t c = 0; c < 600; ++c) sum += double{coded.decoded(r, c)} * double{(*in)(b, c)};
+            (in == &x ? error : error_plain) += (y(b, r) - sum) * (y(b, r) - sum);
+          }
         }
       }
+      EXPECT_LT(error, 1.2 * error_plain) << text << " " << batch;
     }
-    EXPECT_LT(error, 1.2 * error_plain) << text;
   }
 }
 
@@ -154,6 +158,7 @@ TEST(Tree, UnusualMatrices) {
       EXPECT_NE(op->kind(), "decoded by tile") << text;
       expect_rows(*op, coded.decoded, 1e-6);
       expect_product(*op, coded.decoded, normal_matrix(2, coded.decoded.cols(), 4), int8_limit);
+      expect_product(*op, coded.decoded, normal_matrix(12, coded.decoded.cols(), 4), int8_limit);
     }
   }
 }
@@ -167,7 +172,15 @@ TEST(Tree, ActivationsOfZeroOrNaN) {
   x(2, 299) = std::numeric_limits<float>::infinity();
   x(3, 0) = 1e-42f;
   op->apply(x.view(), y.view());
+  Matrix<float> many(14, 300), y_many(14, 130);  // the same with more inputs
+  for (size_t i = 0; i < 4; ++i) std::copy_n(x.row(i), 300, many.row(3 * i));
+  op->apply(many.view(), y_many.view());
   for (size_t r = 0; r < 130; ++r) {
+    EXPECT_EQ(y_many(0, r), 0);
+    EXPECT_TRUE(std::isnan(y_many(3, r)));
+    EXPECT_FALSE(std::isfinite(y_many(6, r)));
+    EXPECT_EQ(y_many(9, r), 0);
+    EXPECT_EQ(y_many(13, r), 0);
     EXPECT_EQ(y(0, r), 0);
     EXPECT_TRUE(std::isnan(y(1, r)));
     EXPECT_FALSE(std::isfinite(y(2, r)));
