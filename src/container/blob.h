@@ -11,9 +11,10 @@
 namespace occ {
 
 Bytes pack_blob(const std::vector<CodedPlane>& planes);
-// The planes as views into `blob`. Input error that names `what` (the source of the blob) if the blob is damaged.
+// Returns the planes as views into `blob`. Input error that names `what` (the source of the blob) if the blob is
+// damaged.
 std::vector<ByteSpan> unpack_blob(ByteSpan blob, const std::string& what);
-// The size in bytes of a blob whose planes have these sizes.
+// Returns the size in bytes of a blob whose planes have these sizes.
 uint64_t blob_bytes(const std::vector<uint64_t>& plane_sizes);
 
 }  // namespace occ

@@ -37,7 +37,7 @@ TEST(Blob, RoundTripsAndIsPadded) {
     for (size_t i = 0; i < count; ++i) EXPECT_EQ(Bytes(spans[i].begin(), spans[i].end()), planes[i].bytes);
     for (size_t cut = 0; cut < blob.size() && count == 3; ++cut) {
       if (cut % 64 != 0 || cut == 0) {
-        // Cutting padding alone leaves a readable blob: checksums cover that.
+        // If only padding is cut off, the blob is still readable. Checksums detect that.
         try {
           unpack_blob(ByteSpan(blob).first(cut), "test");
         } catch (const Error&) {
@@ -135,7 +135,7 @@ TEST(Index, RefusesWhatDoesNotFit) {
 
 class ArchiveTest : public testing::Test {
  protected:
-  // Small, but with everything in it: coded (two recipes), kept, files.
+  // A small archive that contains everything: tensors coded by two recipes, a kept tensor and side files.
   std::filesystem::path make(const std::string& recipe = "signs(seed=1) > hadamard > uniform(bits=3) > rans") {
     Matrix<float> x(40, 50);
     Rng rng(1);
@@ -191,8 +191,8 @@ TEST_F(ArchiveTest, TruncationAnywhereIsFound) {
   }
 }
 
-// Archives written by earlier builds. The encoder's hash of the decoded values is in them: they must decode to the same
-// floats for ever and on every instruction set. Those named v1-* are of format version 1, the others of version 0.
+// Archives written by earlier builds. They contain the encoder's hash of the decoded values: they must decode to the
+// same floats for ever, on every instruction set. Those named v1-* have format version 1, the others version 0.
 TEST(Golden, ArchivesDecodeToTheSameFloatsOnEveryTarget) {
   size_t count = 0;
   for (const auto& entry : std::filesystem::directory_iterator(source_folder() / "tests/golden")) {
@@ -203,7 +203,7 @@ TEST(Golden, ArchivesDecodeToTheSameFloatsOnEveryTarget) {
   EXPECT_GE(count, 8u);
 }
 
-// Of the definition in docs/reference/format.md, section 3, another way.
+// Computes the hash defined in docs/reference/format.md, section 3, in another way.
 uint64_t hash_of_values(const Matrix<float>& x) {
   const size_t step = (65536 + x.cols() - 1) / x.cols();
   std::vector<uint64_t> hashes;
@@ -220,13 +220,13 @@ Matrix<float> gaussian(size_t rows, size_t cols, uint64_t seed) {
   return x;
 }
 
-// The hash is there with the last row and not before, in whatever order and pieces rows come, some of them twice.
+// The hash must be there with the last row and not before, for rows in any order and in any pieces, some of them twice.
 TEST(ValuesHash, DoesNotDependOnHowRowsCome) {
   const Matrix<float> x = gaussian(300, 700, 3);  // chunks of 94 rows
   const uint64_t expected = hash_of_values(x);
   for (const size_t step : {1, 7, 93, 94, 95, 188, 300}) {
     const size_t count = ceil_div(x.rows(), step);
-    for (const size_t stride : {1, 7, 299}) {  // prime to all counts but their multiples
+    for (const size_t stride : {1, 7, 299}) {  // strides that are prime to most counts, so that all pieces are visited
       if (std::gcd(stride, count) != 1) continue;
       ValuesHash hash(x.shape(), 100);
       for (size_t k = 0; k < count; ++k) {
@@ -246,11 +246,12 @@ TEST(ValuesHash, KeepsNoMorePartsThanAllowed) {
   ValuesHash hash(x.shape(), 2);
   for (const size_t row : {0, 94, 188}) EXPECT_FALSE(hash.add(row, x.view().row_range(row, 1)));
   EXPECT_FALSE(hash.add(1, x.view().row_range(1, 187)));
-  EXPECT_FALSE(hash.add(189, x.view().row_range(189, 111)));  // row 188 had no place
+  // Row 188 was ignored, because there was no room for another chunk.
+  EXPECT_FALSE(hash.add(189, x.view().row_range(189, 111)));
   EXPECT_EQ(hash.add(188, x.view().row_range(188, 1)), hash_of_values(x));
 }
 
-// A file of the tensors "w" and "x" (kept), and an archive of it.
+// A file with the tensors "w" and "x" (kept), and an archive of it.
 class KeptTest : public ArchiveTest {
  protected:
   void SetUp() override {
@@ -288,7 +289,7 @@ TEST_F(KeptTest, DamageIsFoundAtTheFirstReadAndAtEveryOther) {
     const ArchiveFile file(path_);
     const size_t x = file.find("x");
     std::vector<float> values(3);
-    for (int again = 0; again < 2; ++again) {  // where the damage is not
+    for (int again = 0; again < 2; ++again) {  // also for elements that are not damaged
       EXPECT_INPUT_ERROR(file.read_f32(x, 10, 3, values.data()), "m.occ: tensor 'x'");
       EXPECT_INPUT_ERROR(file.read_raw(x, 10, 3, values.data()), "m.occ: tensor 'x'");
     }
@@ -316,8 +317,7 @@ TEST_F(KeptTest, WholeOnesAreRead) {
   file.verify();
 }
 
-// An archive whose checksums are right and whose values are not those that the encoder saw: that of one matrix with
-// the blob of another.
+// An archive with correct checksums whose values are not those that the encoder saw: it has the blob of another matrix.
 class AlteredTest : public ArchiveTest, public testing::WithParamInterface<const char*> {
  protected:
   void SetUp() override {
@@ -336,7 +336,7 @@ class AlteredTest : public ArchiveTest, public testing::WithParamInterface<const
     writer.write(blob.data(), blob.size());
     writer.commit();
   }
-  // Reads all rows in pieces that begin with multiples of `step`.
+  // Reads all rows in pieces that begin at multiples of `step`.
   static void read(const std::filesystem::path& path, size_t step) {
     const ArchiveFile file(path);
     Matrix<float> rows(step, kCols);
@@ -354,7 +354,7 @@ TEST_P(AlteredTest, IsFoundWhenAllRowsAreDecoded) {
   }
   const ArchiveFile file(folder_ / "altered.occ");
   float value = 0;
-  file.read_f32(0, 5, 1, &value);  // a part of it alone tells nothing
+  file.read_f32(0, 5, 1, &value);  // a part of the tensor alone cannot be checked
   EXPECT_INPUT_ERROR(file.verify(), "decodes to other values");
   ArchiveFile(folder_ / "a.occ").verify();
 }
@@ -398,7 +398,7 @@ TEST_F(ArchiveTest, APlainSafetensorsFileIsNoArchive) {
 }
 
 TEST_F(ArchiveTest, WrongRecipesAndSidesAreInputErrorsEvenWithRightChecksums) {
-  // A hostile file can carry right checksums: every plane and recipe must be checked on its own.
+  // A hostile file can have correct checksums, so every plane and recipe must be checked on its own.
   const ArchiveFile good(make("uniform > rans"));
   const Bytes blob = good.read_stored(0);
   for (const std::string recipe :

@@ -228,8 +228,8 @@ ArchiveIndex from_document(const json& in, int version, const std::string& what)
   return index;
 }
 
-// Calls put(object, key) for every figure of a document that is stored behind its text, in order. A figure that an
-// object has is told by its other members.
+// Calls put(object, key), in order, for every figure of a document that is stored after the text. Which figures an
+// object has follows from its other members.
 template <typename Json, typename Put>
 void for_each_figure(Json& document, const Put& put) {
   for (Json& t : document["tensors"]) {
@@ -246,7 +246,8 @@ void for_each_figure(Json& document, const Put& put) {
 
 bool is_error(std::string_view key) { return key == "nmse" || key == "weighted_error"; }
 
-// Profiles rise, so that differences are smaller numbers: hexadecimal digits of bytes, each less the one before it.
+// The values of a profile ascend, so differences are smaller numbers. The result has, in hexadecimal digits, each byte
+// minus the one before it.
 std::string differences(const std::string& digits, bool back) {
   std::vector<uint8_t> bytes = parse_profile(json(digits), "profile");
   uint8_t before = 0;

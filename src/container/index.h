@@ -1,7 +1,7 @@
-// The index of an archive (docs/reference/format.md). It tells for each tensor its name, shape and type, how it is coded,
-// and the checksums of its stored bytes and decoded values. In files of version 1 it is the U8 tensor kIndexTensor: a
-// compressed JSON text without the figures, which follow as they are, so that its size does not depend on them. In files
-// of version 0 it is the JSON text under the metadata key "occ".
+// The index of an archive (docs/reference/format.md). It tells for each tensor its name, shape and type, how it is
+// coded, and the checksums of its stored bytes and decoded values. In files of version 1 it is the U8 tensor
+// kIndexTensor: a compressed JSON text without the figures, which follow as they are, so that its size does not depend
+// on them. In files of version 0 it is the JSON text under the metadata key "occ".
 #pragma once
 
 #include <cstdint>
@@ -16,11 +16,12 @@
 
 namespace occ {
 
-inline constexpr int kFormatVersion = 1;  // what is written; files of version 0 are read as well
+inline constexpr int kFormatVersion = 1;  // version that is written; files of version 0 can be read as well
 inline constexpr const char* kIndexKey = "occ";
 inline constexpr const char* kCheckKey = "occ_check";
 inline constexpr const char* kSideFilePrefix = "occ/";
-inline constexpr const char* kIndexTensor = "occ//index";  // names of side files have no '/'
+// Cannot be the name of a side file, because these have no '/'.
+inline constexpr const char* kIndexTensor = "occ//index";
 
 struct TensorRecord {
   std::string name;
@@ -64,21 +65,21 @@ struct ArchiveIndex {
   bool operator==(const ArchiveIndex&) const = default;
 };
 
-// Six digits are plenty for a report and keep the index small.
+// Rounds to six digits, which are enough for a report and keep the index small.
 double six_digits(double v);
 
-// The index as the JSON text of version 0, and back. Input errors name `what`, the file.
+// Convert the index to the JSON text of version 0 and back. Input errors name the file, `what`.
 std::string print_index(const ArchiveIndex& index);
 ArchiveIndex parse_index(const std::string& json, const std::string& what);
-// The index as the bytes of kIndexTensor, and back. nmse and weighted errors keep six digits.
+// Convert the index to the bytes of kIndexTensor and back. nmse and weighted errors keep six digits.
 Bytes pack_index(const ArchiveIndex& index);
 ArchiveIndex unpack_index(ByteSpan bytes, const std::string& what);
-// The metadata of a file of version 1 with these bytes in kIndexTensor.
+// Returns the metadata of a file of version 1 with these bytes in kIndexTensor.
 std::map<std::string, std::string> index_metadata(ByteSpan packed);
-// The hash of these bytes that the metadata value kIndexKey states; nothing if the value is that of version 0. Input
-// error for an unknown version.
+// Returns the hash of these bytes, which is in the metadata value kIndexKey; nothing if the value is that of version 0.
+// Input error for an unknown version.
 std::optional<uint64_t> packed_index_hash(const std::string& value, const std::string& what);
-// The same for a single record, as it is stored in the part files of an unfinished archive.
+// Do the same for a single record, as it is stored in the part files of an unfinished archive.
 std::string print_record(const TensorRecord& record);
 TensorRecord parse_record(const std::string& json, const std::string& what);
 

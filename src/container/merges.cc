@@ -13,10 +13,10 @@ namespace {
 using nlohmann::json;
 using Pair = std::pair<std::string, std::string>;
 
-constexpr size_t kMostTokenBytes = 256;  // longer tokens are derived by no merge
-constexpr size_t kGiveUp = 8;            // one merge in so many may differ
+constexpr size_t kMostTokenBytes = 256;  // merges are not derived from longer tokens
+constexpr size_t kGiveUp = 8;            // gives up if more than one in this many merges differs
 
-// The value of an entry of gguf.json, or null.
+// Returns the value of an entry of gguf.json, or null.
 const json* gguf_value(const json& document, std::string_view key) {
   if (!document.contains("metadata") || !document["metadata"].is_array()) return nullptr;
   for (const json& entry : document["metadata"]) {
@@ -27,7 +27,7 @@ const json* gguf_value(const json& document, std::string_view key) {
   return nullptr;
 }
 
-// The tokens in the order of their ids; empty if the document has no vocabulary.
+// Returns the tokens in the order of their ids. Empty if the document has no vocabulary.
 std::vector<std::string> vocabulary(const json& document) {
   std::vector<std::string> tokens;
   if (!document.is_object()) return tokens;
@@ -69,13 +69,13 @@ std::optional<Pair> pair_of(const json& merge) {
   return Pair{text.substr(0, space), text.substr(space + 1)};
 }
 
-// Gives the merges one after the other.
+// Derives the merges one after the other.
 class Derivation {
  public:
   explicit Derivation(const std::vector<std::string>& tokens) : tokens_(tokens) {
     for (size_t i = 0; i < tokens.size(); ++i) place_.emplace(tokens[i], i);
   }
-  // The next merge as it follows from the vocabulary and the merges so far, if there is one.
+  // Returns the next merge that follows from the vocabulary and the merges before it, if there is one.
   std::optional<Pair> next() {
     for (; at_ < tokens_.size(); ++at_) {
       std::vector<std::string> parts = split(tokens_[at_]);
@@ -83,7 +83,7 @@ class Derivation {
     }
     return std::nullopt;
   }
-  // What the next merge is indeed. The search goes on behind the token that it makes.
+  // Sets the true next merge. The search continues after the token that this merge makes.
   void accept(const Pair& merge) {
     const size_t rank = ranks_.size();
     ranks_.emplace(key(merge.first, merge.second), rank);
@@ -95,7 +95,8 @@ class Derivation {
     return std::string(left) + '\0' + std::string(right);
   }
 
-  // The token's characters after all merges so far: always the merge that came first, at all its places from the left.
+  // Splits a token by all merges so far: always applies the earliest possible merge, at all its places from left to
+  // right.
   std::vector<std::string> split(const std::string& token) const {
     std::vector<std::string> parts;
     if (token.size() > kMostTokenBytes) return parts;
@@ -127,13 +128,13 @@ class Derivation {
   size_t at_ = 0;
 };
 
-// Text as it stands between the quotes of a JSON string.
+// Returns a text as it is written between the quotes of a JSON string.
 std::string json_text(const std::string& text) {
   const std::string with_quotes = json(text).dump();
   return with_quotes.substr(1, with_quotes.size() - 2);
 }
 
-// The ends of the array that begins at `open`: the byte behind its closing bracket, or 0.
+// Returns the byte after the closing bracket of the array that begins at `open`, or 0.
 size_t end_of_array(std::string_view text, size_t open) {
   size_t depth = 0;
   bool in_string = false;
@@ -165,7 +166,7 @@ std::optional<std::pair<size_t, size_t>> find_array(std::string_view text, std::
   return std::pair{open + 1, end - 1};
 }
 
-// What is printed around and between the parts, taken from the first two merges.
+// Learns what is printed around and between the parts from the first two merges.
 bool learn_style(std::string_view array, const Pair& first, const Pair* second, MergesText* out) {
   const std::string left = json_text(first.first), right = json_text(first.second);
   const size_t a = array.find('"');

@@ -12,26 +12,26 @@
 
 namespace occ {
 
-// What was left out of a text, and how to print it.
+// What was left out of a text, and how it was printed.
 struct MergesText {
-  uint64_t at = 0;                      // the byte of the shortened text where it belongs
-  uint64_t count = 0;                   // of merges
+  uint64_t at = 0;                      // byte offset in the shortened text at which it belongs
+  uint64_t count = 0;                   // number of merges
   std::string open, pair, next, close;  // before the first merge, between its two parts, between merges, after the last
   struct Other {
-    uint64_t merge = 0;  // which merge is not the derived one
+    uint64_t merge = 0;  // number of a merge that differs from the derived one
     std::string left, right;
     bool operator==(const Other&) const = default;
   };
-  std::vector<Other> others;  // ascending
+  std::vector<Other> others;  // in ascending order
   bool operator==(const MergesText&) const = default;
 };
 
-// Takes the merges out of a JSON text, tokenizer.json of Hugging Face or gguf.json, and changes it to the shortened
-// one. Returns nothing, and changes nothing, if there are none or if with_merges() would not restore every byte.
+// Removes the merges from a JSON text (tokenizer.json of Hugging Face, or gguf.json). Returns nothing and changes
+// nothing if there are no merges, or if with_merges() would not restore every byte.
 std::optional<MergesText> take_merges(std::string* text);
 
-// The text with its merges again. Input error, which begins with `what`, if it would be longer than `most` bytes or if
-// the shortened text has no vocabulary that gives them.
+// Returns the text with its merges. Input error that begins with `what` if it would have more than `most` bytes, or if
+// the merges cannot be derived from the vocabulary of the shortened text.
 std::string with_merges(std::string_view shortened, const MergesText& merges, uint64_t most, const std::string& what);
 
 }  // namespace occ

@@ -7,7 +7,7 @@
 namespace occ {
 namespace {
 
-// Tokens: letters, a special one, then what merges make, in their order. The last token is made by no merge.
+// Tokens: letters, a special token, and then the results of merges in their order. No merge makes the last token.
 constexpr const char* kTokens[] = {"<|end|>", "a", "b", "\\\"", "é", "ab", "abé", "aba", "\\\"a", "abab", "x b"};
 constexpr const char* kMerges[][2] = {{"a", "b"}, {"ab", "é"}, {"ab", "a"}, {"\\\"", "a"}, {"ab", "ab"}};
 
@@ -56,7 +56,7 @@ TEST(Merges, AreTakenOutAndComeBackByteForByte) {
   }
 }
 
-// A merge that is not the derived one, and one whose token is made out of order: both are listed.
+// A merge that is not the derived one, and one whose token is out of order. Both must be listed.
 TEST(Merges, ExceptionsAreListed) {
   std::string text = hf_text(false);
   const std::string from = "\"ab a\"", to = "\"a ba\"";

@@ -1,4 +1,4 @@
-// Bytes compressed with zstd: side files and the text of the index.
+// Compresses side files and the text of the index with zstd.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,8 @@
 namespace occ {
 
 Bytes zstd_compressed(ByteSpan bytes);
-// The size before compression that the data states; larger than any real size if it states none or is no zstd data.
+// Returns the size before compression that the data states. If it states none or is not zstd data, the result is larger
+// than any real size.
 uint64_t zstd_stated_size(ByteSpan packed);
 // Input error, which begins with `what`, if the data is not zstd data of exactly `size` bytes.
 Bytes zstd_decompressed(ByteSpan packed, uint64_t size, const std::string& what);

@@ -1,4 +1,5 @@
-// Packing kernels in cache (8,192 symbols) and the coder on a tile of 2^18 symbols, symbols per second. Argument: bits.
+// Measures symbols per second of the packing kernels on data in the cache (8,192 symbols), and of the coder on a tile
+// of 2^18 symbols. Argument: bits.
 #include <benchmark/benchmark.h>
 
 #include "entropy/bits.h"

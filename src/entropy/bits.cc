@@ -21,7 +21,7 @@
 namespace occ {
 
 struct UnpackPlan {
-  alignas(16) std::array<uint8_t, 32> shuffle;  // narrow: the first 16; wide: symbols 0-3, then 4-7
+  alignas(16) std::array<uint8_t, 32> shuffle;  // narrow: the first 16 bytes; wide: symbols 0 to 3, then 4 to 7
   alignas(16) std::array<uint16_t, 8> narrow;
   alignas(16) std::array<uint32_t, 8> wide;
 };
@@ -53,7 +53,7 @@ constexpr std::array<UnpackPlan, 17> make_unpack_plans() {
 
 inline constexpr std::array<UnpackPlan, 17> kUnpackPlans = make_unpack_plans();
 
-// Unpacks one symbol, for the ends of runs.
+// Unpacks one symbol, for the ends of a run.
 inline uint32_t unpack_one(const uint8_t* bytes, size_t size, unsigned width, size_t i) {
   const uint64_t bit = uint64_t{i} * width;
   const size_t byte = bit / 8;
@@ -82,7 +82,7 @@ using D16 = hn::FixedTag<uint16_t, 8>;
 using D32 = hn::FixedTag<uint32_t, 4>;
 using D64 = hn::FixedTag<uint64_t, 2>;
 
-// Packs groups of 8 symbols as long as 16 bytes may be written. Returns the number of symbols packed.
+// Packs groups of 8 symbols as long as 16 bytes can be written. Returns the number of packed symbols.
 size_t PackGroups(const Symbol* HWY_RESTRICT symbols, size_t count, unsigned width, uint8_t* HWY_RESTRICT out,
                   size_t size) {
   const D16 d16;
@@ -110,7 +110,7 @@ size_t PackGroups(const Symbol* HWY_RESTRICT symbols, size_t count, unsigned wid
   return i;
 }
 
-// Unpacks groups of 8 symbols as long as 16 bytes may be read. Returns the number of symbols unpacked.
+// Unpacks groups of 8 symbols as long as 16 bytes can be read. Returns the number of unpacked symbols.
 size_t UnpackGroups(const uint8_t* HWY_RESTRICT bytes, size_t size, unsigned width, size_t count,
                     Symbol* HWY_RESTRICT out, Symbol* HWY_RESTRICT greatest) {
   const D8 d8;

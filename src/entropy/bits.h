@@ -13,14 +13,14 @@ namespace occ {
 
 class BitWriter {
  public:
-  // value < 2^width, width <= 32.
+  // Appends a value < 2^width; width <= 32.
   void put(uint32_t value, unsigned width) {
     pending_ |= uint64_t{value} << have_;
     for (have_ += width; have_ >= 8; have_ -= 8, pending_ >>= 8) bytes_.push_back(static_cast<uint8_t>(pending_));
   }
-  // Bits written so far.
+  // Number of bits that have been written.
   size_t bits() const { return bytes_.size() * 8 + have_; }
-  // The string; the writer is empty afterwards.
+  // Returns the string and empties the writer.
   Bytes take() {
     if (have_ != 0) bytes_.push_back(static_cast<uint8_t>(pending_));
     pending_ = have_ = 0;
@@ -37,7 +37,7 @@ class BitReader {
  public:
   BitReader() = default;
   explicit BitReader(ByteSpan bytes) : data_(bytes.data()), bits_(uint64_t{bytes.size()} * 8) {}
-  // False, and nothing read, if fewer than `width` (at most 32) bits are left.
+  // Reads `width` bits, at most 32. Returns false and reads nothing if fewer bits are left.
   bool get(unsigned width, uint32_t& value) {
     if (width > bits_ - at_) return false;
     value = 0;
@@ -50,9 +50,9 @@ class BitReader {
     }
     return true;
   }
-  // Bytes from which at least one bit was read.
+  // Number of bytes from which at least one bit was read.
   size_t bytes_used() const { return static_cast<size_t>((at_ + 7) / 8); }
-  // Whether every byte was needed: fewer than 8 bits are left.
+  // Whether every byte was needed, which means that fewer than 8 bits are left.
   bool used_up() const { return bits_ - at_ < 8; }
 
  private:
@@ -61,7 +61,7 @@ class BitReader {
   uint64_t at_ = 0;
 };
 
-// The bytes of `count` packed symbols: ceil(count * width / 8), also where count * width would overflow.
+// Bytes of `count` packed symbols: ceil(count * width / 8), without overflow of count * width.
 constexpr uint64_t packed_bytes(uint64_t count, unsigned width) {
   return count / 8 * width + (count % 8 * width + 7) / 8;
 }

@@ -1,4 +1,4 @@
-// Packing against bit-by-bit oracles, for every width, length and offset, on every SIMD target.
+// Compares packing with bit-by-bit oracles, for every width, length and offset, on every SIMD target.
 #include "entropy/bits.h"
 
 #include <gtest/gtest.h>

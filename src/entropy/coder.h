@@ -15,22 +15,23 @@
 
 namespace occ {
 
-// Receives consecutive rows of symbols, the first of which is number `row`.
+// Receives consecutive rows of symbols; `row` is the number of the first row.
 using SymbolsBody = std::function<void(size_t row, MatrixView<const Symbol> symbols)>;
 
 class EntropyCoder {
  public:
   virtual ~EntropyCoder() = default;
-  // The bytes of one tile. at: the tile, rows [at.row, at.row + at.rows) of the plane with at.col = 0 and at.cols =
-  // plane.cols. symbols [at.rows, at.cols], all below the alphabet. State machines restart at every tile. Thread-safe.
+  // Returns the bytes of one tile. `at` is the tile: rows [at.row, at.row + at.rows) of the plane, with at.col = 0 and
+  // at.cols = plane.cols. symbols [at.rows, at.cols] are all below the alphabet. State machines restart at every tile.
+  // Thread-safe.
   virtual Bytes encode(const Rect& at, MatrixView<const Symbol> symbols) const = 0;
-  // The symbols of one tile. The bytes may be hostile: whatever does not fit is an input error; nothing is read or
-  // written out of bounds, and no symbol reaches the alphabet. Thread-safe.
+  // Decodes the symbols of one tile. The bytes may be hostile: bytes that do not fit are an input error, nothing is
+  // read or written out of bounds, and all symbols are below the alphabet. Thread-safe.
   virtual void decode(const Rect& at, ByteSpan bytes, MatrixView<Symbol> symbols) const = 0;
-  // As decode, but calls body(row in the tile, symbols) for `rows` rows at a time, so that a whole tile need not be in
-  // memory. An error in the bytes may be found only after the last call.
+  // Like decode, but calls body(row in the tile, symbols) for `rows` rows at a time, so that a whole tile need not be
+  // in memory. An error in the bytes may only be found after the last call.
   virtual void decode_by_rows(const Rect& at, ByteSpan bytes, size_t rows, const SymbolsBody& body) const;
-  // Writes the tables: all that load() needs besides the parameters and the plane.
+  // Writes the tables: everything that load() needs besides the parameters and the plane.
   virtual void save(ByteWriter& out) const = 0;
 };
 
@@ -42,19 +43,20 @@ struct CoderEntry {
   // Makes the coder for all symbols [plane.rows, plane.cols] of a plane.
   std::unique_ptr<EntropyCoder> (*fit)(const Params&, const SymbolPlane& plane, MatrixView<const Symbol> symbols,
                                        const FitContext&);
-  // Makes it from stored tables. Anything that does not fit is an input error.
+  // Makes the coder from stored tables. Input error for bytes that do not fit.
   std::unique_ptr<EntropyCoder> (*load)(const Params&, const SymbolPlane& plane, ByteReader& side);
-  // The exact bytes of a tile of `rows` rows, for coders whose sizes do not depend on the symbols; otherwise null.
+  // Returns the exact bytes of a tile of `rows` rows, for coders whose sizes do not depend on the symbols; otherwise
+  // null.
   uint64_t (*fixed_bytes)(const Params&, const SymbolPlane& plane, size_t rows) = nullptr;
-  // For other coders: the most bytes that such a tile takes, and the most that the tables take, unless larger ones pay
-  // for themselves.
+  // For other coders: the most bytes that such a tile can take, and the most that the tables can take, unless larger
+  // tables save more bits than they cost.
   uint64_t (*most_bytes)(const Params&, const SymbolPlane& plane, size_t rows) = nullptr;
   uint64_t most_table_bytes = 0;
 };
 
 // All coders, in the order of `occ methods`.
 std::span<const CoderEntry> coder_registry();
-// The coder of that name, or null.
+// Returns the coder with this name, or null.
 const CoderEntry* find_coder(std::string_view name);
 
 }  // namespace occ

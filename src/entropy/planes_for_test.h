@@ -17,7 +17,7 @@ inline SymbolPlane make_plane(size_t rows, size_t cols, uint32_t alphabet, LineA
   return {.name = "codes", .rows = rows, .cols = cols, .alphabet = alphabet, .lines = lines};
 }
 
-// Draws from weights by inversion of the cumulative sum.
+// Draws numbers with given weights, by inversion of the cumulative sum.
 class Sampler {
  public:
   explicit Sampler(const std::vector<double>& weights) {
@@ -35,7 +35,7 @@ class Sampler {
 };
 
 inline std::vector<double> uniform_weights(uint32_t n) { return std::vector<double>(n, 1.0); }
-// The cells of a uniform quantizer of N(0, 1) over [-reach, reach], e.g. by the greatest magnitude.
+// Weights of the cells of a uniform quantizer of N(0, 1) over [-reach, reach].
 inline std::vector<double> gaussian_weights(uint32_t n, double reach) {
   std::vector<double> w(n);
   for (uint32_t i = 0; i < n; ++i) {
@@ -49,7 +49,7 @@ inline std::vector<double> geometric_weights(uint32_t n, double ratio) {
   for (uint32_t i = 0; i < n; ++i) w[i] = std::pow(ratio, i);
   return w;
 }
-// One symbol (in the middle) has probability p, the others share the rest.
+// One symbol (in the middle) has probability p, and the others share the rest.
 inline std::vector<double> skewed_weights(uint32_t n, double p) {
   std::vector<double> w(n, n > 1 ? (1 - p) / (n - 1) : 0.0);
   w[n / 2] = n > 1 ? p : 1.0;
@@ -64,7 +64,7 @@ inline Matrix<Symbol> draw_symbols(size_t rows, size_t cols, const std::vector<d
   return out;
 }
 
-// Bits, from the symbols' own counts.
+// Returns the entropy in bits of symbols with these counts.
 inline double empirical_entropy(const std::vector<uint64_t>& counts) {
   double total = 0, bits = 0;
   for (const uint64_t c : counts) total += static_cast<double>(c);
@@ -81,8 +81,8 @@ inline double empirical_entropy(MatrixView<const Symbol> symbols, uint32_t alpha
   return empirical_entropy(counts);
 }
 
-// Ungerboeck's 8-state code, parity polynomials (13, 4) octal: the low state bit is the context, the symbol's low bit
-// the branch.
+// The code of Ungerboeck with 8 states and the parity polynomials (13, 4) in octal. The low bit of the state is the
+// context, and the low bit of the symbol selects the branch.
 inline std::shared_ptr<const FiniteState> trellis_machine() {
   constexpr unsigned kH0 = 013, kH1 = 04;
   auto m = std::make_shared<FiniteState>();
@@ -104,7 +104,7 @@ inline std::shared_ptr<const FiniteState> trellis_machine() {
   return m;
 }
 
-// A machine with more of everything: the context depends on the last symbol's class and on parity.
+// A larger machine: the context depends on the class of the last symbol and on parity.
 inline std::shared_ptr<const FiniteState> wide_machine() {
   auto m = std::make_shared<FiniteState>();
   m->num_states = 21;
@@ -117,7 +117,7 @@ inline std::shared_ptr<const FiniteState> wide_machine() {
   return m;
 }
 
-// visit(line, context, symbol) for all symbols of a tile that starts at row `first`, machines starting at 0.
+// Calls visit(line, context, symbol) for all symbols of a tile that begins at row `first`. Machines start in state 0.
 template <typename Visit>
 void for_each_in_context(const SymbolPlane& plane, size_t first, MatrixView<const Symbol> symbols, const Visit& visit) {
   const bool by_rows = plane.lines == LineAxis::kRows;
@@ -133,7 +133,7 @@ void for_each_in_context(const SymbolPlane& plane, size_t first, MatrixView<cons
   }
 }
 
-// Symbols of context k have the statistics weights[k % weights.size()].
+// Draws symbols; those in context k have the weights weights[k % weights.size()].
 inline Matrix<Symbol> draw_in_context(const SymbolPlane& plane, const std::vector<std::vector<double>>& weights,
                                       uint64_t seed) {
   Matrix<Symbol> out(plane.rows, plane.cols);
@@ -155,8 +155,9 @@ inline Matrix<Symbol> draw_in_context(const SymbolPlane& plane, const std::vecto
   return out;
 }
 
-// Gaussian integers, symbol = centre + round(scale_row scale_column g + context / 2), whose scales are 2^(spread n) on
-// both axes, times `scale`. The bits that the true distribution gives to what was drawn are added to `bits`.
+// Draws Gaussian integers: symbol = centre + round(scale_row scale_column g + context / 2). Scales are 2^(spread n) on
+// both axes, multiplied by `scale`, with normal n. Adds to `bits` the code length of the symbols under the true
+// distribution.
 inline Matrix<Symbol> draw_scaled(const SymbolPlane& plane, double scale, double spread, uint64_t seed, double* bits) {
   Matrix<Symbol> out(plane.rows, plane.cols);
   Rng rng(seed);

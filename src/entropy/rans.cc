@@ -24,8 +24,8 @@ namespace {
 
 enum TileMode : uint8_t { kSparse = 0, kRans = 1, kPacked = 2 };
 
-// The final states of the encoder, with which the decoder starts. Each takes 20 to 35 bits: n in 4 bits, and then the
-// 16 + n bits below the leading one.
+// Writes the final states of the encoder, with which the decoder begins. Each takes 20 to 35 bits: n in 4 bits, and
+// then the 16 + n bits below the leading one.
 Bytes write_states(const uint32_t* x) {
   BitWriter out;
   for (size_t lane = 0; lane < kRansLanes; ++lane) {
@@ -36,7 +36,7 @@ Bytes write_states(const uint32_t* x) {
   return out.take();
 }
 
-// Returns the number of bytes read. Input error if there are not enough.
+// Reads them. Returns the number of bytes read. Input error if there are not enough bytes.
 size_t read_states(ByteSpan bytes, const std::string& what, uint32_t* x) {
   BitReader in(bytes);
   for (size_t lane = 0; lane < kRansLanes; ++lane) {
@@ -61,15 +61,15 @@ class RansCoder final : public EntropyCoder {
   // The order in which the symbols of a tile are coded, and what determines their tables.
   enum class Walk { kFlat, kRows, kColumns, kTransposed };
 
-  // What the rows and the columns of a walk contribute to the number of the cell, and the state machines of the
-  // columns.
+  // What the rows and the columns of a walk add to the number of the cell, and the state machines of the columns.
   struct Start {
     std::vector<uint32_t> rows;
     std::vector<uint32_t> columns;  // empty: all 0
     std::vector<uint32_t> states;   // state | context << 16; empty: no machine
   };
 
-  // Calls visit(index of the first symbol in the order of the walk, count, symbols, their cells) for every row.
+  // Calls visit(index of the first symbol in the order of the walk, count, symbols, cells of the symbols) for every
+  // row.
   template <typename Visit>
   void walk(const Rect& at, MatrixView<const Symbol> symbols, const Visit& visit) const;
   Bytes encode_rans(const Rect& at, MatrixView<const Symbol> symbols) const;
@@ -81,13 +81,13 @@ class RansCoder final : public EntropyCoder {
   size_t symbol_bytes() const { return (width_ + 7) / 8; }
 
   RansModel model_;
-  unsigned width_;  // of a packed symbol
+  unsigned width_;  // bits of a packed symbol
   Walk walk_;
   std::vector<uint32_t> decode_entries_;         // [cells][4096]
   std::vector<RansEncodeEntry> encode_entries_;  // [cells][257]
-  std::vector<uint8_t> escaped_;                 // [cells][257]: 1 if coded as an escape
-  std::vector<uint32_t> next_;                   // [states][classes]: next | its context << 16
-  std::vector<uint8_t> small_next_;              // as in RansDecodeState
+  std::vector<uint8_t> escaped_;                 // [cells][257] 1 if the id is coded as an escape
+  std::vector<uint32_t> next_;                   // [states][classes] next state | its context << 16
+  std::vector<uint8_t> small_next_;              // see RansDecodeState
   unsigned class_bits_ = 0;
 };
 
@@ -121,7 +121,7 @@ RansCoder::RansCoder(RansModel model) : model_(std::move(model)), width_(symbol_
   }
 }
 
-// walked: the shape of the tile, transposed if walk_ is kTransposed.
+// `walked` is the shape of the tile, transposed if walk_ is kTransposed.
 RansCoder::Start RansCoder::start(const Rect& at, Shape walked) const {
   const uint32_t contexts = model_.contexts;
   const auto line_cells = [&](size_t first, size_t count) {
@@ -148,7 +148,7 @@ RansCoder::Start RansCoder::start(const Rect& at, Shape walked) const {
   return s;
 }
 
-// cells[c] = base + columns[c] + context, and the machines advance.
+// Sets cells[c] = base + columns[c] + context, and advances the machines.
 void run_machines(const Symbol* __restrict symbols, size_t count, uint32_t base, const uint32_t* __restrict columns,
                   const uint32_t* __restrict next, unsigned class_bits, uint32_t* __restrict states,
                   uint32_t* __restrict cells) {
@@ -166,7 +166,7 @@ void run_machines(const Symbol* __restrict symbols, size_t count, uint32_t base,
   for (; c < count; ++c) run_one(c);
 }
 
-// symbols: already transposed if walk_ is kTransposed.
+// `symbols` are already transposed if walk_ is kTransposed.
 template <typename Visit>
 void RansCoder::walk(const Rect& at, MatrixView<const Symbol> symbols, const Visit& visit) const {
   const size_t cols = symbols.cols();
@@ -187,7 +187,7 @@ void RansCoder::walk(const Rect& at, MatrixView<const Symbol> symbols, const Vis
   }
 }
 
-// out[i] = the index of the table entry of symbol i.
+// Sets out[i] to the index of the table entry of symbol i.
 void find_entries(const Symbol* __restrict symbols, const uint32_t* __restrict cells, size_t count,
                   const RansSplit& split, uint32_t* __restrict out) {
   const uint32_t offset = split.offset;
@@ -201,10 +201,10 @@ void find_entries(const Symbol* __restrict symbols, const uint32_t* __restrict c
 Bytes RansCoder::encode_rans(const Rect& at, MatrixView<const Symbol> symbols) const {
   const RansSplit split = model_.split;
   const size_t count = symbols.size();
-  // These buffers are kept by the thread, since fresh memory for every tile would have to be cleared.
+  // The buffers are kept for each thread, because new memory would have to be cleared for every tile.
   thread_local Matrix<uint32_t> ids;
   thread_local Matrix<uint8_t> words;
-  if (ids.size() < count) {  // ids last: its size says that both are there
+  if (ids.size() < count) {  // ids is allocated last, so its size tells whether both are there
     words = Matrix<uint8_t>::uninitialized(1, 2 * count + 2);
     ids = Matrix<uint32_t>::uninitialized(1, count);
   }
@@ -253,7 +253,7 @@ Bytes RansCoder::encode(const Rect& at, MatrixView<const Symbol> symbols) const 
   });
   if (symbols.size() == 0 || plane.alphabet == 1) return {};
   const size_t packed_size = 1 + packed_bytes(symbols.size(), width_);
-  // An exception takes 2 to 5 bytes, and a tile in mode rANS at least 42.
+  // An exception takes 2 to 5 bytes, and a tile in mode rANS takes at least 42 bytes.
   Bytes best = encode_sparse(symbols, kSparse, symbol_bytes());
   if (!best.empty() && best.size() <= std::min<size_t>(42, packed_size)) return best;
   Bytes coded;
@@ -312,7 +312,7 @@ void RansCoder::check_symbols(const Rect& at, Symbol greatest) const {
   throw_input("{}: expected symbols below {}, found {}", tile_name(model_.plane, at), model_.plane.alphabet, greatest);
 }
 
-// symbols: the whole tile, or, with a body that receives them, room for some rows.
+// `symbols` is the whole tile. If there is a body that receives the symbols, it only needs room for some rows.
 void RansCoder::decode_rans(const Rect& at, ByteSpan bytes, MatrixView<Symbol> symbols, const SymbolsBody& body) const {
   ByteReader in(bytes, tile_name(model_.plane, at));
   RansDecodeState state;
@@ -345,13 +345,13 @@ void RansCoder::decode_rans(const Rect& at, ByteSpan bytes, MatrixView<Symbol> s
   }
 }
 
-// symbols: transposed if walk_ is kTransposed; body as in decode_rans.
+// `symbols` is transposed if walk_ is kTransposed. `body` is as in decode_rans.
 bool RansCoder::decode_runs(const Rect& at, RansDecodeState& state, ByteSpan low, MatrixView<Symbol> symbols,
                             const SymbolsBody& body) const {
   const unsigned shift = model_.split.shift;
   constexpr size_t kChunk = 1024;
   std::array<Symbol, kChunk> buffer;
-  // Makes symbols of tokens, if no state machine needed the symbols earlier.
+  // Makes symbols of tokens, unless a state machine has needed the symbols earlier.
   const auto add_low = [&](Symbol* out, size_t first, size_t count) {
     for (size_t i = 0; shift != 0 && i < count; i += kChunk) {
       const size_t n = std::min(kChunk, count - i);
@@ -389,7 +389,7 @@ bool RansCoder::decode_runs(const Rect& at, RansDecodeState& state, ByteSpan low
     if (s.states.empty()) add_low(out, r * cols, cols);
     const size_t done = r + 1 - first;
     if (done != symbols.rows() && r + 1 != rows) continue;
-    // Tokens are valid by construction, but with their low bits the symbols may reach beyond the alphabet.
+    // Tokens are valid by construction, but together with their low bits the symbols may be beyond the alphabet.
     for (size_t i = 0; i < done && shift != 0; ++i) check_symbols(at, greatest_symbol(symbols.row(i), cols));
     if (body) body(first, symbols.row_range(0, done));
     first = r + 1;
@@ -411,7 +411,7 @@ std::unique_ptr<EntropyCoder> load(const Params&, const SymbolPlane& plane, Byte
   return std::make_unique<RansCoder>(load_rans_model(plane, side));
 }
 
-// Of a packed tile, and its mode.
+// The most bytes are those of a packed tile and its mode.
 uint64_t most_bytes(const Params&, const SymbolPlane& plane, size_t rows) {
   return 1 + packed_bytes(uint64_t{rows} * plane.cols, symbol_width(plane.alphabet));
 }
@@ -425,7 +425,7 @@ CoderEntry rans_coder() {
           .fit = fit,
           .load = load,
           .most_bytes = most_bytes,
-          .most_table_bytes = 512};  // one of 256 tokens
+          .most_table_bytes = 512};  // bytes of a table with 256 tokens
 }
 
 }  // namespace occ

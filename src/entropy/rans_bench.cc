@@ -1,4 +1,5 @@
-// rANS: symbols per second of one tile of 2^18 or more symbols. Arguments: alphabet. Gaussian sources, 3 sigma reach.
+// Measures symbols per second of rANS on one tile of 2^18 or more symbols, for Gaussian sources that are cut at 3
+// sigma. Argument: alphabet.
 #include <benchmark/benchmark.h>
 
 #include "entropy/coder.h"
@@ -58,8 +59,8 @@ void fit(benchmark::State& state, Tables tables) {
   report(state, s);
 }
 
-// 4096 x 4096, columns with an 8-state machine of two contexts, scales that differ along both axes; argument: tables.
-// Decoding is by tiles of 1024 rows, on one thread; fit uses as many as there are.
+// Codes a plane 4096 x 4096 whose columns have an 8-state machine with two contexts and whose scales differ along both
+// axes. Argument: number of tables. Decoding takes tiles of 1024 rows on one thread; the fit uses all threads.
 Setup make_scaled(int tables) {
   Setup s;
   s.plane = make_plane(4096, 4096, 65536, LineAxis::kColumns);

@@ -19,7 +19,7 @@ namespace {
 constexpr size_t kMaxAtoms = 24;
 constexpr size_t kMaxPairCounts = size_t{1} << 22;
 
-using AtomIds = std::vector<int>;  // of atoms
+using AtomIds = std::vector<int>;  // the id of each atom
 
 size_t cut(std::span<const float> scales, float width, size_t most, std::vector<uint8_t>& atoms) {
   if (scales.empty()) return 1;
@@ -46,7 +46,8 @@ class Classes {
     for (size_t a = 0; a < atoms.num_positions; ++a) position_share_.push_back(share(atoms.positions, a));
   }
 
-  // Ids of `step` atoms each (0: one id) and at most `max_tables` tables: the rarest class at an end joins the next.
+  // Makes ids of `step` atoms each (0: a single id). If there are more than `max_tables` tables, the rarer of the two
+  // classes at the ends is joined with its neighbour, again and again.
   RansChoice make(size_t line_step, size_t position_step, size_t max_tables) const {
     AtomIds lines = group(atoms_.num_lines, line_step), positions = group(atoms_.num_positions, position_step);
     while (count_ids(lines) + count_ids(positions) - 1 > max_tables) {
@@ -78,7 +79,7 @@ class Classes {
     for (size_t a = 0; a < atoms; ++a) ids[a] = step == 0 ? 0 : static_cast<int>(a / step);
     return ids;
   }
-  // Infinite if there is one id only.
+  // Share of the first or last id; infinite if there is only one id.
   static double end_share(const AtomIds& ids, const std::vector<double>& shares, bool last) {
     const size_t count = count_ids(ids);
     if (count == 1) return INFINITY;
@@ -121,7 +122,7 @@ class Classes {
     return c;
   }
 
-  // Gives every atom of one side the id, among those there are, under which it takes the fewest bits.
+  // Gives every atom of one side that of the existing ids with which it takes the fewest bits.
   void refine(AtomIds& lines, AtomIds& positions, bool of_lines) const {
     AtomIds& ids = of_lines ? lines : positions;
     const AtomIds& others = of_lines ? positions : lines;
@@ -176,7 +177,7 @@ RansAtoms make_rans_atoms(std::span<const float> lines, std::span<const float> p
 
 namespace {
 
-// The bits of ids under an adaptive code: their entropy, and half a logarithm of their number for each id.
+// Returns the bits of ids in an adaptive code: their entropy, plus half a logarithm of their number for each id.
 double id_bits(const std::vector<uint8_t>& ids, size_t num_ids) {
   std::vector<double> counts(num_ids);
   for (const uint8_t id : ids) ++counts[id];
@@ -199,7 +200,7 @@ double approximate_bits(const RansChoice& choice, size_t cell, size_t bins) {
       for (size_t k = 0; k < bins; ++k) {
         if (counts[k] == 0) continue;
         const double length = std::log2(total / static_cast<double>(counts[k]));
-        // A frequency takes 4 bits and its own length; tokens rarer than 1 / 4096 are escaped.
+        // A frequency takes 4 bits plus its own length. Tokens rarer than 1 / 4096 are escaped.
         bits += static_cast<double>(counts[k]) * length + (length < 13 ? 16 - length : 3);
       }
     }

@@ -22,8 +22,8 @@
 namespace occ {
 namespace {
 
-constexpr size_t kMaxLineCounts = size_t{64} << 20;  // bytes of the counts of single lines
-constexpr size_t kMaxTraining = 1024;                // lines that tables are clustered from
+constexpr size_t kMaxLineCounts = size_t{64} << 20;  // limit for the bytes of the counts of single lines
+constexpr size_t kMaxTraining = 1024;                // largest number of lines from which tables are clustered
 
 std::vector<RansTable> fit_tables(std::span<const RansCounts> cells, const RansSplit& split) {
   const auto is_empty = [](const RansCounts& c) {
@@ -36,7 +36,8 @@ std::vector<RansTable> fit_tables(std::span<const RansCounts> cells, const RansS
       break;
     }
   }
-  // A table without counts repeats the one before it, in one bit; those before the first with counts are like that one.
+  // A table without counts repeats the table before it, which takes one bit. Tables before the first one with counts
+  // equal that one.
   std::vector<RansTable> tables;
   for (const RansCounts& counts : cells) {
     if (tables.empty()) {
@@ -56,7 +57,7 @@ std::vector<RansCounts> as_cells(std::span<const uint64_t> counts, const RansBin
   return cells;
 }
 
-// Bits of all symbols under the tables, and of the side information.
+// Returns the bits of all symbols with these tables, plus those of the side information.
 double total_bits(const RansModel& model, std::span<const RansCounts> cells) {
   ByteWriter side;
   save_rans_model(model, side);
@@ -69,7 +70,7 @@ double total_bits(const RansModel& model, std::span<const RansCounts> cells) {
   return bits;
 }
 
-// Gives the model its tables, symmetric ones where they take fewer bits in all. Returns the bits.
+// Sets the tables of the model. They are symmetric if that takes fewer bits in all. Returns the bits.
 double set_tables(RansModel* model, std::span<const RansCounts> cells) {
   model->tables = fit_tables(cells, model->split);
   model->mirrors.clear();
@@ -84,7 +85,7 @@ double set_tables(RansModel* model, std::span<const RansCounts> cells) {
   return fewer;
 }
 
-// Counts of single lines [kept lines][cell]: every `stride`-th line.
+// [kept lines][cell] counts of single lines, for every `stride`-th line.
 struct LineCounts {
   size_t cell = 1;
   size_t stride = 1;
@@ -106,7 +107,7 @@ double entropy_of(std::span<const uint32_t> line, size_t bins) {
   return bits;
 }
 
-// The id of the table that codes `line` in the fewest bits. costs: [cell][num_ids].
+// Returns the id of the table that codes `line` with the fewest bits. costs: [cell][num_ids].
 uint8_t closest(std::span<const uint32_t> line, std::span<const float> costs, size_t num_ids) {
   std::array<float, 256> bits{};
   for (size_t k = 0; k < line.size(); ++k) {
@@ -119,7 +120,7 @@ uint8_t closest(std::span<const uint32_t> line, std::span<const float> costs, si
                               bits.begin());
 }
 
-// Clusters some of the lines; returns the costs [cell][num_ids] of the tables.
+// Clusters some of the lines. Returns the costs [cell][num_ids] of the tables.
 std::vector<float> train_clusters(const LineCounts& lines, size_t bins, size_t num_ids) {
   const size_t step = ceil_div(lines.kept(), kMaxTraining);
   const size_t count = ceil_div(lines.kept(), step);
@@ -145,7 +146,7 @@ std::vector<float> train_clusters(const LineCounts& lines, size_t bins, size_t n
   return costs;
 }
 
-// Numbers the ids that are used from 0 on; returns how many there are.
+// Renumbers the ids that are used, beginning with 0. Returns their number.
 size_t renumber(std::vector<uint8_t>& ids) {
   std::array<int, 256> used;
   used.fill(-1);
@@ -169,7 +170,7 @@ class Fit {
 
   const RansBins& bins() const { return bins_; }
 
-  // Counts of every cell, lines having the given ids (empty: all 0).
+  // Returns the counts of every cell for these ids of the lines (empty: all are 0).
   std::vector<uint64_t> count_cells(std::span<const uint8_t> ids, size_t num_ids) const {
     const size_t cell = counter_.cell_size();
     std::vector<uint64_t> total(num_ids * cell);
@@ -191,7 +192,7 @@ class Fit {
     return total;
   }
 
-  // The best candidate of at most `max_tables` tables by approximate bits.
+  // Returns the candidate with at most `max_tables` tables that takes the fewest bits by estimate.
   RansChoice choose_ids(size_t max_tables) const {
     const size_t lines = plane_.num_lines(), cell = counter_.cell_size();
     const RansAtoms atoms = make_atoms();
@@ -203,7 +204,7 @@ class Fit {
     std::mutex mutex;
     const auto add = [&](size_t first, size_t count, const uint32_t* counts) {
       std::vector<uint32_t> line_counts(cell);
-      std::vector<size_t> used;  // most lines use few bins
+      std::vector<size_t> used;  // kept in a list, because most lines use few bins
       const std::lock_guard lock(mutex);
       for (size_t line = first; line < first + count; ++line, counts += atoms.num_positions * cell) {
         std::fill(line_counts.begin(), line_counts.end(), 0);
@@ -231,7 +232,7 @@ class Fit {
       RansChoice clusters = cluster(kept, num_ids);
       const double bits = clusters.bits;
       if (clusters.num_ids > 1 && bits < best.bits) best = std::move(clusters);
-      // The next step saves less than this one did.
+      // The next step would save less than this step did, which is too little to give the best choice.
       if (tables >= max_tables || bits - (before - bits) > best.bits) return best;
       before = bits;
     }

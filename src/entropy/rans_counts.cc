@@ -15,7 +15,7 @@
 namespace occ {
 namespace {
 
-constexpr size_t kMaxBlock = 64;  // lines
+constexpr size_t kMaxBlock = 64;  // number of lines
 
 }  // namespace
 
@@ -26,7 +26,7 @@ std::vector<uint64_t> count_symbols(MatrixView<const Symbol> symbols, uint32_t a
   const size_t block_rows = ceil_div(size_t{1} << 22, cols);
   std::mutex mutex;
   parallel_for(ceil_div(symbols.rows(), block_rows), [&](size_t block) {
-    // Two sets of counters: increments of one counter must wait for each other.
+    // There are two sets of counters, because two increments of the same counter must wait for each other.
     std::vector<uint64_t> counts(2 * kSymbols);
     uint64_t* const even = counts.data();
     uint64_t* const odd = even + kSymbols;
@@ -158,10 +158,10 @@ void RansCounter::count_part(const Symbol* at, size_t stride, size_t positions, 
 
 namespace {
 
-constexpr size_t kGroup = 64;    // columns that are sampled together
-constexpr float kFloor = 1e-6F;  // of a mean deviation
+constexpr size_t kGroup = 64;    // number of columns that are sampled together
+constexpr float kFloor = 1e-6F;  // least mean deviation
 
-// sum over c of min(|x - center|, limit) * weights[c], in eight parts.
+// Returns the sum over c of min(|x - center|, limit) * weights[c], with eight partial sums.
 float weighted_deviations(const Symbol* row, size_t count, float center, float limit, const float* weights) {
   float parts[8] = {};
   size_t c = 0;
@@ -191,10 +191,10 @@ RansScales measure_scales(MatrixView<const Symbol> symbols, double center, doubl
   const size_t rows = symbols.rows(), cols = symbols.cols();
   const auto middle = static_cast<float>(center);
   const auto most = static_cast<float>(32 * deviation);
-  // Lines of almost no deviations weigh no more than those of a sixteenth of the usual one.
+  // Lines with nearly no deviations get no larger weight than those with a sixteenth of the usual deviation.
   const auto row_floor = static_cast<float>(deviation / 16);
   constexpr float kColumnFloor = 1.0F / 16;
-  // Group g of row r is taken if (g + r) % every = 0: about a thousand symbols of every row and column are enough.
+  // Group g of row r is sampled if (g + r) % every = 0. About a thousand symbols of every row and column are enough.
   const size_t every = std::clamp<size_t>(std::min(rows, cols) / 1024, 1, 8);
   const size_t block_rows = std::max<size_t>(64, ceil_div(rows, 64));
   const size_t blocks = ceil_div(rows, block_rows);

@@ -14,10 +14,10 @@
 
 namespace occ {
 
-// How often each symbol occurs [alphabet]. A symbol that is not below the alphabet is a bug (OCC_CHECK).
+// Returns how often each symbol occurs, [alphabet]. A symbol that is not below the alphabet is a bug (OCC_CHECK).
 std::vector<uint64_t> count_symbols(MatrixView<const Symbol> symbols, uint32_t alphabet);
 
-// The range of ids (rans_table.h) that occur: bin b stands for id first + b, and the last bin for the escape.
+// The range of ids (rans_table.h) that occur: bin b is id first + b, and the last bin is the escape.
 struct RansBins {
   uint32_t first = 0;
   uint32_t count = 1;
@@ -26,15 +26,15 @@ struct RansBins {
   uint32_t id(uint32_t bin) const { return bin + 1 == count ? kRansEscape : first + bin; }
 };
 
-// Counts the symbols of every line by the class of their position along it, by context and by bin.
+// Counts the symbols of every line by the class of their position, by context and by bin.
 class RansCounter {
  public:
   RansCounter(const SymbolPlane& plane, MatrixView<const Symbol> symbols, const RansSplit& split, const RansBins& bins);
 
   size_t contexts() const { return contexts_; }
-  size_t cell_size() const { return contexts_ * bins_.count; }  // counters of all contexts
+  size_t cell_size() const { return contexts_ * bins_.count; }  // number of counters for all contexts
   // Calls body(first line, number of lines, counts [lines][num_classes][contexts][bins]) for blocks of lines, on all
-  // threads and in any order. classes: one for each position, all below `num_classes`; empty: all are 0.
+  // threads and in any order. `classes` has a class below `num_classes` for each position; empty: all are 0.
   void for_each_block(std::span<const uint8_t> classes, size_t num_classes,
                       const std::function<void(size_t, size_t, const uint32_t*)>& body) const;
 
@@ -50,22 +50,21 @@ class RansCounter {
   RansSplit split_;
   RansBins bins_;
   size_t contexts_ = 1;
-  std::vector<uint64_t> next_;  // [states * classes]: first entry of the next state | its first bin << 32
+  std::vector<uint64_t> next_;  // [states * classes] index of the next state's first entry | its first bin << 32
   uint64_t start_ = 0;
   uint32_t class_mask_ = 0;
 };
 
-// log2 of the scales of rows and columns, such that symbol (r, c) deviates from the center by about
-// 2^(rows[r] + columns[c]).
+// log2 of the scales of rows and columns: symbol (r, c) deviates from the center by about 2^(rows[r] + columns[c]).
 struct RansScales {
   std::vector<float> rows;
   std::vector<float> columns;
 };
 
-// Measures the scales: those of rows as the mean of |symbol - center| / (scale of the column), then those of columns
-// likewise, and both once more. deviation > 0: the mean of |symbol - center| over the plane; single deviations count as
-// at most 32 times that. Deviations are absolute values, since one outlier among a thousand symbols would dominate a
-// mean of squares.
+// Measures the scales: those of rows as the mean of |symbol - center| / (scale of the column), then those of columns in
+// the same way, and then both again. `deviation` > 0 is the mean of |symbol - center| over the plane; each deviation
+// counts as at most 32 times that. Absolute values are used, because a single outlier among a thousand symbols would
+// dominate a mean of squares.
 RansScales measure_scales(MatrixView<const Symbol> symbols, double center, double deviation);
 
 }  // namespace occ

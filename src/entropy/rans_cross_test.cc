@@ -1,5 +1,5 @@
-// The `rans` coder with ids of lines and of positions: every walk against a slow decoder that follows
-// docs/reference/format.md, what the fit chooses, and side information that contradicts itself.
+// Tests the `rans` coder with ids of lines and of positions: compares every walk with a slow decoder that follows
+// docs/reference/format.md, and checks the choices of the fit and the errors for contradictory side information.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -14,7 +14,7 @@
 namespace occ {
 namespace {
 
-// One symbol at a time; tables, machines and ids looked up by the symbol's place in the plane.
+// Decodes one symbol at a time. Finds table, machine and ids by the place of the symbol in the plane.
 Matrix<Symbol> slow_decode(const RansModel& model, const Rect& at, ByteSpan bytes) {
   const SymbolPlane& plane = model.plane;
   const FiniteState* m = plane.contexts.get();
@@ -66,7 +66,7 @@ Matrix<Symbol> slow_decode(const RansModel& model, const Rect& at, ByteSpan byte
 
 size_t positions(const SymbolPlane& plane) { return plane.lines == LineAxis::kRows ? plane.cols : plane.rows; }
 
-// Tables around the middle of the window, all different; ids without a pattern that a wrong index could share.
+// Tables around the middle of the window, all different, and ids without a pattern, so that a wrong index is noticed.
 RansModel make_model(const SymbolPlane& plane, uint32_t num_ids, uint32_t num_cross) {
   RansModel model;
   model.plane = plane;
@@ -153,7 +153,7 @@ TEST(RansCross, IdsArePaidForOnBothAxesOnlyWhereTheyPay) {
       SymbolPlane plane = make_plane(400, 300, 256, axis);
       if (machine) plane.contexts = trellis_machine();
       const Sampler narrow(gaussian_weights(256, 60)), wide(gaussian_weights(256, 8));
-      // Which: bit 0 rows, bit 1 columns differ.
+      // Bit 0 of `which`: rows differ. Bit 1: columns differ.
       for (const unsigned which : {0u, 1u, 2u, 3u}) {
         Matrix<Symbol> symbols(400, 300);
         Rng rng(which);
@@ -210,7 +210,7 @@ TEST(RansCross, TheFitDoesNotDependOnThreads) {
   }
 }
 
-// Counts that a loop over every symbol gives, whatever the blocks; scales that were drawn.
+// Counts must be those of a loop over every symbol, for any blocks. Measured scales must be those that were drawn.
 TEST(RansCross, CountsAndScalesAreThoseOfThePlane) {
   for (const LineAxis axis : {LineAxis::kRows, LineAxis::kColumns}) {
     for (const bool machine : {false, true}) {
@@ -264,13 +264,13 @@ TEST(RansCross, ScalesAreRecovered) {
     for (size_t i = 0; i < drawn.size(); ++i) {
       square += std::pow(found[i] - drawn[i] - mean, 2) / static_cast<double>(drawn.size());
     }
-    EXPECT_LT(std::sqrt(square), 0.06);  // octaves; about a thousand samples each: 0.04
+    EXPECT_LT(std::sqrt(square), 0.06);  // octaves; with about a thousand samples each, 0.04 is expected
   };
   expect_same_but_for_a_constant(rows, scales.rows);
   expect_same_but_for_a_constant(columns, scales.columns);
 }
 
-// A table that no symbol uses is a single bit.
+// A table that no symbol uses takes a single bit.
 TEST(RansCross, UnusedTablesCostABit) {
   const SymbolPlane plane = make_plane(20, 20, 40);
   RansModel few = make_model(plane, 2, 2);
@@ -282,7 +282,7 @@ TEST(RansCross, UnusedTablesCostABit) {
   load(plane, side_of(many));
 }
 
-// One outlier of a large alphabet takes neither the window nor the classes with it.
+// One outlier in a large alphabet must not change the window or the classes.
 TEST(RansCross, CentredAlphabetsWithOutliers) {
   SymbolPlane plane = make_plane(1024, 512, 65536, LineAxis::kColumns);
   plane.contexts = trellis_machine();
@@ -304,7 +304,7 @@ TEST(RansCross, ContradictionsAreInputErrors) {
   const SymbolPlane plane = make_plane(20, 30, 40);
   const Bytes good = side_of(make_model(plane, 3, 5));
   load(plane, good);
-  const size_t at = 3;  // of num_cross
+  const size_t at = 3;  // place of num_cross
   ASSERT_EQ(good[at], 5);
   const auto expect_error = [&](const SymbolPlane& p, const Bytes& side, const char* why) {
     try {
@@ -334,7 +334,7 @@ TEST(RansCross, ContradictionsAreInputErrors) {
   SymbolPlane given = plane;
   given.table_ids.assign(20, 0);
   expect_error(given, side_of(make_model(plane, 1, 5)), "cross ids beside ids of the plane");
-  // 255 + 255 ids of 256 contexts are too many tables.
+  // 255 + 255 ids with 256 contexts are too many tables.
   SymbolPlane many = make_plane(20, 30, 40);
   auto machine = std::make_shared<FiniteState>(*trellis_machine());
   machine->num_contexts = 256;

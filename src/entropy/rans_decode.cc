@@ -18,7 +18,7 @@
 #define OCC_ENTROPY_RANS_DECODE_ONCE
 namespace occ {
 
-// Row m moves the next words to the set bits of m, in order, and zeros to the others.
+// Row m moves the next words to the set bits of m, in order, and zeros to all other places.
 constexpr std::array<std::array<uint8_t, 16>, 256> make_spread() {
   std::array<std::array<uint8_t, 16>, 256> rows{};
   for (unsigned mask = 0; mask < 256; ++mask) {
@@ -40,7 +40,7 @@ inline uint32_t rans_cell(const RansRun& run, size_t i) {
   return run.states != nullptr ? base + (run.states[i] >> 16) : base;
 }
 
-// Reads the rank of an escape; out[i] becomes the token.
+// Reads the rank of an escape and sets out[i] to its token.
 inline bool resolve_escape(RansDecodeState& s, const RansRun& run, size_t i) {
   uint32_t token = 0;
   const bool ok = s.tables[rans_cell(run, i)].read_escape(s.raw, token);
@@ -48,7 +48,7 @@ inline bool resolve_escape(RansDecodeState& s, const RansRun& run, size_t i) {
   return ok;
 }
 
-// Adds the low bits to token i and takes the machine of column i on.
+// Adds the low bits to token i and advances the machine of column i.
 inline void advance_state(const RansDecodeState& s, const RansRun& run, size_t i) {
   const uint32_t low = run.low != nullptr ? run.low[i] : 0;
   const uint32_t symbol = (uint32_t{run.out[i]} << s.shift) | low;
@@ -57,7 +57,7 @@ inline void advance_state(const RansDecodeState& s, const RansRun& run, size_t i
   run.states[i] = s.next[(state << s.class_bits) + (symbol & ((1u << s.class_bits) - 1))];
 }
 
-// At most 16 symbols [first, end) of a run, first a multiple of 16.
+// Decodes at most 16 symbols [first, end) of a run. `first` is a multiple of 16.
 inline bool rans_decode_lanes(RansDecodeState& s, const RansRun& run, size_t first, size_t end) {
   if (s.at > s.limit && !s.enter_tail()) return false;
   for (size_t i = first; i < end; ++i) {
@@ -121,7 +121,7 @@ bool DecodeSteps(RansDecodeState& s, const RansRun& run) {
   const hn::Repartition<uint8_t, D> db;
   auto small_next = hn::Zero(db);
   if constexpr (kMachine == Machine::kSmall) small_next = hn::LoadDup128(db, s.small_next);
-  const V first_byte = hn::Set(d, 0x80808000u);  // zeros for the others
+  const V first_byte = hn::Set(d, 0x80808000u);  // a shuffle index that gives zero for all other bytes
   const int class_bits = static_cast<int>(s.class_bits);
   const int shift = static_cast<int>(s.shift);
   const uint32_t* const HWY_RESTRICT entries = s.entries + run.cell * size_t{kRansOne};
@@ -225,7 +225,7 @@ HWY_EXPORT(DecodeRun);
 
 bool rans_decode_run(RansDecodeState& state, const RansRun& run) { return HWY_DYNAMIC_DISPATCH(DecodeRun)(state, run); }
 
-// A step takes at most 16 words and loads at most 16 bytes beyond them.
+// A step takes at most 16 words and loads at most 16 bytes after them.
 constexpr size_t kStepBytes = 48;
 
 void RansDecodeState::set_words(const uint8_t* words, size_t bytes) {

@@ -37,7 +37,7 @@ uint8_t* rans_encode_run(uint32_t* x, const RansEncodeEntry* entries, const uint
   const auto encode_one = [&](uint32_t id, uint32_t& lane) {
     const RansEncodeEntry e = entries[id];
     const uint32_t before = lane;
-    // Without a branch, which would be mispredicted: the word is always written and kept only if needed.
+    // There is no branch, because it would be mispredicted: the word is always written, and kept only if needed.
     const auto word = static_cast<uint16_t>(before);
     std::memcpy(out - 2, &word, 2);
     const auto put = static_cast<uint32_t>(before > e.limit);

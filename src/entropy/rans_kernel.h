@@ -20,7 +20,7 @@
 namespace occ {
 
 constexpr size_t kRansLanes = 16;
-constexpr uint32_t kRansStart = 1u << 16;  // every state before encoding, and therefore after decoding
+constexpr uint32_t kRansStart = 1u << 16;  // every state before encoding, and therefore also after decoding
 
 // Fills the 4,096 entries of a decoding table with id | (f - 1) << 8 | (slot - s) << 20 for ids 0 to 255. Since
 // slot - s < f, bit 31 without bit 19 cannot occur for f <= 2,048; this combination marks the escape.
@@ -30,32 +30,32 @@ void fill_decode_entries(const RansTable& table, uint32_t* entries);
 struct RansEncodeEntry {
   uint64_t reciprocal;
   uint32_t limit;       // a word is written if x > limit
-  uint16_t start;       // s
+  uint16_t start;       // first slot s
   uint16_t complement;  // 4096 - f
 };
 // Fills the 257 entries of an encoding table. Ids without a frequency get the entry of the escape.
 void fill_encode_entries(const RansTable& table, RansEncodeEntry* entries);
 
 struct RansDecodeState {
-  alignas(64) uint32_t x[kRansLanes];  // at least kRansStart
-  const uint8_t* at;                   // the next word
-  const uint8_t* limit;                // a step may begin while at <= limit
+  alignas(64) uint32_t x[kRansLanes];  // states, at least kRansStart
+  const uint8_t* at;                   // next word
+  const uint8_t* limit;                // a step may begin as long as at <= limit
   const uint8_t* end;
   bool in_tail = false;
-  alignas(16) uint8_t tail[96];  // the last words and then zeros, so that vectors may read past the end
-  BitReader raw;                 // the ranks of escaped tokens
+  alignas(16) uint8_t tail[96];  // the last words followed by zeros, so that vectors may read past the end
+  BitReader raw;                 // ranks of escaped tokens
 
-  // The tables of all cells, and what is common to the plane.
+  // The tables of all cells, and what all tiles of the plane have in common.
   const uint32_t* entries = nullptr;    // [cells][4096]
   const RansTable* tables = nullptr;    // [cells]
-  uint32_t offset = 0;                  // of the window
-  unsigned shift = 0;                   // raw low bits, for the finite-state machine
+  uint32_t offset = 0;                  // offset of the window
+  unsigned shift = 0;                   // number of raw low bits; only used with a state machine
   const uint32_t* next = nullptr;       // [states << class_bits]: next state | its context << 16
-  const uint8_t* small_next = nullptr;  // [16]: the same as next state | its context << 4; null if it does not fit
+  const uint8_t* small_next = nullptr;  // [16] the same as next state | its context << 4; null if it does not fit
   unsigned class_bits = 0;
 
   void set_words(const uint8_t* words, size_t bytes);
-  // Called when at > limit. False if all words have been read and more are needed.
+  // Called when at > limit. Returns false if all words have been read and more are needed.
   bool enter_tail();
   // Whether all words have been read.
   bool all_used() const;
@@ -66,13 +66,13 @@ struct RansRun {
   Symbol* out = nullptr;  // receives tokens, or whole symbols if `states` is given
   // The cell of a symbol is the sum of `cell`, its entry of line_cells and its context.
   uint32_t cell = 0;
-  const uint32_t* line_cells = nullptr;  // [count], or null if all are 0; never null with `states`
+  const uint32_t* line_cells = nullptr;  // [count], or null if all are 0; never null if `states` is given
   uint32_t* states = nullptr;            // [count] state | context << 16, or null without a state machine
-  const Symbol* low = nullptr;           // [count] raw low bits; only with `states` and shift > 0
+  const Symbol* low = nullptr;           // [count] raw low bits; only if `states` is given and shift > 0
 };
 
-// Decodes a run. False if words or escape bits are missing or an escape is out of range. For any bytes the ids are
-// those of the tables.
+// Decodes a run. Returns false if words or escape bits are missing, or if an escape is out of range. For all bytes,
+// even hostile ones, the ids are those of the tables.
 bool rans_decode_run(RansDecodeState& state, const RansRun& run);
 
 // Encodes ids, which are indices into `entries`, from the last to the first. Words are written downwards from `out`.

@@ -26,7 +26,7 @@ void check_machine(const SymbolPlane& plane) {
   }
 }
 
-// Of the byte that holds the shift. What is written has the second one always, older files have not.
+// Flags in the byte that holds the shift. Files that are written now always have the second flag; older files do not.
 constexpr uint8_t kCrossFlag = 0x80, kCodedFlag = 0x40;
 
 size_t line_length(const SymbolPlane& plane) { return plane.lines == LineAxis::kRows ? plane.cols : plane.rows; }
@@ -55,7 +55,7 @@ uint32_t read_num_cross(const RansModel& model, ByteReader& side) {
   return static_cast<uint32_t>(num_cross);
 }
 
-// Ids and tables as bit strings.
+// Reads ids and tables that are stored as bit strings.
 void load_plain(bool cross, ByteReader& side, RansModel* model) {
   const SymbolPlane& plane = model->plane;
   if (plane.table_ids.empty() && model->num_ids > 1) model->ids = read_ids(plane.num_lines(), model->num_ids, side);
@@ -77,7 +77,7 @@ void load_plain(bool cross, ByteReader& side, RansModel* model) {
   }
 }
 
-// Ids and tables as range-coded integers.
+// Reads ids and tables that are stored as range-coded integers.
 void load_coded(bool cross, ByteReader& side, RansModel* model) {
   const SymbolPlane& plane = model->plane;
   if (cross) model->num_cross = read_num_cross(*model, side);

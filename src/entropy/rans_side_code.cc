@@ -12,16 +12,16 @@ namespace {
 
 using Frequencies = std::array<uint16_t, kRansIds>;
 
-constexpr unsigned kLongest = 13;  // bits of a frequency
-constexpr unsigned kFirst = 13;    // stands for the length of the neighbour of the first frequency
+constexpr unsigned kLongest = 13;  // largest number of bits of a frequency
+constexpr unsigned kFirst = 13;    // used as the length of the neighbour of the first frequency
 
 unsigned length_of(uint32_t frequency) { return static_cast<unsigned>(std::bit_width(frequency)); }
 
-// The adaptive bits of all tables, and the order in which frequencies are visited: from the middle to the end of the
-// window, then from the middle to its beginning.
+// The adaptive bits of all tables. Frequencies are coded from the middle to the end of the window, and then from the
+// middle to its beginning.
 class TableBits {
  public:
-  // Codes one frequency. Coder: RangeEncoder or RangeDecoder, through `bit` and `raw`, which give the bit coded.
+  // Codes one frequency, for an encoder or a decoder. `bit` and `raw` code bits and return them.
   template <typename Bit, typename Raw>
   uint32_t code(unsigned left, unsigned zeros, const Frequencies* above, uint32_t id, uint32_t frequency,
                 const Bit& bit, const Raw& raw) {
@@ -35,7 +35,7 @@ class TableBits {
     return ((2 + (second ? 1u : 0u)) << below) + raw(frequency & ((1u << below) - 1), below);
   }
   AdaptiveBit repeated;
-  std::array<AdaptiveBit, 2> as_image;  // [whether the image is 0]
+  std::array<AdaptiveBit, 2> as_image;  // [whether the mirror image is 0]
 
  private:
   std::array<AdaptiveBit, kLongest>& context(unsigned left, unsigned zeros, const Frequencies* above, uint32_t id) {
@@ -51,7 +51,8 @@ class TableBits {
   std::array<AdaptiveBit, kLongest + 1> second_;
 };
 
-// Codes the frequencies of one table, in place. above: those of the table of the same context before it, or null.
+// Codes the frequencies of one table in place. `above` has those of the table before it with the same context, or is
+// null.
 template <typename Bit, typename Raw>
 void code_table(Frequencies& f, const Frequencies* above, uint32_t mirror, uint32_t window, TableBits& bits,
                 const Bit& bit, const Raw& raw) {
@@ -151,7 +152,8 @@ std::vector<uint32_t> find_mirrors(std::span<const RansCounts> cells, uint32_t c
       for (uint32_t id = 0; id < window; ++id) sum[id] += cells[cell][id], total += cells[cell][id];
     }
     const auto mode = static_cast<uint32_t>(std::max_element(sum.begin(), sum.begin() + window) - sum.begin());
-    uint64_t least = total / 4;  // more than that differs: not symmetric
+    // With a larger difference the tables are not symmetric.
+    uint64_t least = total / 4;
     for (const uint32_t mirror : {2 * mode + 1, 2 * mode, 2 * mode + 2}) {
       if (mirror == 0) continue;
       uint64_t difference = 0;
@@ -178,7 +180,7 @@ std::vector<RansCounts> add_mirror_images(std::span<const RansCounts> cells, std
       const uint32_t image = mirror - 1 - id;
       if (image < window) out[cell][id] += cells[cell][image];
     }
-    out[cell][kRansEscape] *= 2;  // in proportion
+    out[cell][kRansEscape] *= 2;  // in proportion to the other counts
   }
   return out;
 }

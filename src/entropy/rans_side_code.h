@@ -14,18 +14,20 @@
 
 namespace occ {
 
-// Ids below num_ids.
+// Write and read ids below num_ids.
 void put_ids(std::span<const uint8_t> ids, uint32_t num_ids, RangeEncoder& out);
 std::vector<uint8_t> get_ids(size_t count, uint32_t num_ids, RangeDecoder& in);
 
-// All tables. mirrors: for each context the sum of an id and of its mirror image plus 1, or 0 for none.
+// Writes all tables. For each context, mirrors has the sum of an id and of its mirror image plus 1, or 0 if the tables
+// are not symmetric.
 void put_tables(std::span<const RansTable> tables, std::span<const uint32_t> mirrors, uint32_t window,
                 RangeEncoder& out);
-// The tables of `cells` cells. Input error unless every one can code all tokens (RansTable::of).
+// Reads the tables of `cells` cells. Input error unless each of them can code all tokens (RansTable::of).
 std::vector<RansTable> get_tables(size_t cells, std::span<const uint32_t> mirrors, const RansSplit& split,
                                   RangeDecoder& in);
 
-// The mirrors of a plane with these counts [cells], and the counts with those of mirror images added.
+// find_mirrors returns the mirrors of a plane with these counts [cells]. add_mirror_images returns the counts plus
+// those of the mirror images.
 std::vector<uint32_t> find_mirrors(std::span<const RansCounts> cells, uint32_t contexts, uint32_t window);
 std::vector<RansCounts> add_mirror_images(std::span<const RansCounts> cells, std::span<const uint32_t> mirrors,
                                           uint32_t window);

@@ -10,7 +10,7 @@
 namespace occ {
 namespace {
 
-// Counts of a two-sided geometric distribution about the middle between ids center / 2.
+// Counts of a two-sided geometric distribution around id center / 2.
 RansCounts two_sided(double decay, uint32_t center, uint64_t total) {
   RansCounts counts{};
   for (uint32_t id = 0; id < 256; ++id) {
@@ -37,7 +37,7 @@ TEST(RansSideCode, TablesComeBackWithAndWithoutMirrors) {
     RangeDecoder in(bytes, "test");
     EXPECT_TRUE(get_tables(tables.size(), mirrors, split, in) == tables);
     in.expect_done();
-    for (size_t i = 0; i < bytes.size(); i += 7) {  // damage is an error or other tables
+    for (size_t i = 0; i < bytes.size(); i += 7) {  // damaged bytes give an error or other tables
       Bytes bad = bytes;
       bad[i] ^= 0x10;
       RangeDecoder damaged(bad, "test");
@@ -57,7 +57,7 @@ TEST(RansSideCode, MirrorsAreFoundAndHalveTheTables) {
   std::vector<RansCounts> cells;
   Rng rng(6);
   for (int i = 0; i < 8; ++i) {
-    cells.push_back(two_sided(0.9, 256 - i % 2, 4000));  // contexts mirror about ids 128 and 127.5
+    cells.push_back(two_sided(0.9, 256 - i % 2, 4000));  // two contexts, symmetric about the ids 128 and 127.5
     for (uint64_t& n : cells.back()) n += rng.below(1 + n / 8);
   }
   const std::vector<uint32_t> mirrors = find_mirrors(cells, 2, split.window());

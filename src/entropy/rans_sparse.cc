@@ -8,7 +8,8 @@
 namespace occ {
 namespace {
 
-// The symbol that fills most of a nearly constant tile: a majority vote (Boyer and Moore) among up to 63 samples.
+// Returns the symbol that fills most of a nearly constant tile, by a majority vote (Boyer and Moore) among up to 63
+// samples.
 Symbol likely_majority(MatrixView<const Symbol> symbols) {
   const size_t samples = std::min<size_t>(symbols.size(), 63);
   Symbol candidate = 0;

@@ -9,12 +9,12 @@
 
 namespace occ {
 
-// The byte `mode`, the most frequent symbol in `symbol_bytes` bytes, and for every exception the number of symbols
-// since the last one and the symbol. Empty if that takes more than about 200 bytes.
+// Returns the byte `mode`, the most frequent symbol in `symbol_bytes` bytes, and for every exception the number of
+// symbols since the last exception and the symbol. Returns nothing if that takes more than about 200 bytes.
 Bytes encode_sparse(MatrixView<const Symbol> symbols, uint8_t mode, size_t symbol_bytes);
 
-// Decodes what follows the mode. `what` names the tile in input errors: symbols that reach the alphabet, too many
-// exceptions, or bytes that end early.
+// Decodes the bytes after the mode. `what` names the tile in input errors, which are: symbols that are not below the
+// alphabet, too many exceptions, and missing bytes.
 void decode_sparse(ByteSpan body, const std::string& what, uint32_t alphabet, size_t symbol_bytes,
                    MatrixView<Symbol> symbols);
 

@@ -31,7 +31,8 @@ const std::vector<double>& log2_table() {
   return table;
 }
 
-// items: ids with frequency >= 1. The escape stays at most kRansMaxEscape; there is at least one other item.
+// `items` are the ids with a frequency of at least 1. The frequency of the escape stays at most kRansMaxEscape. There
+// is at least one item besides the escape.
 Frequencies quantize_frequencies(const RansCounts& counts, std::span<const uint16_t> items) {
   const std::vector<double>& lg = log2_table();
   double total = 0;
@@ -49,10 +50,10 @@ Frequencies quantize_frequencies(const RansCounts& counts, std::span<const uint1
     sum += f[id];
   }
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  const auto gain = [&](uint16_t id) {  // of one unit more
+  const auto gain = [&](uint16_t id) {  // bits saved by one unit more
     return f[id] >= most(id) ? -kInfinity : weight(id) * (lg[f[id] + 1u] - lg[f[id]]);
   };
-  const auto loss = [&](uint16_t id) {  // of one unit less
+  const auto loss = [&](uint16_t id) {  // bits lost by one unit less
     return f[id] <= 1 ? kInfinity : weight(id) * (lg[f[id]] - lg[f[id] - 1u]);
   };
   const auto best_gain = [&] {
@@ -135,7 +136,7 @@ RansTable RansTable::fit(const RansCounts& counts, const RansSplit& split) {
   RansTable best;
   double best_bits = std::numeric_limits<double>::infinity();
   std::vector<uint16_t> items, tried;
-  // Escaped: tokens rarer than 1 / threshold. 0: none of the window.
+  // Tokens rarer than 1 / threshold are escaped. 0: no token of the window is escaped.
   for (const uint64_t threshold :
        {0, 1024, 1536, 2048, 2560, 3072, 4096, 6000, 8192, 10000, 12000, 16384, 24576, 1 << 20}) {
     if (threshold != 0 && total == 0) break;
@@ -149,7 +150,7 @@ RansTable RansTable::fit(const RansCounts& counts, const RansSplit& split) {
         merged[kRansEscape] += counts[id];
       }
     }
-    if (items.empty()) items.push_back(0);  // everything lies outside the window
+    if (items.empty()) items.push_back(0);  // all symbols are outside the window
     if (items.size() < split.tokens()) items.push_back(kRansEscape);
     if (items == tried) continue;
     tried = items;

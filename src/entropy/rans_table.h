@@ -26,9 +26,9 @@ namespace occ {
 constexpr unsigned kRansProbBits = 12;
 constexpr uint32_t kRansOne = 1u << kRansProbBits;
 constexpr uint32_t kRansWindow = 256;
-constexpr uint32_t kRansEscape = kRansWindow;  // the id
+constexpr uint32_t kRansEscape = kRansWindow;  // id of the escape
 constexpr uint32_t kRansIds = kRansWindow + 1;
-constexpr uint32_t kRansMaxEscape = kRansOne / 2;  // greatest frequency of the escape
+constexpr uint32_t kRansMaxEscape = kRansOne / 2;  // largest frequency of the escape
 
 struct RansSplit {
   uint32_t alphabet = 1;
@@ -40,8 +40,8 @@ struct RansSplit {
   uint32_t id(uint32_t token) const { return std::min(token - offset, kRansEscape); }
 };
 
-// Chooses the shift and offset that take the fewest bits by estimate. histogram [alphabet]: how often each symbol
-// occurs.
+// Chooses the shift and the offset that take the fewest bits by estimate. histogram [alphabet] has how often each
+// symbol occurs.
 RansSplit choose_rans_split(std::span<const uint64_t> histogram, uint32_t alphabet);
 
 class SideBits;
@@ -51,10 +51,11 @@ using RansCounts = std::array<uint64_t, kRansIds>;
 
 class RansTable {
  public:
-  // The table that codes `counts` in the fewest bits, including the table itself. Without counts all ids are equal.
+  // Returns the table that codes `counts` in the fewest bits, including those of the table. Without counts, all ids
+  // have equal frequencies.
   static RansTable fit(const RansCounts& counts, const RansSplit& split);
-  // The table with these frequencies [257], of which that of the escape is what is missing to 4,096. Input error, which
-  // begins with `what`, unless it can code every token.
+  // Returns the table with these frequencies [257]. That of the escape is computed: 4,096 minus the sum of the others.
+  // Input error that begins with `what`, unless the table can code every token.
   static RansTable of(std::array<uint16_t, kRansIds> frequency, const RansSplit& split, const std::string& what);
   // Reads what write() wrote. Input errors name bits.what().
   static RansTable read(SideBits& bits, const RansSplit& split);
@@ -63,9 +64,9 @@ class RansTable {
   uint32_t frequency(uint32_t id) const { return frequency_[id]; }
   // Writes the rank of an escaped token.
   void write_escape(uint32_t token, BitWriter& out) const;
-  // Reads it. False if bits are missing or hold no rank.
+  // Reads it. Returns false if bits are missing or are no valid rank.
   bool read_escape(BitReader& in, uint32_t& token) const;
-  // The bits that one id takes, without low bits. For an escaped id this includes the bits of the rank (their mean).
+  // Returns the bits of one id, without low bits. For an escaped id, this includes the mean number of bits of the rank.
   double cost(uint32_t id) const;
 
   bool operator==(const RansTable& o) const { return frequency_ == o.frequency_; }
@@ -77,13 +78,13 @@ class RansTable {
   uint32_t escape_token(uint32_t rank) const;
 
   std::array<uint16_t, kRansIds> frequency_{};
-  std::array<uint8_t, kRansWindow> escaped_ids_{};  // ascending
+  std::array<uint8_t, kRansWindow> escaped_ids_{};  // in ascending order
   uint32_t num_escaped_ids_ = 0;
-  uint32_t num_escaped_ = 0;  // including those outside the window
+  uint32_t num_escaped_ = 0;  // includes those outside the window
   uint32_t offset_ = 0;
   uint32_t window_ = 0;
-  unsigned escape_width_ = 0;   // w
-  uint32_t short_escapes_ = 0;  // u
+  unsigned escape_width_ = 0;   // w in the description of the escape above
+  uint32_t short_escapes_ = 0;  // u in that description
 };
 
 // Reads the bit string of all tables from the side information, byte by byte.

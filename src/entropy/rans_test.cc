@@ -1,5 +1,5 @@
-// The `rans` coder against theory (payload within 0.2 % + 64 bytes of the entropy), against a slow decoder that follows
-// the format, and the parts it is made of.
+// Compares the `rans` coder with theory (the payload is within 0.2 % + 64 bytes of the entropy) and with a slow decoder
+// that follows the format, and tests its parts.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -27,7 +27,7 @@ size_t side_bytes(const EntropyCoder& coder) {
   return side.size();
 }
 
-// Payload of all tiles.
+// Returns the bytes of the payload of all tiles.
 size_t coded_bytes(const EntropyCoder& coder, const SymbolPlane& plane, MatrixView<const Symbol> symbols) {
   size_t bytes = 0;
   const size_t rows = tile_rows(plane);
@@ -44,7 +44,7 @@ size_t coded_bytes(const EntropyCoder& coder, const SymbolPlane& plane, MatrixVi
   return bytes;
 }
 
-// The ideal code length of a sample under the distribution it was drawn from.
+// Returns the ideal code length of a sample under the distribution from which it was drawn.
 double source_bits(MatrixView<const Symbol> symbols, const std::vector<double>& weights) {
   double sum = 0, bits = 0;
   for (const double w : weights) sum += w;
@@ -55,7 +55,7 @@ double source_bits(MatrixView<const Symbol> symbols, const std::vector<double>& 
 }
 
 TEST(Rans, PayloadIsNearTheEntropy) {
-  constexpr size_t kRows = 512, kCols = 512;  // 2^18: one tile
+  constexpr size_t kRows = 512, kCols = 512;  // 2^18 symbols, which is one tile
   std::printf("%28s %9s %9s %9s %7s %6s\n", "source", "alphabet", "entropy B", "payload B", "% over", "side B");
   for (const uint32_t alphabet : {2u, 3u, 5u, 8u, 16u, 17u, 64u, 100u, 255u, 256u, 512u, 1024u, 4096u, 65536u}) {
     std::map<std::string, std::vector<double>> sources = {
@@ -87,8 +87,9 @@ TEST(Rans, PayloadIsNearTheEntropy) {
       const double entropy = empirical_entropy(symbols.view(), alphabet) / 8;
       std::printf("%28s %9u %9.0f %9.0f %7.3f %6zu\n", name.c_str(), alphabet, entropy, payload,
                   100 * (payload / std::max(entropy, 1.0) - 1), side_bytes(*coder));
-      // The entropy of the sample's own counts is below what the source itself would need, which knows no counts; the
-      // difference matters where most counts are a few (skewed sources over large alphabets: up to 30 bytes here).
+      // The entropy of the sample's own counts is below the code length under the source distribution, which does not
+      // know the counts. The difference matters if most counts are small (skewed sources over large alphabets: up to 30
+      // bytes here).
       const double limit = std::max(entropy, source_bits(symbols.view(), weights) / 8);
       if (alphabet <= 256) {
         EXPECT_LE(payload, limit * 1.002 + 64) << name << " over " << alphabet;
@@ -121,7 +122,7 @@ TEST(Rans, ConstantTilesCostAByteOrTwo) {
   }
 }
 
-// 8 states, symbols whose statistics depend on the union: the size follows the conditional entropy.
+// With 8 states and symbols whose statistics depend on the context, the size must follow the conditional entropy.
 TEST(Rans, ContextsReachTheConditionalEntropy) {
   for (const LineAxis axis : {LineAxis::kRows, LineAxis::kColumns}) {
     SymbolPlane plane = make_plane(2048, 512, 12, axis);
@@ -151,7 +152,7 @@ TEST(Rans, ContextsReachTheConditionalEntropy) {
 TEST(Rans, ClusteredTablesPayOff) {
   for (const LineAxis axis : {LineAxis::kRows, LineAxis::kColumns}) {
     SymbolPlane plane = make_plane(1024, 1024, 32, axis);
-    // Lines of four widths.
+    // Lines of four different widths.
     const double reach[] = {2, 4, 8, 16};
     std::vector<Sampler> samplers;
     for (const double r : reach) samplers.emplace_back(gaussian_weights(32, r));
@@ -175,14 +176,14 @@ TEST(Rans, ClusteredTablesPayOff) {
     EXPECT_LT(static_cast<double>(four_bytes), ideal * 1.002 + 4 * 64);
     EXPECT_LT(static_cast<double>(four_bytes), 0.9 * static_cast<double>(one_bytes));
     EXPECT_LT(side_bytes(*four), 1024 * 2 / 8 + 4 * 60u);
-    // Where clusters save nothing there is one table.
+    // If clusters save no bits, there is one table.
     const Matrix<Symbol> alike = draw_symbols(100, 100, gaussian_weights(32, 4), 2);
     plane.rows = plane.cols = 100;
     EXPECT_LT(side_bytes(*fit_rans(plane, alike.view(), 8)), 40u);
   }
 }
 
-// Scales that differ along both axes: classes that add come near the ideal, which knows every element's scale.
+// With scales that differ along both axes, ids that add come near the ideal, which knows the scale of every element.
 TEST(Rans, ClassesOnBothAxesComeNearTheIdeal) {
   for (const bool machine : {false, true}) {
     for (const LineAxis axis : {LineAxis::kRows, LineAxis::kColumns}) {
@@ -209,7 +210,7 @@ TEST(Rans, ClassesOnBothAxesComeNearTheIdeal) {
   }
 }
 
-// A concentrated source with a few far outliers keeps its rate: the split does not spend raw bits on all symbols.
+// A concentrated source with a few far outliers keeps its rate: the split does not store raw low bits for all symbols.
 TEST(Rans, OutliersOfALargeAlphabetAreEscaped) {
   const SymbolPlane plane = make_plane(512, 512, 65536);
   Matrix<Symbol> symbols = draw_symbols(512, 512, gaussian_weights(16, 3), 4);
@@ -220,7 +221,7 @@ TEST(Rans, OutliersOfALargeAlphabetAreEscaped) {
   EXPECT_LE(payload, entropy * 1.003 + 64);
 }
 
-// Straight from docs/reference/format.md, one symbol at a time: flat tiles of rANS mode.
+// Decodes flat tiles of mode rANS as docs/reference/format.md describes it, one symbol at a time.
 Matrix<Symbol> slow_decode(const RansModel& model, ByteSpan bytes, Shape shape) {
   ByteReader in(bytes, "tile");
   EXPECT_EQ(in.get<uint8_t>(), 1);
@@ -250,7 +251,8 @@ Matrix<Symbol> slow_decode(const RansModel& model, ByteSpan bytes, Shape shape) 
     }
     EXPECT_TRUE(low.get(model.split.shift, bits));
     out.data()[i] = static_cast<Symbol>((token << model.split.shift) | (model.split.shift != 0 ? bits : 0));
-    // All lanes of a step take their words before the next step; in a flat run that is the order of the symbols.
+    // In the format, all lanes of a step take their words before the next step. In a flat run that is the order of the
+    // symbols.
     if (state < 65536) state = (state << 16) | in.get<uint16_t>();
   }
   in.expect_done();
@@ -277,7 +279,8 @@ TEST(Rans, ASlowDecoderReadsTheSameSymbols) {
 }
 
 TEST(Rans, NoFlippedBitGoesUnnoticedWithoutRawBits) {
-  // One-sided: where two symbols have the same frequency, as in symmetric tables, one can become the other unnoticed.
+  // A one-sided distribution, because symbols with the same frequency, as in symmetric tables, could be exchanged
+  // unnoticed.
   const SymbolPlane plane = make_plane(100, 100, 16);
   const Matrix<Symbol> symbols = draw_symbols(100, 100, geometric_weights(16, 0.8), 6);
   const auto coder = fit_rans(plane, symbols.view());
@@ -286,7 +289,7 @@ TEST(Rans, NoFlippedBitGoesUnnoticedWithoutRawBits) {
   ASSERT_EQ(bytes[0], 1);
   ASSERT_EQ(bytes[1], 0) << "escapes";
   Matrix<Symbol> out(100, 100);
-  // The zero bits that fill up the states are the only ones that carry nothing.
+  // Only the zero bits that fill up the states carry no information.
   size_t unnoticed = 0;
   for (size_t bit = 8; bit < 8 * bytes.size(); ++bit) {
     Bytes bad = bytes;
@@ -323,7 +326,7 @@ TEST(RansTable, FrequenciesAreOptimalAmongSingleMoves) {
   Rng rng(2);
   for (int trial = 0; trial < 40; ++trial) {
     RansCounts counts{};
-    // Half the trials: many tokens near 1.45 / 4096, where rounding goes wrong.
+    // In half of the trials many tokens are near 1.45 / 4096, where plain rounding fails.
     for (uint32_t i = 0; i < 40; ++i) {
       const double c = 1000 * (trial % 2 == 0 ? std::exp(7 * rng.uniform())
                                : i == 0       ? 4040
@@ -333,8 +336,8 @@ TEST(RansTable, FrequenciesAreOptimalAmongSingleMoves) {
     const RansTable table = RansTable::fit(counts, {40, 0, 0});
     uint32_t sum = 0;
     for (uint32_t i = 0; i < 40; ++i) sum += table.frequency(i);
-    if (sum != kRansOne) continue;  // with an escape the optimum is another
-    // The bits that one unit more would save and one unit less would cost.
+    if (sum != kRansOne) continue;  // with an escape, another table is optimal
+    // The bits that one unit more would save, and that one unit less would cost.
     double most_saved = 0;
     double least_cost = 1e300;
     for (uint32_t i = 0; i < 40; ++i) {
@@ -365,7 +368,7 @@ TEST(RansTable, EscapesAreTheTokensWithoutAFrequency) {
     ASSERT_TRUE(table.read_escape(in, again));
     EXPECT_EQ(again, token);
     EXPECT_TRUE(in.used_up());
-    // Truncated binary by hand.
+    // Truncated binary code, computed by hand.
     BitReader raw(bytes);
     ASSERT_TRUE(raw.get(9, bits));
     if (bits >= 110) {

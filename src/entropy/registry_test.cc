@@ -1,5 +1,5 @@
-// Every registered coder through its invariants: exact round trip, saved tables, strided views,
-// hostile bytes, the same bytes and symbols on every SIMD target.
+// Tests the invariants of every registered coder: exact round trip, saved tables, strided views, hostile bytes, and the
+// same bytes and symbols on every SIMD target.
 #include <fmt/ranges.h>
 #include <gtest/gtest.h>
 
@@ -17,7 +17,7 @@
 namespace occ {
 namespace {
 
-// kScaled, kScaledTrellis: scales that differ by rows and columns, tables for both.
+// kScaled and kScaledTrellis have scales that differ by rows and columns, and tables for both.
 enum class Kind { kPlain, kIds, kTrellis, kWide, kWideIds, kScaled, kScaledTrellis };
 const char* const kKindNames[] = {"Plain", "Ids", "Trellis", "Wide", "WideIds", "Scaled", "ScaledTrellis"};
 
@@ -66,7 +66,7 @@ const Shape kShapes[] = {{0, 5},   {5, 0},   {1, 1},   {1, 16},  {1, 300}, {300,
 
 Params default_params(const CoderEntry& entry) { return Params(entry.params); }
 
-// The tiles of a plane, a few rows each.
+// Calls body for the tiles of a plane, with a few rows each.
 void for_each_tile(const SymbolPlane& plane, size_t rows, const std::function<void(const Rect&)>& body) {
   for (size_t row = 0; row < plane.rows; row += rows) body({row, 0, std::min(rows, plane.rows - row), plane.cols});
 }
@@ -83,7 +83,7 @@ class CoderTest : public testing::TestWithParam<Case> {
     if ((kind == Kind::kScaled || kind == Kind::kScaledTrellis) && params.has("tables")) params.set("tables", "9");
     return fit(d, params);
   }
-  // Saves and loads; the reader must be at its end.
+  // Saves and loads the coder. The reader must then be at its end.
   std::unique_ptr<EntropyCoder> reload(const EntropyCoder& coder, const SymbolPlane& plane) const {
     ByteWriter side;
     coder.save(side);
@@ -120,7 +120,7 @@ TEST_P(CoderTest, RoundTrip) {
           EXPECT_EQ(entry().fixed_bytes(default_params(entry()), d.plane, at.rows), bytes.size());
         }
         EXPECT_LE(bytes.size() * 8, in.size() * symbol_width(d.plane.alphabet) + 16) << "expanded";
-        // Into a strided view, whose padding stays.
+        // Decodes into a strided view, whose padding must not change.
         Matrix<Symbol> out(at.rows, at.cols + 3);
         for (size_t i = 0; i < out.size(); ++i) out.data()[i] = 0xabcd;
         loaded->decode(at, bytes, out.view().sub({0, 1, at.rows, at.cols}));
@@ -144,14 +144,14 @@ TEST_P(CoderTest, RoundTrip) {
           next += some.rows();
         });
         EXPECT_EQ(next, at.rows);
-        // From a strided view.
+        // Encodes from a strided view.
         EXPECT_EQ(coder->encode(at, out.view().sub({0, 1, at.rows, at.cols})), bytes);
       });
     }
   });
 }
 
-// Tables fitted to one plane code any other of the same alphabet.
+// Tables that are fitted to one plane can code any other plane with the same alphabet.
 TEST_P(CoderTest, CodesSymbolsItNeverSaw) {
   const auto [name, alphabet, kind] = GetParam();
   for (const LineAxis axis : {LineAxis::kRows, LineAxis::kColumns}) {
@@ -189,7 +189,7 @@ TEST_P(CoderTest, SameOnEveryTarget) {
   }
 }
 
-// An input error or symbols of the alphabet; anything else is caught by the sanitizers.
+// Gives an input error or symbols of the alphabet. Sanitizers find everything else.
 TEST_P(CoderTest, HostileBytes) {
   const uint32_t alphabet = GetParam().alphabet;
   const Kind kind = GetParam().kind;
@@ -310,7 +310,7 @@ TEST(CoderRegistry, BigTilesRoundTrip) {
   }
 }
 
-// A second decoder, in Python, reads the same symbols. Needs an interpreter with numpy: $OCC_PYTHON or python3.
+// A second decoder, in Python, must decode the same symbols. Needs an interpreter with numpy: $OCC_PYTHON or python3.
 TEST(CoderRegistry, ThePythonDecoderAgrees) {
   const char* chosen = std::getenv("OCC_PYTHON");
   const std::string python = chosen != nullptr && *chosen != 0 ? chosen : "python3";
@@ -322,7 +322,7 @@ TEST(CoderRegistry, ThePythonDecoderAgrees) {
   };
   std::vector<std::string> written;
   uint64_t which = 0;
-  std::array<size_t, 4> with_cross_ids{};  // by machine and axis
+  std::array<size_t, 4> with_cross_ids{};  // number of cases by machine and axis
   for (const CoderEntry& entry : coder_registry()) {
     for (const uint32_t alphabet : {1u, 2u, 5u, 16u, 200u, 256u, 300u, 65536u}) {
       for (const Kind kind :
@@ -365,7 +365,7 @@ TEST(CoderRegistry, ThePythonDecoderAgrees) {
   EXPECT_EQ(std::system((python + " " + script + " --check " + file).c_str()), 0);
 }
 
-// Bits that an adaptive coder takes that knows nothing but the plane: the conditional entropy in the plane's contexts.
+// Returns the bits of an adaptive coder that knows only the plane: the entropy given the contexts of the plane.
 double adaptive_bits(const SymbolPlane& plane, MatrixView<const Symbol> symbols) {
   const size_t contexts = plane.contexts != nullptr ? plane.contexts->num_contexts : 1;
   std::vector<std::vector<double>> counts(contexts, std::vector<double>(plane.alphabet, 1.0));

@@ -1,4 +1,4 @@
-// What the coders share: checks of tiles, loops over the symbols of a matrix in row-major order, and transposition.
+// Shared by the coders: checks of tiles, loops over the symbols of a matrix in row-major order, and transposition.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +17,7 @@ inline void check_tile(const SymbolPlane& plane, const Rect& at, Shape symbols) 
   OCC_CHECK(symbols == at.shape());
 }
 
-// The name of a tile in messages: "plane 'codes', rows 1024 to 2047".
+// Returns the name of a tile for messages: "plane 'codes', rows 1024 to 2047".
 inline std::string tile_name(const SymbolPlane& plane, const Rect& at) {
   return fmt::format("plane '{}', rows {} to {}", plane.name, at.row, at.row + at.rows - 1);
 }
@@ -32,7 +32,7 @@ inline Symbol greatest_symbol(const Symbol* symbols, size_t count) {
 // the first of which has the index `first`. Every run but the last has a multiple of 16 symbols. If rows do not follow
 // each other in memory, the runs are parts of a buffer: const symbols are copied to it before the call, others are
 // copied from it after the call.
-template <typename T, typename Body>  // T: Symbol or const Symbol
+template <typename T, typename Body>  // Symbol or const Symbol
 void for_each_run(MatrixView<T> symbols, const Body& body) {
   if (symbols.size() == 0) return;
   if (symbols.contiguous()) return body(symbols.data(), size_t{0}, symbols.size());
@@ -56,7 +56,7 @@ void for_each_run(MatrixView<T> symbols, const Body& body) {
   }
 }
 
-// out = in^T, block by block. Each block is copied first, since rows that lie a power of two bytes apart would evict
+// out := in^T, block by block. Each block is copied first, because rows that are a power of two bytes apart would evict
 // each other from the cache.
 inline void transpose(MatrixView<const Symbol> in, MatrixView<Symbol> out) {
   constexpr size_t kBlock = 16;

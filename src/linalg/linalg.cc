@@ -19,7 +19,7 @@ int to_int(size_t n) {
   return static_cast<int>(n);
 }
 
-// Once per process, before the first call into BLAS.
+// Called before every call of BLAS; limits it to one thread, once per process.
 void single_threaded() {
   static const bool done = [] {
     openblas_set_num_threads(1);
@@ -99,7 +99,7 @@ bool cholesky(MatrixView<double> a) {
   if (a.size() == 0) return true;
   single_threaded();
   const lapack_int info = LAPACKE_dpotrf(LAPACK_COL_MAJOR, 'U', to_int(a.rows()), a.data(), leading(a));
-  OCC_CHECK(info >= 0 || info == -4);  // -4: NaN in a
+  OCC_CHECK(info >= 0 || info == -4);  // -4: a has NaN
   for (size_t r = 0; r < a.rows(); ++r) std::fill(a.row(r) + r + 1, a.row(r) + a.cols(), 0.0);
   return info == 0;
 }
@@ -137,7 +137,7 @@ Svd svd(MatrixView<const double> a) {
   // a^T = v s u^T: LAPACK's u is v by columns, which is vt by rows; its vt is u^T by columns, which is u by rows.
   lapack_int info = LAPACKE_dgesdd(LAPACK_COL_MAJOR, 'S', to_int(n), to_int(m), work.data(), to_int(n), out.s.data(),
                                    out.vt.data(), to_int(n), out.u.data(), to_int(k));
-  if (info > 0) {  // divide and conquer did not converge: plain QR iteration does
+  if (info > 0) {  // divide and conquer did not converge; plain QR iteration converges
     work = copy_of(a);
     std::vector<double> superb(k);
     info = LAPACKE_dgesvd(LAPACK_COL_MAJOR, 'S', 'S', to_int(n), to_int(m), work.data(), to_int(n), out.s.data(),

@@ -21,7 +21,7 @@ Matrix<T> transposed(MatrixView<const T> a) {
   return out;
 }
 
-// Oracle of everything here: three loops.
+// The oracle of all tests here: a matrix product with three loops.
 template <typename T>
 Matrix<T> slow_product(MatrixView<const T> a, MatrixView<const T> b) {
   Matrix<T> out(a.rows(), b.cols());
@@ -192,7 +192,7 @@ TEST(Linalg, OrthonormalRows) {
     orthonormalize_rows(q.view());
     const auto gram = slow_product<double>(q.view(), transposed<double>(q.view()).view());
     ASSERT_LT(max_difference<double>(gram.view(), identity(m).view()), 1e-12);
-    // Row i of a lies in the span of rows 0 .. i of q, with a positive coefficient at i.
+    // Row i of a must be in the span of rows 0 .. i of q, with a positive coefficient for row i.
     const auto r = slow_product<double>(a.view(), transposed<double>(q.view()).view());
     for (size_t i = 0; i < m; ++i) {
       EXPECT_GT(r(i, i), 0);

@@ -12,7 +12,7 @@ namespace occ {
 namespace {
 
 constexpr size_t kPairs = 65'536, kQueries = 1'000;
-constexpr size_t kPanel = 256;  // rows of a panel
+constexpr size_t kPanel = 256;  // number of rows in a panel
 
 // Keeps eight partial sums side by side, so that the compiler can vectorise the loop.
 double dot(const float* x, const float* y, size_t n) {

@@ -14,7 +14,7 @@ constexpr double bits_per_weight(uint64_t bytes, uint64_t elements) {
   return elements == 0 ? 0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(elements);
 }
 
-// The most bytes that `elements` values may take at `bpw` bits per weight.
+// Returns the most bytes that `elements` values may take at `bpw` bits per weight.
 constexpr uint64_t bytes_at(double bpw, uint64_t elements) {
   return static_cast<uint64_t>(bpw * static_cast<double>(elements) / 8.0);
 }

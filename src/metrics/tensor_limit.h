@@ -13,8 +13,8 @@ class TensorLimit {
  public:
   // A tensor with the sum of the squares of its weights.
   void add(uint64_t elements, double energy);
-  double nmse_at(double bits) const;  // the least at so many bits per weight; 1 for 0 bits
-  double bits_at(double nmse) const;  // the fewest; 0 for an nmse of 1 or more, infinity for 0
+  double nmse_at(double bits) const;  // least nmse at this number of bits per weight; 1 for 0 bits
+  double bits_at(double nmse) const;  // fewest bits per weight; 0 for an nmse of 1 or more, infinity for 0
 
  private:
   struct Tensor {

@@ -9,10 +9,10 @@
 // The points found are on average farther from 0 than the vectors they stand for. The stored step is therefore not the
 // one used in the search but the one that fits a sample best: at 2 bits it is .93 times as large, which gains .3 dB.
 //
-// There is one symbol plane with nine symbols per vector: the coset, z_1 to z_7, and (z_8 - p) / 2, where p is the parity
-// of z_1 + ... + z_7 and a coordinate is z + coset / 2. Since the sum of all z is even, z_8 has the parity p as well and
-// takes one bit less. A finite-state machine along the row gives the coder its contexts: the coset, and for z_8 also the
-// parity. If cols is no multiple of 8, zeros fill the last vector.
+// There is one symbol plane with nine symbols per vector: the coset, z_1 to z_7, and (z_8 - p) / 2, where p is the
+// parity of z_1 + ... + z_7 and a coordinate is z + coset / 2. Since the sum of all z is even, z_8 has the parity p as
+// well and takes one bit less. A finite-state machine along the row gives the coder its contexts: the coset, and for
+// z_8 also the parity. If cols is no multiple of 8, zeros fill the last vector.
 #include "quantization/e8.h"
 
 #include <algorithm>
@@ -29,7 +29,7 @@ constexpr ParamSpec kParams[] = {real_param("step", "1", 1e-6, 1e6, "scale of th
 constexpr std::string_view kPlanes[] = {"codes"};
 constexpr size_t kDim = 8, kSymbols = 9;
 constexpr int kBias = 32768;
-constexpr float kMost = 32000;  // of |x| / step
+constexpr float kMost = 32000;  // limit of |x| / step
 constexpr float kLargestStep = 0x1p110f;
 
 // State 0: the next symbol is a coset. State 1 + 4 p + 2 c + q: the next symbol is coordinate p in coset c, and the sum
@@ -70,7 +70,7 @@ float nearest_in_coset(const float* y, float shift, float* z) {
   }
   if (sum & 1) {
     z[worst] += rest < 0 ? -1 : 1;
-    distance += 1 - 2 * largest;  // (1 - e)^2 - e^2
+    distance += 1 - 2 * largest;  // change of the squared error: (1 - e)^2 - e^2
   }
   return distance;
 }
@@ -98,7 +98,7 @@ class E8Quantizer final : public Quantizer {
     }
     if (total == 0) return;
     const double rms = std::sqrt(total / static_cast<double>(x.size()));
-    // With error feedback values grow by the errors of other columns.
+    // With error feedback, values become larger by the errors of other columns.
     const double least = largest / (ctx.feedback_scales.empty() ? 31'000 : 15'000);
     if (least > step * rms) {
       ctx.report_fallback(fmt::format("e8: step {:.3g} would clip, {:.3g} is taken", step, least / rms));
@@ -171,14 +171,14 @@ class E8Quantizer final : public Quantizer {
   }
 
  private:
-  // Whether z[1] + 1/2 is nearer to the n <= 8 values than z[0].
+  // Whether z[1] + 1/2 is nearer to the n <= 8 values x than z[0].
   bool nearest(const float* x, size_t n, float (*z)[kDim]) const {
     float y[kDim] = {};
     for (size_t i = 0; i < n && unit_ > 0; ++i) y[i] = std::clamp(x[i] / unit_, -kMost, kMost);
     return nearest_in_coset(y, 0.5f, z[1]) < nearest_in_coset(y, 0, z[0]);
   }
 
-  // The step of least squared error for evenly spaced rows.
+  // Sets the stored step to the one with the least squared error on evenly spaced rows.
   void fit_step(MatrixView<const float> x) {
     const size_t stride = std::max<size_t>(1, x.size() >> 17);
     double products = 0, squares = 0;
@@ -198,8 +198,8 @@ class E8Quantizer final : public Quantizer {
   }
 
   const Shape shape_;
-  float unit_ = 0;  // the step of the search
-  float step_ = 0;  // the stored step
+  float unit_ = 0;  // step that is used to find lattice points
+  float step_ = 0;  // step that is stored and used to decode
 };
 
 }  // namespace

@@ -1,4 +1,5 @@
-// e8: nearest points against all neighbours, the second moment of the lattice, and the rate of its symbols.
+// Compares nearest points with all their neighbours, and checks the second moment of the lattice and the rate of the
+// symbols.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -31,13 +32,13 @@ float step_of(const Quantizer& quantizer) {
 TEST(E8, FindsNearestPoints) {
   const Matrix<float> x = normal_matrix(400, 8, 2);
   const QuantizerCase tested{"e8", {{"step", "0.7"}}};
-  // Loaded, it looks for points of the lattice that it decodes to.
+  // A loaded quantizer searches lattice points for the stored step.
   const Bytes side = side_bytes(*tested.fit(x.view()));
   ByteReader reader(side, "test");
   const auto quantizer = tested.entry().load(tested.params(), x.shape(), reader);
   const float step = step_of(*quantizer);
   const Coded coded = quantize_whole(*quantizer, x.view());
-  // Voronoi-relevant vectors of E8 are its 240 shortest: none of these neighbours may be nearer.
+  // The Voronoi-relevant vectors of E8 are its 240 shortest vectors. None of these neighbours of a point may be nearer.
   std::vector<std::vector<double>> roots;
   for (int i = 0; i < 8; ++i) {
     for (int j = 0; j < i; ++j) {
@@ -70,17 +71,18 @@ TEST(E8, FindsNearestPoints) {
       ASSERT_GE(other, distance - 1e-6);
     }
   }
-  EXPECT_NEAR(error / 3200 / double(step * step), 929.0 / 12960, 0.002);  // Conway & Sloane 1999, p. 61
+  // Second moment of E8: Conway & Sloane 1999, p. 61.
+  EXPECT_NEAR(error / 3200 / double(step * step), 929.0 / 12960, 0.002);
 }
 
-// D .0766 at 2 bits and .01913 at 3 in independent prototypes.
+// Independent prototypes measured an nmse of .0766 at 2 bits and .01913 at 3 bits.
 TEST(E8, HasTheRateOfTheLattice) {
   const Matrix<float> x = normal_matrix(512, 2048, 4);
   for (const auto& [step, bits, distortion] : {std::tuple{"1.033", 2.0, 0.0766}, {"0.5166", 3.0, 0.01913}}) {
     const auto quantizer = QuantizerCase{"e8", {{"step", step}}}.fit(x.view());
     const Coded coded = quantize_whole(*quantizer, x.view());
     const double nmse = nmse_oracle(x.view(), coded.values.view());
-    // Entropy of the symbols given the context that the machine says.
+    // Computes the entropy of the symbols given the context of the state machine.
     const SymbolPlane plane = quantizer->planes()[0];
     std::map<std::pair<int, int>, double> count;
     std::map<int, double> of_context;

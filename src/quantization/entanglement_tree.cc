@@ -5,7 +5,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "quantization/entanglement_tree.cc"
 #include "hwy/foreach_target.h"
-// foreach_target.h comes first.
+// foreach_target.h must be included before highway.h.
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -16,7 +16,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 using LaneTag = hn::CappedTag<float, 8>;
 using Lanes = hn::VFromD<LaneTag>;
 
-// Comparisons and selections only, so that values keep their bits (min and max may not tell -0 from +0).
+// Uses only comparisons and selections, so that values keep their bits. The min and max instructions may not
+// distinguish -0 from +0.
 void SplitPairs(const float* x, size_t pairs, float* low, float* high, Symbol* order) {
   const LaneTag d;
   const hn::RebindToSigned<LaneTag> di;

@@ -14,12 +14,14 @@
 
 namespace occ {
 
-// One level of one part: x [2 pairs], low, high and order [pairs]. The arrays must not overlap.
+// Splits one level of one part: x [2 pairs] into low, high and order [pairs]. merge_pairs is the inverse. The arrays
+// must not overlap.
 void split_pairs(const float* x, size_t pairs, float* low, float* high, Symbol* order);
 void merge_pairs(const float* low, const float* high, const Symbol* order, size_t pairs, float* x);
 
-// All levels of x [count] in place, count a multiple of 2^levels. order [levels * count / 2]: the bits of the first
-// level, then those of the parts of the second level one after the other, and so on. work: room for `count` floats.
+// Splits x [count] in place, on all levels; count is a multiple of 2^levels. order [levels * count / 2] receives the
+// bits of the first level, then those of all parts of the second level, and so on. merge_row is the inverse. work has
+// room for `count` floats.
 void split_row(float* x, size_t count, unsigned levels, Symbol* order, float* work);
 void merge_row(float* x, size_t count, unsigned levels, const Symbol* order, float* work);
 

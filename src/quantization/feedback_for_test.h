@@ -1,5 +1,5 @@
-// Error feedback by the definition, in double and in order, and a toy quantizer whose unit is eight columns: what the
-// tests of quantizers and of the blocked feedback share.
+// Error feedback by its definition, in double and in order, and a toy quantizer whose granule is eight columns. Shared
+// by the tests of quantizers and of the blocked feedback.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +11,7 @@ namespace occ {
 
 using Square = Matrix<double>;
 
-inline Square cholesky(const Square& h) {  // h = c c^T, c lower
+inline Square cholesky(const Square& h) {  // returns the lower triangular c with h = c c^T
   Square c(h.rows(), h.cols());
   for (size_t j = 0; j < h.rows(); ++j) {
     for (size_t i = j; i < h.rows(); ++i) {
@@ -23,7 +23,7 @@ inline Square cholesky(const Square& h) {  // h = c c^T, c lower
   return c;
 }
 
-// tr((x - y) h (x - y)^T)
+// Returns tr((x - y) h (x - y)^T).
 inline double weighted_error(const Matrix<float>& x, const Matrix<float>& y, const Square& h) {
   double total = 0;
   for (size_t r = 0; r < x.rows(); ++r) {
@@ -36,8 +36,8 @@ inline double weighted_error(const Matrix<float>& x, const Matrix<float>& y, con
   return total;
 }
 
-// With h = c c^T and errors e = w - w', the error of block b is (e_b + sum_{k after b} e_k l_kb) c_bb, where
-// l_kb = c_kb c_bb^-1. So code w_b + sum e_k l_kb.
+// With h = c c^T and errors e = w - w', the error of block b is (e_b + sum_{k after b} e_k l_kb) c_bb, where l_kb =
+// c_kb c_bb^-1. So w_b + sum e_k l_kb is coded.
 inline Coded code_with_feedback(const Quantizer& quantizer, const Matrix<float>& w, const Square& h) {
   const size_t n = w.cols(), unit = std::max<size_t>(1, quantizer.granule().cols);
   const Square c = cholesky(h);
@@ -48,7 +48,7 @@ inline Coded code_with_feedback(const Quantizer& quantizer, const Matrix<float>&
   for (size_t end = n; end > 0;) {
     const size_t begin = (end - 1) / unit * unit, size = end - begin;
     for (size_t k = end; k < n; ++k) {
-      std::vector<double> l(size);  // solves l c_bb = c_kb
+      std::vector<double> l(size);  // solution of l c_bb = c_kb
       for (size_t j = size; j-- > 0;) {
         double s = c(k, begin + j);
         for (size_t i = j + 1; i < size; ++i) s -= l[i] * c(begin + i, begin + j);
@@ -68,7 +68,7 @@ inline Coded code_with_feedback(const Quantizer& quantizer, const Matrix<float>&
   return coded;
 }
 
-// H of inputs whose neighbours correlate, with random power per input.
+// Returns second moments of inputs that have correlated neighbours and random variances.
 inline Square random_hessian(size_t n, uint64_t seed) {
   Rng rng(seed);
   std::vector<double> power(n);
@@ -83,7 +83,7 @@ inline Square random_hessian(size_t n, uint64_t seed) {
   return h;
 }
 
-// Eight columns of a row share a power of two: planes {"exponents"} [rows, ceil(cols / 8)] and {"codes"}, 4 bits.
+// Eight columns of a row share a power of two. Planes: {"exponents"} [rows, ceil(cols / 8)] and {"codes"} with 4 bits.
 class BlockFloat final : public Quantizer {
  public:
   explicit BlockFloat(Shape shape) : shape_(shape) {}

@@ -1,6 +1,7 @@
-// The interface carries error feedback: columns are coded from last to first, in blocks of the quantizer's granule,
-// each with the errors of those already coded added in (GPTQ, arXiv 2210.17323; LDLQ, 2307.13304). A plain loop over a
-// plain Cholesky factor; and a toy quantizer whose unit is eight columns and which has two symbol planes.
+// Checks that the interface of quantizers allows error feedback: columns are coded from last to first, in blocks of the
+// quantizer's granule, and each block includes the errors of the blocks coded before it (GPTQ, arXiv 2210.17323; LDLQ,
+// 2307.13304). Uses a plain loop and a plain Cholesky factor, and a toy quantizer with a granule of eight columns and
+// two symbol planes.
 #include <gtest/gtest.h>
 
 #include "quantization/feedback_for_test.h"
@@ -12,7 +13,7 @@ void expect_feedback_helps(const Quantizer& quantizer, const Matrix<float>& w, d
   const Square h = random_hessian(w.cols(), 3);
   const Coded plain = quantize_whole(quantizer, w.view());
   const Coded feedback = code_with_feedback(quantizer, w, h);
-  // Whatever the order of coding, symbols decode to what the loop saw.
+  // Symbols must decode to the values that the loop saw, in whatever order they were coded.
   EXPECT_TRUE(same_floats(feedback.values.view(), dequantize_whole(quantizer, feedback).view()));
   const double ratio = weighted_error(w, feedback.values, h) / weighted_error(w, plain.values, h);
   EXPECT_LT(ratio, at_most);

@@ -1,4 +1,4 @@
-// Quantizers whose encoder needs linalg. They live in occ_encode; the decode library knows them by name only.
+// Quantizers whose encoder needs linalg. They are part of occ_encode; the decode library knows only their names.
 #include "base/check.h"
 #include "quantization/quantizer.h"
 

@@ -136,7 +136,7 @@ class KashinQuantizer final : public Quantizer {
     }
   }
 
-  // x' = s u + s v Q^T, row by row.
+  // x' = s u + s v Q^T, computed row by row.
   size_t part_count() const override { return 2; }
   void parts(const Rect& at, std::span<const MatrixView<const Symbol>> symbols, MatrixView<float> out) const override {
     for (size_t r = 0; r < at.rows; ++r) {
@@ -177,7 +177,7 @@ class KashinQuantizer final : public Quantizer {
  private:
   size_t code(Symbol u, Symbol v) const { return size_t{u} << settings_.bits[1] | v; }
 
-  // |u + Q v| <= |u|_max + sqrt(cols) |v|_max.
+  // Uses the bound |u + Q v| <= |u|_max + sqrt(cols) |v|_max.
   int max_code() const {
     float u = 0, v = 0;
     for (size_t k = 0; k < points_.u.size(); ++k) {
@@ -193,9 +193,9 @@ class KashinQuantizer final : public Quantizer {
   const Shape shape_;
   const KashinSettings settings_;
   const KashinBasis basis_;
-  KashinLevels levels_[2];     // of u and v, without joint clusters
-  KashinPoints points_;        // number (symbol of u) 2^v + symbol of v
-  std::vector<float> scales_;  // [rows], exactly bf16
+  KashinLevels levels_[2];     // levels of u and of v; unused with joint clusters
+  KashinPoints points_;        // with joint clusters: point number (symbol of u) 2^v + (symbol of v)
+  std::vector<float> scales_;  // [rows] the scales, which are exact in bf16
   std::unique_ptr<KashinEncoder> encoder_;
 };
 

@@ -19,10 +19,11 @@ Matrix<float> seeded_orthogonal(size_t n, uint64_t seed) {
       const uint64_t at = 8 * (r * n + c);
       int bits = -256;
       for (uint64_t j = 0; j < 8; ++j) bits += std::popcount(random_word(seed, at + j));
-      v[c] = bits + static_cast<double>(random_word(seed, at) >> 11) * 0x1p-53;  // never dependent on the others
+      // The fraction makes linear dependence on the other vectors practically impossible.
+      v[c] = bits + static_cast<double>(random_word(seed, at) >> 11) * 0x1p-53;
     }
-    // Twice: what the first pass leaves along the others is the rounding of large numbers, what the second leaves is
-    // not.
+    // Two passes: what the first pass leaves along the other vectors is the rounding error of large numbers. After the
+    // second pass it is negligible.
     for (int pass = 0; pass < 2; ++pass) {
       for (size_t k = 0; k < r; ++k) {
         const double* other = q.row(k);

@@ -23,7 +23,7 @@ namespace occ {
 class KashinBasis {
  public:
   static constexpr size_t kMaxDense = 512;
-  // From the parameters basis, block and seed. Throws an error of `kind` if they do not suit the number of columns.
+  // Reads the parameters basis, block and seed. Throws an error of `kind` if they do not suit the number of columns.
   KashinBasis(const Params& params, size_t cols, ErrorKind kind);
 
   size_t block() const { return block_; }
@@ -34,7 +34,7 @@ class KashinBasis {
   void apply(float* from, float* out, size_t cols, bool transposed, float* work) const;
 
  private:
-  struct Part {  // for blocks of one length
+  struct Part {  // what blocks of one length need
     size_t length = 0, run = 0;
     std::optional<DctPlan<float>> plan;
     Matrix<float> dense, transposed;
@@ -52,7 +52,7 @@ class KashinBasis {
   Lazy<Parts> parts_;
 };
 
-// The matrix [n, n] of basis=orthogonal: computed in f64, rounded to f32 at the end.
+// Computes the matrix [n, n] of basis=orthogonal in f64 and rounds it to f32.
 Matrix<float> seeded_orthogonal(size_t n, uint64_t seed);
 
 }  // namespace occ

@@ -1,4 +1,4 @@
-// Rates are bytes of f32 values per second, on one core; 4,096 columns, 2 + 2 bits.
+// Measures bytes of f32 values per second on one core, with 4,096 columns and 2 + 2 bits.
 #include "quantization/quantizer_for_bench.h"
 
 namespace occ {

@@ -25,7 +25,7 @@ KashinSettings::KashinSettings(const Params& params, ErrorKind kind)
   }
 }
 
-// 16 rows; element (c, k) is column c of row k.
+// Buffers for 16 rows; element (c, k) is column c of row k.
 struct KashinEncoder::Panel {
   Panel(const KashinEncoder& e, size_t cols)
       : x(cols, kPanelLanes),
@@ -36,15 +36,15 @@ struct KashinEncoder::Panel {
         work(1, e.basis_.work_size()),
         codes(e.settings_.joint ? cols : 0, kPanelLanes),
         basis(e.basis_) {}
-  // out = Q v; v is destroyed.
+  // out := Q v. The input is destroyed.
   void from_basis(float* from) { basis.apply(from, out.data(), x.rows(), false, work.data()); }
-  // out = Q^T x; x is destroyed.
+  // out := Q^T x. The input is destroyed.
   void to_basis(float* from) { basis.apply(from, out.data(), x.rows(), true, work.data()); }
   void snap_u(const KashinLevels& levels) { snap(levels, u.data(), u.size()); }
   void snap_v(const KashinLevels& levels) { snap(levels, v.data(), v.size()); }
-  // The numbers of the points that are nearest to u and v.
+  // Finds the numbers of the points that are nearest to u and v.
   void find_points(const KashinPoints& points) { nearest_points(points, u.data(), v.data(), u.size(), codes.data()); }
-  // u and v become the points of these numbers.
+  // Sets u and v to the points with these numbers.
   void put_points(const KashinPoints& points) {
     for (size_t i = 0; i < u.size(); ++i) {
       const auto k = static_cast<size_t>(codes.data()[i]);
@@ -53,9 +53,9 @@ struct KashinEncoder::Panel {
     }
   }
 
-  Matrix<float> x, u, v;  // x / s, and what u and v are to code
+  Matrix<float> x, u, v;  // x / s, and the current targets of u and v
   Matrix<float> y, out, work;
-  Matrix<int32_t> codes;  // of joint clusters
+  Matrix<int32_t> codes;  // point numbers, for joint clusters
   const KashinBasis& basis;
 };
 
@@ -101,20 +101,20 @@ void KashinEncoder::encode(MatrixView<const float> rows, std::span<const float> 
   }
 }
 
-// The factor on the change of a target. The first v has nothing to change from.
+// Returns the factor on the change of a target. The first v has no target before it.
 float KashinEncoder::beyond(size_t round) const {
   if (round == 0) return 1;
   return 1 + settings_.relax * (1 - static_cast<float>(round) / static_cast<float>(settings_.rounds));
 }
 
-// p.u holds levels. Moves p.v from its levels towards Q^T (x - u), by `beyond` times the way.
+// p.u has levels. Moves p.v from its levels towards Q^T (x - u) by `beyond` times the distance.
 void KashinEncoder::project(Panel& p, float beyond) const {
   for (size_t i = 0; i < p.x.size(); ++i) p.y.data()[i] = p.x.data()[i] - p.u.data()[i];
   p.to_basis(p.y.data());
   for (size_t i = 0; i < p.x.size(); ++i) p.v.data()[i] += beyond * (p.out.data()[i] - p.v.data()[i]);
 }
 
-// p.v holds levels. Moves p.u from its levels towards x - Q v, by `beyond` times the way.
+// p.v has levels. Moves p.u from its levels towards x - Q v by `beyond` times the distance.
 void KashinEncoder::subtract(Panel& p, float beyond) const {
   std::copy_n(p.v.data(), p.v.size(), p.y.data());
   p.from_basis(p.y.data());
@@ -123,12 +123,12 @@ void KashinEncoder::subtract(Panel& p, float beyond) const {
   }
 }
 
-// After steps 0, 2, ... u gets a new target, after the others v.
+// After even steps (0, 2, ...) u gets a new target, after odd steps v.
 void KashinEncoder::joint_step(Panel& p, size_t step) const {
   step % 2 == 0 ? subtract(p, beyond(step / 2)) : project(p, beyond((step + 1) / 2));
 }
 
-// Sets x and the first u; where the start is a pair, also v.
+// Sets x and the first u. If the start is a pair, also sets the first v.
 void KashinEncoder::start(MatrixView<const float> rows, std::span<const float> scales, Panel& p) const {
   constexpr float kMost = 1e15f;
   load_panel_rows(rows, p.x.data());
@@ -159,7 +159,7 @@ void KashinEncoder::start(MatrixView<const float> rows, std::span<const float> s
   }
 }
 
-// Twice, block by block: with the mean c of |left| in each row, c sign(left) moves from `left` to `to`.
+// Does twice for each block: with the mean c of |left| in a row, moves c sign(left) from `left` to `to`.
 void KashinEncoder::sign_steps(Matrix<float>& left, Matrix<float>& to) const {
   for (size_t begin = 0; begin < left.rows(); begin += basis_.block()) {
     const size_t end = std::min(left.rows(), begin + basis_.block());
@@ -200,7 +200,7 @@ void KashinEncoder::store_codes(const Panel& p, MatrixView<Symbol> u, MatrixView
   }
 }
 
-// `count` evenly spaced rows of x after start(). They are started one by one, since each has its own scale.
+// Returns `count` evenly spaced rows of x after start(). Each row is started on its own, because it has its own scale.
 std::vector<KashinEncoder::Panel> KashinEncoder::sample(MatrixView<const float> x, std::span<const float> scales,
                                                         size_t count) const {
   const size_t cols = x.cols(), stride = std::max<size_t>(1, x.rows() / count);
@@ -226,7 +226,7 @@ std::vector<KashinEncoder::Panel> KashinEncoder::sample(MatrixView<const float> 
   return panels;
 }
 
-// The best levels of u (part 0) or v (1) for the first `rows` rows of the panels.
+// Fits the levels of u (part 0) or v (part 1) with the least squared error to the first `rows` rows of the panels.
 void KashinEncoder::fit_levels(size_t part, const std::vector<Panel>& panels, size_t rows) {
   KashinHistogram histogram;
   for (size_t i = 0; i < panels.size(); ++i) {
@@ -237,7 +237,7 @@ void KashinEncoder::fit_levels(size_t part, const std::vector<Panel>& panels, si
   levels_[part].set(histogram.best(settings_.bits[part]));
 }
 
-// Runs the alternation on the sample, with the best levels at every step. u has levels already.
+// Runs the alternation on the sample and fits the levels in every step. u must have levels already.
 void KashinEncoder::learn_levels(std::vector<Panel>& panels, size_t rows) {
   for (size_t round = 0; round < settings_.rounds; ++round) {
     parallel_for(panels.size(), [&](size_t i) {
@@ -255,7 +255,7 @@ void KashinEncoder::learn_levels(std::vector<Panel>& panels, size_t rows) {
   points_.set_grid(levels_[0], levels_[1]);
 }
 
-// The same with points instead of levels: k-means, one step at a time. u has levels already.
+// Does the same with points instead of levels, with one step of k-means each time. u must have levels already.
 void KashinEncoder::learn_points(std::vector<Panel>& panels, size_t rows) {
   constexpr size_t kStepsOfPair = 20;
   if (settings_.rounds != 0) {

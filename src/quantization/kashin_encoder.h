@@ -15,35 +15,36 @@
 
 namespace occ {
 
-// The parameters of the stage, as kashin.cc lists them.
+// The parameters of the stage, which kashin.cc describes.
 struct KashinSettings {
-  // An error of `kind` if there are too many bits for joint clusters.
+  // Throws an error of `kind` if there are too many bits for joint clusters.
   KashinSettings(const Params& params, ErrorKind kind);
 
-  unsigned bits[2];  // of u and of v
-  bool joint;        // points for pairs of u and v instead of levels for each
+  unsigned bits[2];  // bits of u and of v
+  bool joint;        // whether pairs of u and v have common points instead of levels for each
   size_t rounds;
-  bool pair;  // the first u is that of a pair with small maxima
+  bool pair;  // whether the first u is that of a pair with small maxima
   float shrink, relax;
 };
 
 class KashinEncoder {
  public:
-  // Learns from rows of x [rows, cols], which has at least one element; scales [rows]. The basis must outlive this.
+  // Learns from rows x [rows, cols] with at least one element, and scales [rows]. The basis must outlive this object.
   KashinEncoder(const KashinSettings& settings, const KashinBasis& basis, MatrixView<const float> x,
                 std::span<const float> scales);
 
-  // What the decoder needs: the levels of u (0) and of v (1), or with joint clusters the points.
+  // What the decoder needs: the levels of u (part 0) and of v (part 1), or the points of joint clusters.
   const KashinLevels& levels(size_t part) const { return levels_[part]; }
   const KashinPoints& points() const { return points_; }
 
-  // The symbols of rows [n, columns], whose columns begin with a block of the basis; scales [n]. Thread-safe.
+  // Computes the symbols of rows [n, columns], given scales [n]. The columns begin with a block of the basis.
+  // Thread-safe.
   void encode(MatrixView<const float> rows, std::span<const float> scales, MatrixView<Symbol> u,
               MatrixView<Symbol> v) const;
 
  private:
   struct Panel;
-  // The levels of one round.
+  // The levels that are used in one round.
   struct Round {
     KashinLevels u, v;
   };
@@ -65,7 +66,7 @@ class KashinEncoder {
   const KashinBasis& basis_;
   KashinLevels levels_[2];
   KashinPoints points_;
-  // Replayed for every row: the levels of all rounds, or the points of all steps.
+  // The levels of all rounds, or the points of all steps. Every row repeats these rounds.
   std::vector<Round> schedule_;
   std::vector<KashinPoints> joint_schedule_;
 };

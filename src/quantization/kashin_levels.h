@@ -1,5 +1,5 @@
-// The values that the two parts u and v of `kashin` may have: levels for each part, or points (u, v) for pairs; the
-// search of the nearest ones and the fit of the best ones.
+// The values that the two parts u and v of `kashin` can have: levels for each part, or points (u, v) for pairs. Finds
+// the nearest levels and points, and fits the best ones.
 #pragma once
 
 #include <algorithm>
@@ -12,7 +12,7 @@
 
 namespace occ {
 
-constexpr float kMaxKashinLevel = 0x1p32f;  // of magnitudes, so that products stay finite
+constexpr float kMaxKashinLevel = 0x1p32f;  // limit of magnitudes, so that products stay finite
 
 // Ascending levels, and the borders midway between them.
 struct KashinLevels {
@@ -52,8 +52,8 @@ inline void snap(const KashinLevels& levels, float* values, size_t count) {
   }
 }
 
-// The levels with the least squared error for all values added: a histogram whose cells are evenly spaced in
-// t / (4 + |t|), then dynamic programming (lloyd_levels.h).
+// Fits the levels with the least squared error for all values that were added, by dynamic programming (lloyd_levels.h)
+// over a histogram whose cells are evenly spaced in t / (4 + |t|).
 class KashinHistogram {
  public:
   KashinHistogram() : weight_(kCells), sum_(kCells) {}
@@ -72,7 +72,7 @@ class KashinHistogram {
   std::vector<double> weight_, sum_;
 };
 
-// Points (u, v) of the plane, and half of the squared norm of each.
+// Points (u, v) of the plane; half[j] is half of the squared norm of point j.
 struct KashinPoints {
   std::vector<float> u, v, half;
 
@@ -85,7 +85,7 @@ struct KashinPoints {
     half.resize(u.size());
     for (size_t k = 0; k < u.size(); ++k) half[k] = 0.5f * (u[k] * u[k] + v[k] * v[k]);
   }
-  // All pairs of levels: level i of a and level j of b are point number i * (levels of b) + j.
+  // Sets all pairs of levels as points: level i of a and level j of b are point number i * (number of levels of b) + j.
   void set_grid(const KashinLevels& a, const KashinLevels& b) {
     u.clear();
     v.clear();
@@ -99,7 +99,7 @@ struct KashinPoints {
   }
 };
 
-// codes[i] = number of the point nearest to (u[i], v[i]), the lowest number if several are.
+// Sets codes[i] to the number of the point nearest to (u[i], v[i]). Among equally near points it is the lowest number.
 inline void nearest_points(const KashinPoints& points, const float* u, const float* v, size_t count, int32_t* codes) {
   constexpr size_t kStep = 64;
   for (size_t i = 0; i < count; i += kStep) {
@@ -122,7 +122,7 @@ inline void nearest_points(const KashinPoints& points, const float* u, const flo
   }
 }
 
-// For each point the number and the sums of the pairs that it is the nearest to.
+// For each point, the number and the sums of the pairs that are nearest to it.
 struct PointSums {
   explicit PointSums(size_t points) : weight(points), u(points), v(points) {}
   void add(const Matrix<int32_t>& codes, const Matrix<float>& a, const Matrix<float>& b, size_t rows) {
@@ -142,7 +142,7 @@ struct PointSums {
       v[k] += o.v[k];
     }
   }
-  // Moves every point to the mean of its pairs; a point without any stays.
+  // Moves every point to the mean of its pairs. A point without pairs does not move.
   void means(KashinPoints& points) const {
     const auto level = [](double t) {
       return static_cast<float>(std::clamp(t, -double{kMaxKashinLevel}, double{kMaxKashinLevel}));

@@ -1,4 +1,4 @@
-// kashin: its distortion on normal values (docs/explanation/methods/kashin.md), and decoding by the definition.
+// Checks the distortion for normal values (docs/explanation/methods/kashin.md), and decoding against its definition.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -22,7 +22,7 @@ TEST(Kashin, HasTheDistortionOfThePaperWithoutRounds) {
   EXPECT_LT(plain, 0.019);
 }
 
-// Measured .0122, .0274, .0085, .084; Lloyd-Max has .0345 at 3 bits, .0095 at 4 and .1175 at 2.
+// Measured nmse: .0122, .0274, .0085 and .084. Lloyd-Max has .0345 at 3 bits, .0095 at 4 bits and .1175 at 2 bits.
 TEST(Kashin, RoundsMakeItBetter) {
   EXPECT_NEAR(distortion({{"start", "pair"}}), 0.0122, 0.0004);
   EXPECT_NEAR(distortion({{"start", "pair"}, {"relax", "0"}}), 0.0137, 0.0004);
@@ -32,7 +32,7 @@ TEST(Kashin, RoundsMakeItBetter) {
   EXPECT_NEAR(distortion({{"basis", "hadamard"}, {"start", "pair"}}), 0.0122, 0.0005);
 }
 
-// Measured .0168 and .0120; blocks of 64 columns leave fewer signs to choose from: .0310 in place of .0274.
+// Measured nmse: .0168 and .0120. Blocks of 64 columns have fewer signs to choose from: .0310 instead of .0274.
 TEST(Kashin, ClustersAndBlocks) {
   EXPECT_NEAR(distortion({{"rounds", "0"}, {"clusters", "joint"}}), 0.0168, 0.0006);
   EXPECT_NEAR(distortion({{"start", "pair"}, {"clusters", "joint"}}), 0.0120, 0.0005);
@@ -54,7 +54,7 @@ TEST(Kashin, TheSeededBasisIsOrthonormal) {
   EXPECT_FALSE(same_floats(seeded_orthogonal(37, 5).view(), seeded_orthogonal(37, 6).view()));
 }
 
-// <w, x> = <p_0, x> + <p_1, Q^T x>.
+// Uses <w, x> = <p_0, x> + <p_1, Q^T x>.
 TEST(Kashin, PartsMakeTheSameProducts) {
   const Matrix<float> w = normal_matrix(21, 100, 6, 2), x = normal_matrix(18, 100, 7);
   for (const Params::Given& given : {Params::Given{{"rounds", "2"}}, Params::Given{{"block", "48"}, {"rounds", "2"}},
@@ -77,7 +77,7 @@ TEST(Kashin, PartsMakeTheSameProducts) {
   }
 }
 
-// x = s (u + Q v), Q the inverse DCT by its sum.
+// Computes x = s (u + Q v) with the inverse DCT Q as a plain sum.
 TEST(Kashin, DecodesByTheDefinition) {
   constexpr size_t kRows = 5, kCols = 24;
   const Matrix<float> x = normal_matrix(kRows, kCols, 4, 3);

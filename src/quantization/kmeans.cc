@@ -14,7 +14,7 @@
 namespace occ {
 namespace {
 
-// The vectors that are looked at, as panels.
+// The vectors of the sample, stored as panels.
 struct Samples {
   Samples(MatrixView<const float> x, std::span<const double> row_weights, size_t count)
       : n(count), d(x.cols()), panels(ceil_div(count, kPanelLanes), x.cols() * kPanelLanes) {
@@ -24,7 +24,7 @@ struct Samples {
       if (!row_weights.empty()) weight.push_back(row_weights[row]);
     }
   }
-  // Evenly spread, ascending.
+  // Row of sample s: evenly spread and ascending.
   size_t at(size_t s, size_t rows) const { return static_cast<size_t>(static_cast<unsigned __int128>(s) * rows / n); }
   float& value(size_t s, size_t i) { return panels(s / kPanelLanes, i * kPanelLanes + s % kPanelLanes); }
   float value(size_t s, size_t i) const { return panels(s / kPanelLanes, i * kPanelLanes + s % kPanelLanes); }
@@ -39,13 +39,13 @@ void copy_to(const Samples& samples, size_t s, float* centroid) {
   for (size_t i = 0; i < samples.d; ++i) centroid[i] = samples.value(s, i);
 }
 
-// Each next centroid is drawn with a chance in proportion to the squared distance from those chosen.
+// Draws each next centroid with a probability proportional to the squared distance from the centroids chosen before.
 void start_plus_plus(const Samples& samples, std::span<const float> weights, Rng& rng, Matrix<float>& centroids) {
   const size_t k = centroids.rows(), d = samples.d;
   const size_t count = std::min(samples.n, std::max<size_t>(16 * k, 8192));
   std::vector<size_t> chosen(count);
   for (size_t i = 0; i < count; ++i) chosen[i] = i * samples.n / count;
-  std::vector<float> x(count * d), nearest(count, HUGE_VALF);  // x: coordinate by coordinate
+  std::vector<float> x(count * d), nearest(count, HUGE_VALF);  // x holds the coordinates one after the other
   for (size_t s = 0; s < count; ++s) {
     for (size_t i = 0; i < d; ++i) {
       x[i * count + s] = samples.value(chosen[s], i) * (weights.empty() ? 1 : std::sqrt(weights[i]));
@@ -66,7 +66,7 @@ void start_plus_plus(const Samples& samples, std::span<const float> weights, Rng
       nearest[s] = std::min(nearest[s], distance[s]);
       total += static_cast<double>(nearest[s]) * samples.weight_of(chosen[s]);
     }
-    if (!(total > 0)) {  // all are chosen already
+    if (!(total > 0)) {  // every distinct vector has been chosen already
       for (; j < k; ++j) std::copy_n(centroids.row(0), d, centroids.row(j));
       return;
     }
@@ -83,7 +83,7 @@ void start_plus_plus(const Samples& samples, std::span<const float> weights, Rng
   }
 }
 
-// Any k different samples, or all of them and the first one again.
+// Chooses k different samples, or all samples and then the first one again.
 void start_random(const Samples& samples, Rng& rng, Matrix<float>& centroids) {
   const size_t k = centroids.rows();
   std::vector<size_t> order(samples.n);
@@ -109,7 +109,7 @@ Matrix<float> kmeans(MatrixView<const float> x, const KmeansOptions& options) {
     start_random(samples, rng, centroids);
   }
 
-  std::vector<float> squares(samples.n);  // |x|_w^2 / 2
+  std::vector<float> squares(samples.n);  // for each sample, |x|_w^2 / 2
   for (size_t s = 0; s < samples.n; ++s) {
     float sum = 0;
     for (size_t i = 0; i < d; ++i) {

@@ -34,7 +34,7 @@ LloydSums sums_of_line(const LevelSearch& levels, MatrixView<const float> x, flo
   return total;
 }
 
-// The root mean square of a line, computed without overflow.
+// Returns the root mean square of a line, computed without overflow.
 double line_rms(const LevelSearch& levels, MatrixView<const float> x) {
   if (x.size() == 0) return 0;
   float largest = 0;
@@ -47,7 +47,8 @@ double line_rms(const LevelSearch& levels, MatrixView<const float> x) {
   return static_cast<double>(largest) * std::sqrt(mean_square);
 }
 
-// The scale with the least squared error of a line, by alternating assignment and least squares from several starts.
+// Returns the scale with the least squared error for a line, alternating between assignment and least squares from
+// several starts.
 float fit_scale(const LevelSearch& levels, MatrixView<const float> x, double start, int limit) {
   int best = 0;
   double best_error = std::numeric_limits<double>::infinity();
@@ -72,7 +73,7 @@ class LevelFit {
  public:
   LevelFit(const ScaleGrid& grid, MatrixView<const float> x, const std::vector<float>& scales)
       : grid_(grid), x_(x), scales_(scales) {
-    // There are few panels, since each has its own sums. Their size depends on the shape only.
+    // There are few panels, because each has its own sums. Their size depends only on the shape.
     const size_t least = ceil_div(size_t{1} << 16, std::max<size_t>(1, x.cols()));
     panel_rows_ = std::max({size_t{1}, least, ceil_div(x.rows(), 64)});
     weights_.resize(scales.size());
@@ -88,8 +89,8 @@ class LevelFit {
     }
   }
 
-  // The best levels for a histogram whose cells are evenly spaced in t / (4 + |t|): .002 wide at t = 0, .008 at 4, and
-  // about t^2 / 8,192 far out.
+  // Returns the best levels for a histogram whose cells are evenly spaced in t / (4 + |t|). The cells are .002 wide at
+  // t = 0, .008 at t = 4, and about t^2 / 8,192 for large t.
   std::vector<double> histogram_levels(const LevelSearch& any, size_t count) const {
     constexpr size_t kCells = 4096;
     const Sums total = sum(any, kCells, [](float t, Symbol) {
@@ -99,7 +100,7 @@ class LevelFit {
     return best_levels(total.weight, total.sum, count);
   }
 
-  // Moves every level to the mean of its elements; a level without elements stays.
+  // Moves every level to the mean of its elements. A level without elements does not move.
   void centroid_levels(const LevelSearch& old, std::vector<double>& levels) const {
     const Sums total = sum(old, levels.size(), [](float, Symbol q) { return size_t{q}; });
     for (size_t i = 0; i < levels.size(); ++i) {
@@ -128,7 +129,7 @@ class LevelFit {
         const double* weights = weights_.data() + grid_.index(r, 0);
         for (size_t begin = 0, i = 0; begin < cols; begin += grid_.group, ++i) {
           const double weight = weights[i];
-          if (weight == 0) continue;  // zeros
+          if (weight == 0) continue;  // the values of this group are all zero
           for (size_t c = begin; c < std::min(cols, begin + grid_.group); ++c) {
             const size_t at = cell(t[c], q[c]);
             part.weight[at] += weight;
@@ -220,7 +221,7 @@ class LloydQuantizer final : public Quantizer {
     levels_.set_levels(rounded);
   }
 
-  // The code of the largest scale with finite reconstructions.
+  // Returns the code of the largest scale for which all reconstructions are finite.
   int max_code() const {
     const double largest = std::max(std::abs(levels_.level[0]), std::abs(levels_.level[levels_.count - 1]));
     return scale_code_down(static_cast<double>(FLT_MAX) / std::max(1.0, largest));
@@ -238,7 +239,7 @@ class LloydQuantizer final : public Quantizer {
   const ScaleGrid grid_;
   const unsigned bits_;
   LevelSearch levels_;
-  std::vector<float> scales_;  // [grid.count], exactly bf16
+  std::vector<float> scales_;  // [grid.count] the scales, which are exact in bf16
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Rates are bytes of f32 values per second, on one core.
+// Measures bytes of f32 values per second on one core.
 #include "quantization/quantizer_for_bench.h"
 
 namespace occ {

@@ -3,7 +3,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "quantization/lloyd_kernels.cc"
 #include "hwy/foreach_target.h"
-// foreach_target.h comes first.
+// foreach_target.h must be included before highway.h.
 #include "hwy/highway.h"
 #include "quantization/partial_sums-inl.h"
 #include "quantization/scaled_rows-inl.h"
@@ -14,7 +14,7 @@ namespace HWY_NAMESPACE {
 
 constexpr size_t kCompareLevels = 16;
 
-// Number of borders < t.
+// Returns the number of borders that are smaller than t.
 template <class D, class V = hn::VFromD<D>>
 HWY_INLINE hn::VFromD<hn::RebindToSigned<D>> nearest(D d, const LevelSearch& levels, V t) {
   const hn::RebindToSigned<D> di;
@@ -136,7 +136,7 @@ void LevelSearch::set_levels(std::span<const float> levels) {
   std::fill(level.begin() + static_cast<std::ptrdiff_t>(count), level.end(), levels.back());
   border.fill(std::numeric_limits<float>::infinity());
   for (size_t i = 0; i + 1 < count; ++i) border[i] = 0.5f * levels[i] + 0.5f * levels[i + 1];
-  // The same float operations as in the search, so that a border's cell and a value's cell are ordered as they are.
+  // Uses the same float operations as the search, so that a border and a value are put into cells in the same order.
   origin = border[0];
   const float width = border[count - 2] - origin;
   const float fits = static_cast<float>(kCells - 1) / width;

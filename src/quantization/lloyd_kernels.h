@@ -14,9 +14,9 @@
 
 namespace occ {
 
-// Levels, and what is needed to find the nearest one. Up to 16 levels, t is compared with every border. For more
-// levels, a table over evenly spaced cells tells how many borders lie below the cell of t, and a binary search among
-// the few borders inside the cell does the rest.
+// The levels, and what is needed to find the nearest one. With up to 16 levels, t is compared with every border. With
+// more levels, a table of evenly spaced cells tells how many borders lie below the cell of t, and a binary search finds
+// the place among the few borders inside the cell.
 struct LevelSearch {
   static constexpr size_t kMaxLevels = 256;
   static constexpr size_t kCells = 2048;
@@ -36,11 +36,11 @@ void lloyd_quantize(const LevelSearch& levels, const ScaleWindow& window, Matrix
                     MatrixView<Symbol> symbols);
 void lloyd_dequantize(const LevelSearch& levels, const ScaleWindow& window, MatrixView<const Symbol> symbols,
                       MatrixView<float> out);
-// t and q of a rectangle, with its rows stored one after another: element (r, c) at r * cols + c.
+// Computes t and q for a rectangle and stores the rows one after the other: element (r, c) is at r * cols + c.
 void lloyd_assign(const LevelSearch& levels, const ScaleWindow& window, MatrixView<const float> x, float* t, Symbol* q);
 
-// Sums over the values that share a scale. From them follow the squared error, (tt - 2 tl + ll) scale^2, and the best
-// scale for the same symbols, scale * tl / ll.
+// Sums over the values that share a scale. They give the squared error, (tt - 2 tl + ll) scale^2, and the best scale
+// for the same symbols, scale * tl / ll.
 struct LloydSums {
   double tt = 0, tl = 0, ll = 0;  // sums of t^2, t level[q], level[q]^2
 };

@@ -29,7 +29,7 @@ double quantile(double p) {
   return 0.5 * (low + high);
 }
 
-// One Newton step for y_i = mean of the cell between its midpoints; returns the largest change.
+// Makes one Newton step for the equations y_i = mean of the cell between its two midpoints. Returns the largest change.
 double newton_step(std::vector<double>& y) {
   const size_t n = y.size();
   std::vector<double> below(n), diagonal(n), above(n), f(n);
@@ -50,7 +50,7 @@ double newton_step(std::vector<double>& y) {
     f[i] -= m * f[i - 1];
   }
   for (size_t i = n; i-- > 0;) f[i] = (f[i] - (i + 1 < n ? above[i] * f[i + 1] : 0)) / diagonal[i];
-  // Shorter steps while one would disorder the levels.
+  // Halves the step as long as it would change the order of the levels.
   for (double length = 1; length > 1e-6; length /= 2) {
     std::vector<double> next(n);
     for (size_t i = 0; i < n; ++i) next[i] = y[i] - 0.5 * length * (f[i] - f[n - 1 - i]);
@@ -63,7 +63,8 @@ double newton_step(std::vector<double>& y) {
   return 0;
 }
 
-// Dynamic programming over runs of cells. cost(i, j): cells [i, j).
+// Finds the best partition of cells into runs by dynamic programming. cost(i, j) is the cost of the run of cells
+// [i, j).
 class Partition {
  public:
   Partition(std::vector<double> weight, std::vector<double> sum, size_t count)
@@ -105,7 +106,7 @@ class Partition {
     return w > 0 ? -m * (m / w) : 0;
   }
 
-  // now_[j] for j in [low, high], whose best beginnings lie in [first, last].
+  // Computes now_[j] for j in [low, high]. The best beginnings of the last runs lie in [first, last].
   void fill(size_t k, size_t low, size_t high, size_t first, size_t last) {
     if (low > high) return;
     const size_t j = low + (high - low) / 2;
@@ -124,7 +125,7 @@ class Partition {
   const size_t cells_, count_;
   std::vector<double> weight_, sum_;  // prefix sums
   std::vector<double> before_, now_;  // best cost of the first j cells in k and in k + 1 runs
-  std::vector<uint32_t> from_;        // [count, cells + 1]: where the last of these runs begins
+  std::vector<uint32_t> from_;        // [count, cells + 1] beginning of the last of these runs
 };
 
 }  // namespace
@@ -143,7 +144,7 @@ std::vector<double> gaussian_levels(unsigned bits) {
 }
 
 std::vector<double> best_levels(std::span<const double> weight, std::span<const double> sum, size_t count) {
-  // Cells below 1e-12 of all weight cannot matter and would drown in the rounding of prefix sums.
+  // Cells below 1e-12 of the whole weight do not matter, and would be lost in the rounding of the prefix sums.
   const double least = 1e-12 * std::accumulate(weight.begin(), weight.end(), 0.0);
   std::vector<double> w, m;
   for (size_t i = 0; i < weight.size(); ++i) {
@@ -152,7 +153,7 @@ std::vector<double> best_levels(std::span<const double> weight, std::span<const 
   if (w.empty()) return std::vector<double>(count);
   const size_t runs = std::min(count, w.size());
   std::vector<double> levels = Partition(std::move(w), std::move(m), runs).solve();
-  std::sort(levels.begin(), levels.end());  // rounding
+  std::sort(levels.begin(), levels.end());  // rounding can change the order
   levels.resize(count, levels.back());
   return levels;
 }

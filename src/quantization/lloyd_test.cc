@@ -25,7 +25,7 @@ TEST(GaussianLevels, AreThoseOfMax1960) {
   for (size_t i = 0; i < 4; ++i) EXPECT_NEAR(three[4 + i], expected[i], 5e-4);
 }
 
-// D = 1 - sum p_i y_i^2 at the optimum; each level must be the mean of its cell.
+// At the optimum D = 1 - sum p_i y_i^2, and each level is the mean of its cell.
 TEST(GaussianLevels, AreFixedPointsWithTheKnownDistortion) {
   const double known[] = {.3634, .1175, .03455, .00950};
   for (unsigned bits = 1; bits <= 8; ++bits) {
@@ -34,7 +34,7 @@ TEST(GaussianLevels, AreFixedPointsWithTheKnownDistortion) {
     double d = 1;
     for (size_t i = 0; i < y.size(); ++i) {
       const double a = i == 0 ? -20 : (y[i - 1] + y[i]) / 2, b = i + 1 == y.size() ? 20 : (y[i] + y[i + 1]) / 2;
-      double p = 0, m = 0;  // midpoint rule
+      double p = 0, m = 0;  // integrals by the midpoint rule
       const int n = 20000;
       for (int k = 0; k < n; ++k) {
         const double t = a + (b - a) * (k + 0.5) / n, f = std::exp(-t * t / 2) / std::sqrt(2 * M_PI) * (b - a) / n;
@@ -47,13 +47,13 @@ TEST(GaussianLevels, AreFixedPointsWithTheKnownDistortion) {
     if (bits <= 4) {
       EXPECT_NEAR(d / known[bits - 1], 1, 2e-3);
     }
-    if (bits == 8) {  // Panter-Dite
+    if (bits == 8) {  // formula of Panter and Dite for many levels
       EXPECT_NEAR(d / (std::sqrt(3.0) * M_PI / 2 * std::exp2(-16)), 1, 0.02);
     }
   }
 }
 
-// Every partition of n points into `count` runs.
+// Tries every partition of n points into `count` runs.
 double brute_force(const std::vector<double>& w, const std::vector<double>& m, size_t begin, size_t count) {
   double best = std::numeric_limits<double>::infinity();
   double weight = 0, sum = 0;
@@ -108,7 +108,8 @@ TEST(LevelSearch, FindsTheNearestOnEveryTarget) {
       LevelSearch search;
       search.set_levels(levels);
       Matrix<float> x = normal_matrix(1, 999, 4, 3);
-      for (size_t i = 0; i + 1 < count && i < 200; ++i) x.data()[i] = search.border[i];  // ties
+      // Values on the border of two cells.
+      for (size_t i = 0; i + 1 < count && i < 200; ++i) x.data()[i] = search.border[i];
       x.data()[300] = 3e38f, x.data()[301] = -3e38f, x.data()[302] = 0;
       const float scale = 1;
       for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
@@ -153,7 +154,7 @@ TEST(LloydSums, MatchTheOracleOnEveryTarget) {
   }
 }
 
-// methods.md section 0, "Lloyd-Max".
+// The figures are those of methods.md, section 0, "Lloyd-Max".
 TEST(Lloyd, GaussianReachesTheTable) {
   const Matrix<float> x = normal_matrix(64, 4096, 2);
   const double table[] = {.3634, .1175, .03455, .00950};
@@ -168,7 +169,7 @@ TEST(Lloyd, GaussianReachesTheTable) {
   EXPECT_GE(nmse_of({"lloyd", {}}, x), 0.1150);
 }
 
-// Laplace at 2 bits: Lloyd-Max D = .1762 (Noll & Zelinski 1978); the Gaussian levels lose.
+// Laplace distribution at 2 bits: Lloyd-Max has D = .1762 (Noll & Zelinski 1978). Gaussian levels are worse.
 TEST(Lloyd, FittedLevelsFollowTheData) {
   Matrix<float> x(64, 4096);
   Rng rng(8);
@@ -180,7 +181,7 @@ TEST(Lloyd, FittedLevelsFollowTheData) {
   const double gaussian = nmse_of({"lloyd", {}}, x);
   EXPECT_NEAR(fitted / .1762, 1, 0.02);
   EXPECT_GT(gaussian, 1.02 * fitted);
-  // Few distinct values are met exactly, up to the precision of scales.
+  // If there are only a few distinct values, they are reproduced up to the precision of the scales.
   for (size_t i = 0; i < x.size(); ++i) x.data()[i] = static_cast<float>(rng.below(4)) - 1.25f;
   EXPECT_LT(nmse_of({"lloyd", {{"codebook", "fitted"}, {"per", "tensor"}}}, x), 1e-10);
 }

@@ -1,5 +1,5 @@
-// Registry functions of a quantizer class Q. Each makes Q(params, shape, kind of its errors) and then calls
-// fit(params, values, context), load(side information) or, to tell sizes, clear(params).
+// Functions for the registry entry of a quantizer class Q. Each makes Q(params, shape, kind of its errors) and then
+// calls fit(params, values, context), load(side information) or, to predict sizes, clear(params).
 #pragma once
 
 #include "base/error.h"

@@ -6,7 +6,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "quantization/nearest_centroid.cc"
 #include "hwy/foreach_target.h"
-// foreach_target.h comes first.
+// foreach_target.h must be included before highway.h.
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -17,8 +17,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 using LaneTag = hn::CappedTag<float, kPanelLanes>;
 using Lanes = hn::VFromD<LaneTag>;
 
-// Two registers of vectors at a time, so that every broadcast centroid serves both (one where a register holds 16).
-// kDim = 0: any d.
+// Takes two registers of vectors at a time, so that each broadcast centroid is used for both; one register if it holds
+// 16 lanes. kDim is the number of coordinates, or 0 for any number.
 template <size_t kDim>
 HWY_INLINE void Nearest(const float* rows, size_t k, size_t any_dim, const float* panel, uint32_t* index,
                         float* values) {

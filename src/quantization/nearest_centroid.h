@@ -20,16 +20,16 @@ namespace occ {
 class CentroidSearch {
  public:
   CentroidSearch() = default;
-  // centroids [k, d]; weights [d] of the squared errors of coordinates, or empty for ones.
+  // centroids [k, d]. weights [d] are the costs of squared errors in each coordinate; empty: all are 1.
   CentroidSearch(MatrixView<const float> centroids, std::span<const float> weights);
 
-  // For the 16 vectors x of a panel [d, 16]: the number of the nearest centroid, and values[v] = |c_j|_w^2 / 2 - <c_j,
-  // x>_w for it, which is half the squared distance less |x|_w^2 / 2.
+  // For each of the 16 vectors x of a panel [d, 16]: index[v] is the number j of the nearest centroid, and values[v] =
+  // |c_j|_w^2 / 2 - <c_j, x>_w, which is half of the squared distance minus |x|_w^2 / 2.
   void nearest(const float* panel, uint32_t index[16], float values[16]) const;
 
  private:
   size_t k_ = 0, d_ = 0;
-  std::vector<float> rows_;  // [k][d + 1]: w c, then |c|_w^2 / 2
+  std::vector<float> rows_;  // [k][d + 1] w c_j, then |c_j|_w^2 / 2
 };
 
 }  // namespace occ

@@ -111,7 +111,7 @@ class OpqQuantizer final : public Quantizer {
   size_t cluster_columns() const { return shape_.cols == 0 ? 0 : 1; }
   size_t code_columns() const { return parts_.codebooks[0]->subspaces(); }
 
-  // Calls body(cluster, rows, values of these rows) for panels of rows of one cluster.
+  // Calls body(cluster, rows, values of these rows) for panels of rows that belong to one cluster.
   template <typename Body>
   void by_cluster(MatrixView<const Symbol> clusters, MatrixView<const float> values, const Body& body) const {
     std::vector<std::vector<size_t>> rows(parts_.codebooks.size());
@@ -163,7 +163,8 @@ std::unique_ptr<Quantizer> load(const Params& params, Shape shape, ByteReader& s
     }
   }
   for (size_t j = 0; j < clusters; ++j) {
-    // Checks the size of the whole blocks first, without products that could overflow; numbers() cannot overflow then.
+    // First checks the size of the whole blocks with operations that cannot overflow. Then numbers() cannot overflow
+    // either.
     const size_t available = side.remaining() / sizeof(uint16_t);
     const bool fits = block == 1 || shape.cols / block * block <= available / block;
     const size_t numbers = fits ? BlockRotation::numbers(shape.cols, block) : 0;
@@ -223,7 +224,8 @@ void BlockRotation::from(MatrixView<float> y) const {
   });
 }
 
-// y = x V. Rounded to f16, V is orthogonal only to about 3e-4, so y is improved twice by y += (x - y V^T) V.
+// y = x V. Because V is rounded to f16, it is orthogonal only to about 3e-4, so y is improved twice by y += (x - y V^T)
+// V.
 void BlockRotation::to(MatrixView<float> x) const {
   each_block([&](size_t i, size_t at, size_t n) {
     const MatrixView<float> part = x.sub({0, at, x.rows(), n});
@@ -261,8 +263,8 @@ OpqSizes choose_opq_sizes(const Params& params, Shape shape, const FitContext& c
   if (asked != 0) {
     sizes.block = std::min(asked, shape.cols);
   } else {
-    // The largest block that a tenth of the bits pays for, or a half, a quarter, ... of it if the codes make better use
-    // of the bits.
+    // Tries the largest block that a tenth of the bits can pay for, then a half, a quarter, ... of it. The smaller
+    // block is used if the codes make better use of the bits.
     const double tenth = 0.1 * params.real("bits") * rows / (16 * clusters);
     const size_t largest = std::min(static_cast<size_t>(std::max(1.0, tenth)), shape.cols);
     double most = -1;
@@ -289,7 +291,7 @@ void to_opq_coordinates(const OpqParts& parts, std::span<const Symbol> clusters,
       for (size_t c = 0; c < x.cols(); ++c) x(r, c) = finite(x(r, c) - center(0, c));
     }
   }
-  for (size_t first = 0; first < x.rows();) {  // runs of one cluster
+  for (size_t first = 0; first < x.rows();) {  // a run of rows of the same cluster
     size_t end = first + 1;
     while (end < x.rows() && clusters[end] == clusters[first]) ++end;
     parts.rotations[clusters[first]].to(x.row_range(first, end - first));

@@ -17,7 +17,7 @@
 namespace occ {
 namespace {
 
-constexpr size_t kRoundIterations = 4;  // iterations of k-means in a round
+constexpr size_t kRoundIterations = 4;  // number of k-means iterations in each round
 
 std::vector<uint16_t> identity_bases(size_t cols, size_t block) {
   std::vector<uint16_t> bases;
@@ -28,7 +28,7 @@ std::vector<uint16_t> identity_bases(size_t cols, size_t block) {
   return bases;
 }
 
-// The rotations of all blocks that bring x [rows, cols] nearest to its decoded codes.
+// Returns the rotations of all blocks that bring x [rows, cols] nearest to its decoded codes.
 std::vector<uint16_t> procrustes(MatrixView<const float> x, MatrixView<const float> coded, size_t block) {
   std::vector<uint16_t> bases;
   for (size_t at = 0; at < x.cols(); at += block) {
@@ -43,7 +43,8 @@ std::vector<uint16_t> procrustes(MatrixView<const float> x, MatrixView<const flo
     for (size_t i = 0; i < cross.size(); ++i) {
       scaled.data()[i] = static_cast<double>(cross.data()[i]) / static_cast<double>(largest);
     }
-    if (!(largest > 0 && std::isfinite(largest))) {  // nothing to go by
+    // Without finite products there is no rotation to fit: takes the identity.
+    if (!(largest > 0 && std::isfinite(largest))) {
       for (size_t i = 0; i < n * n; ++i) bases.push_back(f32_to_f16(i % (n + 1) == 0 ? 1.0f : 0.0f));
       continue;
     }
@@ -55,9 +56,9 @@ std::vector<uint16_t> procrustes(MatrixView<const float> x, MatrixView<const flo
   return bases;
 }
 
-// The eigenvectors of the second moments of every block, assigned to subspaces such that the products of the
-// eigenvalues of subspaces are as equal as possible: the largest first, always to the subspace with space and the least
-// product.
+// Returns the eigenvectors of the second moments of every block. They are assigned to subspaces such that the products
+// of the eigenvalues in each subspace become about equal: the eigenvector with the largest eigenvalue first, always to
+// the subspace with the least product among those that are not full.
 std::vector<uint16_t> eigen_bases(MatrixView<const float> x, size_t block, size_t width) {
   std::vector<uint16_t> bases;
   for (size_t at = 0; at < x.cols(); at += block) {
@@ -76,7 +77,7 @@ std::vector<uint16_t> eigen_bases(MatrixView<const float> x, size_t block, size_
     }
     const size_t begin = bases.size();
     bases.resize(begin + n * n);
-    for (size_t k = n; k-- > 0;) {  // values rise
+    for (size_t k = n; k-- > 0;) {  // eigenvalues are in ascending order
       size_t best = subspaces;
       for (size_t s = 0; s < subspaces; ++s) {
         if (next[s] < end[s] && (best == subspaces || product[s] < product[best])) best = s;
@@ -91,7 +92,7 @@ std::vector<uint16_t> eigen_bases(MatrixView<const float> x, size_t block, size_
   return bases;
 }
 
-// Fits the rotation and the codebook of a cluster to its rows x, from which the centroid is subtracted already.
+// Fits the rotation and the codebook of a cluster to its rows x, minus the centroid of the cluster.
 void fit_cluster(const Params& params, const OpqSizes& sizes, uint64_t seed, MatrixView<const float> x,
                  std::span<const double> row_weights, OpqParts& parts) {
   float largest = 0;
@@ -110,7 +111,7 @@ void fit_cluster(const Params& params, const OpqSizes& sizes, uint64_t seed, Mat
       parts.rotations.back().to(y.view().row_range(first, count));
     });
   };
-  // Fits the codebook to y and replaces y by its decoded codes. Returns the squared error.
+  // Fits the codebook to y and replaces y by the decoded codes. Returns the squared error.
   const auto code = [&](bool go_on) {
     codebook.fit(y.view(), sizes.codebook, kRoundIterations, seed, {}, row_weights, go_on);
     Matrix<Symbol> codes(x.rows(), codebook.subspaces());
@@ -127,7 +128,7 @@ void fit_cluster(const Params& params, const OpqSizes& sizes, uint64_t seed, Mat
   std::vector<uint16_t> bases = identity_bases(x.cols(), sizes.block);
   rotate(bases);
   bool fitted = false;
-  // Beyond this, products of the fit would overflow; such rows keep their coordinates.
+  // Outside this range products would overflow or underflow, so the rows are not rotated.
   if (sizes.block > 1 && params.integer("rounds") > 0 && largest < 1e15f && largest > 1e-15f) {
     const double error = code(false);
     std::vector<uint16_t> eigen = eigen_bases(x, sizes.block, sizes.codebook.width);

@@ -1,5 +1,6 @@
-// 32 partial sums of floats, the same on every SIMD target: element i of a row is added to sum i mod 32, and the sums
-// are added by halves. Runs of at most 2^14 elements, so that f32 is enough; longer ones are added in double.
+// Sums with 32 partial sums of floats, which are the same on every SIMD target: element i of a row is added to sum i
+// mod 32, and then the upper half of the sums is added to the lower half until one is left. f32 is accurate enough for
+// runs of up to 2^14 elements; the sums of longer rows are added in double.
 #if defined(OCC_QUANTIZATION_PARTIAL_SUMS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef OCC_QUANTIZATION_PARTIAL_SUMS_INL_H_
 #undef OCC_QUANTIZATION_PARTIAL_SUMS_INL_H_
@@ -29,7 +30,7 @@ HWY_INLINE double add_by_halves(float* sums) {
   return static_cast<double>(sums[0]);
 }
 
-// sum of term(d, vector of x) over n <= kRun elements.
+// Returns the sum of term(d, vector of x) over n <= kRun elements.
 template <class Term>
 HWY_INLINE double sum_run(const float* HWY_RESTRICT x, size_t n, const Term& term) {
   const FloatTag d;

@@ -46,7 +46,7 @@ constexpr ParamSpec kParams[] = {
 };
 constexpr std::string_view kPlanes[] = {"directions", "magnitudes"};
 constexpr float kMaxLevel = 0x1p32f;
-constexpr float kMaxValue = 1e15f;  // largest |x / s| that DirectionSearch permits
+constexpr float kMaxValue = 1e15f;  // largest |x / s| that DirectionSearch can handle
 
 struct Settings {
   size_t dim = 0;
@@ -70,7 +70,7 @@ struct Settings {
   }
 };
 
-// The search for these settings. There is one of each for the whole process, made when it is first needed.
+// Returns the search for these settings. Each is made when it is first needed and kept for the whole process.
 std::shared_ptr<const DirectionSearch> directions_of(const Settings& s) {
   static std::mutex mutex;
   static std::map<std::tuple<DirectionSource, size_t, unsigned>, std::shared_ptr<const DirectionSearch>> known;
@@ -116,7 +116,7 @@ class PolarQuantizer final : public Quantizer {
     const std::vector<double> fitted = projected_levels(x);
     if (!fitted.empty()) {
       set_levels(fitted);
-      scales_ = rms_scales(x, max_code());  // none may be too large for the new levels
+      scales_ = rms_scales(x, max_code());  // computed again, because a scale may be too large for the new levels
     }
   }
 
@@ -138,13 +138,14 @@ class PolarQuantizer final : public Quantizer {
   void quantize(const Rect& at, MatrixView<float> values, std::span<const MatrixView<Symbol>> symbols) const override {
     OCC_CHECK(symbols.size() == 2 && values.shape() == at.shape() && at.col % settings_.dim == 0);
     const size_t dim = settings_.dim, whole = at.cols / dim, rest = at.cols % dim;
-    constexpr size_t kBatch = 512;  // vectors
+    constexpr size_t kBatch = 512;  // number of vectors that are searched together
     std::vector<float> q(kBatch * dim);
     std::vector<DirectionHit> hits(kBatch);
     const size_t most_rows = std::max<size_t>(1, kBatch / std::max<size_t>(1, whole));
     for (size_t r = 0; r < at.rows; r += most_rows) {
       const size_t rows = std::min(most_rows, at.rows - r);
-      for (size_t first = 0; first < whole; first += kBatch) {  // more than one only if a row fills it
+      // There is more than one batch only if a row is longer than a batch.
+      for (size_t first = 0; first < whole; first += kBatch) {
         const size_t count = std::min(kBatch, whole - first);
         for (size_t i = 0; i < rows; ++i) {
           load_scaled(values.row(r + i) + first * dim, at.row + r + i, count * dim, q.data() + i * count * dim);
@@ -205,16 +206,17 @@ class PolarQuantizer final : public Quantizer {
       levels_[i] = static_cast<float>(std::clamp(levels[i], 0.0, static_cast<double>(kMaxLevel)));
     }
   }
-  // Its codebook may take seconds to make.
+  // Making the codebook may take seconds.
   const DirectionSearch& search() const {
     return *search_.get([&] { return directions_of(settings_); });
   }
-  // The code of the largest scale with finite reconstructions. Directions have length one up to rounding.
+  // Returns the code of the largest scale for which reconstructions are finite. Directions have length one up to
+  // rounding.
   int max_code() const {
     return scale_code_down(static_cast<double>(FLT_MAX) / (1.001 * std::max(1.0f, levels_.back())));
   }
 
-  // q = x / s for n elements of row `row`.
+  // Computes q = x / s for n elements of row `row`.
   void load_scaled(const float* x, size_t row, size_t n, float* q) const {
     const Reciprocal by = reciprocal_of(scales_[row]);
     for (size_t i = 0; i < n; ++i) q[i] = std::clamp((x[i] * by.pre) * by.inverse, -kMaxValue, kMaxValue);
@@ -230,7 +232,7 @@ class PolarQuantizer final : public Quantizer {
     return static_cast<Symbol>(k);
   }
 
-  // The direction and the level of least error over the first n < dim coordinates.
+  // Returns the direction and the level with the least error over the first n < dim coordinates.
   std::pair<Symbol, Symbol> best_of_part(const float* q, size_t n) const {
     const Matrix<float>& points = search().points();
     float least = std::numeric_limits<float>::infinity();
@@ -250,8 +252,8 @@ class PolarQuantizer final : public Quantizer {
     return best;
   }
 
-  // The Lloyd-Max levels of <q, d> for a sample of whole vectors, weighted by their squared scales. Empty if there are
-  // no whole vectors.
+  // Returns the Lloyd-Max levels of <q, d> for a sample of whole vectors, weighted by their squared scales. Empty if
+  // there are no whole vectors.
   std::vector<double> projected_levels(MatrixView<const float> x) const {
     const size_t dim = settings_.dim, per_row = shape_.cols / dim, total = shape_.rows * per_row;
     if (total == 0) return {};
@@ -290,12 +292,12 @@ class PolarQuantizer final : public Quantizer {
   const bool by_norm_;
   const Lazy<std::shared_ptr<const DirectionSearch>> search_;
   std::vector<float> levels_;  // ascending, >= 0
-  std::vector<float> scales_;  // [rows], exactly bf16
+  std::vector<float> scales_;  // [rows] the scales, which are exact in bf16
 };
 
 }  // namespace
 
-// The best levels for the density r^(dim - 1) exp(-r^2 / 2) on fine cells.
+// Computes the best levels for the density r^(dim - 1) exp(-r^2 / 2) on fine cells.
 std::vector<double> chi_levels(size_t dim, unsigned bits) {
   constexpr size_t kCells = 8192;
   const double mode = std::sqrt(static_cast<double>(dim) - 1), width = (mode + 8) / kCells;

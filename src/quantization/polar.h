@@ -9,8 +9,8 @@ namespace occ {
 
 QuantizerEntry polar_entry();
 
-// The 2^bits Lloyd-Max levels, ascending, of the length of a vector of `dim` independent normal values (the chi
-// distribution).
+// Returns the 2^bits Lloyd-Max levels of the length of a vector with `dim` independent normal coordinates (chi
+// distribution), in ascending order.
 std::vector<double> chi_levels(size_t dim, unsigned bits);
 
 }  // namespace occ

@@ -1,4 +1,4 @@
-// Rates are bytes of f32 values per second, on one core. Arguments: bits of direction and magnitude.
+// Measures bytes of f32 values per second on one core. Arguments: bits of the direction and of the magnitude.
 #include "quantization/polar_codebook.h"
 #include "quantization/quantizer_for_bench.h"
 

@@ -25,7 +25,7 @@ int squared_norm(const Doubled& v) {
   return std::accumulate(v.begin(), v.end(), 0, [](int sum, int x) { return sum + x * x; });
 }
 
-// In doubled coordinates: all even or all odd, their sum a multiple of 4.
+// v has doubled coordinates. It is in E8 if all of them are even or all are odd, and their sum is a multiple of 4.
 bool in_e8(const Doubled& v) {
   int sum = 0;
   for (const int x : v) {
@@ -35,7 +35,7 @@ bool in_e8(const Doubled& v) {
   return sum % 4 == 0;
 }
 
-constexpr int kMostNorm = 64;  // |2 a|^2 for |a|^2 = 16
+constexpr int kMostNorm = 64;  // largest squared norm in doubled coordinates: |2 a|^2 for |a|^2 = 16
 
 void append_e8(Doubled& v, size_t at, int norm, std::vector<Doubled>& out) {
   if (at == v.size()) {
@@ -43,7 +43,8 @@ void append_e8(Doubled& v, size_t at, int norm, std::vector<Doubled>& out) {
     Doubled half = v;
     const bool even = (v[0] & 1) == 0;
     for (int16_t& x : half) x = static_cast<int16_t>(x / 2);
-    if (!(even && in_e8(half))) out.push_back(v);  // twice a point has that point's direction; thrice is too long
+    // Skips twice a shorter point, which has the same direction; three times a point is too long.
+    if (!(even && in_e8(half))) out.push_back(v);
     return;
   }
   for (int x = -8; x <= 8; ++x) {
@@ -53,13 +54,14 @@ void append_e8(Doubled& v, size_t at, int norm, std::vector<Doubled>& out) {
   }
 }
 
-// Squared norms are 2 N, N = 1 .. 8, inner products integers <a, c>. For a fixed candidate c the nearest chosen a has
-// the largest key sign <a, c>^2 / N_a, and the candidate with the smallest key / N_c comes next; both times 840, the
-// least common multiple of 1 .. 8, they are integers below 2^28.
+// Squared norms are 2 N with N = 1 .. 8, and inner products <a, c> are integers. For a candidate c, the nearest chosen
+// a has the largest sign(<a, c>) <a, c>^2 / N_a, which is the key of c. The candidate with the smallest key / N_c is
+// chosen next. Multiplied by 840, the least common multiple of 1 .. 8, both are integers below 2^28.
 //
-// Candidates are grouped by the nearest of the 240 shortest vectors. A newly chosen one matters only to candidates
-// nearer to it than `reach`, the largest angle that any candidate had before, so that most groups are left alone; the
-// bounds are in floating point with a margin that keeps the result exact.
+// Candidates are grouped by the nearest of the 240 shortest vectors. A newly chosen direction only matters for
+// candidates that are nearer to it than `reach`, the largest angle between a candidate and its nearest chosen
+// direction. So most groups can be skipped. These bounds are in floating point, with a margin that keeps the result
+// exact.
 class GreedySelection {
  public:
   GreedySelection() : all_(e8_directions()), count_(all_.size() / 8) {
@@ -71,7 +73,7 @@ class GreedySelection {
     for (size_t c = 0; c < count_; ++c) id_[next[group[c]]++] = static_cast<uint32_t>(c);
     for (auto& column : column_) column.resize(count_);
     weight_.resize(count_);
-    key_.assign(count_, -300'000);  // below every key
+    key_.assign(count_, -300'000);  // less than every possible key
     for (size_t k = 0; k < count_; ++k) {
       const int16_t* v = all_.data() + 8 * size_t{id_[k]};
       for (size_t i = 0; i < 8; ++i) column_[i][k] = v[i];
@@ -93,7 +95,7 @@ class GreedySelection {
         if (std::pair(least_[g], first_[g]) < std::pair(least_[best], first_[best])) best = g;
       }
       const uint32_t chosen = first_[best];
-      // key / (840 N_c) = 4 cos^2: all candidates are at most this far from what was chosen.
+      // key / (840 N_c) = 4 cos^2, so every candidate has at most this angle to its nearest chosen direction.
       const double square = static_cast<double>(least_[best]) / (4.0 * 840 * 840);
       const double reach = n == 0 ? 4 : std::acos(std::copysign(std::sqrt(std::abs(square)), square)) + 1e-6;
       const int16_t* a = all_.data() + 8 * size_t{chosen};
@@ -115,7 +117,7 @@ class GreedySelection {
     for (size_t i = 0; i < 8; ++i) norm += v[i] * v[i];
     return norm / 8;
   }
-  // Of candidate c and root g.
+  // Returns the cosine between candidate c and the shortest vector of group g.
   double cosine(size_t c, size_t g) const {
     int dot = 0;
     for (size_t i = 0; i < 8; ++i) dot += all_[8 * c + i] * all_[8 * g + i];
@@ -142,7 +144,7 @@ class GreedySelection {
       key_[k] = std::max(key_[k], dot * std::abs(dot) * weight);
     }
   }
-  // Of the group: the smallest key / N and who has it first.
+  // Finds the smallest key / N in the group, and the first candidate that has it.
   void update_first(size_t g) {
     int32_t least = std::numeric_limits<int32_t>::max();
     for (size_t k = begin_[g]; k < begin_[g + 1]; ++k) least = std::min(least, key_[k] * weight_[k]);
@@ -154,7 +156,7 @@ class GreedySelection {
 
   const std::vector<int16_t> all_;
   const size_t count_;
-  // Candidates ordered by group, and by id within.
+  // Candidates in the order of their groups, and by id within a group.
   std::array<size_t, kGroups + 1> begin_ = {};
   std::vector<uint32_t> id_;
   std::array<std::vector<int16_t>, 8> column_;
@@ -164,8 +166,9 @@ class GreedySelection {
   std::array<uint32_t, kGroups> first_ = {};
 };
 
-// Sums of 512 random bits less 256, word 8 i + j of the stream `seed` for coordinate i; zero vectors become (1, 0,
-// ...).
+// Returns `count` vectors. Each coordinate is the number of ones among 512 random bits, minus 256. Coordinate i,
+// counted over all vectors, takes the words 8 i to 8 i + 7 of the random stream `seed`. Zero vectors become
+// (1, 0, ...).
 std::vector<int16_t> binomial_vectors(size_t count, size_t dim, uint64_t seed) {
   std::vector<int16_t> out(count * dim);
   for (size_t i = 0; i < out.size(); ++i) {
@@ -184,7 +187,8 @@ constexpr uint64_t kRandomSeed = 1, kSampleSeed = 2;
 constexpr int kRounds = 8;
 constexpr int64_t kLength = 16'384;
 
-// sum scaled to kLength and rounded: floor((2 kLength x + n) / (2 n)), n the rounded-down length. False for zero.
+// Scales the sum to length kLength and rounds it: floor((2 kLength x + n) / (2 n)), where n is the length rounded down.
+// Returns false for a zero vector.
 bool normalise(const int64_t* sum, size_t dim, int16_t* out) {
   int64_t square = 0;
   for (size_t i = 0; i < dim; ++i) square += sum[i] * sum[i];

@@ -25,14 +25,14 @@ enum class DirectionSource : uint8_t { kE8Greedy, kRandom, kKmeans };
 
 // Computes the integer vectors [2^bits, dim] whose directions are the codebook.
 std::vector<int16_t> generate_directions(DirectionSource source, size_t dim, unsigned bits);
-// The same, from the cache if they are there.
+// Does the same, but takes the directions from the cache if they are there.
 std::vector<int16_t> cached_directions(DirectionSource source, size_t dim, unsigned bits);
-// The directions [n, dim] of integer vectors p as vectors of length one: p_i * (1 / sqrt(|p|^2)) in f64, rounded to
-// f32.
+// Returns the directions [n, dim] of integer vectors p as vectors of length one: p_i * (1 / sqrt(|p|^2)), computed in
+// f64 and rounded to f32.
 Matrix<float> unit_directions(const std::vector<int16_t>& points, size_t dim);
 
-// The candidates of e8-greedy [337,920, 8]: all primitive vectors of E8 with squared norm <= 16, with doubled
-// coordinates, sorted by norm and then lexicographically.
+// Returns the candidates of e8-greedy [337,920, 8]: all primitive vectors of E8 with squared norm <= 16. Coordinates
+// are doubled. They are sorted by norm and then lexicographically.
 std::vector<int16_t> e8_directions();
 
 }  // namespace occ

@@ -9,7 +9,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "quantization/polar_search.cc"
 #include "hwy/foreach_target.h"
-// foreach_target.h comes first.
+// foreach_target.h must be included before highway.h.
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -20,7 +20,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 using LaneTag = hn::CappedTag<float, DirectionTable::kLanes>;
 using Lanes = hn::VFromD<LaneTag>;
 
-// The places of the set bits of a byte.
+// For each byte, the positions of its set bits.
 struct SetBits {
   constexpr SetBits() : bits() {
     for (size_t byte = 0; byte < 256; ++byte) {
@@ -34,10 +34,10 @@ struct SetBits {
 };
 constexpr SetBits kSetBits;
 
-// What is known of one x.
+// What is known about one vector x.
 struct Query {
   float square;                // |x|^2
-  float cosine, sine, margin;  // of the bounds that the best gives
+  float cosine, sine, margin;  // parts of the bounds, computed from the best product
   DirectionHit best{std::numeric_limits<uint32_t>::max(), -std::numeric_limits<float>::infinity()};
 };
 
@@ -48,7 +48,8 @@ class Search {
     for (size_t i = 0; i < kDim; ++i) x_[i] = hn::Set(d_, x[i]);
   }
 
-  // Scans the leaf nearest to x in the nearest group, and lists the open groups; may write 8 more.
+  // Scans the leaf nearest to x in the nearest group, and lists the groups that cannot be skipped. May write 8 entries
+  // more.
   HWY_INLINE size_t begin(uint32_t* open) {
     HWY_ALIGN float dots[DirectionTable::kMaxGroups];
     const size_t group = nearest(t_.group.centers, 0, ceil_div(t_.groups, kLanes), dots);
@@ -70,7 +71,8 @@ class Search {
     return kept;
   }
 
-  // Lists the open leaves of a group, counted from its first, plus `name`; may write 8 more.
+  // Lists the leaves of a group that cannot be skipped, as `name` plus their number in the group. May write 8 entries
+  // more.
   HWY_INLINE size_t list_leaves(size_t group, uint32_t name, uint32_t* out) const {
     const size_t first = t_.begin[group];
     size_t count = 0;
@@ -101,13 +103,14 @@ class Search {
  private:
   static constexpr size_t kLanes = DirectionTable::kLanes;
 
-  // <x, p> of lanes from j on, the same on every target.
+  // Computes <x, p> for the lanes from j on. The result is the same on every target.
   HWY_INLINE Lanes products(const float* panel, size_t j) const {
     Lanes sum = hn::Mul(x_[0], hn::Load(d_, panel + j));
     for (size_t i = 1; i < kDim; ++i) sum = hn::Add(sum, hn::Mul(x_[i], hn::Load(d_, panel + kLanes * i + j)));
     return sum;
   }
-  // The same but for rounding, which the margin of the bounds covers: fused where that is fast.
+  // Computes almost the same. The margin of the bounds allows for other rounding, so multiply and add are fused if that
+  // is fast.
   HWY_INLINE Lanes near_products(const float* panel, size_t j) const {
     Lanes even = hn::Mul(x_[0], hn::Load(d_, panel + j)), odd = hn::Mul(x_[1], hn::Load(d_, panel + kLanes + j));
     for (size_t i = 2; i < kDim; i += 2) {
@@ -116,7 +119,7 @@ class Search {
     }
     return hn::Add(even, odd);
   }
-  // The lane of the panels [begin, end) whose center is nearest, and all products.
+  // Finds the lane of the panels [begin, end) with the nearest center, and computes all products.
   HWY_INLINE size_t nearest(const Matrix<float>& centers, size_t begin, size_t end, float* dots) const {
     Lanes most = hn::Set(d_, -std::numeric_limits<float>::infinity());
     for (size_t p = begin; p < end; ++p) {
@@ -133,7 +136,7 @@ class Search {
       if (lane >= 0) return at + static_cast<size_t>(lane);
     }
   }
-  // Appends name + i for those of the caps at + i that can hold a point as near as the best; may write 8 more.
+  // Appends name + i for every cap at + i that can hold a point as near as the best one. May write 8 entries more.
   HWY_INLINE size_t list_open(const DirectionTable::Caps& caps, size_t at, Lanes dots, uint32_t name,
                               uint32_t* out) const {
     const Lanes bound = hn::Sub(hn::Sub(hn::Mul(hn::Set(d_, q_.cosine), hn::LoadU(d_, caps.cos_r.data() + at)),
@@ -141,7 +144,8 @@ class Search {
                                 hn::Set(d_, q_.margin));
     uint8_t bits[8] = {};
     hn::StoreMaskBits(d_, hn::Ge(dots, bound), bits);
-    size_t count = 0;  // without branches, and without the tables that hn::Compress copies with g++ 12
+    // Uses no branches, and not the tables that hn::Compress copies with g++ 12.
+    size_t count = 0;
     for (size_t b = 0; 8 * b < hn::Lanes(d_); ++b) {
       const uint16_t* set = kSetBits.bits[bits[b]];
       for (uint32_t i = 0; i < 8; ++i) out[count + i] = set[i] + name + static_cast<uint32_t>(8 * b);
@@ -154,7 +158,7 @@ class Search {
     q_.cosine = q_.best.dot;
     q_.sine = 0;
     q_.margin = std::numeric_limits<float>::infinity();
-    if (q_.cosine < 0) return;  // few points and all are far away: nothing may be skipped
+    if (q_.cosine < 0) return;  // there are few points and all are far away, so nothing may be skipped
     const float reach = std::sqrt(q_.square) * t_.length;
     q_.sine = std::sqrt(std::max(0.0f, reach * reach - q_.cosine * q_.cosine));
     q_.margin = reach * t_.margin;
@@ -166,8 +170,8 @@ class Search {
   Lanes x_[kDim];
 };
 
-// Group by group for a batch of x, so that the points of a group stay in the first-level cache; first all leaves to
-// visit in it, then the visits, so that few branches depend on the data.
+// Searches a batch of vectors x group by group, so that the points of a group stay in the first-level cache. In each
+// group it first lists all leaves to visit and then visits them, so that few branches depend on the data.
 constexpr size_t kBatch = 128;
 template <size_t kDim>
 void NearestBatch(const DirectionTable& t, const float* x, size_t n, DirectionHit* out) {
@@ -186,7 +190,8 @@ void NearestBatch(const DirectionTable& t, const float* x, size_t n, DirectionHi
     for (size_t i = 0; i < groups; ++i) list[open[i]][count[open[i]]++] = static_cast<uint8_t>(v);
   }
   constexpr size_t kVisits = 2048;
-  uint32_t visits[kVisits + DirectionTable::kMaxLeaves + DirectionTable::kLanes];  // number of x in the upper half
+  // The upper half of an entry is the number of x.
+  uint32_t visits[kVisits + DirectionTable::kMaxLeaves + DirectionTable::kLanes];
   for (size_t g = 0; g < t.groups; ++g) {
     const size_t first = DirectionTable::kLanes * t.begin[g];
     for (size_t i = 0; i < count[g];) {
@@ -238,7 +243,7 @@ HWY_EXPORT(NearestDirections);
 namespace {
 
 constexpr size_t kLanes = DirectionTable::kLanes;
-constexpr size_t kPointsPerGroup = 160;  // on average: fastest for 2^14 in dimension 8
+constexpr size_t kPointsPerGroup = 160;  // average number; fastest for 2^14 points in dimension 8
 
 double dot(const float* a, const float* b, size_t dim) {
   double sum = 0;
@@ -246,7 +251,7 @@ double dot(const float* a, const float* b, size_t dim) {
   return sum;
 }
 
-// At most k compact parts, none of them empty.
+// Divides points into at most k compact parts, none of them empty.
 std::vector<std::vector<uint32_t>> cluster(const Matrix<float>& points, const std::vector<uint32_t>& ids, size_t k) {
   const size_t dim = points.cols();
   if (k <= 1) return {ids};
@@ -289,20 +294,20 @@ std::vector<std::vector<uint32_t>> cluster(const Matrix<float>& points, const st
   return parts;
 }
 
-// Leaves of at most kLanes.
+// Splits points into leaves of at most kLanes points.
 void split_into_leaves(const Matrix<float>& points, const std::vector<uint32_t>& ids,
                        std::vector<std::vector<uint32_t>>* out) {
   if (ids.size() <= kLanes) return out->push_back(ids);
   std::vector<std::vector<uint32_t>> parts = cluster(points, ids, ceil_div(ids.size(), kLanes * 3 / 4));
-  if (parts.size() == 1) {  // the same point over and over
+  if (parts.size() == 1) {  // all points are equal
     const auto middle = ids.begin() + static_cast<ptrdiff_t>(ids.size() / 2);
     parts = {{ids.begin(), middle}, {middle, ids.end()}};
   }
   for (const std::vector<uint32_t>& part : parts) split_into_leaves(points, part, out);
 }
 
-// The cap of each part; the center is the mean direction, or the first point where there is none. Parts that repeat the
-// first of their panel fill it up and need no visit: cos r = 2.
+// Computes the cap of each part. The center is the mean direction, or the first point if the mean is zero. Parts that
+// fill up a panel by repeating its first part are never visited: they get cos r = 2.
 DirectionTable::Caps caps_of(const Matrix<float>& points, const std::vector<std::vector<uint32_t>>& parts,
                              double length) {
   const size_t dim = points.cols(), panels = ceil_div(parts.size(), kLanes);
@@ -326,7 +331,7 @@ DirectionTable::Caps caps_of(const Matrix<float>& points, const std::vector<std:
       const double norms = std::sqrt(dot(points.row(id), points.row(id), dim)) * length;
       least = std::min(least, dot(points.row(id), center.data(), dim) / norms);
     }
-    // A radius above a right angle: never skipped, as -3 (cos + sin) <= -3.
+    // The radius is above a right angle, so the cap must never be skipped: -3 (cos + sin) <= -3.
     caps.cos_r[at] = least > 0 ? static_cast<float>(least) : -3;
     caps.sin_r[at] = least > 0 ? static_cast<float>(std::sqrt(1 - least * least)) : 3;
     if (at % kLanes != 0 && ids == parts[at / kLanes * kLanes]) caps.cos_r[at] = 2, caps.sin_r[at] = 0;
@@ -355,7 +360,7 @@ DirectionSearch::DirectionSearch(Matrix<float> points) : points_(std::move(point
   std::vector<uint32_t> all(count);
   std::iota(all.begin(), all.end(), 0u);
   std::vector<std::vector<uint32_t>> groups = cluster(points_, all, ceil_div(count, kPointsPerGroup));
-  std::vector<std::vector<uint32_t>> leaves;  // of all groups, each filled up to whole panels
+  std::vector<std::vector<uint32_t>> leaves;  // leaves of all groups; each group is filled up to whole panels
   t.begin.assign(1, 0);
   for (const std::vector<uint32_t>& group : groups) {
     const size_t first = leaves.size();
@@ -372,7 +377,8 @@ DirectionSearch::DirectionSearch(Matrix<float> points) : points_(std::move(point
   t.points = Matrix<float>(leaves.size(), dim * kLanes);
   for (size_t leaf = 0; leaf < leaves.size(); ++leaf) {
     for (size_t j = 0; j < kLanes; ++j) {
-      const uint32_t id = leaves[leaf][std::min(j, leaves[leaf].size() - 1)];  // repeats the last one
+      // Fills up the leaf by repeating its last point.
+      const uint32_t id = leaves[leaf][std::min(j, leaves[leaf].size() - 1)];
       for (size_t i = 0; i < dim; ++i) t.points(leaf, i * kLanes + j) = points_(id, i);
       t.index.push_back(id);
     }

@@ -28,18 +28,18 @@ struct DirectionHit {
 // panel[16 i + j]. A panel of centers that is not full repeats its first center.
 struct DirectionTable {
   static constexpr size_t kLanes = 16, kMaxGroups = 512, kMaxLeaves = 1024;
-  // The centers of groups or of leaves, and cosines and sines of their radii.
+  // The centers of groups or of leaves, and the cosines and sines of their angular radii.
   struct Caps {
-    Matrix<float> centers;  // one panel per row
+    Matrix<float> centers;  // each row is one panel
     std::vector<float> cos_r, sin_r;
   };
   size_t dim = 0, groups = 0;
   Caps group, leaf;
-  std::vector<uint32_t> begin;  // [groups + 1] the first panel of leaf centers of each group
-  Matrix<float> points;         // the points of one leaf per row, as a panel
-  std::vector<uint32_t> index;  // [leaves, 16] the numbers of these points
+  std::vector<uint32_t> begin;  // [groups + 1] index of the first panel with leaf centers of each group
+  Matrix<float> points;         // each row is the panel of the points of one leaf
+  std::vector<uint32_t> index;  // [leaves, 16] indices of these points
   float length = 0;             // the largest |p|
-  float margin = 0;             // for rounding errors, relative to |x| |p|
+  float margin = 0;             // allowance for rounding errors, relative to |x| |p|
 };
 
 class DirectionSearch {
@@ -47,8 +47,8 @@ class DirectionSearch {
   // points [count, dim] with at most 2^16 points and dim = 2, 4, 8 or 16.
   explicit DirectionSearch(Matrix<float> points);
   const Matrix<float>& points() const { return points_; }
-  // For the n vectors of x [n, dim], finite and with magnitudes of at most 1e15. A vector shorter than 1e-15 gets
-  // {0, 0}. Thread-safe.
+  // Searches for the n vectors of x [n, dim], which are finite with magnitudes of at most 1e15. A vector shorter than
+  // 1e-15 gets {0, 0}. Thread-safe.
   void nearest(const float* x, size_t n, DirectionHit* out) const;
 
  private:

@@ -9,8 +9,8 @@ namespace occ {
 
 QuantizerEntry pq_entry();
 
-// [cols] the cost of a squared error in each column, with mean 1: the diagonal of the second moments H of the inputs,
-// or L_ii^2 of H = L L^T where columns are coded with error feedback. Empty if the context has neither.
+// Returns the costs [cols] of squared errors in each column, with mean 1: the diagonal of the second moments H of the
+// inputs, or L_ii^2 of H = L L^T if columns are coded with error feedback. Empty if the context has neither.
 std::vector<float> column_weights(const FitContext& context, size_t cols);
 
 }  // namespace occ

@@ -1,4 +1,5 @@
-// Rates are bytes of f32 values per second, on one core: 128 columns in 16 subspaces of 256 centroids, as for SIFT.
+// Measures bytes of f32 values per second on one core: 128 columns in 16 subspaces with 256 centroids each, as for
+// SIFT.
 #include "quantization/quantizer_for_bench.h"
 
 namespace occ {
@@ -10,7 +11,7 @@ void pq_code(benchmark::State& state, bool decode) { bench_code(state, kCase, {4
 BENCHMARK_CAPTURE(pq_code, quantize, false);
 BENCHMARK_CAPTURE(pq_code, dequantize, true);
 
-// Training on 100,000 vectors.
+// Fits the codebooks to 100,000 vectors.
 void pq_fit(benchmark::State& state) {
   ThreadLimit one(1);
   const Matrix<float> x = normal_matrix(100'000, 128);

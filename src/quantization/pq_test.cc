@@ -1,5 +1,5 @@
-// pq, opq and what they stand on: search and k-means against slow oracles, sizes against the budget, distortion against
-// known quantizers.
+// Tests pq and opq and what they use: search and k-means against slow oracles, sizes against the budget, distortion
+// against known quantizers.
 #include "quantization/pq.h"
 
 #include <gtest/gtest.h>
@@ -59,7 +59,7 @@ TEST(CentroidSearch, FindsTheNearestOnEveryTarget) {
       }
     }
   }
-  const Matrix<float> same(5, 3), x(16, 3);  // ties go to the first
+  const Matrix<float> same(5, 3), x(16, 3);  // with equal distances the first centroid is taken
   uint32_t index[16];
   float value[16];
   CentroidSearch(same.view(), {}).nearest(x.data(), index, value);
@@ -91,7 +91,8 @@ TEST(Kmeans, EveryCentroidIsTheMeanOfItsVectors) {
 }
 
 TEST(Kmeans, FindsAllDistinctVectors) {
-  // 40 different ones, some of them once among thousands: k-means++ and the repair of empty clusters must meet all.
+  // There are 40 distinct vectors, some of them once among thousands. k-means++ and the repair of empty clusters must
+  // find all.
   Matrix<float> x(5000, 2);
   for (size_t r = 0; r < x.rows(); ++r) {
     const size_t which = r % 997 == 0 ? r / 997 % 6 : 6 + r % 34;
@@ -106,7 +107,7 @@ TEST(Kmeans, FindsAllDistinctVectors) {
   for (size_t j = 0; j < 8; ++j) EXPECT_TRUE(found.count({few(j, 0), few(j, 1)}));
 }
 
-// All centroids start at one place, so that all but one are empty at once.
+// All centroids start at the same place, so all except one have empty clusters at once.
 TEST(Kmeans, EmptyClustersStartAgain) {
   Matrix<float> x(400, 2);
   for (size_t r = 0; r < x.rows(); ++r) x(r, 0) = static_cast<float>(r % 8), x(r, 1) = -x(r, 0);
@@ -129,7 +130,7 @@ TEST(Pq, OfOneColumnIsLloydMax) {
   EXPECT_NEAR(distortion({"pq", {{"m", "3"}, {"k", "16"}, {"iterations", "200"}}}, x), 0.00950, 0.0004);
 }
 
-// Two bits per weight in 1, 2 and 4 dimensions; the limit of any dimension is .0625.
+// Two bits per weight in 1, 2 and 4 dimensions. The limit for any dimension is .0625.
 TEST(Pq, GainsWithTheDimension) {
   const Matrix<float> x = normal_matrix(40000, 4, 6);
   const double one = distortion({"pq", {{"m", "4"}, {"k", "4"}}}, x);
@@ -153,7 +154,8 @@ TEST(Pq, TakesNoMoreThanItsBits) {
             total += static_cast<double>(p.rows * p.cols * symbol_width(p.alphabet));
           }
           const double budget = std::stod(bits) * static_cast<double>(shape.size());
-          // Where the smallest codebook, one centroid, is too large, or the order alone, nothing can be done.
+          // If even the smallest codebook, with one centroid, or the order bits alone exceed the budget, it cannot be
+          // met.
           if (quantizer->planes()[0].alphabet > 1 || quantizer->planes().back().alphabet > 2) {
             EXPECT_LE(total, budget) << name << " " << bits << " " << shape.rows;
           }
@@ -178,7 +180,7 @@ TEST(Pq, ReportsWhatItDoesOtherwise) {
   EXPECT_EQ(reports({"pq", {{"m", "20"}, {"k", "4"}}}).size(), 0u);
   ASSERT_EQ(reports({"pq", {{"m", "16"}, {"k", "4"}}}).size(), 1u);
   EXPECT_NE(reports({"pq", {{"m", "16"}, {"k", "4"}}})[0].find("15 of 7 columns, the last of 2"), std::string::npos);
-  ASSERT_EQ(reports({"pq", {{"m", "20"}, {"k", "256"}}}).size(), 1u);  // more centroids than rows
+  ASSERT_EQ(reports({"pq", {{"m", "20"}, {"k", "256"}}}).size(), 1u);  // more centroids than rows are reported
   EXPECT_EQ(distortion({"pq", {{"m", "20"}, {"k", "12"}}}, x) < 1e-6, true);
   ASSERT_EQ(reports({"pq", {{"bits", "0.02"}}}).size(), 1u);
 }
@@ -201,7 +203,7 @@ TEST(Pq, WeighsColumnsByTheirMoments) {
     }
     return sum;
   };
-  EXPECT_LT(error(context), 0.35 * error({}));  // nearly all bits go to the heavy columns
+  EXPECT_LT(error(context), 0.35 * error({}));  // nearly all bits go to the columns with large weights
 }
 
 TEST(Pq, CarriesErrorFeedback) {
@@ -222,7 +224,7 @@ TEST(Pq, RoundedCodebooksCostLittle) {
         distortion({"pq", {{"m", "8"}, {"k", "64"}, {"codebook", "rtn"}, {"codebook_scale", scale}}}, x);
     EXPECT_NEAR(rounded / exact, 1, 0.02) << scale;
   }
-  // With 4 bits the levels of a column, which need not be symmetric, are the better ones for values far from 0.
+  // With 4 bits, levels for each column are better for values far from 0, because they need not be symmetric.
   const auto coarse = [&](const char* scale) {
     return distortion(
         {"pq", {{"m", "8"}, {"k", "64"}, {"codebook", "rtn"}, {"codebook_bits", "4"}, {"codebook_scale", scale}}}, x);
@@ -230,7 +232,7 @@ TEST(Pq, RoundedCodebooksCostLittle) {
   EXPECT_LT(coarse("column") - exact, 0.6 * (coarse("centroid") - exact));
 }
 
-// Columns in pairs (i, i + 4) that are nearly equal: subspaces of neighbours do not see it, a rotation does.
+// Columns i and i + 4 are nearly equal. A rotation can use this; subspaces of neighbouring columns cannot.
 TEST(Opq, FindsCoordinatesThatSuitTheSubspaces) {
   Matrix<float> x = normal_matrix(6000, 8, 4);
   const Matrix<float> noise = normal_matrix(6000, 8, 5, 0.1);
@@ -255,7 +257,7 @@ TEST(Opq, ClustersHelpWhereRowsHaveThem) {
   EXPECT_LT(four, 0.5 * one);
 }
 
-// Sizes whose products leave 64 bits.
+// Sizes whose products do not fit into 64 bits.
 TEST(Opq, HugeSizesInAFileAreInputErrors) {
   const QuantizerCase c{"opq", {}};
   for (const uint64_t block : {uint64_t{1} << 32, uint64_t{1} << 33, uint64_t{2}}) {

@@ -18,12 +18,12 @@ namespace {
 
 constexpr unsigned kMaxIndexBits = 16;
 
-// The bits per column that vector quantization of `width` independent normal values gains over scalar quantization at
-// the same number of centroids per column: about a third of the limit at high rates (.72 bits), measured up to 8
-// columns.
+// Returns the gain of vector quantization of `width` independent normal values over scalar quantization, in bits per
+// column at the same number of centroids per column. It is about a third of the limit at high rates (.72 bits),
+// measured for up to 8 columns.
 double gain_of(size_t width) { return 0.24 * (1 - 1 / std::sqrt(static_cast<double>(width))); }
 
-// Widths worth trying.
+// Returns the widths to be tried.
 std::vector<size_t> widths_for(size_t cols) {
   std::vector<size_t> widths;
   for (size_t w = 1; w < cols; w = w < 16 ? w + 1 : w * 2) widths.push_back(w);
@@ -31,7 +31,7 @@ std::vector<size_t> widths_for(size_t cols) {
   return widths;
 }
 
-// The power of two that brings the largest magnitude into [1, 2); 1 for none.
+// Returns the power of two that brings the largest magnitude into [1, 2), or 1 if all values are zero.
 double power_below(float largest) { return largest > 0 ? std::ldexp(1.0, std::ilogb(largest)) : 1.0; }
 
 }  // namespace
@@ -47,8 +47,8 @@ uint64_t CodebookFormat::bits(size_t cols, size_t width, size_t k) const {
   return scales + uint64_t{rtn_bits} * cols * k;
 }
 
-// Of all sizes that fit, those with the largest log2(k) / width + gain_of(width), since at high rates the error of a
-// vector quantizer falls as 2^(-2 R) with R = log2(k) / width bits per column.
+// Chooses among all sizes that fit those with the largest log2(k) / width + gain_of(width). At high rates the error of
+// a vector quantizer falls as 2^(-2 R), where R = log2(k) / width is the rate in bits per column.
 ProductSizes choose_sizes(std::string_view owner, const Params& params, Shape shape, double reserved, size_t copies,
                           const FitContext& context, double* value) {
   const CodebookFormat format(params);
@@ -64,7 +64,7 @@ ProductSizes choose_sizes(std::string_view owner, const Params& params, Shape sh
                       shape.cols, m, subspaces, widths[0], shape.cols - (subspaces - 1) * widths[0]));
     }
   }
-  // The rate of a last tile, varints and padding: 80 bytes.
+  // 80 bytes are reserved for the last tile, varints and padding.
   const double budget =
       params.real("bits") * static_cast<double>(shape.rows) * static_cast<double>(shape.cols) - reserved - 640;
   ProductSizes best;
@@ -79,7 +79,7 @@ ProductSizes choose_sizes(std::string_view owner, const Params& params, Shape sh
         const double each = static_cast<double>(copies * format.bits(shape.cols, width, 1)) - fixed;
         const double room = (budget - indices - fixed) / each;
         count = room < 1 ? 0 : static_cast<size_t>(std::min(room, static_cast<double>(limit)));
-        count = std::min(count, ceil_div(shape.rows, copies));  // more centroids than vectors are of no use
+        count = std::min(count, ceil_div(shape.rows, copies));  // more centroids than vectors would be useless
       }
       if (count < least || count > limit) continue;
       if (k != 0 && m == 0 && indices + static_cast<double>(copies * format.bits(shape.cols, width, k)) > budget)
@@ -122,7 +122,7 @@ void ProductCodebook::fit(MatrixView<const float> x, ProductSizes sizes, size_t 
   std::vector<float> centroids(cols_ * sizes_.k);
   parallel_for(subspaces(), [&](size_t s) {
     const size_t c0 = s * sizes_.width, d = columns_of(s);
-    // Values are centred and their magnitudes are at most 2, so that squares neither overflow nor cancel.
+    // Values are centred and scaled to magnitudes of at most 2, so that squares neither overflow nor lose digits.
     Matrix<float> values = Matrix<float>::uninitialized(x.rows(), d);
     float largest = 0;
     for (size_t r = 0; r < x.rows(); ++r) {
@@ -172,7 +172,7 @@ void ProductCodebook::store(const std::vector<float>& centroids) {
     scale_ = std::ldexp(1.0f, exponent);
     for (size_t i = 0; i < centroids.size(); ++i) {
       codes_[i] = f32_to_f16(static_cast<float>(std::ldexp(static_cast<double>(centroids[i]), -exponent)));
-      if (!std::isfinite(f16_to_f32(codes_[i]) * scale_)) --codes_[i];  // rounded up beyond f32
+      if (!std::isfinite(f16_to_f32(codes_[i]) * scale_)) --codes_[i];  // it was rounded up beyond the range of f32
     }
     return decode_stored();
   }
@@ -193,7 +193,7 @@ void ProductCodebook::store(const std::vector<float>& centroids) {
           high = std::max(high, centroids[at(j, i)]);
         }
         const double range = static_cast<double>(high) - static_cast<double>(low);
-        // Rounded down, so that the levels stay within f32.
+        // The step is rounded down, so that the levels stay within f32.
         const float step = std::nextafter(static_cast<float>(range / levels), 0.0f);
         const double middle = static_cast<double>(low) + range / 2;
         middles_[s * sizes_.width + i] = static_cast<float>(middle);
@@ -271,7 +271,7 @@ void ProductCodebook::load(ByteReader& side) {
                 cols_, width, k);
   }
   sizes_ = {static_cast<size_t>(width), static_cast<size_t>(k)};
-  // The bytes that are there limit the sizes before memory is taken.
+  // The number of bytes that are left limits the sizes, before any memory is allocated.
   const uint64_t count = uint64_t{cols_} * k, bits = format_.rtn ? format_.rtn_bits : 16;
   if (cols_ > 8 * side.remaining() || count > 8 * uint64_t{side.remaining()} / bits) {
     throw_input("{}: expected {} numbers of {} bits in codebooks, found {} bytes", side.what(), count, bits,
@@ -310,7 +310,7 @@ void ProductCodebook::load(ByteReader& side) {
 const ProductCodebook::Search& ProductCodebook::search() const {
   Search* made = search_.get();
   std::call_once(made->once, [&] {
-    made->subspaces.clear();  // of a call that failed
+    made->subspaces.clear();  // removes what a failed call may have left
     float largest = 0;
     for (const float v : decoded_) largest = std::max(largest, std::abs(v));
     made->scale = std::min(1 / power_below(largest), 0x1p126);

@@ -22,7 +22,7 @@
 
 namespace occ {
 
-// The parameters that the stages with such codebooks share.
+// The parameters that all stages with such codebooks share.
 constexpr ParamSpec kBudgetParam = real_param("bits", "4", 0.01, 32, "all bytes of the stage, bits per weight");
 constexpr ParamSpec kSubspacesParam = int_param("m", "0", 0, 1 << 24, "subspaces of the columns; 0: from bits");
 constexpr ParamSpec kCentroidsParam = int_param("k", "0", 0, 65536, "centroids per subspace; 0: from bits");
@@ -34,7 +34,8 @@ constexpr ParamSpec kCodebookScaleParam =
 
 struct CodebookFormat {
   explicit CodebookFormat(const Params& params);
-  // The bits that k centroids take in each of the subspaces of `width` columns that `cols` columns are divided into.
+  // Returns the bits that all centroids take: k in each of the subspaces of `width` columns into which `cols` columns
+  // are divided.
   uint64_t bits(size_t cols, size_t width, size_t k) const;
 
   bool rtn;
@@ -43,15 +44,15 @@ struct CodebookFormat {
 };
 
 struct ProductSizes {
-  size_t width = 1;  // columns of a subspace
-  size_t k = 1;      // centroids of a subspace, at most 65,536
+  size_t width = 1;  // number of columns in a subspace
+  size_t k = 1;      // number of centroids in a subspace, at most 65,536
   bool operator==(const ProductSizes&) const = default;
 };
-// Chooses the width and k for a plane of the given shape. Parameters m and k that are given are obeyed; the others
-// become those that promise the least error (product_codebook.cc) such that `copies` codebooks and all indices take at
-// most `bits` bits per element, less `reserved` bits in all. Reports to the context, in the name of the stage `owner`,
-// if nothing fits. value, if not null: about how many bits per element the codes are worth, for comparisons between
-// budgets; negative if nothing fits.
+// Chooses the width and k for a plane of the given shape. Given parameters m and k are kept. The others are chosen such
+// that the expected error is least (product_codebook.cc) and `copies` codebooks and all indices together take at most
+// `bits` bits per element, minus `reserved` bits in all. If nothing fits, it reports that to the context in the name of
+// the stage `owner`. If `value` is not null, it receives roughly how many bits per element the codes are worth, for
+// comparisons between budgets; it is negative if nothing fits.
 ProductSizes choose_sizes(std::string_view owner, const Params& params, Shape shape, double reserved, size_t copies,
                           const FitContext& context, double* value = nullptr);
 
@@ -64,9 +65,9 @@ class ProductCodebook {
   uint32_t k() const { return static_cast<uint32_t>(sizes_.k); }
   ProductSizes sizes() const { return sizes_; }
 
-  // Fits the centroids to the rows of x [rows, cols] by at most `iterations` steps of k-means in every subspace.
-  // weights [cols] and row_weights [rows] are the costs of squared errors in columns and rows; empty: ones. With go_on
-  // it starts from the present centroids, which must have the same sizes.
+  // Fits the centroids to the rows of x [rows, cols], with at most `iterations` steps of k-means in each subspace.
+  // weights [cols] and row_weights [rows] are the costs of squared errors in columns and rows; empty: all are 1. With
+  // go_on, the fit starts from the present centroids, which must have the same sizes.
   void fit(MatrixView<const float> x, ProductSizes sizes, size_t iterations, uint64_t seed,
            std::span<const float> weights, std::span<const double> row_weights, bool go_on = false);
   // Makes all centroids zero.
@@ -75,13 +76,13 @@ class ProductCodebook {
   void load(ByteReader& side);
   void save(ByteWriter& out) const;
 
-  // Between values [n, columns] and the numbers of centroids, codes [n, subspaces]. The columns are those of the
+  // Convert between values [n, columns] and centroid numbers codes [n, subspaces]. The columns are those of the
   // subspaces from number `first` on. Thread-safe.
   void encode(size_t first, MatrixView<const float> x, MatrixView<Symbol> codes) const;
   void decode(size_t first, MatrixView<const Symbol> codes, MatrixView<float> out) const;
 
  private:
-  struct Search;  // what encode() needs; made when it is first called
+  struct Search;  // what encode() needs; made at the first call
   size_t columns_of(size_t s) const { return std::min(sizes_.width, cols_ - s * sizes_.width); }
   const float* centroids_of(size_t s) const { return decoded_.data() + s * sizes_.width * sizes_.k; }
   void store(const std::vector<float>& centroids);
@@ -91,14 +92,15 @@ class ProductCodebook {
   CodebookFormat format_;
   size_t cols_;
   ProductSizes sizes_;
-  // The stored numbers of all centroids, by subspace, centroid and column: f16 patterns, or rounded to integers.
+  // The stored numbers of all centroids, by subspace, centroid and column: f16 bit patterns, or rounded integers.
   std::vector<uint16_t> codes_;
-  float scale_ = 1;                 // codebook=f16: the power of two
-  std::vector<float> scales_;       // codebook=rtn: of each centroid, or the step of each column
-  std::vector<float> middles_;      // codebook=rtn with a step per column: the middle of the levels of each column
-  std::vector<float> decoded_;      // the centroids in the same order
-  std::vector<float> weights_;      // of columns; encoder only
-  std::shared_ptr<Search> search_;  // a new one for new centroids
+  float scale_ = 1;            // codebook=f16: the common power of two
+  std::vector<float> scales_;  // codebook=rtn: scale of each centroid, or step of each column
+  // codebook=rtn with a step per column: middle of the levels of each column.
+  std::vector<float> middles_;
+  std::vector<float> decoded_;      // the decoded centroids in the same order
+  std::vector<float> weights_;      // weights of the columns; encoder only
+  std::shared_ptr<Search> search_;  // replaced when the centroids change
 };
 
 }  // namespace occ

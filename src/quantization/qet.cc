@@ -109,7 +109,7 @@ class QetQuantizer final : public Quantizer {
     return choose_sizes("qet", params, shape_, order, 1, context);
   }
 
-  // Weights of the columns of X*: a value may come from any column of its group.
+  // Returns the weights of the columns of X*. A value may come from any column of its group.
   std::vector<float> weights(const FitContext& context) const {
     const std::vector<float> plain = column_weights(context, shape_.cols);
     if (plain.empty()) return {};
@@ -123,7 +123,7 @@ class QetQuantizer final : public Quantizer {
     return out;
   }
 
-  // x [rows, cols] becomes X*.
+  // Replaces x [rows, cols] by X*.
   void split(MatrixView<float> x, MatrixView<Symbol> order) const {
     std::vector<float> work(shape_.cols);
     for (size_t r = 0; r < x.rows(); ++r) {
@@ -132,7 +132,7 @@ class QetQuantizer final : public Quantizer {
     }
   }
 
-  // Moves element g of each part p to place 2^levels g + p, or back.
+  // Moves element g of part p to place 2^levels g + p (to_groups), or back.
   void move(float* x, float* work, bool to_groups) const {
     const size_t parts = size_t{1} << levels_, groups = whole_ >> levels_;
     for (size_t p = 0; p < parts; ++p) {

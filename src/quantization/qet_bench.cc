@@ -1,5 +1,5 @@
-// Rates are bytes of f32 values per second, on one core. Splitting and merging: per level, rows of 4,096 values, beside
-// a plain copy of them.
+// Measures bytes of f32 values per second on one core. Splitting and merging are measured per level on rows of 4,096
+// values, and compared with a plain copy of the rows.
 #include "quantization/entanglement_tree.h"
 #include "quantization/quantizer_for_bench.h"
 
@@ -10,7 +10,7 @@ constexpr size_t kRows = 64, kCols = 4096;
 
 enum class Work { kCopy, kSplit, kMerge };
 
-// One level.
+// Splits or merges one level.
 void qet_level(benchmark::State& state, Work work) {
   const Matrix<float> x = normal_matrix(kRows, kCols);
   Matrix<float> parts(kRows, kCols), back(kRows, kCols);
@@ -36,7 +36,7 @@ BENCHMARK_CAPTURE(qet_level, copy, Work::kCopy);
 BENCHMARK_CAPTURE(qet_level, split, Work::kSplit);
 BENCHMARK_CAPTURE(qet_level, merge, Work::kMerge);
 
-// The whole stage. Argument: levels; codebooks as in pq_bench.cc.
+// Measures the whole stage. Argument: number of levels. The codebooks are as in pq_bench.cc.
 void qet_code(benchmark::State& state, bool decode) {
   const QuantizerCase c{"qet", {{"levels", std::to_string(state.range(0))}, {"m", "16"}, {"k", "256"}}};
   bench_code(state, c, {4096, 128}, decode);

@@ -1,4 +1,4 @@
-// qet: the tree by its definition, the variances that theory gives for it, and what they mean for the error.
+// Compares the tree with its definition, its variances with theory, and the error with what these variances predict.
 #include "quantization/qet.h"
 
 #include <gtest/gtest.h>
@@ -12,7 +12,7 @@
 namespace occ {
 namespace {
 
-// One level as the paper says it: every part into the smaller ones and the larger ones of its pairs.
+// One level as the paper describes it: each part is split into the smaller and the larger values of its pairs.
 std::vector<std::vector<float>> split_oracle(const std::vector<std::vector<float>>& parts, std::vector<Symbol>* order) {
   std::vector<std::vector<float>> out;
   for (const std::vector<float>& part : parts) {
@@ -35,7 +35,7 @@ TEST(EntanglementTree, SplitsAsDefinedAndMergesBack) {
       for (const size_t groups : {1, 2, 7, 50, 129}) {
         const size_t count = groups << levels;
         Matrix<float> x = normal_matrix(1, count, groups);
-        for (size_t i = 0; i < count; i += 5) x(0, i) = 1;  // ties
+        for (size_t i = 0; i < count; i += 5) x(0, i) = 1;  // equal values within pairs
         std::vector<Symbol> expected_order;
         std::vector<std::vector<float>> parts = {{x.data(), x.data() + count}};
         for (unsigned l = 0; l < levels; ++l) parts = split_oracle(parts, &expected_order);
@@ -64,8 +64,9 @@ TEST(EntanglementTree, KeepsTheSignOfZero) {
   EXPECT_TRUE(std::signbit(x[0]) && !std::signbit(x[1]) && !std::signbit(x[2]) && std::signbit(x[3]));
 }
 
-// The larger of two of N(0, 1): mean 1 / sqrt(pi), variance 1 - 1 / pi = .682; pairs of the same part are independent,
-// so that every level multiplies the variance within the parts by that, up to the parts' no longer being normal.
+// The larger of two N(0, 1) values has mean 1 / sqrt(pi) and variance 1 - 1 / pi = .682. Pairs within a part are
+// independent, so every level multiplies the variance within the parts by about .682, as long as the parts are nearly
+// normal.
 TEST(EntanglementTree, HasTheVarianceOfOrderStatistics) {
   constexpr size_t kCount = size_t{1} << 18;
   const double pi = std::acos(-1.0);
@@ -101,7 +102,8 @@ double distortion(const QuantizerCase& c, const Matrix<float>& x) {
   return nmse_oracle(x.view(), quantize_whole(*c.fit(x.view()), x.view()).values.view());
 }
 
-// "Paper" accounting: the maps are free, and the error falls as the variance, .682^l at high rates.
+// With the paper's accounting the order bits are free, and at high rates the error falls like the variance, by .682 per
+// level.
 TEST(Qet, ErrorFallsWithTheLevelsAtTheSameIndices) {
   const Matrix<float> x = normal_matrix(20000, 8, 3);
   const auto at = [&](const char* levels) {
@@ -113,7 +115,8 @@ TEST(Qet, ErrorFallsWithTheLevelsAtTheSameIndices) {
   EXPECT_NEAR(at("2") / zero, 0.682 * 0.682, 0.05);
 }
 
-// "Honest" accounting: half a bit per weight and level takes away more (2^-1 of the error) than it gives (.682).
+// With all bytes counted, half a bit per weight and level costs more (a factor of 2^-1 in the error) than it gains
+// (.682).
 TEST(Qet, OrderCostsMoreThanItGivesOnIidData) {
   const Matrix<float> x = normal_matrix(20000, 8, 3);
   const double without = distortion({"pq", {{"m", "8"}, {"k", "32"}, {"iterations", "60"}}}, x);
@@ -121,14 +124,15 @@ TEST(Qet, OrderCostsMoreThanItGivesOnIidData) {
   EXPECT_GT(with, 1.3 * without);
 }
 
-// A codebook that has both of a pair knows which is smaller: it needs no centroids on the other side of the diagonal.
+// A codebook for both values of a pair knows which one is smaller, so it needs no centroids on the other side of the
+// diagonal.
 TEST(Qet, PairsInOneSubspaceAreCodedBetter) {
   const Matrix<float> x = normal_matrix(20000, 8, 3);
   const auto with = [&](const char* layout) {
     return distortion({"qet", {{"levels", "1"}, {"layout", layout}, {"m", "4"}, {"k", "64"}}}, x);
   };
   EXPECT_LT(with("groups"), 0.85 * with("parts"));
-  // With the bit of order that is as good as a codebook of twice the size.
+  // Together with the order bit, this is as good as a codebook of twice the size.
   const double twice = distortion({"pq", {{"m", "4"}, {"k", "128"}}}, x);
   EXPECT_NEAR(with("groups") / twice, 1, 0.04);
 }
@@ -137,7 +141,8 @@ TEST(Qet, ColumnsBeyondTheLastGroupAreLeftAlone) {
   const Matrix<float> x = normal_matrix(40, 13, 3);
   const auto quantizer = QuantizerCase{"qet", {{"levels", "2"}, {"m", "13"}, {"k", "40"}}}.fit(x.view());
   EXPECT_EQ(quantizer->planes()[1].cols, 2u * 12 / 2);
-  EXPECT_LT(nmse_oracle(x.view(), quantize_whole(*quantizer, x.view()).values.view()), 1e-6);  // a centroid per row
+  // There is a centroid for every row.
+  EXPECT_LT(nmse_oracle(x.view(), quantize_whole(*quantizer, x.view()).values.view()), 1e-6);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// What the benchmarks of quantizers share.
+// Shared by the benchmarks of quantizers.
 #pragma once
 
 #include <benchmark/benchmark.h>
@@ -8,12 +8,12 @@
 
 namespace occ {
 
-// Rates are bytes of f32 values per second.
+// Reports bytes of f32 values per second.
 inline void set_value_bytes(benchmark::State& state, size_t elements) {
   state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * elements * sizeof(float)));
 }
 
-// Quantizes or decodes a whole matrix of normal values on one core.
+// Measures quantizing or decoding a whole matrix of normal values on one core.
 inline void bench_code(benchmark::State& state, const QuantizerCase& c, Shape shape, bool decode) {
   ThreadLimit one(1);
   const Matrix<float> x = normal_matrix(shape.rows, shape.cols);

@@ -1,4 +1,4 @@
-// What the tests of this folder share: fit by text, code a whole matrix, seeded data.
+// Shared by the tests of this folder: makes quantizers from text, codes whole matrices, provides seeded data.
 #pragma once
 
 #include <cmath>
@@ -28,7 +28,7 @@ struct QuantizerCase {
 
 struct Coded {
   std::vector<Matrix<Symbol>> symbols;
-  Matrix<float> values;  // reconstruction
+  Matrix<float> values;  // the reconstruction
 
   std::vector<MatrixView<Symbol>> planes() {
     std::vector<MatrixView<Symbol>> views;
@@ -67,7 +67,7 @@ inline Bytes side_bytes(const Quantizer& quantizer) {
   return out.take();
 }
 
-// sum (x - y)^2 / sum x^2, the slow way.
+// Returns sum (x - y)^2 / sum x^2, computed in a simple way.
 inline double nmse_oracle(MatrixView<const float> x, MatrixView<const float> y) {
   long double error = 0, energy = 0;
   for (size_t r = 0; r < x.rows(); ++r) {

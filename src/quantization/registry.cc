@@ -14,11 +14,11 @@
 namespace occ {
 
 void Quantizer::integers(const Rect&, std::span<const MatrixView<const Symbol>>, MatrixView<int32_t>) const {
-  OCC_CHECK(false);  // integer_view() gave nothing
+  OCC_CHECK(false);  // must not be called, because integer_view() returns nothing
 }
 
 void Quantizer::parts(const Rect&, std::span<const MatrixView<const Symbol>>, MatrixView<float>) const {
-  OCC_CHECK(false);  // there are none
+  OCC_CHECK(false);  // must not be called, because part_count() is 1
 }
 void Quantizer::part_inputs(MatrixView<const float>, MatrixView<float>) const { OCC_CHECK(false); }
 

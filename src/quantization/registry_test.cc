@@ -1,5 +1,5 @@
-// The invariants of quantizer.h, for every registered quantizer. A quantizer without parameter sets here runs with its
-// defaults.
+// Tests the promises of quantizer.h for every registered quantizer. A quantizer without parameter sets here runs with
+// its default parameters.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -61,10 +61,10 @@ std::vector<QuantizerCase> all_cases() {
   return cases;
 }
 
-// What their encoders know beyond what is stored makes better codes than the values or the file alone.
+// Whether the encoder uses knowledge that is not stored, so that its codes are better than those of a loaded quantizer.
 bool learns(const QuantizerCase& c) { return c.name == "trellis" || c.name == "kashin" || c.name == "e8"; }
 
-// Kinds of data that quantizers must survive. All finite.
+// Kinds of data that quantizers must be able to code. All values are finite.
 const char* const kKinds[] = {"normal",  "zeros", "constant", "negative",       "denormal",    "tiny",
                               "outlier", "huge",  "far",      "some zero rows", "mixed scales"};
 Matrix<float> data_of(const std::string& kind, size_t rows, size_t cols) {
@@ -92,7 +92,7 @@ constexpr Shape kShapes[] = {{1, 1}, {1, 7}, {5, 1}, {3, 33}, {17, 100}, {40, 25
 
 class QuantizerTest : public testing::TestWithParam<QuantizerCase> {};
 
-// Rounds a cut position up to the granule.
+// Rounds the place of a cut up to a multiple of the granule.
 size_t aligned(size_t at, size_t granule, size_t end) {
   return granule == 0 ? (at == 0 ? 0 : end) : std::min(end, ceil_div(at, granule) * granule);
 }
@@ -142,7 +142,7 @@ TEST_P(QuantizerTest, IntegersTimesFactorsAreTheValues) {
       }
     }
     if (view->machine == nullptr) continue;
-    for (size_t c = 0; c < shape.cols; ++c) {  // the lowest bits are what the machine says
+    for (size_t c = 0; c < shape.cols; ++c) {  // the lowest bits of the integers are the contexts of the machine
       const FiniteState& machine = *view->machine;
       size_t state = 0;
       for (size_t r = 0; r < shape.rows; ++r) {
@@ -155,7 +155,8 @@ TEST_P(QuantizerTest, IntegersTimesFactorsAreTheValues) {
 }
 
 TEST_P(QuantizerTest, ErrorIsNeverAboveTheEnergy) {
-  // Scale 0 would give 1; one bit on data far from zero cannot do better with any level, so all kinds stay below this.
+  // A scale of 0 would give 1. One bit per value cannot do better with any level on data far from zero, so all kinds
+  // must stay below this limit.
   for (const std::string kind : kKinds) {
     const Matrix<float> x = data_of(kind, 24, 160);
     const Coded coded = quantize_whole(*GetParam().fit(x.view()), x.view());
@@ -263,7 +264,8 @@ TEST_P(QuantizerTest, LoadOfSaveIsTheSameQuantizer) {
 }
 
 TEST_P(QuantizerTest, SideInformationGrowsWithTheRowsIfItSaysSo) {
-  if (GetParam().entry().blank != nullptr) return;  // codebooks by the budget: a blank tells their size
+  // Sizes of its codebooks follow from the budget; a blank tells their size.
+  if (GetParam().entry().blank != nullptr) return;
   const auto few = GetParam().fit(data_of("normal", 32, 64).view());
   const auto many = GetParam().fit(data_of("normal", 64, 64).view());
   EXPECT_EQ(side_bytes(*many).size() > side_bytes(*few).size(), few->side_grows());
@@ -333,7 +335,7 @@ TEST_P(QuantizerTest, EverySimdTargetGivesTheSame) {
 }
 
 TEST_P(QuantizerTest, ThreadsDoNotChangeIt) {
-  const Matrix<float> x = normal_matrix(500, 321, 4);  // several panels
+  const Matrix<float> x = normal_matrix(500, 321, 4);  // large enough for several panels
   Bytes one;
   {
     ThreadLimit limit(1);

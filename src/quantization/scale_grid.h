@@ -19,35 +19,36 @@ namespace occ {
 
 enum class ScalePer : uint8_t { kRow, kTensor, kColumn, kGroup };
 
-// The scales of a rectangle of a plane. Its element (r, c) has the scale number r * row_step + (phase + c) / group.
+// The scales of a rectangle of a plane. Element (r, c) of the rectangle has scale number r * row_step + (phase + c) /
+// group.
 struct ScaleWindow {
   const float* scale = nullptr;
   size_t row_step = 0;
   size_t group = 1;
-  size_t phase = 0;  // < group
+  size_t phase = 0;  // less than group
 };
 
 struct ScaleGrid {
   Shape shape;
   ScalePer per = ScalePer::kRow;
   size_t row_step = 0;
-  size_t group = 1;  // >= 1
-  size_t count = 0;  // of scales
+  size_t group = 1;  // at least 1
+  size_t count = 0;  // number of scales
 
-  // The number of the scale of element (r, c).
+  // Returns the number of the scale of element (r, c).
   size_t index(size_t r, size_t c) const { return r * row_step + c / group; }
-  // The scales of the rectangle `at`, given the scales [count] of the plane.
+  // Returns the scales of the rectangle `at`, given the scales [count] of the plane.
   ScaleWindow window(const Rect& at, const float* scales) const {
     OCC_CHECK(at.row + at.rows <= shape.rows && at.col + at.cols <= shape.cols);
     return {.scale = scales + index(at.row, at.col), .row_step = row_step, .group = group, .phase = at.col % group};
   }
 };
 
-// The parameters that choose a grid, for all quantizers with scales. group > 0 replaces per.
+// The parameters that choose a grid. All quantizers with scales have them. If group > 0, `per` is ignored.
 constexpr ParamSpec kPerParam = choice_param("per", "row", "row|tensor|column", "what shares a scale");
 constexpr ParamSpec kGroupParam = int_param("group", "0", 0, 65536, "columns of a row that share a scale; 0: see per");
 
-// The grid that the parameters ask for. Usage error if group is given together with per=tensor or per=column.
+// Returns the grid that the parameters ask for. Usage error if group is given together with per=tensor or per=column.
 ScaleGrid make_scale_grid(const Params& params, Shape shape);
 
 // The elements that share scale number `index`, as a matrix of any shape.
@@ -57,10 +58,10 @@ struct ScaleLine {
 };
 
 // Calls body(ScaleLine) for every scale, in any order and on all threads. Columns are copied so that a line is
-// contiguous. The division into tasks depends on the shape only.
+// contiguous. The division into tasks depends only on the shape.
 template <typename Body>
 void for_each_line(const ScaleGrid& grid, MatrixView<const float> x, Body body) {
-  constexpr size_t kPanel = size_t{1} << 16;  // elements
+  constexpr size_t kPanel = size_t{1} << 16;  // number of elements
   const size_t rows = grid.shape.rows, cols = grid.shape.cols;
   switch (grid.per) {
     case ScalePer::kTensor:
@@ -95,7 +96,7 @@ void for_each_line(const ScaleGrid& grid, MatrixView<const float> x, Body body) 
   }
 }
 
-// A line divided into panels for threads, which depends on its shape only. Results of panels are merged in order.
+// Divides a line into panels for threads, depending only on its shape. Results of panels are merged in order.
 class LinePanels {
  public:
   explicit LinePanels(MatrixView<const float> x) : x_(x), rows_(x.rows()), cols_(x.cols()), count_(x.size() != 0) {
@@ -113,7 +114,7 @@ class LinePanels {
     if (x_.rows() == 1) return x_.sub({0, i * cols_, 1, std::min(cols_, x_.cols() - i * cols_)});
     return x_.row_range(i * rows_, std::min(rows_, x_.rows() - i * rows_));
   }
-  // Calls measure(panel) for all panels, on all threads, and then merge(result) in the order of the panels.
+  // Calls measure(panel) for all panels on all threads, and then merge(result) in the order of the panels.
   template <typename Result, typename Measure, typename Merge>
   void reduce(Measure measure, Merge merge) const {
     if (count_ == 1) {
@@ -128,8 +129,8 @@ class LinePanels {
  private:
   static constexpr size_t kPanel = size_t{1} << 16;
   MatrixView<const float> x_;
-  size_t rows_, cols_;  // of a panel
-  size_t count_;        // of panels
+  size_t rows_, cols_;  // shape of a panel
+  size_t count_;        // number of panels
 };
 
 }  // namespace occ

@@ -1,5 +1,6 @@
-// Loops over the rows of a ScaleWindow (scale_grid.h) by vectors, and symbols to and from vectors: what the kernels of
-// `uniform` and `lloyd` share. x / scale is computed as (x * pre) * inverse (Reciprocal in tensor/bf16_scales.h).
+// Shared by the kernels of `uniform` and `lloyd`: loops over the rows of a ScaleWindow (scale_grid.h) in vectors, and
+// conversions between symbols and vectors. x / scale is computed as (x * pre) * inverse (Reciprocal in
+// tensor/bf16_scales.h).
 #if defined(OCC_QUANTIZATION_SCALED_ROWS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef OCC_QUANTIZATION_SCALED_ROWS_INL_H_
 #undef OCC_QUANTIZATION_SCALED_ROWS_INL_H_
@@ -19,13 +20,13 @@ namespace occ {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// x / scale.
+// Returns x / scale.
 template <class V>
 HWY_INLINE V normalised(V x, V pre, V inverse) {
   return hn::Mul(hn::Mul(x, pre), inverse);
 }
 
-// The lower 16 bits of integers become symbols, and symbols integers.
+// Convert the lower 16 bits of integers to symbols, and symbols to integers.
 template <class D>
 HWY_INLINE void store_symbols(D, hn::VFromD<hn::RebindToSigned<D>> q, Symbol* to) {
   const hn::RebindToUnsigned<D> du;
@@ -39,7 +40,7 @@ HWY_INLINE hn::VFromD<hn::RebindToSigned<D>> load_symbols(D, const Symbol* from)
   return hn::PromoteTo(di, hn::LoadU(dq, from));
 }
 
-// One scale for all elements.
+// A single scale for all elements.
 struct SpanScale {
   size_t number;
   Reciprocal by;
@@ -49,10 +50,10 @@ struct SpanScale {
     f(d, i, number, hn::Set(d, by.pre), hn::Set(d, by.inverse), hn::Set(d, scale));
   }
 };
-// A scale for each element.
+// A scale of its own for each element.
 struct EachScale {
   size_t first;
-  const float* scales;  // of the window
+  const float* scales;  // scales of the window
   template <class D, class F>
   HWY_INLINE void at(D d, size_t i, const F& f) const {
     const auto one = hn::Set(d, 1.0f);
@@ -64,7 +65,7 @@ struct EachScale {
   }
 };
 
-// Elements [begin, end), whole vectors first.
+// Processes the elements [begin, end), whole vectors first.
 template <class Scale, class F>
 HWY_INLINE void for_vectors(size_t begin, size_t end, const Scale& scale, const F& f) {
   const hn::ScalableTag<float> d;
@@ -74,9 +75,9 @@ HWY_INLINE void for_vectors(size_t begin, size_t end, const Scale& scale, const 
   for (; i < end; ++i) scale.at(d1, i, f);
 }
 
-// Calls f(d, i, k, pre, inverse, scale) for the vectors of row r, which hold the elements i to i + Lanes(d) - 1. The
-// scale of element i is number k of the window. With group = 1 the next elements have the scales k + 1, k + 2, ...;
-// otherwise all of a vector have scale k.
+// Calls f(d, i, k, pre, inverse, scale) for all vectors of row r. A vector holds the elements i to i + Lanes(d) - 1,
+// and element i has scale number k of the window. With group = 1 the next elements have the scales k + 1, k + 2, ...;
+// otherwise all elements of a vector have scale k.
 template <class F>
 HWY_INLINE void for_row(const ScaleWindow& w, size_t r, size_t cols, const F& f) {
   size_t number = r * w.row_step;

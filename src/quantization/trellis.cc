@@ -9,9 +9,9 @@
 // integers. The integers are therefore twice as fine as those of a scalar quantizer of the same rate. Symbols are coded
 // with `rans` and u as context.
 //
-// factor = step * rms of the plane * 2^((code - 128) / 16). The codes, range-coded, are all 128 unless columns are coded
-// with error feedback. With feedback factor_i is proportional to 1 / L_ii, which distributes the weighted
-// error evenly (water-filling, WaterSIC, arXiv 2603.04956); a common step would waste 1/2 log2(AM / GM of L_ii^2) bits.
+// factor = step * rms of the plane * 2^((code - 128) / 16). The codes, range-coded, are all 128 unless columns are
+// coded with error feedback. With feedback factor_i is proportional to 1 / L_ii, which distributes the weighted error
+// evenly (water-filling, WaterSIC, arXiv 2603.04956); a common step would waste 1/2 log2(AM / GM of L_ii^2) bits.
 //
 // In the encoder, rows and columns are sorted into classes by their scale, so that the penalties suit each value
 // although the step is common. The probabilities of the classes are learnt from a sample of at most 2^17 values; the
@@ -46,9 +46,10 @@ constexpr std::string_view kPlanes[] = {"codes"};
 
 constexpr size_t kBlockColumns = 64;
 constexpr size_t kSampleValues = size_t{1} << 17;
-constexpr float kSmallestFactor = 0x1p-120f;  // below, factors and their reciprocals lose digits
-constexpr double kMostSteps = 65000;          // largest |k|
-constexpr size_t kFewValues = 4096;           // too few to learn anything from
+// With smaller factors, factors and their reciprocals would lose precision.
+constexpr float kSmallestFactor = 0x1p-120f;
+constexpr double kMostSteps = 65000;  // largest |k|
+constexpr size_t kFewValues = 4096;   // fewer values are too few to learn probabilities from
 
 class TrellisQuantizer final : public Quantizer {
  public:
@@ -98,7 +99,7 @@ class TrellisQuantizer final : public Quantizer {
     OCC_CHECK(symbols.size() == 1 && values.shape() == at.shape() && symbols[0].shape() == at.shape());
     OCC_CHECK(at.row % tile_rows_ == 0 && rates_ != nullptr);
     if (values.size() == 0) return;
-    // A task codes some columns of one tile, or some tiles of one column, side by side.
+    // A task codes some columns of one tile, or some tiles of one column at the same time.
     const size_t tiles = ceil_div(at.rows, tile_rows_);
     const size_t tiles_at_once = at.cols == 1 ? kTrellisAtOnce : 1;
     const size_t blocks = ceil_div(at.cols, kBlockColumns);
@@ -139,7 +140,7 @@ class TrellisQuantizer final : public Quantizer {
   }
 
  private:
-  // The Viterbi searches of one task: for the columns of a tile, or for some tiles of one column. The values of a
+  // The Viterbi searches of one task: for the columns of a tile, or for some tiles of one column. The values of each
   // segment are contiguous.
   class Walks {
    public:
@@ -150,7 +151,7 @@ class TrellisQuantizer final : public Quantizer {
         }
         stride_ = at.rows;
       } else {
-        stride_ = at.rows + 16;  // columns that lie a power of two bytes apart would share cache sets
+        stride_ = at.rows + 16;  // with a stride of a power of two bytes, columns would share cache sets
         for (size_t c = 0; c < at.cols; ++c) segments_.push_back({0, at.rows, c * stride_, 0});
       }
       values_ = Matrix<float>::uninitialized(at.cols, stride_);
@@ -214,12 +215,12 @@ class TrellisQuantizer final : public Quantizer {
 
    private:
     struct Segment {
-      size_t row, rows;  // in the task
-      size_t first;      // in values_
-      int cls;           // of its column
+      size_t row, rows;  // first row and number of rows in the task
+      size_t first;      // index of the first value in values_
+      int cls;           // class of its column
     };
 
-    // The columns as rows of a matrix [cols, rows].
+    // The columns of the task as rows of a matrix [cols, rows].
     MatrixView<float> columns() { return {values_.data(), at_.cols, at_.rows, stride_}; }
     MatrixView<const float> columns() const { return {values_.data(), at_.cols, at_.rows, stride_}; }
 
@@ -238,13 +239,13 @@ class TrellisQuantizer final : public Quantizer {
       }
     }
 
-    // Finds the class of the segment, and where the penalties of its values are.
+    // Finds the class of the segment, and the place of the penalties of each of its values.
     void classify(Segment& s) {
       const float* x = values_.data() + s.first;
       const size_t row = at_.row + s.row;
       const float* scale = &q_.inverse_row_scales_[row];
       double total = 0;
-      for (size_t t = 0; t < s.rows;) {  // eight sums side by side
+      for (size_t t = 0; t < s.rows;) {  // eight sums at the same time
         float squares[8] = {};
         for (const size_t end = std::min(s.rows, t + 64); t + 8 <= end; t += 8) {
           for (size_t i = 0; i < 8; ++i) squares[i] += x[t + i] * scale[t + i] * (x[t + i] * scale[t + i]);
@@ -261,7 +262,7 @@ class TrellisQuantizer final : public Quantizer {
       classify(s);
       const TrellisBranches branches{slot.error.data(), slot.entry.data(), slot.k0.data()};
       trellis_branches(x, s.rows, q_.rates_->shrink(s.cls), offsets_.data(), branches);
-      // The integers k replace the values.
+      // The integers k are written to the memory of the values.
       return {branches, slot.decisions.data(), x};
     }
 
@@ -293,8 +294,8 @@ class TrellisQuantizer final : public Quantizer {
     for (size_t c = 0; c < codes_.size(); ++c) factors_[c] = column_factor(base_, codes_[c]);
   }
 
-  // The L_ii of a column whose factor is step * rms. It is that of an H without correlations and with the same trace,
-  // so that a step stands for the same weighted error whatever H is.
+  // Returns the L_ii of a column whose factor is step * rms. It is that of an H without correlations and with the same
+  // trace, so that a step stands for the same weighted error for every H.
   static double feedback_reference(const FitContext& ctx) {
     double sum = 0;
     const size_t n = ctx.feedback_scales.size();
@@ -327,8 +328,8 @@ class TrellisQuantizer final : public Quantizer {
     for (const double s : squares) total += s;
     for (const float v : row_largest) largest = std::max(largest, double{v});
     const double rms = x.size() == 0 ? 0 : std::sqrt(total / static_cast<double>(x.size()));
-    // k has 17 bits, so a finer step could not represent the largest value. With feedback values grow by the errors of
-    // other columns.
+    // k has 17 bits, so a finer step could not represent the largest value. With error feedback, values become larger
+    // by the errors of other columns.
     const double least = largest / (ctx.feedback_scales.empty() ? kMostSteps : kMostSteps / 2);
     const double wanted = std::max(step * rms, least);
     base_ = static_cast<float>(std::min(wanted, double{kLargestColumnFactor}));
@@ -361,18 +362,19 @@ class TrellisQuantizer final : public Quantizer {
     }
   }
 
-  // One pass over evenly spaced segments.
+  // Makes one pass over evenly spaced segments and learns probabilities from it.
   void learn_rates(MatrixView<const float> x) {
     const size_t tiles = ceil_div(x.rows(), tile_rows_);
     const size_t wanted = std::max<size_t>(1, kSampleValues / std::min(x.rows(), tile_rows_));
     const size_t all = tiles * x.cols(), segments = std::min(all, wanted);
     if (segments == 0) return;
-    std::vector<TrellisRates::Counts> counts(std::clamp<size_t>(segments / 16, 1, 8));  // of tasks; sums of integers
+    // For each task; sums of integers do not depend on the order.
+    std::vector<TrellisRates::Counts> counts(std::clamp<size_t>(segments / 16, 1, 8));
     parallel_for(counts.size(), [&](size_t task) {
       counts[task].resize(size_t{TrellisRates::kClasses} * kTrellisTable);
       for (size_t i = task; i < segments; i += counts.size()) {
-        // Columns are evenly spaced and tiles are taken in turn. One stride over both could meet the same tile every
-        // time.
+        // Columns are evenly spaced and tiles are taken in turn. A single stride over both could always meet the same
+        // tile.
         const size_t col = segments == all ? i % x.cols() : i * x.cols() / segments;
         const size_t tile = segments == all ? i / x.cols() : tiles <= segments ? i % tiles : i * tiles / segments;
         const Rect part{tile * tile_rows_, col, std::min(tile_rows_, x.rows() - tile * tile_rows_), 1};
@@ -392,13 +394,13 @@ class TrellisQuantizer final : public Quantizer {
   const std::shared_ptr<const FiniteState> machine_;
   size_t tile_rows_ = 1;
   float base_ = 0;
-  std::vector<uint8_t> codes_;  // [cols] or empty
-  std::vector<float> factors_;  // [cols]
-  // Encoder only.
-  std::vector<int> row_classes_;           // [rows], relative to the mean
+  std::vector<uint8_t> codes_;  // [cols], or empty
+  std::vector<float> factors_;  // [cols] decoded value = k * factor
+  // The following members are only used by the encoder.
+  std::vector<int> row_classes_;           // [rows] classes relative to the mean
   std::vector<float> inverse_row_scales_;  // [rows]
   std::unique_ptr<TrellisRates> rates_;
-  std::optional<TrellisFeedback> feedback_;  // from row to row
+  std::optional<TrellisFeedback> feedback_;  // for error feedback from row to row
 };
 
 }  // namespace

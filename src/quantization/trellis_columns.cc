@@ -12,23 +12,23 @@ namespace {
 
 constexpr int kCodesPerOctave = 16;
 constexpr int kMostCode = 255;
-constexpr uint8_t kNone = 0, kBytes = 1, kCoded = 2;  // the form of the codes; kBytes only in older files
+constexpr uint8_t kNone = 0, kBytes = 1, kCoded = 2;  // ways to store the codes; kBytes occurs only in older files
 
-// Rounding the factors costs .058 s^2 bits per weight where codes are s octaves apart, and a column takes log2(1 / s)
-// bits more: s^2 = 12.5 / rows is the best there is (see also stage rowscale).
+// If codes are s octaves apart, rounding the factors costs .058 s^2 bits per weight, and each column takes log2(1 / s)
+// bits more. s^2 = 12.5 / rows is the best choice (see also the stage rowscale).
 int spacing_for(size_t rows) { return rows < 400 ? 4 : rows < 1600 ? 2 : 1; }
 
 }  // namespace
 
 float column_factor(float base, uint8_t code) {
-  const int c = int{code} - kUnitColumnCode + 8 * kCodesPerOctave;  // >= 0
+  const int c = int{code} - kUnitColumnCode + 8 * kCodesPerOctave;  // not negative
   const auto fraction = static_cast<size_t>(c % kCodesPerOctave * (kOctaveCodes / kCodesPerOctave));
   return std::ldexp(base * kOctaveFractions[fraction], c / kCodesPerOctave - 8);
 }
 
 std::vector<uint8_t> choose_column_codes(std::span<const double> octaves, size_t rows, float base, double least) {
   const int spacing = spacing_for(rows);
-  const auto bound = [&](double factor) {  // the first code whose factor is not below
+  const auto bound = [&](double factor) {  // returns the first code whose factor is not below this one
     const double code = kUnitColumnCode + std::ceil(kCodesPerOctave * std::log2(factor / static_cast<double>(base)));
     return static_cast<int>(std::clamp(code, 0.0, double{kMostCode}));
   };

@@ -10,19 +10,19 @@
 namespace occ {
 namespace {
 
-constexpr float kLargest = 65530;  // of a target: j stays within 16 bits
+constexpr float kLargest = 65530;  // limit of the targets, so that j fits into 16 bits
 constexpr size_t kRenormalize = 64;
 
-// What the states of a walk know.
+// What is kept for the states while a column is coded.
 template <size_t kStates>
 struct Survivors {
   float metrics[kStates], next[kStates];
-  float errors[TrellisFeedback::kWindow][kStates];  // x - k of row t at t mod kWindow
+  float errors[TrellisFeedback::kWindow][kStates];  // x - k of row t at index t mod kWindow
   float targets[kStates], costs[2][kStates], k[2][kStates];
   uint8_t previous[kStates];
 };
 
-// The two branches of every state.
+// Computes the two branches of every state.
 template <size_t kStates>
 void branch(Survivors<kStates>& s, float shrink, int32_t offset, const float* table, float lambda) {
   for (size_t i = 0; i < kStates; ++i) {
@@ -56,7 +56,7 @@ void TrellisFeedback::walk_states(const TrellisCode& code, size_t row, size_t n,
   Survivors<kStates> s;
   std::fill_n(s.metrics, kStates, 1e30f);
   s.metrics[0] = 0;
-  std::vector<float> targets(x, x + n);  // with the feedback of what lies behind the window
+  std::vector<float> targets(x, x + n);  // the values plus the feedback of rows before the window
   std::vector<float> chosen(n * kStates);
   std::vector<uint8_t> from(n * kStates);
   for (size_t t = 0; t < n; ++t) {

@@ -22,7 +22,7 @@ class TrellisFeedback {
   // gains [rows, block] holds gain(s, r) at (s, r mod block) for rows s < r of the same block (FitContext::row_gains).
   explicit TrellisFeedback(MatrixView<const float> gains);
 
-  // Codes one column of a tile that begins with row `row`: replaces the n values x, in units of the step, by the
+  // Codes one column of a tile that begins with row `row`. Replaces the n values x, in units of the step, by the
   // integers k. The other parameters are those of trellis_branches and trellis_viterbi.
   void walk(const TrellisCode& code, size_t row, size_t n, float shrink, const int32_t* offsets, const float* table,
             float lambda, float* x) const;
@@ -33,7 +33,7 @@ class TrellisFeedback {
                    const float* table, float lambda, float* x) const;
 
   Matrix<float> gains_;
-  Matrix<float> recent_;  // [rows, kWindow]: gain(r - 1 - i, r)
+  Matrix<float> recent_;  // [rows, kWindow] gain(r - 1 - i, r)
 };
 
 }  // namespace occ

@@ -17,10 +17,10 @@
 #define OCC_QUANTIZATION_TRELLIS_KERNELS_ONCE
 namespace occ {
 
-constexpr float kTrellisLargest = 65530;  // of |x|: j stays within 16 bits
+constexpr float kTrellisLargest = 65530;  // limit of |x|, so that j fits into 16 bits
 constexpr size_t kTrellisRenormalize = 64;
 
-// The way back from the best last state. Decisions hold one bit per state, kLanes of them per byte.
+// Traces the path back from the best last state. Decisions have one bit per state, kLanes of them in each byte.
 template <uint32_t kLanes, size_t kSegments>
 void trellis_trace_back(const TrellisCode& code, size_t n, const float* metrics, const TrellisSegment* segments) {
   const uint32_t half = code.states / 2, mask = half - 1;
@@ -35,7 +35,7 @@ void trellis_trace_back(const TrellisCode& code, size_t n, const float* metrics,
     for (size_t s = 0; s < kSegments; ++s) {
       const uint8_t* decisions = segments[s].decisions + t * bytes;
       uint32_t b = 0;
-      if (bytes <= 8) {  // one word, so that the load does not wait for the state
+      if (bytes <= 8) {  // reads a single word, so that the load does not wait for the state
         uint64_t word = 0;
         std::memcpy(&word, decisions, 8);
         b = static_cast<uint32_t>(word >> (kLanes == 8 ? state[s] : state[s] + (state[s] & ~3u))) & 1u;
@@ -51,7 +51,7 @@ void trellis_trace_back(const TrellisCode& code, size_t n, const float* metrics,
   }
 }
 
-// Plain code for targets without fixed vectors and for four states.
+// Scalar code, for targets without vectors of a fixed size and for four states.
 inline void trellis_viterbi_plain(const TrellisCode& code, size_t n, const float* table, float lambda,
                                   const TrellisSegment& s) {
   float metrics[256], next[256];
@@ -121,14 +121,14 @@ void Branches(const float* HWY_RESTRICT x, size_t n, float shrink, const int32_t
 
 #if !OCC_TRELLIS_PLAIN
 
-// lanes[i ^ mask]
+// Returns lanes[i ^ mask].
 template <class D, class V>
 HWY_INLINE V PermuteXor(D d, V v, const hn::Vec<hn::RebindToSigned<D>>& index) {
   return hn::TableLookupLanes(v, hn::IndicesFromVec(d, index));
 }
 
-// Costs of k0 .. k0 + 3 of value t, twice, so that those of k = 0 .. 3 mod 4 can be read from where k0 = 0 mod 4: there
-// the result points.
+// Computes the costs of k0 .. k0 + 3 of value t and stores them twice in a row. Returns a pointer to the first cost
+// with k = 0 mod 4, so that the costs of k = 0 .. 3 mod 4 can be read from there.
 template <class D4>
 HWY_INLINE const float* BranchCosts(D4 d4, const TrellisBranches& branches, size_t t, const float* HWY_RESTRICT table,
                                     hn::Vec<D4> lambda, float* HWY_RESTRICT twice) {
@@ -139,8 +139,8 @@ HWY_INLINE const float* BranchCosts(D4 d4, const TrellisBranches& branches, size
   return twice + (static_cast<uint32_t>(-branches.k0[t]) & 3);
 }
 
-// States along the lanes: E holds the metrics of the even states, O those of the odd ones, in order. The next states of
-// the lower half come from even states (u = 0), those of the upper half from odd ones.
+// Lanes are states: E has the metrics of the even states, O those of the odd states, in order. The next states of the
+// lower half come from even states (u = 0), those of the upper half from odd states.
 template <uint32_t kStates>
 void Viterbi(const TrellisCode& code, size_t n, const float* HWY_RESTRICT table, float lambda,
              const TrellisSegment& segment) {
@@ -149,7 +149,7 @@ void Viterbi(const TrellisCode& code, size_t n, const float* HWY_RESTRICT table,
   using D = decltype(d);
   const hn::RebindToSigned<D> di;
   constexpr size_t kN = hn::MaxLanes(D());
-  constexpr size_t kV = kHalf / kN;  // vectors per half
+  constexpr size_t kV = kHalf / kN;  // number of vectors for a half of the states
   constexpr size_t kBytes = kStates / kN;
   using V = hn::Vec<D>;
   const hn::FixedTag<float, 4> d4;
@@ -216,8 +216,8 @@ void Viterbi(const TrellisCode& code, size_t n, const float* HWY_RESTRICT table,
   trellis_trace_back<kN, 1>(code, n, metrics, &segment);
 }
 
-// The same without the way back where a half of the states fills one vector, which then stays in a register;
-// kSegments = 1 or 2, metrics [kSegments * kStates].
+// Does the same without tracing back, if a half of the states fits into one vector, which then stays in a register.
+// kSegments is 1 or 2, metrics [kSegments * kStates].
 template <uint32_t kStates, size_t kSegments>
 void ViterbiShort(const TrellisCode& code, size_t n, const float* HWY_RESTRICT table, float lambda,
                   const TrellisSegment* HWY_RESTRICT segments, float* HWY_RESTRICT metrics) {
@@ -274,7 +274,8 @@ void ViterbiShort(const TrellisCode& code, size_t n, const float* HWY_RESTRICT t
   }
 }
 
-// Two segments side by side hide the latency of 8 states, four that of their way back; more states fill the machine.
+// Two segments at the same time hide the latency of 8 states, and four hide that of tracing back. Codes with more
+// states keep the processor busy with one segment.
 void ViterbiWalks(const TrellisCode& code, size_t n, const float* table, float lambda, const TrellisSegment* segments,
                   size_t count) {
   if (n == 0) return;
@@ -323,7 +324,7 @@ void ViterbiWalks(const TrellisCode& code, size_t n, const float* table, float l
 
 #endif
 
-// states [cols] of the row to come; emit(column, k of the next lanes).
+// Decodes one row. states [cols] are the states of the columns at this row. Calls emit(column, k of the next lanes).
 template <class Emit>
 void DecodeRow(const TrellisCode& code, const Symbol* HWY_RESTRICT row, size_t cols, uint16_t* HWY_RESTRICT states,
                const Emit& emit) {
@@ -347,7 +348,7 @@ void DecodeRow(const TrellisCode& code, const Symbol* HWY_RESTRICT row, size_t c
   }
 }
 
-// The columns that fill no vector, one by one.
+// Decodes the columns that do not fill a vector, one at a time.
 template <class Emit>
 void DecodeTail(const TrellisCode& code, const Symbol* row, size_t first, size_t cols, uint16_t* states,
                 const Emit& emit) {

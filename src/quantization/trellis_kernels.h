@@ -20,12 +20,13 @@
 
 namespace occ {
 
-// bits(k) = table[offset + k] for |k| <= kTrellisReach, and constant beyond. The offset may differ from value to value.
+// bits(k) = table[offset + k] for |k| <= kTrellisReach, and constant for larger |k|. The offset can differ between
+// values.
 constexpr int32_t kTrellisReach = 1023;
-constexpr size_t kTrellisTable = 2 * kTrellisReach + 2;  // entries from one table to the next
+constexpr size_t kTrellisTable = 2 * kTrellisReach + 2;  // number of entries of a table
 
-// The branches of n values: the least of the four integers k0, x - k0, and the index of bits(k0) in the table. |x| is
-// limited to what the symbols can reach.
+// The branches of n values: the smallest of the four integers, k0; x - k0; and the index of bits(k0) in the table. |x|
+// is limited to what symbols can represent.
 struct TrellisBranches {
   float* error;
   int32_t* entry;
@@ -33,8 +34,8 @@ struct TrellisBranches {
 };
 void trellis_branches(const float* x, size_t n, float shrink, const int32_t* offsets, const TrellisBranches& out);
 
-// Finds the paths of `count` <= kTrellisAtOnce segments of the same length n. k [n]: the chosen integers 2 j + u.
-// decisions: room for trellis_decision_bytes(states, n) bytes.
+// Finds the paths of `count` <= kTrellisAtOnce segments of the same length n. k [n] receives the chosen integers 2 j +
+// u. `decisions` has room for trellis_decision_bytes(states, n) bytes.
 struct TrellisSegment {
   TrellisBranches branches;
   uint8_t* decisions;
@@ -45,11 +46,11 @@ size_t trellis_decision_bytes(uint32_t states, size_t n);
 void trellis_viterbi(const TrellisCode& code, size_t n, const float* table, float lambda,
                      const TrellisSegment* segments, size_t count);
 
-// Decodes rows of one tile, from its first row on: the symbols j + kTrellisBias [rows, cols] become k *
+// Decodes rows of one tile, from its first row on: replaces the symbols j + kTrellisBias [rows, cols] by k *
 // factors[column].
 void trellis_dequantize(const TrellisCode& code, MatrixView<const Symbol> symbols, const float* factors,
                         MatrixView<float> out);
-// The same, but only the integers k.
+// Does the same, but returns only the integers k.
 void trellis_integers(const TrellisCode& code, MatrixView<const Symbol> symbols, MatrixView<int32_t> out);
 
 }  // namespace occ

@@ -7,14 +7,14 @@
 namespace occ {
 namespace {
 
-constexpr double kMostBits = 28;     // an escape
-constexpr double kPriorCount = 64;   // values that the Gaussian counts for
-constexpr double kReachSigmas = 12;  // beyond, all values cost the same
+constexpr double kMostBits = 28;     // bits of an escaped integer
+constexpr double kPriorCount = 64;   // the Gaussian start counts as much as this number of values
+constexpr double kReachSigmas = 12;  // number of standard deviations beyond which all values cost the same
 
-// The reconstruction has less variance than the values: it lacks the distortion.
+// The variance of the reconstruction is that of the values minus the distortion.
 double variance_of_k(double scale_in_steps) { return std::max(scale_in_steps * scale_in_steps - 0.2, 0.08); }
 
-// Probabilities of k = -kTrellisReach .. kTrellisReach, not normalised.
+// Returns the probabilities of k = -kTrellisReach .. kTrellisReach, which are not normalised.
 std::vector<double> gaussian(double scale_in_steps) {
   const double variance = variance_of_k(scale_in_steps);
   std::vector<double> p(2 * kTrellisReach + 1);
@@ -32,7 +32,7 @@ void fill(const std::vector<double>& p, float* table) {
       table[i] = static_cast<float>(std::min(bits, kMostBits));
     }
   }
-  // Values beyond the reach get the outermost four, which therefore favour none.
+  // Values beyond the reach use the outermost four entries, which must therefore be equal.
   std::fill_n(table, 4, table[4]);
   std::fill_n(table + p.size() - 4, 4, table[p.size() - 5]);
 }
@@ -70,7 +70,7 @@ void TrellisRates::refine(const Counts& counts) {
   bits_ = std::move(bits);
 }
 
-// (x - k)^2 + lambda log2(e) k^2 / (2 v) = (1 + a) (k - x / (1 + a))^2 + ...
+// Follows from (x - k)^2 + lambda log2(e) k^2 / (2 v) = (1 + a) (k - x / (1 + a))^2 + ...
 float TrellisRates::shrink(int cls) const {
   const double variance = variance_of_k(scale_of_class(std::clamp(cls, 0, kClasses - 1)));
   return static_cast<float>(1 / (1 + lambda_ * std::numbers::log2e / (2 * variance)));

@@ -20,21 +20,21 @@ class TrellisRates {
  public:
   static constexpr int kClasses = 64;
   static constexpr int kPerOctave = 4;
-  static constexpr int kUnitClass = 24;  // scale / step = 1
+  static constexpr int kUnitClass = 24;  // class of values with scale / step = 1
 
-  using Counts = std::vector<uint32_t>;  // [kClasses * kTrellisTable], as the tables
+  using Counts = std::vector<uint32_t>;  // [kClasses * kTrellisTable] counts, in the order of the tables
 
-  // The Gaussian penalties. step: the step of most columns, in units of the rms of their values.
+  // Sets the Gaussian penalties. `step` is the step of most columns, in units of the rms of their values.
   explicit TrellisRates(double step);
-  // Takes the counts of a pass into account. The more counts a class has, the less its Gaussian start matters.
+  // Includes the counts of a pass. The more counts a class has, the less its Gaussian start matters.
   void refine(const Counts& counts);
 
-  // The bits R(k) of all classes; class `cls` has R(k) at offset(cls) + k.
+  // Returns the bits R(k) of all classes. R(k) of class `cls` is at offset(cls) + k.
   const float* table() const { return bits_->data(); }
   float lambda() const { return static_cast<float>(lambda_); }
-  // With Gaussian penalties the best integer for x is near shrink * x.
+  // Returns the factor for which shrink * x is near the best integer for x, with Gaussian penalties.
   float shrink(int cls) const;
-  // The class of values whose standard deviation is scale_in_steps steps.
+  // Returns the class of values whose standard deviation is scale_in_steps steps.
   static int class_of(double scale_in_steps);
   static int32_t offset(int cls) {
     const int c = cls < 0 ? 0 : cls >= kClasses ? kClasses - 1 : cls;

@@ -16,9 +16,9 @@ namespace {
 
 constexpr uint32_t kStates[] = {4, 8, 16, 32, 64, 128, 256};
 
-// Squared free distance of a code, in units of the spacing of k: the least sum of squared distances between two walks
-// that part in one state and meet again. Values k = m mod 4 and k = m' mod 4 are 0, 1, 2 or 1 apart; two values on the
-// same branch (parallel transitions) are 4 apart.
+// Returns the squared free distance of a code, in units of the spacing of k: the least sum of squared distances between
+// two paths that separate in one state and meet again. Values k = m mod 4 and k = m' mod 4 are 0, 1 or 2 apart; two
+// different values on the same branch (parallel transitions) are 4 apart.
 int free_distance(const TrellisCode& code) {
   const auto distance = [](uint32_t m, uint32_t n) { return m == n ? 0 : (m ^ n) == 2 ? 4 : 1; };
   using Pair = std::pair<uint32_t, uint32_t>;
@@ -73,7 +73,7 @@ struct Walk {
   double cost = 0;
 };
 
-// The definition, in double: every k within reach of x may be taken from the union of the state.
+// Finds the best path by definition, in double: every k within reach of x that the state permits is tried.
 Walk best_walk(const TrellisCode& code, const std::vector<float>& x, const float* bits, double lambda) {
   struct Step {
     uint32_t from;
@@ -109,7 +109,7 @@ Walk best_walk(const TrellisCode& code, const std::vector<float>& x, const float
   return walk;
 }
 
-// `count` copies of the segment side by side.
+// Codes `count` copies of the segment at the same time.
 std::vector<float> viterbi(const TrellisCode& code, std::vector<float> x, const TrellisRates& rates, int cls,
                            size_t count) {
   const size_t n = x.size();
@@ -148,7 +148,8 @@ TEST(TrellisKernels, WalkIsNearlyTheBestAndTheSameOnEveryTarget) {
           if (first.empty()) first = walk;
           EXPECT_EQ(walk, first);
         });
-        // A walk of the machine, whose cost is that of the best one but for what the four candidates miss.
+        // The result must be a path of the machine. Its cost is that of the best path, except for what trying only four
+        // integers can lose.
         double cost = 0;
         uint32_t state = 0;
         for (size_t t = 0; t < n; ++t) {
@@ -192,7 +193,7 @@ TEST(TrellisKernels, DecodingIsTheSameOnEveryTarget) {
   }
 }
 
-// Bits per symbol given its union: what a coder with one table per context pays.
+// Returns the bits per symbol given its context. This is what a coder with one table per context needs.
 double conditional_entropy(const Quantizer& quantizer, const Coded& coded) {
   const SymbolPlane plane = quantizer.planes()[0];
   const FiniteState& m = *plane.contexts;
@@ -226,8 +227,8 @@ Point measure(const Matrix<float>& x, const char* states, const char* step) {
 }
 
 TEST(Trellis, ReachesThePublishedGapsOnGaussians) {
-  // Gaps in dB of ECTCQ: 0.54, 0.45, 0.385, 0.323, 0.279, 0.21, 0.175 with 4 to 256 states, flat over the rate;
-  // restarts every 1,024 rows cost up to 0.04 dB (256 states).
+  // Published gaps of ECTCQ in dB: 0.54, 0.45, 0.385, 0.323, 0.279, 0.21, 0.175 with 4 to 256 states, the same at all
+  // rates. Restarts every 1,024 rows cost up to 0.04 dB (with 256 states).
   const Matrix<float> x = normal_matrix(1024, 256, 5);
   const double published[] = {0.54, 0.45, 0.385, 0.323, 0.279, 0.21, 0.175};
   for (size_t i = 0; i < std::size(kStates); ++i) {
@@ -248,13 +249,15 @@ TEST(Trellis, LearnsDistributionsThatAreNotGaussian) {
     laplace.data()[i] = static_cast<float>((rng.next() & 1 ? 1 : -1) * std::log(1 - rng.uniform()));
   }
   const Point p = measure(laplace, "8", "0.45");
-  // Shannon's lower bound lies 0.62 dB below the Gaussian limit, a trellis of 8 states 0.45 dB above its own limit.
+  // Shannon's lower bound is 0.62 dB below the Gaussian limit, and a trellis of 8 states is 0.45 dB above its own
+  // limit.
   EXPECT_LT(gaussian_gap(p.rate, p.nmse).gap_db, -0.08);
   EXPECT_GT(gaussian_gap(p.rate, p.nmse).gap_db, -0.4);
 }
 
 TEST(Trellis, LearnsFromAllTiles) {
-  // Eight tiles, the first one of signs: what it teaches must not cost the normal values of the others.
+  // There are eight tiles, and the first one has only signs. What the encoder learns from it must not make the normal
+  // values of the others more expensive.
   const Matrix<float> normal = normal_matrix(8192, 256, 9);
   Matrix<float> mixed = normal_matrix(8192, 256, 9);
   for (size_t r = 0; r < 1024; ++r) {
@@ -273,7 +276,7 @@ TEST(Trellis, LearnsFromAllTiles) {
 }
 
 TEST(Trellis, SpendsItsBitsOnTheRowsThatNeedThem) {
-  // Half of the rows four times larger: with one step both get the same error, and the penalties suit both.
+  // Half of the rows are four times larger. With one step both halves have the same error, and the penalties suit both.
   Matrix<float> x = normal_matrix(1024, 128, 7);
   for (size_t r = 0; r < x.rows(); r += 2) {
     for (size_t c = 0; c < x.cols(); ++c) x(r, c) *= 4;
@@ -295,7 +298,7 @@ TEST(Trellis, FineStepsLoseNothingAndClipNothing) {
     const double s = std::stod(step);
     EXPECT_NEAR(nmse_oracle(x.view(), coded.values.view()) / (s * s), 0.27, 0.03) << step;
   }
-  // Steps so fine that 17 bits could not hold the largest value are raised, and that is told.
+  // A step so fine that 17 bits cannot hold the largest value is raised, and that is reported.
   Matrix<float> spike = normal_matrix(400, 300, 3);
   spike(17, 5) = 1000;
   double last = 1;
@@ -326,7 +329,7 @@ TEST(Trellis, StepsFollowTheFeedbackScales) {
   EXPECT_EQ(factors[1], factors[3]);
   double energy = 0;
   for (size_t i = 0; i < x.size(); ++i) energy += double{x.data()[i]} * double{x.data()[i]};
-  // A scale of 1 is less than the mean one, sqrt((1 + 4 + 1/16 + 4) / 4); with few rows codes are a quarter of an octave
+  // A scale of 1 is below the mean, sqrt((1 + 4 + 1/16 + 4) / 4). With few rows, codes are a quarter of an octave
   // apart.
   EXPECT_NEAR(factors[0] / (0.25 * std::sqrt(energy / 256) * std::sqrt(9.0625 / 4)), 1, 0.091);
 }
@@ -358,12 +361,12 @@ TEST(Trellis, RefusesBadSideInformation) {
   };
   EXPECT_NO_THROW(load(1, {0}));
   EXPECT_NO_THROW(load(1, {1, 0, 128, 255}));
-  EXPECT_THROW(load(1, {1, 0, 128}), Error);                // a column short
-  EXPECT_THROW(load(1, {2}), Error);                        // neither 0 nor 1
-  EXPECT_THROW(load(-1, {0}), Error);                       //
-  EXPECT_THROW(load(std::nanf(""), {0}), Error);            //
-  EXPECT_THROW(load(0x1p111f, {0}), Error);                 // too large
-  EXPECT_THROW(load(0x1p109f, {1, 128, 128, 200}), Error);  // too large in column 2
+  EXPECT_THROW(load(1, {1, 0, 128}), Error);                // one column is missing
+  EXPECT_THROW(load(1, {2}), Error);                        // the codes are missing
+  EXPECT_THROW(load(-1, {0}), Error);                       // the base is negative
+  EXPECT_THROW(load(std::nanf(""), {0}), Error);            // the base is NaN
+  EXPECT_THROW(load(0x1p111f, {0}), Error);                 // the base is too large
+  EXPECT_THROW(load(0x1p109f, {1, 128, 128, 200}), Error);  // the factor of column 2 is too large
   EXPECT_THROW((QuantizerCase{"trellis", {{"states", "12"}}}.fit(normal_matrix(4, 4).view())), Error);
 }
 

@@ -124,8 +124,8 @@ class UniformQuantizer final : public Quantizer {
   const unsigned bits_;
   const bool asymmetric_;
   const float max_code_;       // 2^bits - 1
-  std::vector<float> scales_;  // [grid.count], exactly bf16
-  std::vector<float> zeros_;   // [grid.count] integers if asymmetric, else empty
+  std::vector<float> scales_;  // [grid.count] the scales, which are exact in bf16
+  std::vector<float> zeros_;   // [grid.count] integer zero points if asymmetric, otherwise empty
 };
 
 }  // namespace

@@ -1,10 +1,10 @@
-// Rates are bytes of f32 values per second, on one core.
+// Measures bytes of f32 values per second on one core.
 #include "quantization/quantizer_for_bench.h"
 
 namespace occ {
 namespace {
 
-// Fit, and fit + quantize, of a 1024 x 4096 matrix.
+// Measures the fit, and the fit with quantization, of a matrix [1024, 4096].
 void fit_only(benchmark::State& state, const QuantizerCase& c) {
   ThreadLimit one(1);
   const Matrix<float> x = normal_matrix(1024, 4096);
@@ -23,7 +23,7 @@ void fit_and_quantize(benchmark::State& state, const QuantizerCase& c) {
   }
   set_value_bytes(state, x.size());
 }
-// Into one panel of 4 rows that stays in the cache.
+// Decodes into one panel of 4 rows that stays in the cache.
 void dequantize(benchmark::State& state, const QuantizerCase& c) {
   const Matrix<float> x = normal_matrix(64, 1024);
   const auto quantizer = c.fit(x.view());

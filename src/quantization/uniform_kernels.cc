@@ -3,7 +3,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "quantization/uniform_kernels.cc"
 #include "hwy/foreach_target.h"
-// foreach_target.h comes first.
+// foreach_target.h must be included before highway.h.
 #include "hwy/highway.h"
 #include "quantization/partial_sums-inl.h"
 #include "quantization/scaled_rows-inl.h"
@@ -12,10 +12,10 @@ HWY_BEFORE_NAMESPACE();
 namespace occ {
 namespace HWY_NAMESPACE {
 
-// Adding 2^23 rounds a float in [0, 65535] to an integer, half to even, and leaves it in the low bits.
+// Adding 2^23 to a float in [0, 65535] rounds it to an integer, half to even, in its low bits.
 constexpr float kRoundMagic = 0x1p23f;
 
-// The offsets of scale k, or from scale k on where every element has its own.
+// Returns the offsets of scale k or, if every element has its own scale, those of the scales from k on.
 template <class D>
 HWY_INLINE hn::VFromD<D> offsets_at(D d, const UniformWindow& w, size_t k) {
   if (w.offset == nullptr) return hn::Set(d, w.common_offset);
@@ -83,7 +83,7 @@ LineSums Sums(MatrixView<const float> x, float unit, float center) {
   return sums;
 }
 
-// Short lines: lanes are steps, each adds the line's elements in their order.
+// For short lines. Each lane is one step and adds the elements of the line in their order.
 HWY_NOINLINE void errors_of_short(MatrixView<const float> x, std::span<const UniformStep> steps, float max_code,
                                   double* errors) {
   const hn::ScalableTag<float> d;
@@ -117,7 +117,7 @@ void Errors(MatrixView<const float> x, std::span<const UniformStep> steps, float
   }
   for (size_t i = 0; i < steps.size(); ++i) errors[i] = 0;
   for (size_t r = 0; r < x.rows(); ++r) {
-    for (size_t c = 0; c < x.cols(); c += kRun) {  // a run stays in the cache for all steps
+    for (size_t c = 0; c < x.cols(); c += kRun) {  // a run stays in the cache while all steps are tried
       for (size_t i = 0; i < steps.size(); ++i) {
         const Reciprocal by = reciprocal_of(steps[i].scale);
         const float offset = steps[i].offset;

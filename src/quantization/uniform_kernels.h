@@ -15,14 +15,14 @@ namespace occ {
 // The scales and offsets of a rectangle.
 struct UniformWindow {
   ScaleWindow scales;
-  const float* offset = nullptr;  // one per scale, or null: all are common_offset
+  const float* offset = nullptr;  // one for each scale; null: all are common_offset
   float common_offset = 0;
   float max_code = 0;
 };
 void uniform_quantize(const UniformWindow& window, MatrixView<float> values, MatrixView<Symbol> symbols);
 void uniform_dequantize(const UniformWindow& window, MatrixView<const Symbol> symbols, MatrixView<float> out);
 
-// What a fit measures of a line, the values that share a scale, as a matrix of any shape.
+// What a fit measures on a line, which are the values that share a scale, as a matrix of any shape.
 struct LineRange {
   float min = 0, max = 0;
 };
@@ -32,7 +32,7 @@ struct LineSums {
   double deviation = 0;  // sum of |x / unit - center|
 };
 LineSums line_sums(MatrixView<const float> x, float unit, float center);
-// errors[i] = sum (x - x')^2 with the scale and offset steps[i], for at most kMaxUniformSteps of them.
+// Sets errors[i] = sum (x - x')^2 for the scale and offset of steps[i]. There are at most kMaxUniformSteps of them.
 constexpr size_t kMaxUniformSteps = 64;
 struct UniformStep {
   float scale = 0, offset = 0;

@@ -28,11 +28,11 @@ int limit_of(const UniformFit& how, int zero) {
   return how.asymmetric ? max_scale_code(how.max_code, static_cast<float>(zero)) : how.symmetric_limit;
 }
 
-// The zero point at which `low` has code 0.
+// Returns the zero point at which `low` gets code 0.
 int zero_at(int code, double low) {
   const double scale = static_cast<double>(scale_of(code));
   const double zero = std::nearbyint(-low / scale);
-  if (scale == 0 || std::isnan(zero)) return 0;  // everything decodes to zero; a range beyond the floats has no start
+  if (scale == 0 || std::isnan(zero)) return 0;  // everything decodes to zero, or the range is beyond that of floats
   return static_cast<int>(std::clamp(zero, kMinZero, kMaxZero));
 }
 
@@ -44,13 +44,13 @@ Candidate absmax_of(const UniformFit& how, LineRange range) {
   }
   Candidate best;
   best.code = std::max({scale_code_up((max - min) / max_code), scale_code_up(std::abs(min) / kMaxZero), 1});
-  // Rounding of the zero point can push the far end out by one code.
+  // Rounding the zero point can move the other end by one code.
   for (;; ++best.code) {
     best.zero = zero_at(best.code, min);
     const double top = std::nearbyint(max / static_cast<double>(scale_of(best.code))) + best.zero;
     if (top <= max_code || best.code >= kMaxScaleCode) break;
   }
-  while (best.code > 1 && best.code > limit_of(how, best.zero)) {  // near FLT_MAX
+  while (best.code > 1 && best.code > limit_of(how, best.zero)) {  // can only happen near FLT_MAX
     --best.code;
     best.zero = zero_at(best.code, min);
   }
@@ -88,7 +88,7 @@ class LineSearch {
   }
 
  private:
-  // Mean and mean absolute deviation; symmetric: about 0.
+  // Computes the mean and the mean absolute deviation; for symmetric levels, the deviation about 0.
   void center() {
     const float unit = static_cast<float>(absmax_);
     const auto add_up = [](LineSums& sums) {
@@ -107,7 +107,8 @@ class LineSearch {
     mean_ = static_cast<double>(mean) * absmax_;
   }
 
-  // The candidate with this scale. Asymmetric: the range shrinks towards the mean, both ends in proportion.
+  // Returns the candidate with this scale. If asymmetric, the range shrinks towards the mean, in proportion at both
+  // ends.
   Candidate at(int code) const {
     if (!how_.asymmetric) return {code, 0};
     const double width = static_cast<double>(range_.max) - range_.min;
@@ -121,7 +122,7 @@ class LineSearch {
     steps_[count_++] = {scale_of(c.code), offset_of(how_, c.zero)};
   }
 
-  // Measures what was added; the first of equals wins.
+  // Measures the candidates that were added. Among equally good ones the first wins.
   void pick() {
     using Errors = std::array<double, kMaxCandidates>;
     Errors total = {};

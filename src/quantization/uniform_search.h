@@ -11,23 +11,23 @@
 
 namespace occ {
 
-// The code (tensor/bf16_scales.h) of the largest scale at which all levels scale * (q - offset), 0 <= q <= max_code,
-// are finite.
+// Returns the code (tensor/bf16_scales.h) of the largest scale for which all levels scale * (q - offset), 0 <= q <=
+// max_code, are finite.
 int max_scale_code(float max_code, float offset);
 
 struct UniformFit {
   UniformFit(unsigned bits, bool is_asymmetric, bool is_absmax);
   bool asymmetric, absmax;
   float max_code;         // 2^bits - 1
-  double per_half_range;  // 2 / max_code: the symmetric scale of absmax over the largest magnitude
-  int symmetric_limit;    // max_scale_code for symmetric levels
+  double per_half_range;  // 2 / max_code; the symmetric scale of absmax is this times the largest magnitude
+  int symmetric_limit;    // max_scale_code() for symmetric levels
 };
 struct UniformChoice {
-  float scale = 0;  // exactly a bf16
-  int zero = 0;     // the zero point if asymmetric, in the range of int16
+  float scale = 0;  // exact in bf16
+  int zero = 0;     // zero point in the range of int16; only if asymmetric
 };
-// The choice for the line x, a finite matrix of any shape. Uses several threads if it is large. The scale is 0 if x is
-// empty or all zeros.
+// Chooses scale and zero point for the line x, a finite matrix of any shape. Uses several threads if it is large. The
+// scale is 0 if x is empty or all zeros.
 UniformChoice fit_uniform_line(const UniformFit& how, MatrixView<const float> x);
 
 }  // namespace occ

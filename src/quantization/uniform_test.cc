@@ -11,7 +11,7 @@
 namespace occ {
 namespace {
 
-// As stored: the side information begins with them, bf16.
+// Reads the stored scales: the side information begins with them, in bf16.
 std::vector<double> scales_of(const Quantizer& quantizer, size_t count) {
   const Bytes bytes = side_bytes(quantizer);
   ByteReader side(bytes, "test");
@@ -33,7 +33,7 @@ TEST(Uniform, UniformDataGivesStepSquaredOver12) {
                             {{"bits", std::to_string(bits)}, {"per", "tensor"}, {"clip", "absmax"}, {"zero", zero}}};
       const auto quantizer = c.fit(x.view());
       const double step = scales_of(*quantizer, 1)[0];
-      // Levels reach both ends; an integer zero point can cost up to one code.
+      // Levels reach both ends of the range. An integer zero point can cost up to one code.
       const double least = 2 / (std::exp2(bits) - 1);
       EXPECT_GE(step, 0.9999 * least) << bits << zero;
       EXPECT_LE(step, std::string(zero) == "symmetric" ? 1.01 * least : 2 / (std::exp2(bits) - 2) * 1.01)
@@ -44,13 +44,13 @@ TEST(Uniform, UniformDataGivesStepSquaredOver12) {
         mse += std::pow(static_cast<double>(x.data()[i]) - static_cast<double>(coded.values.data()[i]), 2);
       }
       mse /= static_cast<double>(x.size());
-      // Asymmetric at 2 bits uses its end cells unevenly.
+      // With 2 bits and asymmetric levels, the cells at the ends are not used evenly.
       EXPECT_NEAR(mse / (step * step / 12), 1, bits == 2 ? 0.25 : 0.04) << bits << zero;
     }
   }
 }
 
-// methods.md section 0, "uniform RTN, best clip".
+// The figures are those of methods.md, section 0, "uniform RTN, best clip".
 TEST(Uniform, GaussianReachesTheBestClipTable) {
   const Matrix<float> x = normal_matrix(64, 4096, 2);
   const double table[] = {.3634, .1188, .0374, .01154};
@@ -66,7 +66,7 @@ TEST(Uniform, GaussianReachesTheBestClipTable) {
   EXPECT_GE(column, 0.0112);
 }
 
-// Squared error of one line at a scale, in double.
+// Returns the squared error of one line at a scale, computed in double.
 double error_at(const Matrix<float>& x, double scale, double max_code) {
   double sum = 0;
   for (size_t i = 0; i < x.size(); ++i) {
@@ -117,7 +117,7 @@ TEST(Uniform, AbsmaxClipsNothing) {
           const double half = 0.5 * scales[r];
           for (size_t i = 0; i < x.cols(); ++i) {
             const double v = static_cast<double>(x(r, i));
-            // Rounding of x / scale + offset in f32.
+            // x / scale + offset is rounded in f32.
             const double slack = 4e-7 * std::abs(v) + 1e-2 * half;
             ASSERT_LE(std::abs(v - static_cast<double>(coded.values(r, i))), half + slack) << zero << bits << mean;
           }
@@ -132,10 +132,10 @@ TEST(Uniform, ZeroPointsHelpWhereDataLieAside) {
   const double symmetric = nmse_of({"uniform", {{"bits", "6"}}}, x);
   const double asymmetric = nmse_of({"uniform", {{"bits", "6"}, {"zero", "asymmetric"}}}, x);
   EXPECT_LT(asymmetric, symmetric / 5);
-  // The variance is 1, the energy 401. 64 levels over the range of 1,024 normal values, about 6.5:
-  // step^2 / 12 = .00089.
+  // The variance is 1 and the energy 401. With 64 levels over the range of 1,024 normal values, about 6.5, step^2 / 12
+  // is .00089.
   EXPECT_GT(asymmetric * 401, .0007);
-  EXPECT_LT(asymmetric * 401, .00104);  // best clip at 6 bits on unlimited data
+  EXPECT_LT(asymmetric * 401, .00104);  // error of the best clip at 6 bits on unlimited data
 }
 
 TEST(Uniform, HandlesTheEndsOfTheFloatRange) {
@@ -162,11 +162,11 @@ TEST(Uniform, SideInformationIsAsDocumented) {
   const float rows[] = {0, 1, 2, 3, -4, -4, -2, -1};
   std::copy(std::begin(rows), std::end(rows), x.data());
   const QuantizerCase symmetric{"uniform", {{"bits", "1"}, {"clip", "absmax"}}};
-  EXPECT_EQ(side_bytes(*symmetric.fit(x.view())), (Bytes{0xc0, 0x40, 0x00, 0x41}));  // 6, 8
-  // Steps 1 and 1; zero points 0 and 4: bytes.
+  EXPECT_EQ(side_bytes(*symmetric.fit(x.view())), (Bytes{0xc0, 0x40, 0x00, 0x41}));  // scales 6 and 8
+  // Both steps are 1, and the zero points are 0 and 4, which are stored as bytes.
   const QuantizerCase bytes{"uniform", {{"bits", "2"}, {"clip", "absmax"}, {"zero", "asymmetric"}}};
   EXPECT_EQ(side_bytes(*bytes.fit(x.view())), (Bytes{0x80, 0x3f, 0x80, 0x3f, 0x00, 0, 4}));
-  for (size_t i = 0; i < 4; ++i) x(0, i) += 10;  // now -10 and 4: int16
+  for (size_t i = 0; i < 4; ++i) x(0, i) += 10;  // zero points are now -10 and 4, which are stored as int16
   EXPECT_EQ(side_bytes(*bytes.fit(x.view())), (Bytes{0x80, 0x3f, 0x80, 0x3f, 0x01, 0xf6, 0xff, 4, 0}));
 }
 

@@ -1,4 +1,4 @@
-// Whole recipes through fit, quantize, code, load and dequantize: what the encoder saw is what the decoder gives.
+// Runs whole recipes through fit, quantize, code, load and dequantize. The decoder must give what the encoder saw.
 #include "recipe/bound.h"
 
 #include <gtest/gtest.h>
@@ -77,7 +77,7 @@ TEST_P(BoundRecipeTest, DecodesToTheReconstructionBitForBit) {
     ASSERT_TRUE(std::equal(whole.data(), whole.data() + whole.size(), coded.reconstruction.data()));
     EXPECT_LT(nmse(x, whole), 0.5);
     if (bound->granule().rows != 1) continue;
-    for (const size_t row : {size_t{0}, shape.rows / 2, shape.rows - 1}) {  // rows anywhere, alone
+    for (const size_t row : {size_t{0}, shape.rows / 2, shape.rows - 1}) {  // single rows at any place can be decoded
       Matrix<float> one(1, shape.cols);
       bound->dequantize({row, 0, 1, shape.cols}, one.view());
       EXPECT_TRUE(std::equal(one.data(), one.data() + one.size(), whole.row(row))) << row;
@@ -123,7 +123,7 @@ TEST(BoundRecipe, ResidualTermsLowerTheError) {
   EXPECT_LT(two, one / 4);
 }
 
-// The low-rank term takes the second moments into its fit, the last term is coded with error feedback on what is left.
+// The second moments influence the fit of the low-rank term. The last term codes the residual with error feedback.
 TEST(BoundRecipe, ALowRankTermBesideErrorFeedback) {
   Matrix<float> x = gaussian(600, 96, 5);
   const Matrix<float> a = gaussian(600, 3, 6), b = gaussian(3, 96, 7);
@@ -167,7 +167,7 @@ TEST(BoundRecipe, ALowRankTermBesideErrorFeedback) {
   double plain = 0, error = 0;
   const Coded without = code(false, &plain);
   const Coded coded = code(true, &error);
-  // Steps of the trellis stand for a weighted error: what feedback gains are bits.
+  // The step of the trellis fixes the weighted error, so what feedback gains is a smaller size.
   const double saved =
       8.0 / (600 * 96) * (static_cast<double>(bytes_of(without)) - static_cast<double>(bytes_of(coded)));
   EXPECT_GT(saved + 0.5 * std::log2(plain / error), 0.6);
@@ -176,7 +176,8 @@ TEST(BoundRecipe, ALowRankTermBesideErrorFeedback) {
   EXPECT_TRUE(std::equal(decoded.data(), decoded.data() + decoded.size(), coded.reconstruction.data()));
 }
 
-// Eight directions in noise: what they cost to code apart is less than what they cost within the values.
+// A signal in eight directions plus noise. Coding these directions in a term of their own takes fewer bits than coding
+// them with the other values.
 TEST(BoundRecipe, ALowRankTermPaysWhereThereIsOne) {
   Matrix<float> x = gaussian(1024, 512, 5);
   const Matrix<float> a = gaussian(1024, 8, 6), b = gaussian(8, 512, 7);
@@ -197,7 +198,7 @@ TEST(BoundRecipe, ALowRankTermPaysWhereThereIsOne) {
   EXPECT_EQ(names[6], "term0/right/codes");
 }
 
-// keep=norm: |x'| = |x|; keep=product: <x, x'> = |x|^2; in both x' points where the code does.
+// keep=norm: |x'| = |x|. keep=product: <x, x'> = |x|^2. In both cases x' has the direction of the code.
 TEST(BoundRecipe, RowsKeepTheirNormOrTheirProducts) {
   Matrix<float> x = gaussian(40, 257, 9);
   std::fill_n(x.row(3), 257, 0.0f);
@@ -226,14 +227,14 @@ TEST(BoundRecipe, RowsKeepTheirNormOrTheirProducts) {
     EXPECT_NEAR(xp, xx, 1e-5 * xx) << r;
     EXPECT_NEAR(np * np, nn * pp, 1e-5 * nn * pp) << r;
     if (xx > 0) {
-      EXPECT_GT(pp, 1.2 * xx) << r;  // one bit: a cosine of .8
+      EXPECT_GT(pp, 1.2 * xx) << r;  // one bit per weight gives a cosine of about .8
     }
   }
 }
 
 TEST(BoundRecipe, TrellisCodesAreReadAsIntegers) {
   const Recipe recipe = Recipe::parse("trellis(step=0.3) > rans");
-  const Matrix<float> x = gaussian(1300, 300, 8);  // two tiles
+  const Matrix<float> x = gaussian(1300, 300, 8);  // the rows fill two tiles
   const Coded coded = encode(recipe, x);
   const auto bound = load(recipe, x.shape(), coded);
   const std::optional<IntegerView> view = bound->integer_view();

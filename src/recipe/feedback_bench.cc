@@ -1,5 +1,6 @@
-// Bytes of f32 weights per second, on one core: the whole of error feedback around a child that copies or quantizes;
-// and the factorisation of the second moments, once per tensor, in bytes of the weights of a square matrix.
+// Measures, on one core, error feedback around a child that copies or quantizes, in bytes of f32 weights per second.
+// Also measures the factorisation of the second moments, which is done once per tensor, in bytes of the weights of a
+// square matrix.
 #include <benchmark/benchmark.h>
 
 #include <cmath>
@@ -11,7 +12,7 @@
 namespace occ {
 namespace {
 
-// Takes any column as it is: what remains is the loop itself.
+// Leaves every column as it is, so that only the loop of the feedback is measured.
 class Nothing final : public BoundRecipe {
  public:
   explicit Nothing(Shape shape) : shape_(shape) {}
@@ -47,7 +48,8 @@ void factor(benchmark::State& state) {
   set_bytes(state, h.size());
 }
 
-// range(1): 2 for a trellis of 8 states, 1 for a column-wise uniform quantizer, 0 for nothing.
+// range(1) selects the child: 2 is a trellis of 8 states, 1 a uniform quantizer with a scale per column, 0 no
+// quantizer.
 void feedback(benchmark::State& state) {
   const ThreadLimit one(1);
   const auto n = static_cast<size_t>(state.range(0));
@@ -66,7 +68,7 @@ void feedback(benchmark::State& state) {
   std::optional<FeedbackFactor> factor = factor_for_feedback(ctx);
   if (state.range(1) == 2) {
     ctx.feedback_scales = factor->scales;
-    ctx.feedback = false;  // the node is made here
+    ctx.feedback = false;  // the benchmark makes the FeedbackNode itself
     child = fit_recipe(Recipe::parse("trellis(step=0.3) > rans"), MatrixSource(w.view()), ctx);
   }
   FeedbackNode node(std::move(child), std::move(*factor));

@@ -1,14 +1,15 @@
-// Error feedback around a bound recipe (GPTQ, arXiv 2210.17323; LDLQ, 2307.13304). With H = E[x x^T] [cols, cols] of
-// the inputs, H + damping = L L^T and errors e = w - what of a row of weights,
+// Error feedback around a bound recipe (GPTQ, arXiv 2210.17323; LDLQ, 2307.13304). Let H = E[x x^T] [cols, cols] be the
+// second moments of the inputs, H + damping = L L^T, and e = w - what the errors of a row w of weights that is decoded
+// to what. Then
 //   e (H + damping) e^T = |e L|^2 = sum_B |(v_B - what_B) L_BB|^2,   v_B = w_B + sum_{k after B} e_k L_kB L_BB^-1
-// over blocks B of columns. A block is a granule of the child; for single columns L_kB L_BB^-1 = L_ki / L_ii. Therefore
-// columns are coded from the last to the first, and v is coded in place of w. The sum on the right is the weighted
-// error, which needs no further computation.
+// with a sum over blocks B of columns. A block is a granule of the child; for single columns L_kB L_BB^-1 = L_ki /
+// L_ii. Therefore columns are coded from the last to the first, and v is coded in place of w. The sum on the right is
+// the weighted error, which needs no further computation.
 //
 // The decoder does not know of the feedback: the stored planes are those of the child. The feedback takes cols / 2
 // multiply-adds per weight. Nearly all of them are in matrix products, because the columns are divided into halves
-// recursively. Panels of rows are kept transposed, so that a column is contiguous. Only in the encoder
-// (feedback_node_fit.cc, needs BLAS). Results depend on the BLAS library, but not on the number of threads.
+// recursively. Panels of rows are kept transposed, so that a column is contiguous. Only for encoders
+// (feedback_node_fit.cc needs BLAS). Results depend on the BLAS library, but not on the number of threads.
 #pragma once
 
 #include <functional>
@@ -56,8 +57,8 @@ class FeedbackNode final : public BoundRecipe {
   void count_fed_errors(const Panel& panel);
 
   std::unique_ptr<BoundRecipe> child_;
-  size_t unit_;          // columns of a granule
-  size_t block_;         // columns that are coded without BLAS; a multiple of unit_
+  size_t unit_;          // number of columns in a granule of the child
+  size_t block_;         // number of columns that are coded without BLAS; a multiple of unit_
   double added_;         // the damping that was added to the diagonal of H
   Matrix<float> gains_;  // [cols, cols]: L_BB on the diagonal, below it L_kB L_BB^-1
   Matrix<float> row_gains_;

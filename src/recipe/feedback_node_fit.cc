@@ -12,7 +12,7 @@ namespace occ {
 namespace {
 
 constexpr size_t kPanelRows = 512;
-constexpr size_t kBlock = 16;  // products of fewer columns are too small for BLAS
+constexpr size_t kBlock = 16;  // columns of a block; products of fewer columns are too small for BLAS
 constexpr double kMostDamping = 16;
 
 void flip(MatrixView<const float> from, MatrixView<float> to) {
@@ -23,7 +23,8 @@ void flip(MatrixView<const float> from, MatrixView<float> to) {
   }
 }
 
-// The block of `gains` below and on the diagonal, from l in the same place: l_kB L_BB^-1 by back substitution.
+// For the block B of columns [begin, begin + size) of `gains`, which contains L: replaces L_kB below the diagonal block
+// by L_kB L_BB^-1. Uses back substitution.
 void divide_by_diagonal_block(MatrixView<float> gains, size_t begin, size_t size) {
   const MatrixView<float> diagonal = gains.sub({begin, begin, size, size});
   std::vector<double> row(size);
@@ -92,11 +93,12 @@ std::optional<FeedbackFactor> factor_for_feedback(const FitContext& ctx) {
 // Buffers of one panel of rows. `targets` and `errors` are transposed: each of their rows is a column of the panel.
 struct FeedbackNode::Panel {
   Rect at;
-  MatrixView<float> targets;  // [cols, rows] v: weights with the feedback so far; at the end what they decode to
-  MatrixView<float> errors;   // [cols, rows] weights, then their errors
-  MatrixView<float> codes;    // [rows, unit] as the child takes them
-  MatrixView<float> deltas;   // [unit, rows] v - what
-  MatrixView<float> sums;     // [2, rows] of one block: |(v - what) L_BB|^2 and |e|^2
+  // [cols, rows] v: weights plus the feedback of the columns coded before; in the end the decoded values.
+  MatrixView<float> targets;
+  MatrixView<float> errors;  // [cols, rows] first the weights, in the end their errors
+  MatrixView<float> codes;   // [rows, unit] values in the form that the child takes
+  MatrixView<float> deltas;  // [unit, rows] v - what
+  MatrixView<float> sums;    // [2, rows] sums over one block: |(v - what) L_BB|^2 and |e|^2
 };
 
 FeedbackNode::FeedbackNode(std::unique_ptr<BoundRecipe> child, FeedbackFactor factor, MatrixView<const float> row_gains)
@@ -140,12 +142,14 @@ void FeedbackNode::code_panel(const Rect& at, MatrixView<float> values) {
   const Panel panel{at, targets.view(), errors.view(), codes.view(), deltas.view(), sums.view()};
   code_columns(panel, 0, at.cols);
   if (row_gains_.size() != 0) count_fed_errors(panel);
-  for (size_t r = 0; r < at.rows; ++r) row_errors[r] = std::max(row_errors[r], 0.0);  // rounding
+  // Rounding can give a negative sum.
+  for (size_t r = 0; r < at.rows; ++r) row_errors[r] = std::max(row_errors[r], 0.0);
   transpose(targets.view(), values);
 }
 
-// Codes columns [begin, end). `begin` is a multiple of block_, and the targets have the feedback of all columns from
-// `end` on. The columns are halved again and again, so that nearly all feedback is in products of large matrices.
+// Codes columns [begin, end). `begin` is a multiple of block_, and the targets already include the feedback of all
+// columns from `end` on. The columns are divided into halves recursively, so that nearly all feedback is computed by
+// products of large matrices.
 void FeedbackNode::code_columns(const Panel& panel, size_t begin, size_t end) {
   if (end - begin > block_) {
     const size_t middle = begin + ceil_div(ceil_div(end - begin, 2), block_) * block_;
@@ -192,7 +196,7 @@ void FeedbackNode::code_granule(const Panel& panel, size_t col, size_t cols) {
       plain[r] += error[r] * error[r];
     }
   }
-  for (size_t j = 0; j < cols; ++j) {  // column j of (v - what) L_BB
+  for (size_t j = 0; j < cols; ++j) {  // computes column j of (v - what) L_BB
     float* product = codes.data();
     std::fill_n(product, rows, 0.0f);
     for (size_t i = j; i < cols; ++i) {
@@ -205,7 +209,7 @@ void FeedbackNode::code_granule(const Panel& panel, size_t col, size_t cols) {
   }
 }
 
-// Where errors e_s of rows are fed into later rows, the error that costs is u_r = e_r + sum_s gain(s, r) e_s.
+// If the errors e_s of rows are fed into later rows, the error that matters is u_r = e_r + sum_s gain(s, r) e_s.
 void FeedbackNode::count_fed_errors(const Panel& panel) {
   OCC_CHECK(unit_ == 1);
   const size_t rows = panel.at.rows, cols = panel.at.cols, block = row_gains_.cols();

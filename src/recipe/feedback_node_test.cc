@@ -1,4 +1,5 @@
-// The blocked feedback against its definition in double, what it reports, and where recipes put it.
+// Compares the blocked feedback with its definition in double, and checks the errors that it reports and where recipes
+// place it.
 #include "recipe/feedback_node.h"
 
 #include <gmock/gmock.h>
@@ -11,7 +12,7 @@
 namespace occ {
 namespace {
 
-// A quantizer alone as a recipe.
+// Makes a quantizer alone a bound recipe.
 class Leaf final : public BoundRecipe {
  public:
   Leaf(const Quantizer& quantizer, Shape shape, Granule granule) : q_(quantizer), shape_(shape), granule_(granule) {
@@ -51,7 +52,8 @@ Square damped(const Square& h, double damping) {
   return out;
 }
 
-// Rounding may send single values to the next level, and their rows with them; all others must agree in every bit.
+// Because of rounding, single values may get another level, and the rest of their row with them. All other rows must be
+// equal in every bit.
 void expect_as_defined(const Quantizer& quantizer, const Matrix<float>& w, size_t granule_rows) {
   const Square h = random_hessian(w.cols(), 5);
   const Coded expected = code_with_feedback(quantizer, w, damped(h, 0.02));
@@ -109,7 +111,7 @@ TEST(FeedbackNode, RowsDoNotDependOnPanelsOrThreads) {
   const ThreadLimit one(1);
   node->quantize({0, 0, 1200, 48}, single.view());
   EXPECT_TRUE(same_floats(once.view(), single.view()));
-  size_t different = 0;  // products of other sizes may round differently
+  size_t different = 0;  // products of other sizes may be rounded differently
   for (size_t r = 0; r < w.rows(); ++r) {
     different += !same_floats(once.view().row_range(r, 1), again.view().row_range(r, 1));
   }
@@ -131,8 +133,8 @@ TEST(FeedbackNode, IdentityChangesNothing) {
 
 struct Case {
   const char* recipe;
-  double at_most;     // weighted error over that without feedback
-  bool knows = true;  // tells its weighted error
+  double at_most;     // bound of the weighted error relative to that without feedback
+  bool knows = true;  // whether the recipe reports its weighted error
 };
 
 class FeedbackInRecipes : public testing::TestWithParam<Case> {};
@@ -153,7 +155,7 @@ TEST_P(FeedbackInRecipes, LowersTheWeightedErrorAndTellsIt) {
   node->quantize(all, coded.view());
   EXPECT_THAT(fallbacks, testing::IsEmpty());
 
-  // pca of the Hessian is fitted with it, feedback or not.
+  // pca(of=hessian) is fitted to the Hessian with and without feedback.
   FitContext plain_ctx = ctx;
   plain_ctx.feedback = false;
   Matrix<float> plain = w.clone();
@@ -186,7 +188,7 @@ TEST_P(FeedbackInRecipes, LowersTheWeightedErrorAndTellsIt) {
   EXPECT_TRUE(same_floats(decoded.view(), coded.view()));
 }
 
-// Bands: measured ratios are between a third of the bound and the bound.
+// Each bound is one to three times the measured ratio.
 INSTANTIATE_TEST_SUITE_P(
     Recipes, FeedbackInRecipes,
     testing::Values(Case{"uniform(bits=3) > bitpack", 0.4},
@@ -203,7 +205,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(FeedbackFactor, RaisesTheDampingAndSaysSo) {
   Square h(3, 3);
   h(0, 0) = h(1, 1) = h(2, 2) = 1;
-  h(0, 1) = h(1, 0) = 1.3;  // eigenvalue -0.3
+  h(0, 1) = h(1, 0) = 1.3;  // makes an eigenvalue of -0.3
   std::vector<std::string> fallbacks;
   const auto factor = factor_for_feedback(with(h, 0.02, &fallbacks));
   ASSERT_TRUE(factor);

@@ -12,8 +12,8 @@ namespace {
 
 size_t combine(size_t a, size_t b) { return a == 0 || b == 0 ? 0 : std::lcm(a, b); }
 
-// Memory for the planes of a transform for one rectangle. A single plane of the shape of the values is the values
-// themselves.
+// Memory for the planes of a transform for one rectangle. If there is a single plane with the shape of the values, it
+// uses the memory of the values.
 class PlaneBuffers {
  public:
   PlaneBuffers(const Transform& transform, const Rect& at, size_t count, MatrixView<float> values) {
@@ -67,7 +67,7 @@ TransformNode::TransformNode(Shape shape, std::string stage_name, std::span<cons
   OCC_CHECK(children_.size() == std::max<size_t>(1, plane_names_.size()));
 }
 
-// A transform says which rectangles of x it takes. Where a child takes nothing but all rows, so does the node.
+// The transform determines which rectangles of x are valid. If a child takes only all rows at once, so does this node.
 Granule TransformNode::granule() const {
   Granule g = transform_->granule();
   for (const auto& child : children_) {
@@ -117,7 +117,7 @@ void TransformNode::code(const FitContext& ctx, const std::string& path, std::ve
     children_[i]->code(ctx, plane_names_.empty() ? path : join_path(path, std::string(plane_names_[i])), planes);
     const Rect no_rows = transform_->plane_rect(i, {0, 0, 0, shape_.cols});
     if (children_[i]->shape().rows != no_rows.rows) continue;
-    // The plane is as high as this for a matrix of any height.
+    // The plane has this number of rows for a matrix with any number of rows.
     for (size_t p = first; p < planes->size(); ++p) (*planes)[p].grows = false;
   }
 }
@@ -153,8 +153,8 @@ size_t SumNode::panel_rows() const {
 
 namespace {
 
-// Calls body(rect) over panels of `at` that suit the granule of a term and decode together; in parallel. They are cut
-// at the same rows of the matrix whatever `at` is. A term that wants all rows gets them.
+// Calls body(rect) in parallel over panels of `at` that suit the granule of a term and are decoded together. Panels are
+// cut at the same rows of the matrix for every `at`. A term that needs all rows gets a single panel.
 void for_term_panels(const BoundRecipe& term, const Rect& at, const std::function<void(const Rect&)>& body) {
   constexpr size_t kPanelElements = size_t{1} << 18;
   const size_t granule = term.granule().rows;
@@ -168,7 +168,7 @@ void for_term_panels(const BoundRecipe& term, const Rect& at, const std::functio
   });
 }
 
-// to(r, c) = op(to(r, c), from(r, c))
+// to(r, c) := op(to(r, c), from(r, c))
 template <typename Op>
 void combine_rows(MatrixView<float> to, MatrixView<const float> from, const Op& op) {
   for (size_t r = 0; r < to.rows(); ++r) {
@@ -190,8 +190,8 @@ size_t SumNode::tile_rows() const {
   return rows;
 }
 
-// Every term codes the values minus the sum of the terms decoded so far. The sum begins with +0, because a first
-// addition turns -0 into +0. Takes one matrix of memory besides the values.
+// Every term codes the values minus the sum of the terms before it, as they are decoded. The sum begins with +0,
+// because the first addition turns -0 into +0. Memory: one matrix besides the values.
 void SumNode::quantize(const Rect& at, MatrixView<float> values) {
   Matrix<float> sum = Matrix<float>::uninitialized(at.rows, at.cols);
   const auto local = [&](const Rect& part) { return Rect{part.row - at.row, 0, part.rows, part.cols}; };

@@ -88,11 +88,12 @@ void LeafNode::load_planes(PlaneReader& planes) {
     ByteReader payload = planes.next(c.plane.name);
     const uint64_t rows_per_tile = payload.get_varint();
     if (rows_per_tile == 0) throw_input("{}: expected rows per tile, found 0", payload.what());
-    const size_t most = 4 * occ::tile_rows(c.plane);  // or a few bytes could ask for any amount of memory
+    // A limit, because otherwise a few bytes in a file could ask for any amount of memory.
+    const size_t most = 4 * occ::tile_rows(c.plane);
     if (rows_per_tile > most) {
       throw_input("{}: expected at most {} rows per tile, found {}", payload.what(), most, rows_per_tile);
     }
-    // The walks of a trellis quantizer begin where tiles begin, so the encoder does not choose their height freely.
+    // The paths of a trellis quantizer begin at the beginning of each tile, so the number of rows in a tile is fixed.
     if (c.plane.contexts != nullptr && rows_per_tile != occ::tile_rows(c.plane)) {
       throw_input("{}: expected {} rows per tile, found {}", payload.what(), occ::tile_rows(c.plane), rows_per_tile);
     }

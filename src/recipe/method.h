@@ -23,8 +23,9 @@ struct MethodEntry {
   // For methods of continuous rate: the recipe at a step of the quantizer, in units of the rms of the values that it
   // codes, and at an effort from 1 to 9.
   Recipe (*recipe_at)(const Params&, double step, int effort) = nullptr;
-  bool chooses_coordinates = false;  // the transforms before that recipe are chosen for every tensor
-  bool row_feedback = false;         // its quantizer takes FitContext::row_gains
+  // Whether the transforms in front of that recipe are chosen for every tensor.
+  bool chooses_coordinates = false;
+  bool row_feedback = false;  // whether its quantizer uses FitContext::row_gains
   // For methods that have both: whether the rate is continuous with these parameters.
   bool (*continuous_with)(const Params&) = nullptr;
   // For methods of fixed code width with codebooks, in place of `recipe`: the recipe at any number of bits per weight,

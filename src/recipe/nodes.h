@@ -73,14 +73,14 @@ class TransformNode final : public BoundRecipe {
   bool weighted_errors(std::span<double> rows) const override;
 
   const Transform& transform() const { return *transform_; }
-  // These move the transform and the children out of the node, for operators that use them in a structure of their own.
+  // Move the transform and the children out of the node, for operators that use them in structures of their own.
   std::unique_ptr<Transform> take_transform() { return std::move(transform_); }
   std::vector<std::unique_ptr<BoundRecipe>> take_children() { return std::move(children_); }
 
  private:
   Shape shape_;
   std::string stage_name_;
-  std::span<const std::string_view> plane_names_;  // empty if there is one plane only
+  std::span<const std::string_view> plane_names_;  // empty if there is only one plane
   std::unique_ptr<Transform> transform_;
   std::vector<std::unique_ptr<BoundRecipe>> children_;
 };

@@ -12,8 +12,8 @@
 namespace occ {
 namespace {
 
-constexpr int kMaxStages = 256;  // more only costs time
-constexpr int kMaxDepth = 16;    // braces within braces; keeps hostile text from exhausting the stack
+constexpr int kMaxStages = 256;  // limit, because more stages would only cost time
+constexpr int kMaxDepth = 16;    // limit for nested braces, so that a hostile text cannot exhaust the stack
 
 std::span<const ParamSpec> stage_params(std::string_view name) {
   if (const auto* t = find_transform(name)) return t->params;
@@ -32,7 +32,7 @@ class Parser {
     return recipe;
   }
 
-  // name(key=value, ...) and nothing after it.
+  // Parses name(key=value, ...), which must be the whole text.
   std::pair<std::string, Params::Given> parse_single_call() {
     auto call = parse_call();
     skip_space();
@@ -138,7 +138,7 @@ void check_branches(const Chain& chain, std::string_view stage, std::span<const 
 
 void check(const Recipe& recipe);
 
-// Exactly one coder.
+// Checks that the branch consists of exactly one coder.
 void check_coder(const Recipe& recipe, std::string_view plane) {
   const bool ok = recipe.terms.size() == 1 && recipe.terms[0].branches.empty() && recipe.terms[0].stages.size() == 1 &&
                   find_coder(recipe.terms[0].stages[0].name) != nullptr;

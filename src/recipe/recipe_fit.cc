@@ -1,5 +1,5 @@
-// Binding a recipe to values: every stage is fitted to what the stages before it make of the whole matrix. A chain
-// takes one matrix of memory, as transforms run in place, and every residual term one more.
+// Binds a recipe to values: every stage is fitted to the output of the stages before it for the whole matrix. Memory:
+// one matrix for a chain, because transforms work in place, and one more for every residual term.
 #include <algorithm>
 #include <cmath>
 
@@ -13,7 +13,7 @@ namespace {
 
 constexpr size_t kPanelElements = size_t{1} << 18;
 
-// Calls body(rect) over panels of rows that suit the granule, at least `least` rows each; in parallel.
+// Calls body(rect) in parallel over panels of rows that suit the granule and have at least `least` rows each.
 void for_row_panels(Shape shape, size_t granule_rows, size_t least, const std::function<void(const Rect&)>& body) {
   if (shape.rows == 0) return;
   const size_t unit = granule_rows == 0 ? shape.rows : granule_rows;
@@ -31,15 +31,15 @@ Matrix<float> read_all(const RowSource& source) {
   return x;
 }
 
-// Whether the transform maps every column by the same orthonormal matrix: tr(E H E^T) is then the same before and
-// behind it, with the same H.
+// Whether the transform multiplies every column by the same orthonormal matrix. Then tr(E H E^T) is the same before and
+// after the transform, with the same H.
 bool rotates_columns(const Transform& transform, bool keeps_shape) {
   const TransformTraits traits = transform.traits();
   return keeps_shape && traits.isometric && !traits.row_local && transform.granule().cols == 1;
 }
 
-// The row gains (FitContext) behind a transform: an error in row r of its output is sqrt(error_gain(r)) times as large
-// in its input.
+// Returns the row gains (FitContext) for the output of a transform: an error in row r of the output is
+// sqrt(error_gain(r)) times as large in the input.
 Matrix<float> scaled_row_gains(MatrixView<const float> gains, const Transform& transform) {
   Matrix<float> out(gains.rows(), gains.cols());
   std::vector<float> roots(gains.rows());
@@ -59,18 +59,19 @@ std::unique_ptr<BoundRecipe> fit_leaf(const Chain& chain, size_t stage, Matrix<f
   const Stage& s = chain.stages[stage];
   const QuantizerFit fit = quantizer_fit(*find_quantizer(s.name));
   auto quantizer = fit(s.params, x.view(), ctx);
-  if (!ctx.feedback_scales.empty() && quantizer->granule().cols == 0) {  // there will be no feedback
+  // Error feedback is not possible with this quantizer.
+  if (!ctx.feedback_scales.empty() && quantizer->granule().cols == 0) {
     FitContext plain = ctx;
     plain.feedback_scales = {};
     quantizer = fit(s.params, x.view(), plain);
   }
   auto leaf = std::make_unique<LeafNode>(x.shape(), chain, std::move(quantizer));
-  if (stage > 0) x = Matrix<float>();  // before the symbols are allocated
+  if (stage > 0) x = Matrix<float>();  // frees the values before the symbols are allocated
   leaf->allocate_symbols();
   return leaf;
 }
 
-// A transform and what follows it.
+// Fits a transform and everything after it.
 std::unique_ptr<BoundRecipe> fit_node(const Chain& chain, size_t stage, Matrix<float>& x, const FitContext& ctx,
                                       std::unique_ptr<Transform> transform) {
   const Shape shape = x.shape();
@@ -134,9 +135,9 @@ std::unique_ptr<BoundRecipe> fit_node(const Chain& chain, size_t stage, Matrix<f
                                          std::move(children));
 }
 
-// H is carried through the transforms as far as possible, and error feedback begins there: in front of the quantizer,
-// or of the first transform that is neither linear row by row nor a rotation of the columns. What is fitted behind that
-// place is told the scales of the feedback.
+// Carries H through the transforms as far as possible. Error feedback begins there: before the quantizer, or before the
+// first transform that is neither linear in each row nor a rotation of the columns. Stages after that place are fitted
+// with the scales of the feedback.
 std::unique_ptr<BoundRecipe> fit_chain(const Chain& chain, size_t stage, Matrix<float>& x, const FitContext& ctx) {
   const bool is_leaf = stage == num_transforms(chain);
   std::unique_ptr<Transform> transform;
@@ -161,18 +162,18 @@ std::unique_ptr<BoundRecipe> fit_recipe(const Recipe& recipe, const RowSource& s
   if (recipe.terms.size() == 1) {
     Matrix<float> x = read_all(source);
     auto bound = fit_chain(recipe.terms[0], 0, x, ctx);
-    if (values != nullptr) *values = std::move(x);  // empty once a transform went over it
+    if (values != nullptr) *values = std::move(x);  // empty if a transform has used the memory
     return bound;
   }
   Matrix<float> residual = read_all(source);
   std::vector<std::unique_ptr<BoundRecipe>> terms;
   for (const Chain& chain : recipe.terms) {
-    // Only the last term decides what is lost. Feedback in a term before it would only make the residual larger.
+    // Only the last term determines the final error. Feedback in an earlier term would only make the residual larger.
     FitContext term_ctx = ctx;
     term_ctx.feedback &= &chain == &recipe.terms.back();
     Matrix<float> x = residual.clone();
     terms.push_back(fit_chain(chain, 0, x, term_ctx));
-    if (&chain == &recipe.terms.back()) break;  // nothing is fitted to what it leaves over
+    if (&chain == &recipe.terms.back()) break;  // no term is fitted to the residual of the last term
     x = Matrix<float>();
     BoundRecipe& term = *terms.back();
     for_row_panels(residual.shape(), term.granule().rows, term.panel_rows(), [&](const Rect& at) {

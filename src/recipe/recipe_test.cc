@@ -76,7 +76,7 @@ TEST(Recipe, MoreThan256StagesAreRefused) {
   for (int i = 0; i < 254; ++i) text.insert(0, "signs > ");
   EXPECT_NO_THROW(Recipe::parse(text));
   EXPECT_THROW(Recipe::parse("signs > " + text), Error);
-  EXPECT_THROW(Recipe::parse(text + " + uniform > bitpack"), Error);  // all terms together
+  EXPECT_THROW(Recipe::parse(text + " + uniform > bitpack"), Error);  // the limit counts the stages of all terms
 }
 
 TEST(Recipe, SeedGoesToStagesThatWereNotGivenOne) {
@@ -102,7 +102,7 @@ TEST(Method, ParsesAndMakesRecipes) {
             "split(rows=5) > { head: uniform(bits=3) > bitpack ; tail: uniform(bits=2) > bitpack }");
   EXPECT_EQ(Method::parse("rtn").split_recipe(2, 0, 10).print(), "uniform(bits=2) > bitpack");
   EXPECT_EQ(Method::parse("rtn").split_recipe(2, 10, 10).print(), "uniform(bits=3) > bitpack");
-  // A budget takes one more bit in half of the rows as half a bit more.
+  // For a method with a budget, one more bit in half of the rows is half a bit more in the budget.
   EXPECT_EQ(Method::parse("pq(m=8)").split_recipe(2, 5, 10).print(), "pq(bits=2.5, m=8) > bitpack");
   EXPECT_EQ(Method::parse("lopq").recipe(4).print(), "opq(clusters=4) > bitpack");
   EXPECT_EQ(Method::parse("qet(levels=1, order=rans, residual=rtn, rounds=2, outliers=0.001)").recipe(8).print(),

@@ -1,5 +1,5 @@
-// What the transforms along one axis of a matrix share. axis=in mixes the columns of every row, which are the input
-// features of y = W x; axis=out mixes the rows of every column, the output features.
+// Shared by the transforms along one axis of a matrix. axis=in mixes the columns of every row, which are the input
+// features of y = W x. axis=out mixes the rows of every column, which are the output features.
 #pragma once
 
 #include <algorithm>
@@ -25,7 +25,7 @@ inline Axis axis_of(const Params& params) { return params.choice("axis") == "in"
 inline size_t axis_length(Axis axis, Shape shape) { return axis == Axis::kIn ? shape.cols : shape.rows; }
 
 // The traits and the granule of an orthonormal transform along the axis. Along columns it needs all rows at once, but
-// may be given any columns, and it is no map of single rows.
+// takes any columns, and it is not a map of single rows.
 inline TransformTraits axis_traits(Axis axis) {
   return {.linear = axis == Axis::kIn,
           .isometric = true,
@@ -35,7 +35,7 @@ inline TransformTraits axis_traits(Axis axis) {
 }
 inline Granule axis_granule(Axis axis) { return axis == Axis::kIn ? Granule{1, 0} : Granule{0, 1}; }
 
-// Copies a matrix, also onto itself.
+// Copies a matrix. Source and destination may be the same memory.
 template <typename T>
 void copy_matrix(MatrixView<const T> from, MatrixView<T> to) {
   if (from.data() == to.data() && from.stride() == to.stride()) return;
@@ -65,7 +65,8 @@ void for_each_panel(Axis axis, MatrixView<const float> x, MatrixView<float> y, s
   }
 }
 
-// h := T h T^T for a symmetric h [n, n], where apply(h) does h := T h. If apply does h := h T, this gives T^T h T.
+// h := T h T^T for a symmetric h [n, n], where apply(h) computes h := T h. If apply computes h := h T instead, this
+// gives T^T h T.
 template <typename Apply>
 void congruence(MatrixView<double> h, const Apply& apply) {
   OCC_CHECK(h.rows() == h.cols());
@@ -79,7 +80,8 @@ void congruence(MatrixView<double> h, const Apply& apply) {
   }
 }
 
-// Takes h [n, m] in panels of 16 columns, [n, 16], each of which body(panel) transforms in place. panel: room for one.
+// Takes h [n, m] in panels of 16 columns, [n, 16]. body(panel) transforms each of them in place. `panel` has room for
+// one.
 template <typename Body>
 void for_each_column_panel(MatrixView<double> h, double* panel, const Body& body) {
   for (size_t c = 0; c < h.cols(); c += kPanelLanes) {
@@ -90,8 +92,8 @@ void for_each_column_panel(MatrixView<double> h, double* panel, const Body& body
   }
 }
 
-// Registry functions of a transform class T that is made from parameters and shape alone, by T(params, shape, kind of
-// its errors).
+// Registry functions of a transform class T that follows from parameters and shape alone. T has the constructor
+// T(params, shape, kind of its errors).
 template <typename T>
 std::unique_ptr<Transform> fit_by_shape(const Params& params, MatrixView<const float> x, const FitContext&) {
   return std::make_unique<T>(params, x.shape(), ErrorKind::kUsage);

@@ -62,7 +62,7 @@ class BlockTransform final : public Transform {
       const auto block = static_cast<size_t>(params.integer("block"));
       return block == 0 ? axis : std::min(block, axis);
     }
-    // The plan of the block that begins at element `begin` of the axis.
+    // Returns the plan of the block that begins at element `begin` of the axis.
     const Plan<T>& at(size_t begin) const { return axis_length - begin >= length ? whole : *rest; }
     size_t work_size() const { return std::max(whole.work_size(), rest ? rest->work_size() : 0); }
 
@@ -98,7 +98,7 @@ class BlockTransform final : public Transform {
   Params params_;
   Axis axis_;
   size_t length_;
-  std::optional<Blocks<float>> blocks_;  // none if the axis is empty
+  std::optional<Blocks<float>> blocks_;  // empty if the axis has no elements
 };
 
 }  // namespace occ

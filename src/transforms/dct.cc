@@ -27,7 +27,7 @@ void reverse_rows(T* panel, size_t n) {
   }
 }
 
-// Along columns there must be all rows: rows that are spread over the matrix are no neighbours.
+// Transforms along columns need all rows: sampled rows are not neighbours.
 std::vector<std::string> forms(const AnalyzedMatrix& m) {
   return m.sampled_rows == m.shape.rows ? std::vector<std::string>{"dct", "dct(axis=out)"}
                                         : std::vector<std::string>{"dct"};

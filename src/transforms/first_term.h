@@ -10,34 +10,34 @@
 
 namespace occ {
 
-// What coding the planes of a first term costs.
+// Costs of coding the planes of a first term.
 struct PlaneCost {
-  double bits = 0;           // per number
-  double overhead_bits = 0;  // of all planes together, whatever their size
-  double loss = 0;           // share of their energy that is lost
+  double bits = 0;           // bits per number
+  double overhead_bits = 0;  // fixed bits for all planes together, whatever their size
+  double loss = 0;           // share of the energy of the planes that coding loses
 };
 
 struct FirstTerm {
-  std::string stage;       // "lowrank(rank=4)"; empty: none is worth it
-  double bits = 0;         // of its planes, per weight of the matrix
-  double energy_left = 1;  // share of the energy that is left for the rest
-  Matrix<float> residual;  // [sampled rows, cols], what is left of the sample
+  std::string stage;       // "lowrank(rank=4)"; empty: no first term saves enough
+  double bits = 0;         // bits of its planes per weight of the matrix
+  double energy_left = 1;  // share of the energy that the rest still has
+  Matrix<float> residual;  // [sampled rows, cols] the sample minus the first term
 };
 
 struct FirstTermQuery {
   const RowSource& source;
-  MatrixView<const float> sample;  // rows of the source
-  std::span<const size_t> row_of;  // [sampled rows] where they come from
+  MatrixView<const float> sample;  // some rows of the source
+  std::span<const size_t> row_of;  // [sampled rows] indices of these rows in the source
   double rate = 0;                 // bits per weight that the matrix takes without a first term
-  double least_gain = 0;           // bits per weight that it must save
+  double least_gain = 0;           // bits per weight that the first term must save
   PlaneCost planes = {};
 };
 
-// The first term that saves the most bits per weight if values are Gaussian. Reads the whole matrix only where the
-// sample promises something.
+// Returns the first term that saves the most bits per weight if values are Gaussian. Reads the whole matrix only if the
+// sample shows that there can be a gain.
 using FirstTermSearch = FirstTerm (*)(const FirstTermQuery&, const FitContext&);
 
-// Null: the transform is no first term of a sum. Defined in transforms/fit_registry.cc.
+// Returns null if the transform cannot be a first term of a sum. Defined in transforms/fit_registry.cc.
 FirstTermSearch first_term_search(const TransformEntry& entry);
 
 }  // namespace occ

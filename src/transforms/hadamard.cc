@@ -26,7 +26,7 @@ constexpr std::array<ParamSpec, 3> kParams = {
 
 constexpr size_t kMaxAutoOdd = 64;
 
-// [m, m] rows of the DCT-II, or its transpose.
+// Returns the matrix [m, m] whose rows are those of the DCT-II, or its transpose.
 template <typename T>
 Matrix<T> dct_matrix(size_t m, bool transposed) {
   Matrix<T> out(m, m);
@@ -79,8 +79,8 @@ class HadamardPlan {
   const T* matrix(bool inverse) const { return (inverse ? transposed_ : matrix_).data(); }
 
   size_t n_;
-  size_t odd_ = 1;              // > 1: Kronecker product with powers_[0]
-  std::vector<size_t> powers_;  // blocks in order
+  size_t odd_ = 1;              // if > 1: the transform is a Kronecker product with powers_[0]
+  std::vector<size_t> powers_;  // sizes of the blocks in order
   Matrix<T> matrix_, transposed_;
 };
 

@@ -35,7 +35,7 @@ Rect LowRank::plane_rect(size_t plane, const Rect& at) const {
   return plane == 0 ? Rect{at.row, 0, at.rows, rank_} : Rect{0, at.col, rank_, at.cols};
 }
 
-// The fit has computed the planes already.
+// Must not be called, because the fit has already computed the planes.
 void LowRank::forward(const Rect&, MatrixView<const float>, std::span<const MatrixView<float>>) const {
   OCC_CHECK(false);
 }

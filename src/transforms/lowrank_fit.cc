@@ -29,10 +29,10 @@
 namespace occ {
 namespace {
 
-constexpr size_t kExact = 512;  // if the smaller dimension is at most this, the SVD is exact
+constexpr size_t kExact = 512;  // the SVD is exact if the smaller dimension is at most this
 constexpr size_t kOversampling = 10;
 constexpr int kPowerIterations = 4;
-constexpr double kNegligible = 1e-12;  // of the largest singular value
+constexpr double kNegligible = 1e-12;  // relative to the largest singular value
 
 struct Truncated {
   Matrix<double> ut;         // [r, rows] U^T
@@ -55,7 +55,7 @@ Matrix<double> product(Op op_a, MatrixView<const double> a, MatrixView<const dou
   return out;
 }
 
-// lower: L [cols, cols], or empty without H.
+// `lower` is L [cols, cols], or empty if there is no H.
 Truncated exact_svd(MatrixView<const float> w, MatrixView<const double> lower, size_t rank) {
   const Matrix<double> wide = converted<double>(w);
   const Svd d = lower.size() == 0 ? svd(wide.view()) : svd(product(Op::kNone, wide.view(), lower).view());
@@ -67,18 +67,18 @@ Truncated exact_svd(MatrixView<const float> w, MatrixView<const double> lower, s
   return out;
 }
 
-// Products of thin f64 matrices with W L and its transpose, computed in f32. 1 / unit is near the largest |W|.
+// Products of thin f64 matrices with W L and its transpose, computed in f32. 1 / unit is about the largest |W|.
 class FloatProducts {
  public:
   FloatProducts(MatrixView<const float> w, MatrixView<const double> lower, double unit)
       : w_(w), lower_(converted<float>(lower)), unit_(unit) {}
-  // q W [k, cols] for q [k, rows].
+  // Returns q W [k, cols] for q [k, rows].
   Matrix<float> onto_rows(const Matrix<double>& q) const {
     return multiply(converted<float>(q.view(), unit_), Op::kNone, w_);
   }
-  // q W L.
+  // Returns q W L.
   Matrix<double> forth(const Matrix<double>& q) const { return converted<double>(weighted(onto_rows(q)).view()); }
-  // q L^T W^T [k, rows] for q [k, cols].
+  // Returns q L^T W^T [k, rows] for q [k, cols].
   Matrix<double> back(const Matrix<double>& q) const {
     Matrix<float> t = converted<float>(q.view(), unit_);
     if (lower_.size() != 0) t = multiply(std::move(t), Op::kTranspose, lower_.view());
@@ -141,8 +141,8 @@ Truncated truncated_svd(MatrixView<const float> w, MatrixView<const double> lowe
   return randomized_svd(w, lower, rank, seed);
 }
 
-// L with L L^T = H / (mean of its diagonal) + damping. The damping is raised until the factor exists. Empty without H,
-// or if H is not usable.
+// Returns L with L L^T = H / (mean of its diagonal) + damping. The damping is raised until the factor exists. Empty if
+// there is no H, or if H cannot be used.
 Matrix<double> factor(const FitContext& context) {
   const MatrixView<const double> h = context.hessian;
   double mean = 0;
@@ -162,7 +162,7 @@ class FittedLowRank final : public LowRank {
  public:
   FittedLowRank(const Params& params, Shape shape, const Truncated& d)
       : LowRank(params, shape), left_(shape.rows, rank()), right_(rank(), shape.cols) {
-    // Squared norms of both planes before they are made alike.
+    // Squared norms of the components in both planes, before the planes get the same rms.
     std::vector<double> to_left(rank()), to_right(rank());
     double left_energy = 0, right_energy = 0;
     for (size_t i = 0; i < rank() && d.s[i] > kNegligible * d.s[0]; ++i) {

@@ -1,5 +1,5 @@
-// How many leading singular components pay as a `lowrank` first term. Without r of them N weights of energy E take
-// N / 2 log2(E / E_rest) bits less, if they are Gaussian; the planes cost r (rows + cols) numbers.
+// Finds how many leading singular components are worth coding as a `lowrank` first term. If r of them are taken away, N
+// Gaussian weights of energy E take N / 2 log2(E / E_rest) bits less; the planes cost r (rows + cols) numbers.
 #include <algorithm>
 #include <cmath>
 
@@ -14,12 +14,13 @@ namespace {
 
 constexpr size_t kMostComponents = 32, kLeastSide = 32;
 
-double plane_bits(size_t rank, Shape shape, const PlaneCost& planes) {  // per weight
+double plane_bits(size_t rank, Shape shape, const PlaneCost& planes) {  // in bits per weight
   const double bits = static_cast<double>(rank * (shape.rows + shape.cols)) * planes.bits + planes.overhead_bits;
   return bits / static_cast<double>(shape.size());
 }
 
-// squares: of the leading singular values, falling. 0 where no number of components saves enough.
+// `squares` are those of the leading singular values, in descending order. Returns 0 if no number of components saves
+// enough.
 size_t best_rank(std::span<const double> squares, double energy, Shape shape, const FirstTermQuery& query) {
   double sum = 0, most = query.least_gain;
   size_t best = 0;
@@ -38,11 +39,11 @@ double energy_of(MatrixView<const float> x) {
   return d.reference_energy();
 }
 
-// Squared leading singular values, 0 instead of those that noise alone would have.
+// Returns the squared leading singular values, with 0 for those that noise alone could have.
 std::vector<double> leading_squares(MatrixView<const float> x, double energy, uint64_t seed) {
   std::vector<double> squares = leading_singular_values(x, std::min({x.rows(), x.cols(), kMostComponents}), seed);
   const double m = static_cast<double>(x.rows()), n = static_cast<double>(x.cols());
-  const double edge = std::pow(std::sqrt(m) + std::sqrt(n), 2) * energy / (m * n);  // Marchenko and Pastur
+  const double edge = std::pow(std::sqrt(m) + std::sqrt(n), 2) * energy / (m * n);  // Marchenko-Pastur limit for noise
   for (double& s : squares) s = s * s > edge ? s * s : 0;
   return squares;
 }

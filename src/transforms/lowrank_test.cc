@@ -1,5 +1,5 @@
-// Oracles: the exact singular values (linalg svd) say what any product of that rank must leave; least squares by normal
-// equations in double, written out, says what the best right plane for a given left one is.
+// Oracles: the exact singular values (linalg svd) tell what every product of that rank must leave over; least squares
+// by normal equations, written out in double, gives the best right plane for a given left one.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -12,7 +12,7 @@
 namespace occ {
 namespace {
 
-// sum_k strength 2^-k a_k b_k^T + noise of unit variance, a_k and b_k normal.
+// Returns sum_k strength 2^-k a_k b_k^T plus noise of unit variance, with normal a_k and b_k.
 Matrix<float> signal_and_noise(size_t rows, size_t cols, size_t rank, double strength, uint64_t seed) {
   Matrix<float> x = normal_matrix(rows, cols, seed);
   const Matrix<float> a = normal_matrix(rows, rank, seed + 1), b = normal_matrix(rank, cols, seed + 2);
@@ -43,7 +43,7 @@ Planes planes_of(const Transform& t, const Matrix<float>& x) {
   return p;
 }
 
-// x - left right through the transform.
+// Returns x - left right, computed through the transform.
 Matrix<double> error_of(const Transform& t, const Planes& p, const Matrix<float>& x) {
   Matrix<float> y(x.rows(), x.cols());
   const MatrixView<const float> views[] = {p.left.view(), p.right.view()};
@@ -59,7 +59,7 @@ double energy(const Matrix<double>& m) {
   return sum;
 }
 
-// tr(e h e^T)
+// Returns tr(e h e^T).
 double weighted(const Matrix<double>& e, const Matrix<double>& h) {
   double sum = 0;
   for (size_t r = 0; r < e.rows(); ++r) {
@@ -87,7 +87,7 @@ double tail(const std::vector<double>& s, size_t rank) {
   return sum;
 }
 
-// Strongly coloured inputs: neighbours correlate, power falls from column to column.
+// Second moments of inputs with correlated neighbours and variances that fall from column to column.
 Matrix<double> second_moments(size_t n) {
   Matrix<double> h(n, n);
   for (size_t i = 0; i < n; ++i) {
@@ -104,7 +104,8 @@ TEST(LowRank, LeavesTheTailOfTheSingularValues) {
     size_t rows, cols, rank;
     double strength, tolerance;
   };
-  // Exact up to 512; randomized above, on separated values and on noise alone, which has no gap to help.
+  // Exact for dimensions up to 512. Above that randomized: for separated values, and for noise alone, which has no gap
+  // between singular values.
   for (const Case c : {Case{60, 90, 5, 2, 1e-5}, Case{300, 40, 1, 2, 1e-5}, Case{600, 700, 4, 4, 1e-4},
                        Case{600, 700, 8, 2, 0.01}, Case{700, 560, 40, 8, 0.01}, Case{600, 600, 8, 0, 0.01}}) {
     const auto x = signal_and_noise(c.rows, c.cols, 8, c.strength, 3);
@@ -117,13 +118,13 @@ TEST(LowRank, LeavesTheTailOfTheSingularValues) {
     ASSERT_EQ(leading.size(), c.rank);
     for (size_t i = 0; i < c.rank; ++i) {
       EXPECT_LE(leading[i], s[i] * (1 + 1e-5)) << i;
-      const double edge = std::sqrt(double(c.rows)) + std::sqrt(double(c.cols));  // the largest value of noise
+      const double edge = std::sqrt(double(c.rows)) + std::sqrt(double(c.cols));  // largest singular value of noise
       EXPECT_GE(leading[i], s[i] * (s[i] > 2 * edge ? 0.999 : 0.9)) << i;
     }
   }
 }
 
-// tr(E H E^T) = |E L|^2: what is left over are the small singular values of W L, up to the damping.
+// tr(E H E^T) = |E L|^2 must be the sum of the squared smaller singular values of W L, up to the damping.
 TEST(LowRank, IsBestInTheMetricOfTheSecondMoments) {
   for (const Shape shape : {Shape{80, 64}, Shape{560, 600}}) {
     const auto x = signal_and_noise(shape.rows, shape.cols, 6, 0.5, 11);
@@ -156,7 +157,7 @@ TEST(LowRank, SecondMomentsThatSayNothingAreReported) {
   EXPECT_EQ(energy(error_of(*t, planes_of(*t, x), x)), energy(error_of(*plain, planes_of(*plain, x), x)));
 }
 
-// Columns of left and rows of right share the singular value, and both planes have the same rms.
+// A column of left and a row of right share the singular value equally, and both planes have the same rms.
 TEST(LowRank, PlanesShareTheScale) {
   const auto x = signal_and_noise(200, 50, 4, 8, 5);
   const auto t = fit(x, 4);
@@ -174,7 +175,7 @@ TEST(LowRank, PlanesShareTheScale) {
 TEST(LowRank, RefineRepairsACoarseLeft) {
   const auto x = signal_and_noise(300, 120, 5, 16, 21);
   const auto t = fit(x, 5);
-  for (const float step : {0.01f, 0.3f, 1.0f}) {  // units of the rms
+  for (const float step : {0.01f, 0.3f, 1.0f}) {  // in units of the rms
     Planes p = planes_of(*t, x);
     const double undisturbed = energy(error_of(*t, p, x));
     double square = 0;
@@ -183,7 +184,7 @@ TEST(LowRank, RefineRepairsACoarseLeft) {
     for (size_t i = 0; i < p.left.size(); ++i) p.left.data()[i] = unit * std::nearbyint(p.left.data()[i] / unit);
     const double before = energy(error_of(*t, p, x));
 
-    // Oracle: (A^T A)^-1 A^T x.
+    // Oracle: (A^T A)^-1 A^T x, where A is the decoded left plane.
     Matrix<double> gram(5, 5), best(5, 120);
     for (size_t r = 0; r < 300; ++r) {
       for (size_t i = 0; i < 5; ++i) {
@@ -208,10 +209,10 @@ TEST(LowRank, RefineRepairsACoarseLeft) {
   }
 }
 
-// More components than the matrix has: the others are zeros, and refine copes with them.
+// If the rank is higher than that of the matrix, the other components are zeros, and refine must handle them.
 TEST(LowRank, MoreComponentsThanThereAre) {
   for (const Shape shape : {Shape{40, 30}, Shape{600, 530}}) {
-    for (const size_t rank : {0, 2}) {  // of the matrix
+    for (const size_t rank : {0, 2}) {  // rank of the matrix
       Matrix<float> x(shape.rows, shape.cols);
       for (size_t r = 0; r < shape.rows && rank == 2; ++r) {
         for (size_t c = 0; c < shape.cols; ++c) x(r, c) = float(r % 3) * float(c % 5) - float(r % 2) * float(c % 7);

@@ -24,7 +24,7 @@ size_t count_for(const Params& params, Shape shape) {
 
 class Outliers final : public Transform {
  public:
-  // positions: the numbers of the elements in row-major order, ascending.
+  // `positions` are the indices of the elements in row-major order, ascending.
   Outliers(Shape shape, std::vector<uint32_t> positions, std::vector<float> values, std::vector<float> stand_ins)
       : shape_(shape), positions_(std::move(positions)), values_(std::move(values)), stand_ins_(std::move(stand_ins)) {}
 
@@ -46,7 +46,8 @@ class Outliers final : public Transform {
   }
 
  private:
-  // Calls body(number, row, column) for all stored values of the rectangle; row and column are relative to it.
+  // Calls body(number, row, column) for all stored values in the rectangle. Row and column are relative to the
+  // rectangle.
   template <typename Body>
   void each(const Rect& at, const Body& body) const {
     if (positions_.empty() || at.rows * at.cols == 0) return;
@@ -61,7 +62,7 @@ class Outliers final : public Transform {
   const Shape shape_;
   const std::vector<uint32_t> positions_;
   const std::vector<float> values_;
-  const std::vector<float> stand_ins_;  // [cols] the medians; encoder only
+  const std::vector<float> stand_ins_;  // [cols] medians of the columns; encoder only
 };
 
 void check_size(Shape shape, ErrorKind kind) {

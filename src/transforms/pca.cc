@@ -27,7 +27,7 @@ constexpr std::array<ParamSpec, 2> kParams = {
     int_param("block", "0", 0, 1 << 24, "columns per basis, 0: one basis for all columns"),
     choice_param("of", "data", "data|hessian", "eigenvectors of the second moments of the columns or of the inputs")};
 
-constexpr size_t kPanelRows = 64;  // the basis streams through the cache once per panel
+constexpr size_t kPanelRows = 64;  // the basis is read through the cache once per panel
 
 class Pca final : public Transform {
  public:
@@ -42,7 +42,7 @@ class Pca final : public Transform {
     }
     OCC_CHECK(v == bases.data() + bases.size());
   }
-  // It is isometric only up to the rounding of V.
+  // V is rounded, so the transform is only approximately isometric.
   TransformTraits traits() const override { return {.linear = true, .maps_rows = true}; }
 
   void forward(const Rect&, MatrixView<const float> x, std::span<const MatrixView<float>> planes) const override {
@@ -73,7 +73,7 @@ class Pca final : public Transform {
       ordered_product(y, decode_[block], to);
     });
   }
-  // x V, the first step of forward.
+  // Computes x V, the first step of forward.
   void adjoint(const Rect&, MatrixView<const float> x, std::span<const MatrixView<float>> planes) const override {
     const Matrices& encode = this->encode();
     const size_t rows = std::min(kPanelRows, x.rows()), widest = blocks_.count() == 0 ? 0 : blocks_.length(0);
@@ -97,7 +97,7 @@ class Pca final : public Transform {
       });
     });
   }
-  // The memory of both directions, although encode_ may never be made.
+  // Counts the memory of both directions, although encode_ may never be made.
   uint64_t resident_bytes() const override {
     uint64_t bytes = 0;
     for (const PackedMatrix<float>& d : decode_) bytes += 2 * sizeof(float) * d.k() * d.n();
@@ -132,7 +132,7 @@ class Pca final : public Transform {
     return out;
   }
 
-  // Calls body for the elements of a and b, which have the same shape.
+  // Calls body for pairs of elements of a and b, which have the same shape.
   template <typename Body>
   static void each(MatrixView<float> a, MatrixView<const float> b, const Body& body) {
     for (size_t r = 0; r < a.rows(); ++r) {
@@ -153,13 +153,13 @@ class Pca final : public Transform {
   }
 
   PcaBlocks blocks_;
-  Matrices decode_;        // per block V^T [k, j]
-  Lazy<Matrices> encode_;  // per block V
+  Matrices decode_;        // for each block V^T [k, j]
+  Lazy<Matrices> encode_;  // for each block V
 };
 
 std::unique_ptr<Transform> load(const Params& params, Shape shape, ByteReader& side) {
   const PcaBlocks blocks(params, shape.cols);
-  // The bytes that are there limit the sizes before sizes are multiplied: a column needs at least one f16.
+  // The number of bytes that are left limits the sizes before they are multiplied: a column needs at least one f16.
   const uint64_t available = side.remaining() / sizeof(uint16_t);
   uint64_t needed = 0;
   if (shape.cols <= available) {
@@ -180,15 +180,15 @@ std::unique_ptr<Transform> load(const Params& params, Shape shape, ByteReader& s
   return make_pca(blocks, bases);
 }
 
-constexpr size_t kMostColumns = 1024;  // the time of a fit grows with their cube
+constexpr size_t kMostColumns = 1024;  // the time of a fit grows with their third power
 
-// A basis of all columns costs 16 cols / rows bits per weight, and a trial needs rows enough to tell what it gains.
+// A basis for all columns costs 16 cols / rows bits per weight, and a trial needs enough rows to measure the gain.
 std::string candidate(Shape shape, size_t sampled_rows, uint64_t) {
   const bool worth_it = shape.cols <= kMostColumns && shape.rows >= 16 * shape.cols && sampled_rows >= 4 * shape.cols;
   return worth_it ? "pca" : "";
 }
 
-// A basis that is fitted to few of the rows promises more than it keeps. Small blocks need few.
+// A basis that is fitted to only a few sampled rows promises too much gain. Small blocks need few rows.
 std::vector<std::string> forms(const AnalyzedMatrix& m) {
   std::vector<std::string> out;
   const size_t cols = m.shape.cols;

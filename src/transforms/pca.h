@@ -27,7 +27,7 @@ class PcaBlocks {
   size_t block_;
 };
 
-// bases: for every block its orthonormal matrix V [length, length] as row-major f16, with component k in column k.
+// `bases` has for every block its orthonormal matrix V [length, length] as row-major f16. Component k is column k.
 std::unique_ptr<Transform> make_pca(const PcaBlocks& blocks, std::span<const uint16_t> bases);
 
 }  // namespace occ

@@ -37,7 +37,7 @@ std::unique_ptr<Transform> fit_pca(const Params& params, MatrixView<const float>
     const size_t begin = bases.size();
     bases.resize(begin + n * n);
     for (size_t k = 0; k < n; ++k) {
-      const double* vector = moments.row(n - 1 - k);  // eigenvalues rise
+      const double* vector = moments.row(n - 1 - k);  // eigenvalues are in ascending order
       const double* largest =
           std::max_element(vector, vector + n, [](double a, double b) { return std::fabs(a) < std::fabs(b); });
       const double sign = *largest < 0 ? -1 : 1;

@@ -1,4 +1,4 @@
-// One suite for every registered transform: what transform.h promises, over parameters and shapes.
+// Tests the promises of transform.h for every registered transform, over parameters and shapes.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -20,7 +20,7 @@ struct Case {
   Params::Given params;
 };
 
-// Every registered name must be here (checked below). split is cut at 2 rows of each shape where it has them.
+// Every registered name must be here (checked below). `split` is cut at row 2 of every shape that has so many rows.
 const std::vector<Case>& cases() {
   static const std::vector<Case> kCases = {
       {"identity", {}},
@@ -66,7 +66,7 @@ std::string case_name(const Case& c) {
 
 Matrix<float> noise(Shape shape, uint64_t seed) { return normal_matrix(shape.rows, shape.cols, seed); }
 
-// A positive definite H with correlated inputs.
+// Returns a positive definite H of correlated inputs.
 Matrix<double> second_moments(size_t n) {
   Matrix<double> h(n, n);
   for (size_t i = 0; i < n; ++i) {
@@ -91,7 +91,7 @@ const std::vector<Shape> kShapes = {{1, 1},   {1, 37},  {1, 128}, {37, 1}, {3, 3
 
 class RegisteredTransform : public ::testing::TestWithParam<Case> {
  protected:
-  // Without the widest ones for the transform whose fit is cubic.
+  // Leaves out the widest shapes for the transform whose fit takes cubic time.
   static std::vector<Shape> shapes() {
     std::vector<Shape> out = kShapes;
     if (GetParam().name == "pca") std::erase_if(out, [](Shape s) { return s.cols > 200; });
@@ -147,13 +147,13 @@ class RegisteredTransform : public ::testing::TestWithParam<Case> {
     return inverse(t, {0, 0, shape.rows, shape.cols}, planes);
   }
 
-  // What is no map of any x can be asked for the planes of the x it was fitted to, by the one that was fitted.
+  // An approximation can only map the x to which it was fitted, and only the fitted transform can do that.
   static const Transform& mapping(const Transform& fitted, const Transform& loaded) {
     return fitted.traits().exact ? loaded : fitted;
   }
 
-  // inverse(forward(x)) == x to `relative` of the norm of x plus what underflow may lose. An approximation (lowrank)
-  // must be finite and no worse than zero.
+  // inverse(forward(x)) must equal x up to `relative` times the norm of x, plus what underflow may lose. An
+  // approximation (lowrank) must be finite and no worse than zero.
   void expect_round_trip(const Matrix<float>& x, double relative = 1e-6) {
     const auto t = fit(x.view());
     const auto back = inverse(*t, x.shape(), forward(*t, x.view()));
@@ -178,7 +178,7 @@ TEST_P(RegisteredTransform, RoundTrip) {
 }
 
 TEST_P(RegisteredTransform, RoundTripOfAWideMatrix) {
-  // An eigendecomposition of 4,096 takes a minute.
+  // An eigendecomposition with 4,096 columns takes a minute.
   const bool slow = GetParam().name == "pca" && !params({}).given("block");
   expect_round_trip(noise({7, slow ? size_t{520} : 4096}, 2));
 }
@@ -258,7 +258,8 @@ TEST_P(RegisteredTransform, IsLinearIfItSaysSo) {
   for (const Shape shape : shapes()) {
     const auto a = noise(shape, 7), b = noise(shape, 8);
     const auto t = fit(a.view());
-    if (!t->traits().linear && t->traits().row_local) continue;  // a mixing of rows is linear in the whole matrix
+    // A transform that mixes rows is linear in the whole matrix.
+    if (!t->traits().linear && t->traits().row_local) continue;
     if (!t->traits().exact) continue;
     Matrix<float> sum(shape.rows, shape.cols);
     for (size_t i = 0; i < sum.size(); ++i) sum.data()[i] = 2 * a.data()[i] - b.data()[i];
@@ -306,7 +307,7 @@ TEST_P(RegisteredTransform, TruncatedSideInformationIsAnInputError) {
     }
   }
   if (side.empty()) return;
-  const Bytes ones(side.size(), 0xff);  // NaN as f16 and as bf16
+  const Bytes ones(side.size(), 0xff);  // NaN in f16 and in bf16
   EXPECT_THROW(load(x.shape(), ones), Error);
   EXPECT_THROW(load({size_t{1} << 60, size_t{1} << 60}, side), Error);
 }
@@ -373,7 +374,7 @@ TEST_P(RegisteredTransform, SameFloatsOnEveryTarget) {
   }
 }
 
-// e H e^T for the rows of e, the weighted error of a layer.
+// Returns the sum of e H e^T over the rows of e, the weighted error of a layer.
 double weighted(const Matrix<float>& e, const Matrix<double>& h) {
   double total = 0;
   for (size_t r = 0; r < e.rows(); ++r) {
@@ -386,8 +387,8 @@ double weighted(const Matrix<float>& e, const Matrix<double>& h) {
   return total;
 }
 
-// An error made in the coordinates costs there what it costs in the weights: with x = inverse(y),
-// x H x^T = y H' y^T. rowscale and split change no direction, so their H stays.
+// An error in the coordinates must cost what it costs in the weights: x H x^T = y H' y^T with x = inverse(y). rowscale
+// and split do not change directions, so H stays the same.
 TEST_P(RegisteredTransform, CarriesTheHessian) {
   for (const Shape shape : shapes()) {
     const auto x = noise(shape, 14);

@@ -27,7 +27,7 @@ constexpr std::array kParams = {
 
 class RowNorm final : public Transform {
  public:
-  // norms: the rms of the rows, for an encoder with keep=product.
+  // `norms` has the rms of the rows. Only for an encoder with keep=product.
   explicit RowNorm(std::vector<float> scales, std::vector<float> norms = {})
       : scales_(std::move(scales)), norms_(std::move(norms)) {}
   TransformTraits traits() const override { return {.settles = !norms_.empty(), .side_grows = true}; }

@@ -22,7 +22,7 @@ class Signs final : public Transform {
       : seed_(static_cast<uint64_t>(params.integer("seed"))), axis_(axis_of(params)) {}
   TransformTraits traits() const override {
     TransformTraits traits = axis_traits(axis_);
-    traits.linear = traits.row_local = true;  // also with axis=out, since signs do not mix rows
+    traits.linear = traits.row_local = true;  // also true for axis=out, because signs do not mix rows
     return traits;
   }
   Granule granule() const override { return {1, 1}; }
@@ -42,7 +42,7 @@ class Signs final : public Transform {
  private:
   bool negative(uint64_t i) const { return (random_word(seed_, i / 64) >> (i % 64) & 1) != 0; }
 
-  // Works on chunks of columns, whose sign bits are computed once for all rows.
+  // Works on chunks of columns. The sign bits of a chunk are computed once for all rows.
   void apply(const Rect& at, MatrixView<const float> x, MatrixView<float> y) const {
     constexpr size_t kChunk = 1024;
     std::array<uint32_t, kChunk> bits;

@@ -36,10 +36,11 @@ class Transform {
  public:
   virtual ~Transform() = default;
   virtual TransformTraits traits() const = 0;
-  // The unit of the rectangles of x that forward and inverse take. By default any number of whole rows, or all rows if
-  // the transform is not row_local.
+  // Returns the unit of the rectangles of x that forward and inverse take. By default these are any number of whole
+  // rows, or all rows if the transform is not row_local.
   virtual Granule granule() const { return {traits().row_local ? size_t{1} : 0, 0}; }
-  // The rectangle of plane number `plane` that the rectangle `at` of x is mapped to. By default it is the same.
+  // Returns the rectangle of plane number `plane` to which the rectangle `at` of x is mapped. By default it is the same
+  // rectangle.
   virtual Rect plane_rect(size_t /*plane*/, const Rect& at) const { return at; }
 
   // Maps x, the rectangle `at` of the tensor, to planes[i], which have the shape of plane_rect(i, at). If there is one
@@ -64,11 +65,11 @@ class Transform {
   // in row r of y then costs what its image e = inverse(e') costs in x: e H e^T = error_gain(r) e' H' e'^T. For an
   // orthonormal T and y = x T^T this is H' = T H T^T. Only if linear and row_local.
   virtual void transform_hessian(MatrixView<double> h) const;
-  // The factor of row `row` in the equation above; not 1 where rows of x are scaled.
+  // Returns the factor for row `row` in the equation above. It differs from 1 if rows of x are scaled.
   virtual double error_gain(size_t /*row*/) const { return 1; }
-  // Bytes of memory that grow with the tensor.
+  // Returns the bytes of memory that grow with the tensor.
   virtual uint64_t resident_bytes() const { return 0; }
-  // Writes the side information: all that load() needs besides the parameters and the shape.
+  // Writes the side information: everything that load() needs besides the parameters and the shape.
   virtual void save(ByteWriter& /*out*/) const {}
 };
 
@@ -77,28 +78,28 @@ struct AnalyzedMatrix {
   Shape shape;
   size_t sampled_rows = 0;  // rows that are measured: shape.rows, or fewer that are spread evenly
   bool moments = false;     // whether the second moments of the inputs are known
-  uint64_t seed = 0;        // of random transforms
+  uint64_t seed = 0;        // seed of random transforms
 };
 
-// What a compression may choose a transform for. It knows transforms by these facts, never by their names.
+// For which purposes the compression may choose a transform. It uses these facts and never the names of transforms.
 struct TransformRoles {
-  // What method `auto` tries in front of the quantizer for a matrix of that shape: the beginning of a recipe, such as
-  // "signs(seed=7) > hadamard", or nothing where it is not worth trying. The trial codes `sampled_rows` rows. Null:
-  // `auto` never tries it.
+  // Returns what method `auto` tries before the quantizer for a matrix of this shape: the beginning of a recipe, such
+  // as "signs(seed=7) > hadamard", or nothing if it is not worth trying. The trial codes `sampled_rows` rows. Null:
+  // `auto` never tries the transform.
   std::string (*candidate)(Shape shape, size_t sampled_rows, uint64_t seed) = nullptr;
-  // What the candidate yields has an rms of 1, whatever the rms of the matrix.
+  // Whether the output of the candidate has an rms of 1 for every matrix.
   bool unit_rms = false;
-  // The stage that scales every row of a matrix of that shape by what an error in it costs (FitContext::row_weights).
-  // Null: it cannot.
+  // Returns the stage that scales every row of a matrix of this shape according to the cost of errors in that row
+  // (FitContext::row_weights). Null: the transform cannot do that.
   std::string (*by_row_weights)(Shape shape) = nullptr;
-  // Side information is one scale per row, by which decoded rows are multiplied. Returns side information in which the
-  // scale of row r is multiplied by factors[r] and rounded to one that can be stored. It has at most `most` bytes, where
-  // `side` has no more: the largest changes are left out where there is no room for them. Input error, which begins with
-  // `what`, if `side` has another number of scales. Null: there are no such scales.
+  // Only if the side information is one scale per row, by which decoded rows are multiplied; otherwise null. Returns
+  // side information in which the scale of row r is multiplied by factors[r] and rounded to a scale that can be stored.
+  // It has at most `most` bytes, if `side` has no more: the largest changes are left out if there is no room for them.
+  // Input error that begins with `what` if `side` has another number of scales.
   Bytes (*scale_rows)(const Params&, ByteSpan side, std::span<const float> factors, size_t most,
                       const std::string& what) = nullptr;
-  // The forms of the transform that `occ analyze` compares for that matrix, each of them the beginning of a recipe. They
-  // keep the shape of the matrix. Null: only the candidate, where there is one.
+  // Returns the forms of the transform that `occ analyze` compares for this matrix, each of them the beginning of a
+  // recipe. They keep the shape of the matrix. Null: only the candidate is compared, if there is one.
   std::vector<std::string> (*forms)(const AnalyzedMatrix&) = nullptr;
 };
 
@@ -109,26 +110,27 @@ struct TransformEntry {
   std::span<const ParamSpec> params;
   std::span<const std::string_view> planes;  // names of the planes, or empty if there is only one
   // Makes the transform for the values x of one tensor. Wrong parameters are usage errors. Null for a transform whose
-  // encoder needs BLAS: transform_fit() finds its function.
+  // encoder needs BLAS; transform_fit() finds its function.
   std::unique_ptr<Transform> (*fit)(const Params&, MatrixView<const float> x, const FitContext&);
-  // Makes it from stored side information. Anything that does not fit is an input error.
+  // Makes the transform from stored side information. Input error for bytes that do not fit.
   std::unique_ptr<Transform> (*load)(const Params&, Shape, ByteReader& side);
-  // Makes one of that shape without values, to predict sizes. Needed only where the size of the side information is not
-  // linear in the number of rows.
+  // Makes a transform for this shape without values, to predict sizes. Only needed if the size of the side information
+  // is not linear in the number of rows.
   std::unique_ptr<Transform> (*blank)(const Params&, Shape) = nullptr;
   TransformRoles roles = {};
 };
 
 // All transforms, in the order of `occ methods`.
 std::span<const TransformEntry> transform_registry();
-// The transform of that name, or null.
+// Returns the transform with this name, or null.
 const TransformEntry* find_transform(std::string_view name);
-// Adds one that is no part of the library, under a new name; only a program that adds it can decode what it codes.
-// Call it before anything else: it is not thread-safe, and entries found earlier are no longer valid. Gives `entry`.
+// Adds a transform that is not part of the library, under a new name. Only programs that add it can decode what it
+// codes. Must be called before anything else: it is not thread-safe, and entries found earlier become invalid. Returns
+// the entry.
 const TransformEntry& register_transform(const TransformEntry& entry);
 
-// For encoders only (library occ_encode, transforms/fit_registry.cc): entry.fit, or the function that needs BLAS. Never
-// null.
+// Returns entry.fit, or the function that needs BLAS; never null. Only for encoders (library occ_encode,
+// transforms/fit_registry.cc).
 using TransformFit = std::unique_ptr<Transform> (*)(const Params&, MatrixView<const float>, const FitContext&);
 TransformFit transform_fit(const TransformEntry& entry);
 bool transform_fit_needs_blas(std::string_view name);

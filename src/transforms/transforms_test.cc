@@ -1,4 +1,4 @@
-// What single transforms promise beyond the common suite (registry_test.cc), and a toy that uses `refine`.
+// Tests what single transforms promise beyond the common suite (registry_test.cc), and a toy that uses `refine`.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -57,7 +57,7 @@ TEST(Signs, FollowTheBitsOfTheSeededWords) {
 }
 
 TEST(Hadamard, BlocksOfOddSizes) {
-  // The response to one unit impulse shows the block it falls into.
+  // The response to a unit impulse shows which block contains it.
   const auto support = [](size_t n, const Params::Given& params, size_t at) {
     Matrix<float> x(1, n);
     x(0, at) = 1;
@@ -138,7 +138,7 @@ TEST(Dct, AConstantRowBecomesOneNumber) {
   for (size_t i = 1; i < 576; ++i) EXPECT_NEAR(y(0, i), 0, 2e-5);
 }
 
-// Rows that live in a plane of 3 dimensions: three coordinates hold everything, ordered by energy, uncorrelated.
+// Rows in a subspace of 3 dimensions: three coordinates must have all of the energy, sorted by energy and uncorrelated.
 TEST(Pca, ConcentratesLowRankData) {
   const auto factors = normal_matrix(200, 3, 3), basis = normal_matrix(3, 40, 4);
   Matrix<float> x(200, 40);
@@ -204,7 +204,7 @@ TEST(RowScale, RowsGetUnitRmsAndScalesAreCharged) {
   EXPECT_EQ(side.size(), 8);
 }
 
-// One step behind it leaves errors in proportion to 1 / weight.
+// With one step after this stage, the errors of rows are proportional to 1 / weight.
 TEST(RowScale, ByWeightIsTheRootOfTheWeight) {
   const auto x = normal_matrix(4, 50, 7);
   const std::vector<double> weights = {0.25, 1, 2.75, 0};
@@ -216,7 +216,7 @@ TEST(RowScale, ByWeightIsTheRootOfTheWeight) {
     for (size_t c = 0; c < 50; ++c)
       EXPECT_NEAR(y(r, c), x(r, c) * std::sqrt(weights[r]), 0.005 * std::abs(x(r, c)) * 2);
   }
-  for (size_t c = 0; c < 50; ++c) EXPECT_LT(std::abs(y(3, c)), 1e-10);  // what costs nothing gets nothing
+  for (size_t c = 0; c < 50; ++c) EXPECT_LT(std::abs(y(3, c)), 1e-10);  // a row whose errors cost nothing gets no bits
   const auto plain = forward(*entry->fit(params, x.view(), FitContext{}), x);
   for (size_t i = 0; i < x.size(); ++i) EXPECT_EQ(plain.data()[i], x.data()[i]);
 }
@@ -237,7 +237,7 @@ TEST(Split, PlanesAreTheRowsAndSizesAreChecked) {
   });
 }
 
-// A toy with two planes: `coarse` and `rest`. What coding loses of plane 0 goes into plane 1, through refine.
+// A toy with the planes `coarse` and `rest`. What coding loses in plane 0 goes into plane 1, through refine.
 class CoarseAndRest final : public Transform {
  public:
   explicit CoarseAndRest(MatrixView<const float> x) : x_(x) {}
@@ -273,7 +273,7 @@ TEST(Refine, PlaneOneCarriesTheErrorOfPlaneZero) {
   Matrix<float> coarse(5, 14), rest(5, 14), plain(5, 14), refined(5, 14);
   const MatrixView<float> planes[] = {coarse.view(), rest.view()};
   t.forward(at, x.view().sub(at), planes);
-  for (size_t i = 0; i < coarse.size(); ++i) coarse.data()[i] *= 0.75f;  // a lossy code of plane 0
+  for (size_t i = 0; i < coarse.size(); ++i) coarse.data()[i] *= 0.75f;  // simulates lossy coding of plane 0
   const MatrixView<const float> decoded[] = {coarse.view(), rest.view()};
   t.inverse(at, decoded, plain.view());
   t.refine(at, 0, std::span(decoded).first(0), coarse.view());
