@@ -71,6 +71,16 @@ if(OCC_PYTHON)
   add_test(NAME repository.theory COMMAND ${OCC_PYTHON} ${PROJECT_SOURCE_DIR}/experiments/theory/figures.py --check)
 endif()
 
+# Miniatures of the experiments; they also hold their pages to their records.
+if(NOT OCC_SANITIZE AND NOT OCC_FUZZ AND OCC_PYTHON AND OCC_BUILD_EXPERIMENTS)
+  foreach(name toy_basis_vs_mlp)
+    add_test(NAME experiments.${name} COMMAND ${OCC_PYTHON} ${PROJECT_SOURCE_DIR}/experiments/${name}/figures.py --check $<TARGET_FILE:occ>)
+  endforeach()
+  add_test(NAME experiments.tinyllama_validation COMMAND ${OCC_PYTHON} ${PROJECT_SOURCE_DIR}/experiments/tinyllama_validation/figures.py
+           --check $<TARGET_FILE:occ> $<TARGET_FILE:proxies> ${OCC_DEFAULT_TEST_DATA})
+  set_tests_properties(experiments.tinyllama_validation PROPERTIES SKIP_RETURN_CODE 77)
+endif()
+
 if(NOT OCC_SANITIZE AND NOT OCC_FUZZ AND OCC_PYTHON)
   foreach(part flags help json commands)
     add_test(NAME repository.docs_${part} COMMAND ${OCC_PYTHON} ${PROJECT_SOURCE_DIR}/tests/docs_test.py $<TARGET_FILE:occ> ${part})

@@ -18,6 +18,7 @@ class Panel:
     series: dict = field(default_factory=dict)  # label -> [(x, y), ...]
     xlog: bool = False
     ylog: bool = False
+    lines: bool = True  # False: points only
 
 
 def ticks(low, high, log):
@@ -73,13 +74,14 @@ def panel_svg(panel, colors):
     for label, line in panel.series.items():
         kept = [at(*p) for p in line if (p[1] > 0 or not panel.ylog) and (p[0] > 0 or not panel.xlog)]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in kept)
-        out.append(f'<polyline points="{path}" fill="none" stroke="{colors[label]}" stroke-width="1.6"/>')
-        if len(kept) <= 20:
+        if panel.lines:
+            out.append(f'<polyline points="{path}" fill="none" stroke="{colors[label]}" stroke-width="1.6"/>')
+        if len(kept) <= 20 or not panel.lines:
             out += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" fill="{colors[label]}"/>' for x, y in kept]
     return out
 
 
-def write(path, panels, columns=2):
+def svg(panels, columns=2):
     labels = list(dict.fromkeys(label for panel in panels for label in panel.series))
     colors = {label: COLORS[i % len(COLORS)] for i, label in enumerate(labels)}
     rows, per_line = -(-len(panels) // columns), max(1, columns * WIDTH // 190)
@@ -95,5 +97,49 @@ def write(path, panels, columns=2):
         out += panel_svg(panel, colors)
         out.append("</g>")
     out.append("</svg>\n")
+    return "\n".join(out)
+
+
+def write(path, panels, columns=2):
     with open(path, "w") as f:
-        f.write("\n".join(out))
+        f.write(svg(panels, columns))
+
+
+BAR_COLORS = ["#7f7f7f", "#1f77b4", "#2ca02c", "#d62728", "#9467bd"]
+
+
+def bars(title, xlabel, groups, log=False):
+    """Horizontal bars: groups [(label, {series: value})]; values may be negative unless log."""
+    series = list(dict.fromkeys(s for _, g in groups for s in g))
+    values = [v for _, g in groups for v in g.values()]
+    if log:
+        low, high = math.log10(min(values)) - 0.15, math.log10(max(values)) + 0.1
+    else:
+        low, high = min(0, *values), max(0, *values)
+        low, high = low - 0.04 * (high - low), high + 0.04 * (high - low)
+    left, width, thick = 230, 760, 11
+    height = 62 + sum(thick * len(g) + 9 for _, g in groups) + 16
+
+    def at(v):
+        return left + (width - left - 58) * ((math.log10(v) if log else v) - low) / (high - low)
+
+    zero = left if log else at(0)
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" font-size="11">',
+           '<rect width="100%" height="100%" fill="white"/>',
+           f'<text x="{width / 2}" y="17" text-anchor="middle" font-weight="bold">{escape(title)}</text>']
+    for i, s in enumerate(series):
+        out.append(f'<rect x="{14 + 240 * i}" y="28" width="11" height="11" fill="{BAR_COLORS[i]}"/>'
+                   f'<text x="{30 + 240 * i}" y="38">{escape(s)}</text>')
+    y = 54
+    for label, g in groups:
+        out.append(f'<text x="{left - 8}" y="{y + thick * len(g) / 2 + 4}" text-anchor="end">{escape(label)}</text>')
+        for s, v in g.items():
+            a, b = sorted((zero, at(v)))
+            out.append(f'<rect x="{a:.1f}" y="{y}" width="{max(b - a, 0.5):.1f}" height="{thick - 2}" fill="{BAR_COLORS[series.index(s)]}"/>'
+                       f'<text x="{b + 4:.1f}" y="{y + thick - 2}" font-size="9">{v:.3g}</text>')
+            y += thick
+        y += 9
+    out += [f'<line x1="{zero:.1f}" y1="48" x2="{zero:.1f}" y2="{y - 4}" stroke="#444"/>',
+            f'<text x="{(left + width) / 2}" y="{y + 14}" text-anchor="middle">{escape(xlabel)}{" (log scale)" if log else ""}</text>',
+            "</svg>\n"]
+    return "\n".join(out)

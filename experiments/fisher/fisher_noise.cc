@@ -11,7 +11,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 
 #include "base/error.h"
 #include "base/glob.h"
@@ -21,6 +20,7 @@
 #include "container/archive_file.h"
 #include "evaluation/perplexity.h"
 #include "experiments/main.h"
+#include "experiments/sequences.h"
 #include "model/transformer.h"
 
 namespace occ {
@@ -40,16 +40,9 @@ int run(int argc, char** argv) {
   if (argc < 6) throw_usage("usage: fisher_noise MODEL TEXT TOKENS NOISE GLOB...");
   const std::unique_ptr<TensorFile> file = open_any(argv[1]);
   const std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(*file);
-  std::ifstream in(argv[2], std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  const std::string text = read_text(argv[2]);
   const size_t count = static_cast<size_t>(std::atol(argv[3]));
-  const std::vector<TokenId> tokens = tokenizer->encode(text, {.add_special = true, .parse_special = false});
-  std::vector<std::vector<TokenId>> sequences;
-  for (size_t i = 0; i + kContext <= std::min(count, tokens.size()); i += kContext) {
-    const auto begin = tokens.begin() + static_cast<ptrdiff_t>(i);
-    sequences.emplace_back(begin, begin + static_cast<ptrdiff_t>(kContext));
-    if (tokenizer->adds_bos() && tokenizer->bos()) sequences.back()[0] = *tokenizer->bos();
-  }
+  const auto sequences = sequences_of(*tokenizer, text, count, kContext);
   GradientModel gradients(*file, std::filesystem::temp_directory_path(), false);
   Fisher fishers[2];
   for (const bool exact : {false, true}) {

@@ -4,81 +4,24 @@
     figures.py            writes docs/theory/*.svg and the tables in docs/theory/*.md anew
     figures.py --check    exit status 1 if they are not what the records say, or if the theory fails on small synthetic data
 """
-import csv
-import re
 import sys
-from html import escape
 from pathlib import Path
 
 import numpy as np
 
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+import common
 import coordinates as co
 import models
+from common import number, table
+from svg_plot import bars
 
 HERE = Path(__file__).resolve().parent
 DOCS = HERE.parent.parent / "docs/theory"
-COLORS = ["#7f7f7f", "#1f77b4", "#2ca02c", "#d62728", "#9467bd"]
 
 
 def read(part):
-    with open(HERE / f"{part}.csv", newline="") as f:
-        rows = list(csv.DictReader(f))
-    for row in rows:
-        for key, value in row.items():
-            try:
-                row[key] = float(value)
-            except ValueError:
-                pass
-    return rows
-
-
-def bars(title, xlabel, groups, log=False):
-    """Horizontal bars: groups [(label, {series: value})]; values may be negative unless log."""
-    series = list(dict.fromkeys(s for _, g in groups for s in g))
-    values = [v for _, g in groups for v in g.values()]
-    if log:
-        low, high = np.log10(min(values)) - 0.15, np.log10(max(values)) + 0.1
-    else:
-        low, high = min(0, *values), max(0, *values)
-        low, high = low - 0.04 * (high - low), high + 0.04 * (high - low)
-    left, width, thick = 230, 760, 11
-    height = 62 + sum(thick * len(g) + 9 for _, g in groups) + 16
-
-    def at(v):
-        return left + (width - left - 58) * ((np.log10(v) if log else v) - low) / (high - low)
-
-    zero = left if log else at(0)
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" font-size="11">',
-           '<rect width="100%" height="100%" fill="white"/>',
-           f'<text x="{width / 2}" y="17" text-anchor="middle" font-weight="bold">{escape(title)}</text>']
-    for i, s in enumerate(series):
-        out.append(f'<rect x="{14 + 240 * i}" y="28" width="11" height="11" fill="{COLORS[i]}"/>'
-                   f'<text x="{30 + 240 * i}" y="38">{escape(s)}</text>')
-    y = 54
-    for label, g in groups:
-        out.append(f'<text x="{left - 8}" y="{y + thick * len(g) / 2 + 4}" text-anchor="end">{escape(label)}</text>')
-        for s, v in g.items():
-            a, b = sorted((zero, at(v)))
-            out.append(f'<rect x="{a:.1f}" y="{y}" width="{max(b - a, 0.5):.1f}" height="{thick - 2}" fill="{COLORS[series.index(s)]}"/>'
-                       f'<text x="{b + 4:.1f}" y="{y + thick - 2}" font-size="9">{v:.3g}</text>')
-            y += thick
-        y += 9
-    out += [f'<line x1="{zero:.1f}" y1="48" x2="{zero:.1f}" y2="{y - 4}" stroke="#444"/>',
-            f'<text x="{(left + width) / 2}" y="{y + 14}" text-anchor="middle">{escape(xlabel)}{" (log scale)" if log else ""}</text>',
-            "</svg>\n"]
-    return "\n".join(out)
-
-
-def number(v, digits=3):
-    if isinstance(v, str):
-        return v
-    text = f"{v:.{digits}f}" if abs(v) < 100 else f"{v:,.0f}"
-    return re.sub(r"^(-?)0\.", r"\1.", text.removeprefix("-") if not float(text.replace(",", "")) else text)
-
-
-def table(heads, rows):
-    return "\n".join(["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)] +
-                     ["| " + " | ".join(str(c) for c in row) + " |" for row in rows])
+    return common.read_csv(HERE / f"{part}.csv")
 
 
 def by_system(rows):
@@ -184,23 +127,11 @@ def pages():
     return svg, tables
 
 
-MARK = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.S)
-
-
 def documents(check):
     """Writes the figures and tables; with check, tells which differ instead."""
     svg, tables = pages()
-    wrong, used = [], set()
-    contents = {DOCS / f"{name}.svg": text for name, text in svg.items()}
-    for path in sorted(DOCS.glob("*.md")):
-        used |= {m[1] for m in MARK.findall(path.read_text())}
-        contents[path] = MARK.sub(lambda m: m[1] + tables[m[2]] + "\n" + m[3], path.read_text())
-    for path, text in contents.items():
-        if not path.exists() or path.read_text() != text:
-            wrong.append(f"{path.name} is not what the records say: run experiments/theory/figures.py")
-            if not check:
-                path.write_text(text)
-    return (wrong if check else []) + [f"no page shows the table {t}" for t in sorted(set(tables) - used)]
+    return common.publish({DOCS / f"{name}.svg": text for name, text in svg.items()}, tables, sorted(DOCS.glob("*.md")), check,
+                          "experiments/theory/figures.py")
 
 
 def theory():

@@ -7,15 +7,15 @@ OCC: the program. DATA: the folder of data sets. MINILM: folder of all-MiniLM-L6
 folder in f32 (`occ decompress FILE.gguf -o SMOLLM2 --dtype f32`). Parts: operator coordinates order manifold metric
 asymmetric. Seed 1 everywhere; forms made at random in `operator`: seeds 1 to 3. Minutes of two cores.
 """
-import csv
 import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+import common
 import coordinates as co
 import models
 
@@ -24,11 +24,7 @@ SEED = 1
 
 
 def write(part, rows):
-    with open(HERE / f"{part}.csv", "w", newline="") as f:
-        table = csv.DictWriter(f, max(rows, key=len), lineterminator="\n")
-        table.writeheader()
-        for row in rows:
-            table.writerow({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()})
+    common.write_csv(HERE / f"{part}.csv", rows)
 
 
 def gap(bpw, nmse):
@@ -43,20 +39,13 @@ def vectors(path):
 
 class Bench:
     def __init__(self, occ, data, minilm, smollm2, temporary):
-        self.occ_program, self.data, self.minilm, self.smollm2 = occ, Path(data), minilm, smollm2
-        self.at = Path(temporary)
-
-    def occ(self, *arguments):
-        run = subprocess.run([self.occ_program, *map(str, arguments), "--quiet"], capture_output=True, text=True)
-        if run.returncode:
-            raise SystemExit(f"occ {' '.join(map(str, arguments))}: {run.stderr.strip()}")
-        return run.stdout
+        self.program, self.data, self.minilm, self.smollm2 = common.Occ(occ), Path(data), minilm, smollm2
+        self.occ, self.at = self.program.run, Path(temporary)
 
     def code(self, x, *options):
         """(bits per weight of the tensor, nmse) of the matrix coded with these options."""
         np.save(self.at / "x.npy", np.ascontiguousarray(x, "f4"))
-        report = json.loads(self.occ("compress", self.at / "x.npy", "-o", self.at / "x.occ", "--force", "--no-sync", "--json",
-                                     *options))["tensors"][0]
+        report = self.program.compress(self.at / "x.npy", self.at / "x.occ", *options)["tensors"][0]
         return report["bpw"], report["nmse"]
 
     def decoded(self):
@@ -167,8 +156,7 @@ def operator(bench):
     text.write_bytes((bench.data / "text/tinystories_a.txt").read_bytes()[:60000])
 
     def kl(file):
-        r = json.loads(bench.occ("evaluate", file, "--reference", source, "--text", text, "--context", 256, "--json"))
-        return r["kl_mean"]
+        return bench.program.json("evaluate", file, "--reference", source, "--text", text, "--context", 256)["kl_mean"]
 
     rows, base = [], np.concatenate([v.ravel() for v in w.values()])
     for form, make in forms.items():
@@ -179,8 +167,7 @@ def operator(bench):
             row = {"form": form, "seed": seed, "weights_moved": float(((flat - base) ** 2).sum() / (base**2).sum()),
                    "kl_before": kl(folder)}
             for method in ("auto", "rtn"):
-                report = json.loads(bench.occ("compress", folder, "-o", bench.at / "m.occ", "--method", method, "--bits", 4,
-                                              "--force", "--no-sync", "--json"))
+                report = bench.program.compress(folder, bench.at / "m.occ", "--method", method, "--bits", 4, "--no-calibrate")
                 row |= {f"{method}_bpw": report["bpw"], f"{method}_nmse": report["nmse"], f"{method}_kl": kl(bench.at / "m.occ")}
             rows.append(row)
             print(form, file=sys.stderr)
@@ -192,7 +179,7 @@ def metric(bench, layers=(5, 20), sequences=16, length=256):
     config, w = models.read(bench.smollm2)
     text = bench.at / "text.txt"
     text.write_bytes((bench.data / "text/c4_calibration.txt").read_bytes()[:60000])
-    ids = np.array(json.loads(bench.occ("tokenize", bench.smollm2, "--text", text, "--json"))["tokens"])
+    ids = np.array(bench.program.json("tokenize", bench.smollm2, "--text", text)["tokens"])
     ids = ids[: sequences * length].reshape(sequences, length)
     rows = []
     for layer, name, x in ((i, *pair) for i in layers for pair in models.layer_inputs(config, w, ids, i).items()):

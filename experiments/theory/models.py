@@ -5,28 +5,22 @@ Weights are a dictionary of float32 arrays under the names that Hugging Face giv
 import json
 import shutil
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
+
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+import common
 
 
 def read(folder):
     """(configuration, weights) of a Hugging Face folder with one model.safetensors of type F32."""
     folder = Path(folder)
-    with open(folder / "model.safetensors", "rb") as f:
-        size = struct.unpack("<Q", f.read(8))[0]
-        header = json.loads(f.read(size))
-    data = np.memmap(folder / "model.safetensors", np.uint8, "r", 8 + size)
-    weights = {}
-    for name, entry in header.items():
-        if name == "__metadata__":
-            continue
-        if entry["dtype"] == "I64":
-            continue  # numbers of positions
-        if entry["dtype"] != "F32":
-            raise SystemExit(f"{folder}: {name} has type {entry['dtype']}, expected F32")
-        begin, end = entry["data_offsets"]
-        weights[name] = data[begin:end].view("<f4").reshape(entry["shape"])
+    header, weights = common.read_safetensors(folder / "model.safetensors")
+    other = [n for n, e in header.items() if n != "__metadata__" and e["dtype"] not in ("F32", "I64")]  # I64: positions
+    if other:
+        raise SystemExit(f"{folder}: {other[0]} has type {header[other[0]]['dtype']}, expected F32")
     return json.loads((folder / "config.json").read_text()), weights
 
 
