@@ -9,9 +9,25 @@
 #include "model/attention.h"
 #include "model/experts.h"
 #include "model/kernels.h"
+#include "operators/together.h"
 
 namespace occ {
 namespace {
+
+// Outputs of several linear layers with the same inputs, without their biases.
+struct LinearOutputs {
+  const Linear* linear;
+  MatrixView<float> y;
+};
+void apply_linears(MatrixView<const float> x, std::initializer_list<LinearOutputs> all,
+                   const TransformerOptions& options) {
+  std::vector<Product> products;
+  for (const LinearOutputs& l : all) {
+    if (options.observer) options.observer(l.linear->tensor, x);
+    products.push_back({l.linear->weight.get(), l.y});
+  }
+  apply_together(x, products);
+}
 
 // Tokens of one segment whose attention is one task: rows (token, head of a group) that fill a few tiles.
 constexpr size_t kPanelRows = 64;
@@ -80,9 +96,11 @@ void mix_tokens(const ModelConfig& c, const Layer& w, size_t layer, std::span<co
     w.qkv.apply(x, qkv, options);
   } else {
     const size_t q_dim = c.heads * c.head_dim, kv_dim = c.kv_heads * c.head_dim;
-    w.q.apply(x, qkv.sub({0, 0, x.rows(), q_dim}), options);
-    w.k.apply(x, qkv.sub({0, q_dim, x.rows(), kv_dim}), options);
-    w.v.apply(x, qkv.sub({0, q_dim + kv_dim, x.rows(), kv_dim}), options);
+    apply_linears(x,
+                  {{&w.q, qkv.sub({0, 0, x.rows(), q_dim})},
+                   {&w.k, qkv.sub({0, q_dim, x.rows(), kv_dim})},
+                   {&w.v, qkv.sub({0, q_dim + kv_dim, x.rows(), kv_dim})}},
+                  options);
   }
   const QkvLayout at(c);
   const bool rotates = c.position == Position::kRotary;
@@ -109,8 +127,7 @@ MatrixView<float> activated(const ModelConfig& c, const Mlp& w, MatrixView<const
   if (w.gate_up) {
     w.gate_up.apply(x, both, options);
   } else if (w.gate) {
-    w.gate.apply(x, left, options);
-    w.up.apply(x, both.sub({0, c.ff_dim, x.rows(), c.ff_dim}), options);
+    apply_linears(x, {{&w.gate, left}, {&w.up, both.sub({0, c.ff_dim, x.rows(), c.ff_dim})}}, options);
   } else {
     w.up.apply(x, left, options);
   }

@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/parallel.h"
 #include "operators/integer_weight.h"
+#include "operators/together.h"
 #include "simd/simd.h"
 
 namespace occ {
@@ -63,8 +64,13 @@ class FusedOperator final : public Operator {
   void apply(MatrixView<const float> x, MatrixView<float> y) const override {
     OCC_CHECK(x.cols() == shape().cols && y.cols() == shape().rows && x.rows() == y.rows());
     if (weight_.factors.group != 0) return multiply_grouped(weight_, x, y);
-    x.rows() >= kInputsOfTiles&& use_vnni() ? multiply_tiles(weight_, x, y) : multiply_strips(weight_, x, y);
+    if (!by_strips(x.rows())) return multiply_tiles(weight_, x, y);
+    const WeightProduct product{&weight_, y};
+    multiply_strips({&product, 1}, x);
   }
+  // Whether so many inputs are multiplied by strips.
+  bool by_strips(size_t inputs) const { return weight_.factors.group == 0 && (inputs < kInputsOfTiles || !use_vnni()); }
+  const IntegerWeight& weight() const { return weight_; }
 
   void rows(std::span<const uint32_t> ids, MatrixView<float> out) const override {
     OCC_CHECK(out.rows() == ids.size() && out.cols() == shape().cols);
@@ -120,6 +126,21 @@ class FusedOperator final : public Operator {
 };
 
 }  // namespace
+
+void apply_together(MatrixView<const float> x, std::span<const Product> products) {
+  std::vector<WeightProduct> by_strips;
+  for (const Product& p : products) {
+    const auto* fused = dynamic_cast<const FusedOperator*>(p.weight);
+    if (fused == nullptr || !fused->by_strips(x.rows())) {
+      p.weight->apply(x, p.y);
+      continue;
+    }
+    const Shape shape = fused->shape();
+    OCC_CHECK(x.cols() == shape.cols && p.y.cols() == shape.rows && x.rows() == p.y.rows());
+    by_strips.push_back({&fused->weight(), p.y});
+  }
+  if (!by_strips.empty()) multiply_strips(by_strips, x);
+}
 
 std::unique_ptr<Operator> make_fused(const BoundRecipe& recipe, bool transposed) {
   const std::optional<IntegerView> view = recipe.integer_view();

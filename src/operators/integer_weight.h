@@ -9,6 +9,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "operators/activations.h"
@@ -35,8 +36,12 @@ struct IntegerWeight {
 // y [n, rows] = x [n, cols] W^T on all threads. Any number of inputs n.
 // Weights with groups of factors:
 void multiply_grouped(const IntegerWeight& w, MatrixView<const float> x, MatrixView<float> y);
-// Weights without, by strips: for few inputs.
-void multiply_strips(const IntegerWeight& w, MatrixView<const float> x, MatrixView<float> y);
+// Weights without, by strips: for few inputs. Several weights in one parallel loop.
+struct WeightProduct {
+  const IntegerWeight* weight;
+  MatrixView<float> y;
+};
+void multiply_strips(std::span<const WeightProduct> products, MatrixView<const float> x);
 // Weights without, by tiles: for many inputs, only where use_vnni() is true.
 void multiply_tiles(const IntegerWeight& w, MatrixView<const float> x, MatrixView<float> y);
 constexpr size_t kInputsOfTiles = 12;  // from so many on that is faster

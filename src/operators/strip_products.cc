@@ -133,14 +133,20 @@ void apply_panel(const IntegerWeight& weight, size_t panel, const Inputs& in, si
 }
 }  // namespace
 
-void multiply_strips(const IntegerWeight& w, MatrixView<const float> x, MatrixView<float> y) {
+void multiply_strips(std::span<const WeightProduct> products, MatrixView<const float> x) {
+  // Panels of all weights, one after the other.
+  std::vector<size_t> first = {0};
+  for (const WeightProduct& p : products) first.push_back(first.back() + p.weight->integers->panels());
   for (size_t b = 0; b < x.rows(); b += kMostInputs) {
     const size_t count = std::min(kMostInputs, x.rows() - b);
-    const Inputs in = quantize(w, x.row_range(b, count));
-    const MatrixView<float> out = y.row_range(b, count);
-    parallel_for(w.integers->panels(), [&](size_t panel) {
+    std::vector<Inputs> inputs;
+    for (const WeightProduct& p : products) inputs.push_back(quantize(*p.weight, x.row_range(b, count)));
+    parallel_for(first.back(), [&](size_t panel) {
+      const auto which = static_cast<size_t>(std::upper_bound(first.begin(), first.end(), panel) - first.begin()) - 1;
+      const WeightProduct& p = products[which];
       for (size_t i = 0; i < count; i += kInputsOfStrip) {
-        apply_panel(w, panel, in, i, std::min(kInputsOfStrip, count - i), out);
+        apply_panel(*p.weight, panel - first[which], inputs[which], i, std::min(kInputsOfStrip, count - i),
+                    p.y.row_range(b, count));
       }
     });
   }

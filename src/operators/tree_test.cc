@@ -11,6 +11,7 @@
 #include "occ/compress.h"
 #include "operators/coded_for_test.h"
 #include "operators/operators_for_test.h"
+#include "operators/together.h"
 #include "simd/for_each_target_for_test.h"
 
 namespace occ {
@@ -159,6 +160,32 @@ TEST(Tree, UnusualMatrices) {
       expect_rows(*op, coded.decoded, 1e-6);
       expect_product(*op, coded.decoded, normal_matrix(2, coded.decoded.cols(), 4), int8_limit);
       expect_product(*op, coded.decoded, normal_matrix(12, coded.decoded.cols(), 4), int8_limit);
+    }
+  }
+}
+
+// Several weights in one loop: bit for bit what each gives alone, whatever kind it is.
+TEST(Tree, ProductsTogether) {
+  const size_t cols = 330;
+  std::vector<std::unique_ptr<CodedForTest>> coded;
+  std::vector<std::unique_ptr<Operator>> operators;
+  for (const char* text : {"trellis > rans", "trellis(states=64, step=0.3) > rans", "uniform(group=64) > rans",
+                           "lloyd > rans", "uniform(zero=asymmetric) > rans"}) {
+    const size_t rows = 70 + 100 * coded.size();
+    coded.push_back(std::make_unique<CodedForTest>(Recipe::parse(text), normal_matrix(rows, cols, rows).view()));
+    operators.push_back(make_tree(coded.back()->load(), nullptr, false));
+  }
+  for (const size_t batch : {1u, 9u, 20u}) {
+    const Matrix<float> x = normal_matrix(batch, cols, batch);
+    std::vector<Matrix<float>> found;
+    std::vector<Product> products;
+    for (const auto& op : operators) found.emplace_back(batch, op->shape().rows);
+    for (size_t i = 0; i < operators.size(); ++i) products.push_back({operators[i].get(), found[i].view()});
+    apply_together(x.view(), products);
+    for (size_t i = 0; i < operators.size(); ++i) {
+      Matrix<float> alone(batch, operators[i]->shape().rows);
+      operators[i]->apply(x.view(), alone.view());
+      EXPECT_TRUE(std::equal(alone.data(), alone.data() + alone.size(), found[i].data())) << i << " " << batch;
     }
   }
 }
