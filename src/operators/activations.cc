@@ -42,6 +42,21 @@ void QuantizeBlock(const float* HWY_RESTRICT x, int8_t* HWY_RESTRICT out, float*
   }
 }
 
+// The sum of the squares of a block, and the largest of them. At least NaN or Inf in the sum if it is in the block.
+void SquaresOfBlock(const float* HWY_RESTRICT x, float* sum, float* largest) {
+  const hn::CappedTag<float, 8> d;
+  const size_t n = hn::Lanes(d);
+  auto total = hn::Zero(d), most = total;
+  for (size_t i = 0; i < kBlockColumns; i += n) {
+    const auto v = hn::LoadU(d, x + i);
+    const auto square = hn::Mul(v, v);
+    total = hn::Add(total, square);
+    most = hn::Max(most, square);
+  }
+  *sum = hn::GetLane(hn::SumOfLanes(d, total));
+  *largest = hn::GetLane(hn::MaxOfLanes(d, most));
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace occ
 HWY_AFTER_NAMESPACE();
@@ -50,20 +65,13 @@ HWY_AFTER_NAMESPACE();
 namespace occ {
 
 HWY_EXPORT(QuantizeBlock);
+HWY_EXPORT(SquaresOfBlock);
 
 // Moves what is far beyond the others from a block of `count` to the list.
 void take_outliers(float* block, size_t count, size_t col, std::vector<Outlier>* outliers) {
   for (;;) {
-    float squares[8] = {}, most[8] = {};
-    for (size_t i = 0; i < kBlockColumns; i += 8) {
-      for (size_t j = 0; j < 8; ++j) {
-        const float square = block[i + j] * block[i + j];
-        squares[j] += square;
-        most[j] = std::max(most[j], square);
-      }
-    }
     float sum = 0, largest = 0;
-    for (size_t j = 0; j < 8; ++j) sum += squares[j], largest = std::max(largest, most[j]);
+    HWY_DYNAMIC_DISPATCH(SquaresOfBlock)(block, &sum, &largest);
     const float limit = kOutlier * kOutlier / static_cast<float>(count) * sum;
     if (!(largest >= limit && limit > 0 && std::isfinite(limit))) return;
     for (size_t i = 0; i < count; ++i) {

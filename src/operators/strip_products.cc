@@ -28,15 +28,12 @@ struct Inputs {
 };
 
 // Levels of outliers, sums by strip and the values that escapes are multiplied with.
-void add_strips(const IntegerWeight& weight, const float* x, const std::vector<Outlier>& outliers, size_t b, Inputs* in,
+// segments: sums of q without outliers, by 32 columns.
+void add_strips(const IntegerWeight& weight, const float* x, const std::vector<int32_t>& segments,
+                const std::vector<Outlier>& outliers, size_t b, Inputs* in,
                 std::vector<std::pair<size_t, OutlierLevel>>* levels) {
   const PackedIntegers& integers = *weight.integers;
   const std::vector<float>& columns = weight.factors.columns;
-  const auto sum_of = [](const int8_t* q, size_t count) {
-    int32_t sum = 0;
-    for (size_t i = 0; i < count; ++i) sum += q[i];
-    return static_cast<float>(sum);
-  };
   std::vector<OutlierLevel> own;
   auto at = outliers.begin();
   float all = 0;
@@ -47,21 +44,29 @@ void add_strips(const IntegerWeight& weight, const float* x, const std::vector<O
     const auto end = std::find_if(at, outliers.end(), [&](const Outlier& o) { return o.col >= first + width; });
     own.clear();
     if (at != end) split_outliers(std::span(at, end), first, q, scales, &own);
-    at = end;
     float sum = 0;
-    for (size_t c = 0; c < width; c += kBlockColumns) {
-      const size_t count = std::min(width - c, kBlockColumns), block = c / kBlockColumns;
-      sum += scales[block] * sum_of(q + c, count);
-      for (const OutlierLevel& level : own) sum += level.scales[block] * sum_of(level.q + c, count);
+    for (size_t c = 0; c < width; c += kSegmentColumns) {
+      sum += scales[c / kBlockColumns] * static_cast<float>(segments[(first + c) / kSegmentColumns]);
+    }
+    for (; at != end; ++at) {
+      const size_t c = at->col - first, block = c / kBlockColumns;
+      sum += scales[block] * static_cast<float>(q[c]);
+      for (const OutlierLevel& level : own) sum += level.scales[block] * static_cast<float>(level.q[c]);
     }
     in->sums(b, s) = sum;
     all += sum;
     for (const OutlierLevel& level : own) levels->emplace_back(s, level);
   }
   in->sums(b, integers.strips()) = all;
-  for (size_t c = 0; c < integers.shape().cols; ++c) {
-    const float value = columns.empty() ? x[c] : x[c] * columns[c];
-    in->values(b, c) = in->scales(b, c / kBlockColumns) == 0 && std::fabs(value) <= kLeastActivation ? 0 : value;
+  const size_t cols = integers.shape().cols;
+  for (size_t c = 0; c < cols; c += kBlockColumns) {
+    const size_t count = std::min(kBlockColumns, cols - c);
+    float* __restrict values = in->values.row(b) + c;
+    for (size_t i = 0; i < count; ++i) values[i] = columns.empty() ? x[c + i] : x[c + i] * columns[c + i];
+    if (in->scales(b, c / kBlockColumns) != 0) continue;
+    for (size_t i = 0; i < count; ++i) {  // what is set aside is larger
+      if (std::fabs(values[i]) <= kLeastActivation) values[i] = 0;
+    }
   }
 }
 
@@ -82,7 +87,7 @@ Inputs quantize(const IntegerWeight& weight, MatrixView<const float> x) {
     quantize_activations(x.row(b), columns.empty() ? nullptr : columns.data(), x.cols(), in.q.row(b), in.scales.row(b),
                          sums.data(), &outliers);
     std::sort(outliers.begin(), outliers.end(), [](const Outlier& i, const Outlier& j) { return i.col < j.col; });
-    add_strips(weight, x.row(b), outliers, b, &in, &levels[b]);
+    add_strips(weight, x.row(b), sums, outliers, b, &in, &levels[b]);
   };
   parallel_for(in.count, one);
   in.levels.resize(integers.strips());
@@ -98,7 +103,8 @@ void apply_panel(const IntegerWeight& weight, size_t panel, const Inputs& in, si
   const PackedIntegers& integers = *weight.integers;
   alignas(64) thread_local float lanes[kInputsOfStrip * kPanelRows * kSumLanes];
   thread_local std::vector<StripInput> inputs;
-  float y[kInputsOfStrip][kPanelRows] = {};
+  float y[kInputsOfStrip][kPanelRows] = {};  // of escapes
+  float shifts[kInputsOfStrip] = {};         // of all rows
   std::fill_n(lanes, count * kPanelRows * kSumLanes, 0.0f);
   for (size_t s = 0; s < integers.strips(); ++s) {
     const size_t col = integers.first_column(s);
@@ -114,11 +120,11 @@ void apply_panel(const IntegerWeight& weight, size_t panel, const Inputs& in, si
     }
     strip_dots(integers.strip(panel, s), inputs);
     const auto base = static_cast<float>(integers.base(panel, s));
+    const std::span<const uint32_t> escapes = integers.escapes(panel, s);
     for (size_t i = 0; i < count; ++i) {
-      const float shift = base * in.sums(first + i, s);
-      for (float& value : y[i]) value += shift;
+      shifts[i] += base * in.sums(first + i, s);
       const float* x = in.values.row(first + i) + col;
-      for (const uint32_t e : integers.escapes(panel, s)) {
+      for (const uint32_t e : escapes) {
         const auto escape = PackedIntegers::unpack_escape(e);
         y[i][escape.row] += static_cast<float>(escape.delta) * x[escape.col];
       }
@@ -127,7 +133,7 @@ void apply_panel(const IntegerWeight& weight, size_t panel, const Inputs& in, si
   for (size_t i = 0; i < count; ++i) {
     float dots[kPanelRows];
     sum_lanes(lanes + i * kPanelRows * kSumLanes, dots);
-    for (size_t r = 0; r < kPanelRows; ++r) dots[r] += y[i][r];
+    for (size_t r = 0; r < kPanelRows; ++r) dots[r] += y[i][r] + shifts[i];
     put_rows(weight, panel, dots, in.sums(first + i, integers.strips()), out.row(first + i));
   }
 }
