@@ -1,7 +1,7 @@
 # Six libraries and the binary. What belongs where follows from the folders, so that a new stage needs no line here:
 #   occ_core    base simd tensor io metrics, without weighted_error.cc
 #   occ_decode  transforms quantization entropy recipe container operators, without *_fit.cc and fit_registry.cc
-#   occ_model   tokenizer model evaluation: language models on top of operators
+#   occ_model   tokenizer chat model evaluation: language models on top of operators
 #   occ_encode  linalg compress, *_fit.cc and fit_registry.cc of the stages, and weighted_error.cc: the only one that links
 #               BLAS and LAPACK
 #   occ_calibration  calibration: models and compression together
@@ -26,7 +26,7 @@ list(FILTER fit_sources INCLUDE REGEX "(_fit|/fit_registry)\\.cc$")
 set(decode_sources ${stage_sources})
 list(FILTER decode_sources EXCLUDE REGEX "(_fit|/fit_registry)\\.cc$")
 occ_sources(encode_sources linalg compress)
-occ_sources(model_sources tokenizer model evaluation)
+occ_sources(model_sources tokenizer chat model evaluation)
 occ_sources(calibration_sources calibration)
 occ_sources(report_sources report)
 occ_sources(cli_sources cli)

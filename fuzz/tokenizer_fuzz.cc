@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "base/check.h"
+#include "chat/chat.h"
 #include "occ/error.h"
-#include "tokenizer/chat.h"
 #include "tokenizer/tokenizer.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -38,7 +38,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       tokenizer->decode(ids, special);
     }
     const occ::ChatMessage messages[] = {{"system", text}, {"user", text}, {"assistant", text}, {"user", "x"}};
-    occ::render_chat(*tokenizer, messages, true);
+    occ::render_chat(*tokenizer, messages, {.add_generation_prompt = true, .time = occ::kFixedChatTime});
   } catch (const occ::Error&) {
   }
   return 0;

@@ -15,6 +15,7 @@ container
 compress
 operators
 tokenizer
+chat
 model
 evaluation
 calibration

@@ -32,12 +32,13 @@ Sequences take_evenly(Sequences* all, size_t tokens) {
   return taken;
 }
 
-// The tokens of a document. A conversation goes through the chat template; if the model has none that is known, or its
+// The tokens of a document. A conversation goes through the chat template; if the model has none, or its
 // template refuses the messages, they are a text with the names of the roles, and *untemplated is counted up.
 std::vector<TokenId> encode_document(const Tokenizer& tokenizer, const Document& document, size_t* untemplated) {
   if (document.messages.empty()) return tokenizer.encode(document.text, {.add_special = true, .parse_special = false});
   try {
-    return tokenizer.encode(render_chat(tokenizer, document.messages, false),
+    const ChatOptions options{.add_generation_prompt = false, .time = kFixedChatTime};
+    return tokenizer.encode(render_chat(tokenizer, document.messages, options),
                             {.add_special = false, .parse_special = true});
   } catch (const Error&) {
     ++*untemplated;

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/bytes.h"
-#include "tokenizer/chat.h"
+#include "chat/chat.h"
 
 namespace occ {
 

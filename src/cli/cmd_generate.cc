@@ -9,7 +9,7 @@
 #include "cli/cli.h"
 #include "model/generate.h"
 #include "model/language_model.h"
-#include "tokenizer/chat.h"
+#include "chat/chat.h"
 
 namespace occ {
 namespace {
@@ -53,7 +53,7 @@ std::vector<TokenId> chat_tokens(const Arguments& a, const LanguageModel& model,
                                  std::vector<ChatMessage>* messages) {
   const auto first = a.system.empty() ? 0 : 1;
   while (true) {
-    std::vector<TokenId> tokens = model.tokenizer->encode(render_chat(*model.tokenizer, *messages, true),
+    std::vector<TokenId> tokens = model.tokenizer->encode(render_chat(*model.tokenizer, *messages, {}),
                                                           {.add_special = false, .parse_special = true});
     const size_t room = std::min(a.options.max_tokens, capacity / 4);
     if (tokens.size() + room <= capacity || messages->size() < static_cast<size_t>(first) + 3) return tokens;

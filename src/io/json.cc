@@ -13,25 +13,30 @@ using nlohmann::json;
 
 // Builds the document from the events of the parser. The stack holds the containers that are still open. A pointer to
 // an element of an array stays valid because the array grows only after its last element is complete.
-class Builder : public nlohmann::json_sax<json> {
+template <typename Json>
+class Builder : public nlohmann::json_sax<Json> {
  public:
   explicit Builder(std::string_view what) : what_(what) {}
-  json take() { return std::move(root_); }
+  Json take() { return std::move(root_); }
 
   bool null() override { return add(nullptr); }
   bool boolean(bool v) override { return add(v); }
-  bool number_integer(number_integer_t v) override { return add(v); }
-  bool number_unsigned(number_unsigned_t v) override { return add(v); }
-  bool number_float(number_float_t v, const string_t&) override { return add(v); }
-  bool string(string_t& v) override { return add(std::move(v)); }
-  bool binary(binary_t&) override { return false; }
-  bool start_object(size_t) override { return open(json::object()); }
-  bool start_array(size_t) override { return open(json::array()); }
+  bool number_integer(typename Json::number_integer_t v) override { return add(v); }
+  bool number_unsigned(typename Json::number_unsigned_t v) override { return add(v); }
+  bool number_float(typename Json::number_float_t v, const std::string&) override { return add(v); }
+  bool string(std::string& v) override { return add(std::move(v)); }
+  bool binary(typename Json::binary_t&) override { return false; }
+  bool start_object(size_t) override { return open(Json::object()); }
+  bool start_array(size_t) override { return open(Json::array()); }
   bool end_object() override { return close(); }
   bool end_array() override { return close(); }
-  bool key(string_t& name) override {
-    const auto [at, is_new] = stack_.back()->get_ref<json::object_t&>().emplace(std::move(name), nullptr);
+  bool key(std::string& name) override {
+    const auto [at, is_new] =
+        stack_.back()->template get_ref<typename Json::object_t&>().emplace(std::move(name), nullptr);
     if (!is_new) throw_input("{}: expected distinct keys, found '{}' twice", what_, printable(at->first));
+    if (kOrdered && stack_.back()->size() > kMaxOrderedKeys) {
+      throw_input("{}: expected at most {} keys in an object", what_, kMaxOrderedKeys);
+    }
     slot_ = &at->second;
     return true;
   }
@@ -40,14 +45,17 @@ class Builder : public nlohmann::json_sax<json> {
   }
 
  private:
+  static constexpr bool kOrdered = std::is_same_v<Json, nlohmann::ordered_json>;
+  static constexpr size_t kMaxOrderedKeys = 10'000;
+
   template <typename T>
   bool add(T&& value) {
-    place(json(std::forward<T>(value)));
+    place(Json(std::forward<T>(value)));
     return true;
   }
-  json* place(json value) {
+  Json* place(Json value) {
     if (++count_ > kMaxJsonValues) throw_input("{}: expected at most {} JSON values", what_, kMaxJsonValues);
-    json* at = &root_;
+    Json* at = &root_;
     if (!stack_.empty()) {
       at = stack_.back();
       if (at->is_array()) {
@@ -59,7 +67,7 @@ class Builder : public nlohmann::json_sax<json> {
     *at = std::move(value);
     return at;
   }
-  bool open(json container) {
+  bool open(Json container) {
     if (stack_.size() >= kMaxJsonDepth) {
       throw_input("{}: expected at most {} levels of JSON, found more", what_, kMaxJsonDepth);
     }
@@ -72,9 +80,9 @@ class Builder : public nlohmann::json_sax<json> {
   }
 
   std::string_view what_;
-  json root_;
-  json* slot_ = nullptr;  // value of the key read last
-  std::vector<json*> stack_;
+  Json root_;
+  Json* slot_ = nullptr;  // value of the key read last
+  std::vector<Json*> stack_;
   size_t count_ = 0;
 };
 
@@ -95,12 +103,19 @@ size_t utf8_length(std::string_view text) {
 
 }  // namespace
 
-json parse_json(std::string_view text, std::string_view what) {
+template <typename Json>
+static Json parse(std::string_view text, std::string_view what) {
   const size_t nul = text.find('\0');
   if (nul != std::string_view::npos) throw_input("{}: not valid JSON at byte {}, found a NUL", what, nul);
-  Builder builder(what);
-  json::sax_parse(text.begin(), text.end(), &builder);
+  Builder<Json> builder(what);
+  Json::sax_parse(text.begin(), text.end(), &builder);
   return builder.take();
+}
+
+json parse_json(std::string_view text, std::string_view what) { return parse<json>(text, what); }
+
+nlohmann::ordered_json parse_ordered_json(std::string_view text, std::string_view what) {
+  return parse<nlohmann::ordered_json>(text, what);
 }
 
 json parse_json_file(const std::filesystem::path& path, uint64_t limit) {

@@ -20,6 +20,10 @@ inline constexpr size_t kMaxJsonValues = 10'000'000;
 // nested containers, more than kMaxJsonValues values, invalid UTF-8, or text after the document.
 nlohmann::json parse_json(std::string_view text, std::string_view what);
 
+// The same, with the keys of objects in their order. What it takes grows with the square of the number of keys, so it is
+// an input error if an object has more than 10,000.
+nlohmann::ordered_json parse_ordered_json(std::string_view text, std::string_view what);
+
 // Parses a whole file in the same way. Input error if it has more than `limit` bytes.
 nlohmann::json parse_json_file(const std::filesystem::path& path, uint64_t limit = uint64_t{256} << 20);
 

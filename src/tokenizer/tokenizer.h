@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "tensor/tensor_file.h"
@@ -38,8 +39,12 @@ class Tokenizer {
   virtual std::optional<TokenId> bos() const = 0;
   virtual std::vector<TokenId> end_of_generation() const = 0;  // EOS first, then tokens that end a turn
   virtual bool adds_bos() const = 0;                           // whether encode() begins a text with BOS
-  // The model's own chat template (Jinja), empty if there is none; chat.h recognises its family.
+  // The model's own chat template (Jinja, run by chat/chat.h), empty if there is none.
   virtual const std::string& chat_template() const = 0;
+  // The one for conversations with tools; most models have one for all.
+  virtual const std::string& tool_template() const { return chat_template(); }
+  // Texts of special tokens by the names that templates have for them, for example ("bos_token", "<s>").
+  virtual std::vector<std::pair<std::string, std::string>> named_tokens() const { return {}; }
 };
 
 // A tokenizer from the side files of a model: tokenizer.json with tokenizer_config.json, or gguf.json. Throws an input

@@ -40,6 +40,9 @@ class GgufTokenizer {
       if (!is_valid_utf8(*text)) throw_input("{}: tokenizer.chat_template: expected UTF-8", what_);
       parts_.chat_template = *text;
     }
+    const std::string* tool_text = metadata_.string("tokenizer.chat_template.tool_use");
+    if (tool_text != nullptr && is_valid_utf8(*tool_text)) parts_.tool_template = *tool_text;
+    name_tokens();
     return make_pipeline(std::move(parts_));
   }
 
@@ -122,6 +125,18 @@ class GgufTokenizer {
     add_end_of_turn_tokens(special, ends);
     if (parts_.bos && flag("tokenizer.ggml.add_bos_token", add_bos)) parts_.prefix = {*parts_.bos};
     if (eos && flag("tokenizer.ggml.add_eos_token", false)) parts_.suffix = {*eos};
+  }
+
+  // What templates know special tokens by.
+  void name_tokens() {
+    constexpr std::pair<const char*, const char*> kNames[] = {
+        {"bos_token", "bos"},       {"eos_token", "eos"}, {"unk_token", "unknown"}, {"pad_token", "padding"},
+        {"sep_token", "seperator"}, {"cls_token", "cls"}, {"mask_token", "mask"}};
+    const auto* tokens = metadata_.items<std::string>("tokenizer.ggml.tokens");
+    for (const auto& [name, key] : kNames) {
+      const auto token = id(fmt::format("tokenizer.ggml.{}_token_id", key).c_str());
+      if (token) parts_.named_tokens.emplace_back(name, (*tokens)[static_cast<size_t>(*token)]);
+    }
   }
 
   void read_bpe() {

@@ -229,6 +229,22 @@ class JsonTokenizer {
       if (eos && config.at("add_eos_token").boolean_or(false)) parts_.suffix = {*eos};
     }
     read_chat_template(config.at("chat_template"));
+    name_tokens(config);
+    name_tokens(map);
+  }
+
+  // What templates know special tokens by: all keys such as "bos_token" that hold a text.
+  void name_tokens(const JsonField& file) {
+    if (!file.present() || !file.value->is_object()) return;
+    for (const auto& [key, value] : file.value->items()) {
+      const json* text = &value;
+      if (value.is_object() && value.contains("content")) text = &value["content"];
+      const bool known = std::any_of(parts_.named_tokens.begin(), parts_.named_tokens.end(),
+                                     [&name = key](const auto& named) { return named.first == name; });
+      if (key.ends_with("_token") && text->is_string() && !known) {
+        parts_.named_tokens.emplace_back(key, text->get<std::string>());
+      }
+    }
   }
 
   // A string, or a list of named ones of which "default" counts; a file of its own goes before.
@@ -239,6 +255,7 @@ class JsonTokenizer {
       for (size_t i = 0; i < field.value->size(); ++i) {
         const JsonField named = field.item(i);
         if (i == 0 || named.at("name").string() == "default") parts_.chat_template = named.at("template").string();
+        if (named.at("name").string() == "tool_use") parts_.tool_template = named.at("template").string();
       }
     } else {
       parts_.chat_template = field.string_or("");

@@ -115,6 +115,10 @@ class Pipeline final : public Tokenizer {
   std::vector<TokenId> end_of_generation() const override { return parts_.end_of_generation; }
   bool adds_bos() const override { return parts_.bos && !parts_.prefix.empty() && parts_.prefix[0] == *parts_.bos; }
   const std::string& chat_template() const override { return parts_.chat_template; }
+  const std::string& tool_template() const override {
+    return parts_.tool_template.empty() ? parts_.chat_template : parts_.tool_template;
+  }
+  std::vector<std::pair<std::string, std::string>> named_tokens() const override { return parts_.named_tokens; }
 
  private:
   struct Cache {

@@ -40,8 +40,9 @@ struct TokenizerParts {
   TokenDecoder decoder;
   std::vector<TokenId> prefix, suffix;  // tokens before and after a text
   std::optional<TokenId> bos;
-  std::vector<TokenId> end_of_generation;  // EOS first
-  std::string chat_template;
+  std::vector<TokenId> end_of_generation;                         // EOS first
+  std::string chat_template, tool_template;                       // the second is empty if there is one for all
+  std::vector<std::pair<std::string, std::string>> named_tokens;  // ("bos_token", "<s>"), ... for chat templates
 };
 
 // Makes the tokenizer. Throws an input error if the decoder makes the texts of tokens too long (limits.h).

@@ -24,7 +24,32 @@ expect_error 'expected a tokenizer'
 echo '{"model": {"type": "Unigram", "vocab": {}}}' >unigram.json
 expect 3 "$OCC" tokenize unigram.json --prompt x
 expect_error "unigram.json: [$].model.type: expected BPE or WordPiece, found 'Unigram'"
-no_trace 'text|x.fvecs|unigram.json'
+
+# Conversations: the text of the model's template and its tokens, without a second BOS.
+mkdir chat
+cp "$T/llama3.json" chat/tokenizer.json
+begin='<|a|>'
+cat >chat/tokenizer_config.json <<EOF
+{"bos_token": "$begin", "chat_template": "{{ bos_token }}{% for m in messages %}{{ m.content }};{% endfor %}{% if tools %}{{ tools | tojson }}{% endif %}{{ 'A:' if add_generation_prompt }}"}
+EOF
+echo '[{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]' >list.json
+echo '{"messages": [{"role": "user", "content": "a"}], "tools": [{"z": 1, "a": "ü"}]}' >tools.json
+expect 0 "$OCC" tokenize chat/tokenizer.json --messages list.json --json
+grep -qF "\"text\": \"${begin}a;b;A:\"" out || fail "--messages: $(cat out)"
+expect 0 "$OCC" tokenize chat/tokenizer.json --messages list.json
+ids=$(cat out)
+expect 0 "$OCC" tokenize chat/tokenizer.json --prompt "${begin}a;b;A:"
+[ "$(cat out)" = "$ids" ] || fail "--messages: $ids instead of $(cat out)"
+expect 0 "$OCC" tokenize chat/tokenizer.json --messages tools.json --json
+grep -qF 'a;[{\"z\": 1, \"a\": \"ü\"}]A:' out || fail "tools: $(cat out)"
+expect 3 "$OCC" tokenize "$T/llama3.json" --messages list.json
+expect_error 'no chat template'
+echo '{"role": "user"}' >wrong.json
+expect 3 "$OCC" tokenize chat/tokenizer.json --messages wrong.json
+expect_error 'wrong.json: expected a list of messages'
+expect 2 "$OCC" tokenize chat/tokenizer.json --messages list.json --no-special
+expect 2 "$OCC" tokenize chat/tokenizer.json --messages list.json --prompt x
+no_trace 'text|x.fvecs|unigram.json|chat|list.json|tools.json|wrong.json'
 
 [ -d "$DATA/models/stories260k" ] || skip "test data not found: $DATA"
 M=$DATA/models/stories260k

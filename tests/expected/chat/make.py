@@ -1,10 +1,15 @@
 #!/usr/bin/env python3
-"""Writes expected.json: chat templates as models have them and what jinja2 makes of conversations, with the settings
-that transformers uses. usage: make.py"""
+"""Writes expected.json: what transformers makes of conversations with chat templates: those of TEMPLATES, the small ones
+of features.py, and hashes for the files of a folder of templates of real models (kept out of the repository).
+usage: make.py FOLDER; needs transformers and jinja2"""
+import datetime
 import json
 import pathlib
+import sys
 
-import jinja2.sandbox
+import transformers.utils.chat_template_utils as utils
+
+import features
 
 ALTERNATE = ("{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('Conversation roles must "
              "alternate user/assistant/user/assistant/...') }}{% endif %}")
@@ -135,31 +140,123 @@ THOUGHT = [["user", "2 + 2?"], ["assistant", "<think>\nhm\n</think>\n\n4"], ["us
 CONVERSATIONS = [THOUGHT, TALK[:1], TALK, TALK[:4], [SYSTEM] + TALK[2:3], [SYSTEM] + TALK, TALK[1:3]]
 
 
-class Refused(Exception):
-    pass
+TIME = 1721995200  # kFixedChatTime
+TOKENS = {"bos_token": "<s>", "eos_token": "</s>"}
 
 
-def refuse(message):
-    raise Refused(message)
+def user(text):
+    return {"role": "user", "content": text}
+
+
+def answer(text, **more):
+    return {"role": "assistant", "content": text, **more}
+
+
+def system(text):
+    return {"role": "system", "content": text}
+
+
+def conversations():
+    """For the templates of real models: with and without a system message, tools, reasoning, parts, odd orders."""
+    tools = [
+        {"type": "function", "function": {
+            "name": "get_weather", "description": "Gets the \"weather\" <now> & later f\u00fcr Z\u00fcrich.",
+            "parameters": {"type": "object", "required": ["city"], "properties": {
+                "city": {"type": "string", "description": "The city"},
+                "unit": {"type": "string", "enum": ["C", "F"], "default": "C"},
+                "days": {"type": "integer", "nullable": True},
+                "deep": {"type": "object", "properties": {"a": {"type": "array", "items": {"type": ["string", "null"]}}},
+                         "required": ["a"]}}},
+            "return": {"type": "string"}}},
+        {"type": "function", "function": {"name": "noop", "description": "Nothing",
+                                          "parameters": {"type": "object", "properties": {}}}}]
+
+    def call(arguments):
+        return [{"id": "abcdef123", "type": "function", "function": {"name": "get_weather", "arguments": arguments}}]
+
+    parsed = call({"city": "Z\u00fcrich", "days": 3, "x": 1.5, "l": [1, "a", None, True]})
+    text = call('{"city": "Paris"}')
+    result = {"role": "tool", "content": '{"t": 20}', "name": "get_weather", "tool_call_id": "abcdef123"}
+    chats = [
+        [user("Hello")],
+        [system(" Be brief. "), user("Hi")],
+        [user("Hello"), answer("Hi there"), user(" \n Who are you?\n"), answer("  An assistant \n"), user("Bye")],
+        [system("You are\na test."), user("2+2?"), answer("<think>\nhm\n</think>\n\n4"), user("Thanks")],
+        [user("a"), answer("b")],
+        [system("s"), user("a"), answer("<think>x</think>b")],
+        [user("a"), user("b")],
+        [answer("x"), user("y")],
+        [system("only")],
+        [user("x"), answer("", reasoning_content="because"), user("z")],
+        [user("x"), answer("yes", reasoning_content="because")],
+        [user("w?"), answer("", tool_calls=parsed), result, answer("20 degrees"), user("thanks")],
+        [user("w?"), answer(None, tool_calls=parsed), result],
+        [user("w?"), answer("let me see", tool_calls=text), result, user("and?")],
+        [system("sys"), user("w?"), answer("t", tool_calls=parsed + parsed), result, result],
+        [user([{"type": "text", "text": "part1"}, {"type": "text", "text": " part2"}])],
+        [user([{"type": "image"}, {"type": "text", "text": "what"}])],
+        [system("s"), user("\U0001f600 na\u00efve \u201cquotes\u201d \u65e5\u672c"), answer("ok\tTab"), user("<|im_end|> & <b>")],
+        [{"role": "developer", "content": "dev"}, user("x")],
+    ]
+    out = []
+    for messages in chats:
+        out += [{"messages": messages}, {"messages": messages, "tools": tools}]
+    out.append({"messages": chats[0], "enable_thinking": False})
+    out.append({"messages": chats[3], "enable_thinking": True, "tools": tools})
+    out.append({"messages": chats[0], "documents": [{"title": "t", "text": "x"}]})
+    return out
+
+
+class FixedTime(datetime.datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return datetime.datetime.fromtimestamp(TIME)
+
+
+def render(template, conversation, generate):
+    """The text, or None where the template or jinja2 refuses."""
+    variables = {**TOKENS, **conversation}
+    messages = utils._normalize_chat_messages(variables.pop("messages"))
+    tools = variables.pop("tools", None)
+    try:
+        return utils.render_jinja_template([messages], tools=tools, chat_template=template,
+                                           add_generation_prompt=generate, **variables)[0][0]
+    except Exception:
+        return None
+
+
+def fnv(texts):
+    value = 0xCBF29CE484222325
+    for text in texts:
+        for byte in (b"\xff" if text is None else text.encode()) + b"\0":
+            value = (value ^ byte) * 0x100000001B3 % 2**64
+    return f"{value:016x}"
 
 
 def main():
-    env = jinja2.sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-    env.globals["raise_exception"] = refuse
+    utils.datetime = FixedTime
     out = []
     for name, text in TEMPLATES.items():
         for messages in CONVERSATIONS:
+            dicts = [dict(zip(("role", "content"), m)) for m in messages]
             for generate in (True, False):
-                try:
-                    result = env.from_string(text).render(
-                        messages=[dict(zip(("role", "content"), m)) for m in messages], add_generation_prompt=generate,
-                        bos_token="<s>", eos_token="</s>")
-                except Refused:
-                    result = None
+                result = render(text, {"messages": dicts}, generate)
                 out.append({"name": name, "messages": messages, "generate": generate, "result": result})
+    chat = [user('H\u00e9"llo <x>'), answer(" A\n"), user("Bye")]
+    small = [[text, render(text, {"messages": chat}, True)] for text in features.all_templates()]
+    chats = conversations()
+    files = {}
+    for path in sorted(pathlib.Path(sys.argv[1]).glob("*.jinja")):
+        template = path.read_text()
+        files[path.name] = [fnv([render(template, chat, g) for g in (True, False)]) for chat in chats]
+
+    def lines(items):
+        return ",\n".join(json.dumps(x, separators=(",", ":")) for x in items)
+
     with open(pathlib.Path(__file__).parent / "expected.json", "w") as f:
-        lines = ",\n".join(json.dumps(x, separators=(",", ":")) for x in out)
-        f.write('{"templates":' + json.dumps(TEMPLATES, indent=0) + ',\n"cases":[\n' + lines + "\n]}\n")
+        f.write('{"templates":' + json.dumps(TEMPLATES, indent=0) + ',\n"cases":[\n' + lines(out) + '\n],\n"chat":' +
+                json.dumps(chat) + ',\n"features":[\n' + lines(small) + '\n],\n"conversations":[\n' + lines(chats) +
+                '\n],\n"files":{\n' + ",\n".join(f'"{k}":{json.dumps(v)}' for k, v in files.items()) + "\n}}\n")
 
 
 main()
