@@ -218,6 +218,7 @@ evaluate stories260k --task {given}/tasks/piqa.jsonl --limit 4 --json
 evaluate encoder --reference encoder --pairs sentences.txt --json
 evaluate encoder --reference encoder --probe labels.txt,labels.txt --json
 tokenize stories260k --prompt Once --json
+tokenize encoder/tokenizer.json --messages chat.json --json
 methods --json
 """
 
@@ -247,6 +248,8 @@ def prepare_json(work):
                  "normalizer": None, "pre_tokenizer": {"type": "Whitespace"}, "added_tokens": [], "decoder": None,
                  "post_processor": {"type": "BertProcessing", "sep": ["[SEP]", 2], "cls": ["[CLS]", 1]}}
     (work / "encoder/tokenizer.json").write_text(json.dumps(tokenizer))
+    (work / "encoder/tokenizer_config.json").write_text('{"chat_template": "{{ messages[0].content }}"}')
+    (work / "chat.json").write_text('[{"role": "user", "content": "a"}]')
     (work / "sentences.txt").write_text("a b\nc d\ne f\ng h\n")
     (work / "labels.txt").write_text("0 a b\n1 c d\n0 a e\n1 c f\n")
 

@@ -6,10 +6,10 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "chat/chat.h"
 #include "cli/cli.h"
 #include "model/generate.h"
 #include "model/language_model.h"
-#include "chat/chat.h"
 
 namespace occ {
 namespace {
