@@ -91,7 +91,7 @@ if(OCC_WITH_ENCODER)
   set_property(SOURCE src/cli/main.cc APPEND PROPERTY COMPILE_DEFINITIONS OCC_WITH_ENCODER)
   target_link_libraries(occ_report PUBLIC occ_calibration)
 endif()
-if(OCC_FUZZ)
+if(OCC_SANITIZE MATCHES address)
   # Its tests run in the build without sanitizers.
   set_target_properties(occ PROPERTIES EXCLUDE_FROM_ALL ON)
 endif()

@@ -72,7 +72,7 @@ if(OCC_PYTHON)
 endif()
 
 # Miniatures of the experiments; they also hold their pages to their records.
-if(NOT OCC_SANITIZE AND NOT OCC_FUZZ AND OCC_PYTHON AND OCC_BUILD_EXPERIMENTS)
+if(NOT OCC_SANITIZE AND OCC_PYTHON AND OCC_BUILD_EXPERIMENTS)
   foreach(name toy_basis_vs_mlp)
     add_test(NAME experiments.${name} COMMAND ${OCC_PYTHON} ${PROJECT_SOURCE_DIR}/experiments/${name}/figures.py --check $<TARGET_FILE:occ>)
   endforeach()
@@ -81,14 +81,14 @@ if(NOT OCC_SANITIZE AND NOT OCC_FUZZ AND OCC_PYTHON AND OCC_BUILD_EXPERIMENTS)
   set_tests_properties(experiments.tinyllama_validation PROPERTIES SKIP_RETURN_CODE 77)
 endif()
 
-if(NOT OCC_SANITIZE AND NOT OCC_FUZZ AND OCC_PYTHON)
+if(NOT OCC_SANITIZE AND OCC_PYTHON)
   foreach(part flags help json commands)
     add_test(NAME repository.docs_${part} COMMAND ${OCC_PYTHON} ${PROJECT_SOURCE_DIR}/tests/docs_test.py $<TARGET_FILE:occ> ${part})
     set_tests_properties(repository.docs_${part} PROPERTIES TIMEOUT 600 SKIP_RETURN_CODE 77
       ENVIRONMENT "OCC_DEFAULT_TEST_DATA=${OCC_DEFAULT_TEST_DATA}")
   endforeach()
 endif()
-if(NOT OCC_SANITIZE AND NOT OCC_FUZZ)
+if(NOT OCC_SANITIZE)
   foreach(name install decode_only)
     add_test(NAME repository.${name} COMMAND ${PROJECT_SOURCE_DIR}/tests/${name}_test.sh ${PROJECT_BINARY_DIR} ${CMAKE_CXX_COMPILER})
     set_tests_properties(repository.${name} PROPERTIES SKIP_RETURN_CODE 77)
@@ -96,7 +96,7 @@ if(NOT OCC_SANITIZE AND NOT OCC_FUZZ)
 endif()
 
 # `occ` whose calls fail on demand, for tests/cli/faults_test.sh. Sanitizers have an operator new of their own.
-if(NOT OCC_SANITIZE AND NOT OCC_FUZZ)
+if(NOT OCC_SANITIZE)
   add_executable(occ_faults $<TARGET_OBJECTS:occ> ${PROJECT_SOURCE_DIR}/tests/faults.cc)
   target_link_libraries(occ_faults PRIVATE occ_report occ_flags CLI11::CLI11)
   foreach(function aligned_alloc open pread pwrite fsync rename _ZN3occ11ThreadLimitC1Em
@@ -106,7 +106,7 @@ if(NOT OCC_SANITIZE AND NOT OCC_FUZZ)
 endif()
 
 # `occ` that runs many command lines, for tests/campaign.
-if(NOT OCC_SANITIZE AND NOT OCC_FUZZ)
+if(NOT OCC_SANITIZE)
   add_executable(occ_serve $<TARGET_OBJECTS:occ> ${PROJECT_SOURCE_DIR}/tests/campaign/serve.cc)
   target_link_libraries(occ_serve PRIVATE occ_report occ_flags CLI11::CLI11)
   target_link_options(occ_serve PRIVATE -Wl,--wrap=main)

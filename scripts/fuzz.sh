@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fuzzes every target of fuzz/, one after the other, with libFuzzer under the address and undefined-behaviour sanitizers.
 #   scripts/fuzz.sh [MINUTES] [TARGET...]       MINUTES for each target (default 5); targets such as `gguf` (default all)
-# What it tries starts from fuzz/corpus/NAME/ and from what earlier runs found, in build-sanitize/fuzz/NAME/. At the end
+# What it tries starts from fuzz/corpus/NAME/ and from what earlier runs found, in build-fuzz/fuzz/NAME/. At the end
 # that folder is reduced to the fewest inputs with the same coverage. Every finding is copied to fuzz/corpus/NAME/, where
 # the tests replay it from then on, and the exit status is 1. Prints one line for each target.
 # OCC_FUZZ_PROGRAMS=FOLDER uses programs that are built already.
@@ -15,9 +15,9 @@ if [ ${#targets[@]} = 0 ]; then
 fi
 programs=${OCC_FUZZ_PROGRAMS:-}
 if [ -z "$programs" ]; then
-  programs=build-sanitize
-  cmake --preset sanitize
-  cmake --build --preset sanitize --target "${targets[@]/%/_fuzz}"
+  programs=build-fuzz
+  cmake --preset fuzz
+  cmake --build --preset fuzz --target "${targets[@]/%/_fuzz}"
 fi
 work=$programs/fuzz
 # What asks for too much memory must throw std::bad_alloc. Threads of oneTBB live as long as the process.

@@ -195,10 +195,12 @@ class Mutants:
             result = self.run(command, path)
             verdict = self.judge(kind, command, source, path, result)
             left = set(os.listdir(".")) - self.names - {path, result[5]}
+            if verdict is None and result[0] == 1:
+                left.discard(f"{result[5]}.part")  # Without disk or memory the finished tensors stay, for --resume.
             output_of_error = verdict is None and result[5] and os.path.exists(result[5])
             if left or output_of_error:
                 verdict = "leftovers"
             self.tally.add(kind, verdict, lambda: (command, path, f"{kind} {n}"))
-            for name in left | {result[5] or path + "-"}:
+            for name in left | {result[5] or path + "-", f"{result[5]}.part"}:
                 remove(name)
         remove(path)
