@@ -73,7 +73,7 @@ endif()
 
 # Miniatures of the experiments; they also hold their pages to their records.
 if(NOT OCC_SANITIZE AND OCC_PYTHON AND OCC_BUILD_EXPERIMENTS)
-  foreach(name toy_basis_vs_mlp)
+  foreach(name toy_basis_vs_mlp axis_transform_analysis)
     add_test(NAME experiments.${name} COMMAND ${OCC_PYTHON} ${PROJECT_SOURCE_DIR}/experiments/${name}/figures.py --check $<TARGET_FILE:occ>)
   endforeach()
   add_test(NAME experiments.tinyllama_validation COMMAND ${OCC_PYTHON} ${PROJECT_SOURCE_DIR}/experiments/tinyllama_validation/figures.py
