@@ -1,5 +1,7 @@
 #include "operators/packed_integers.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -17,10 +19,9 @@ namespace {
 // What an escape costs in bits: 32 of memory, and the time to add it. Three in a hundred are too many.
 constexpr size_t kEscapeCost = 100;
 constexpr size_t kEscapesOf = 32;
-// Integers beyond are escapes: their deltas still have 18 bits.
+// Integers beyond are escapes.
 constexpr int32_t kReach = 512;
-constexpr size_t kSampledRows = 7;  // one of them is looked at
-
+constexpr size_t kSampledRows = 7;     // one of them is looked at
 constexpr int32_t kMostDelta = 65535;  // of one escape
 
 using Window = PackedIntegers::Window;
@@ -99,7 +100,7 @@ size_t PackedIntegers::strip_of(size_t col) const {
 Strip PackedIntegers::strip(size_t panel, size_t strip) const {
   const Panel& p = panels_[panel];
   const StripHead& head = p.strips[strip];
-  return {p.data.data() + head.offset, p.rows, places_[strip].chains, head.bits, state_planes_};
+  return {data_.data() + p.offset + head.offset, p.rows, places_[strip].chains, head.bits, state_planes_};
 }
 
 std::span<const uint32_t> PackedIntegers::escapes(size_t panel, size_t strip) const {
@@ -291,13 +292,36 @@ std::unique_ptr<PackedIntegers> PackedIntegers::pack(const Source& source) {
       pack(at.row + r, all.row_range(r, std::min(kPanelRows, at.rows - r)), 0);
     }
   });
-  return escapes > most_escapes ? nullptr : std::move(out);
+  if (escapes > most_escapes) return nullptr;
+  out->join_panels();
+  return out;
+}
+
+// One piece of memory, in large pages where the system has them: with pages of 4 KB a core reads a fifth slower.
+void PackedIntegers::join_panels() {
+  size_t size = 0;
+  for (Panel& p : panels_) {
+    p.offset = size;
+    size += p.data.size();
+  }
+  data_ = Matrix<uint8_t>::uninitialized(1, size);
+#if defined(MADV_HUGEPAGE)
+  constexpr uintptr_t kPage = 1 << 21;
+  const auto begin = (reinterpret_cast<uintptr_t>(data_.data()) + kPage - 1) / kPage * kPage;
+  const uintptr_t end = (reinterpret_cast<uintptr_t>(data_.data()) + size) / kPage * kPage;
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);  // advice: may fail
+#endif
+  parallel_for(panels_.size(), [&](size_t i) {
+    Panel& p = panels_[i];
+    std::copy_n(p.data.data(), p.data.size(), data_.data() + p.offset);
+    p.data = {};
+  });
 }
 
 uint64_t PackedIntegers::resident_bytes() const {
-  uint64_t bytes = panels_.size() * sizeof(Panel);
+  uint64_t bytes = panels_.size() * sizeof(Panel) + data_.size();
   for (const Panel& p : panels_) {
-    bytes += p.data.size() + p.strips.size() * sizeof(StripHead) + p.escapes.size() * sizeof(uint32_t);
+    bytes += p.strips.size() * sizeof(StripHead) + p.escapes.size() * sizeof(uint32_t);
   }
   return bytes;
 }

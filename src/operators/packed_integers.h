@@ -82,23 +82,26 @@ class PackedIntegers {
     unsigned chains;
   };
   struct StripHead {
-    uint32_t offset = 0;  // in the panel's data
+    uint32_t offset = 0;  // from the panel's first byte
     uint32_t first_escape = 0;
     int32_t base = 0;
     uint32_t bits = 0;
   };
   struct Panel {
     size_t row = 0, rows = 0;
-    Matrix<uint8_t> data;
+    size_t offset = 0;              // in data_
+    Matrix<uint8_t> data;           // until all are joined
     std::vector<StripHead> strips;  // and one past the last
     std::vector<uint32_t> escapes;
   };
   struct Packer;
+  void join_panels();
 
   Shape shape_;
   std::vector<Place> places_;  // of strips
   size_t tile_rows_ = 1, panels_per_tile_ = 1;
   std::vector<Panel> panels_;
+  Matrix<uint8_t> data_;       // the strips of all panels, so that what is read ahead is never another matrix
   unsigned state_planes_ = 0;  // 0: not carried
 };
 

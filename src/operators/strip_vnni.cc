@@ -21,7 +21,7 @@ struct Code {
 constexpr Code kCodes[] = {{05, 02}, {013, 04}, {023, 04}, {045, 010}, {0103, 024}, {0235, 0126}, {0515, 0362}};
 
 constexpr size_t kBlockSteps = 8;  // whose planes of u are computed together
-constexpr size_t kNear = 3072, kFar = 8192;
+constexpr size_t kNear = 4096, kFar = 16384;
 
 inline V load(const void* p) { return _mm512_load_si512(p); }
 inline V all_bytes(int value) { return _mm512_set1_epi8(static_cast<char>(value)); }
