@@ -26,6 +26,8 @@ struct CalibrationPlan {
 
 // What a model is calibrated on.
 struct CalibrationOptions {
+  bool off = false;            // the model is compressed without
+  std::filesystem::path lora;  // folder of a PEFT adapter that is merged into the weights first, in f32
   // Like what the model will see: text files (UTF-8; for encoders every line is a text of its own), files *.jsonl with
   // `text` or `messages` (`role`, `content`) in every line, and folders of files *.txt and *.jsonl. Empty: the mixed
   // text that is part of the library, and what the model itself writes.

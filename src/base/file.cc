@@ -47,9 +47,27 @@ void write_all(int fd, const std::string& path, uint64_t offset, const void* dat
 
 InputFile::InputFile(const std::filesystem::path& path) : path_(path.string()) {
   std::tie(fd_, size_) = open_for_reading(path_);
+  try {
+    refuse_pointer();
+  } catch (...) {
+    ::close(fd_);
+    throw;
+  }
 }
 InputFile::~InputFile() {
   if (fd_ >= 0) ::close(fd_);
+}
+
+// git-lfs puts a text of less than 1 KiB in the place of every file that it has not fetched.
+void InputFile::refuse_pointer() const {
+  constexpr std::string_view kPointer = "version https://git-lfs.github.com/spec/";
+  constexpr uint64_t kMostBytes = 1024;
+  if (size_ < kPointer.size() || size_ > kMostBytes) return;
+  std::string start(kPointer.size(), '\0');
+  read(0, start.data(), start.size());
+  if (start == kPointer) {
+    throw_input("{}: expected the file itself, found its git-lfs pointer: 'git lfs pull' fetches the file", path_);
+  }
 }
 InputFile::InputFile(InputFile&& o) noexcept
     : path_(std::move(o.path_)), fd_(std::exchange(o.fd_, -1)), size_(o.size_) {}

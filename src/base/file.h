@@ -12,7 +12,7 @@
 namespace occ {
 
 // A file that is read at any position. Thread-safe. Errors name the file. A path that cannot be opened or is not a
-// regular file is an input error.
+// regular file is an input error, and so is the pointer that git-lfs leaves in the place of a file.
 class InputFile {
  public:
   explicit InputFile(const std::filesystem::path& path);
@@ -27,6 +27,8 @@ class InputFile {
   Bytes read(uint64_t offset, size_t count) const;
 
  private:
+  void refuse_pointer() const;
+
   std::string path_;
   int fd_ = -1;
   uint64_t size_ = 0;

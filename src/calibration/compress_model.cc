@@ -16,9 +16,12 @@
 #include "calibration/own_text.h"
 #include "calibration/reference.h"
 #include "calibration/run_plan.h"
+#include "compress/integers_as_reals.h"
 #include "compress/plan.h"
 #include "container/archive_file.h"
+#include "io/adapter.h"
 #include "io/gguf_json.h"
+#include "model/mended_file.h"
 #include "occ/calibrate.h"
 #include "recipe/method.h"
 
@@ -157,7 +160,7 @@ class Run {
     const size_t tuning = text_.tune.size();
     settings.tune_sequences = std::move(text_.tune);
     settings.tune_places = calibration_.tune_weights;
-    settings.cache = true;
+    settings.cache = calibration_.lora.empty();  // what is cached is known by the path of the input alone
     settings.token_counts = std::move(text_.counts);
     if (may_lack_tokens) settings.least_table_row = kLeastRowOfPoorText;
     ModelCalibration model(source_, text_.calibrate, what, folder_, std::move(settings));
@@ -268,9 +271,10 @@ uint64_t bytes_at(const TensorFile& source, double bits) {
   return static_cast<uint64_t>(bytes);
 }
 
-CompressReport compress_plainly(const std::filesystem::path& input, const std::filesystem::path& output,
+CompressReport compress_plainly(std::unique_ptr<TensorFile> source, const std::filesystem::path& output,
                                 const CompressOptions& options, const std::string& note) {
-  CompressReport report = compress_file(input, output, options);
+  source = integers_as_reals(std::move(source), options);
+  CompressReport report = compress_source(*source, output, options, nullptr, {});
   if (!note.empty()) report.notes.push_back(note);
   return report;
 }
@@ -281,21 +285,27 @@ CompressReport compress_model(const std::filesystem::path& input, const std::fil
                               const CompressOptions& options, const CalibrationOptions& calibration) {
   const ThreadLimit limit(options.threads);
   const auto start = std::chrono::steady_clock::now();
-  if (!options.activations.empty() || !options.hessian.empty()) {
+  if (!calibration.off && (!options.activations.empty() || !options.hessian.empty())) {
     throw_usage("{}: expected neither {} nor {}, it measures second moments itself", option_name("calibrate"),
                 option_name("activations"), option_name("hessian"));
   }
-  const std::unique_ptr<TensorFile> source = open_any(input);
+  std::unique_ptr<TensorFile> source = open_model_file(input);
+  if (!calibration.lora.empty()) source = with_adapter(std::move(source), calibration.lora);
+  if (options.resume && !calibration.lora.empty()) {
+    throw_usage("{}: expected without {}: nothing tells whether the adapter is that of the earlier run",
+                option_name("resume"), option_name("lora"));
+  }
+  if (calibration.off) return compress_plainly(std::move(source), output, options, "");
   const bool by_default = calibration.texts.empty();
   if (by_default && (!is_model(*source) || keeps_all(*source, options)))
-    return compress_plainly(input, output, options, "");
+    return compress_plainly(std::move(source), output, options, "");
   if (const std::string why = by_default ? obstacle(*source) : ""; !why.empty()) {
-    return compress_plainly(input, output, options, "not calibrated: " + why);
+    return compress_plainly(std::move(source), output, options, "not calibrated: " + why);
   }
   const ModelConfig config = read_config(*source);
   check_compression(*source, output, options);
   if (by_default && options.dry_run) {
-    return compress_plainly(input, output, options,
+    return compress_plainly(std::move(source), output, options,
                             "the figures are those without calibration; the run itself would be calibrated");
   }
   CompressReport report;
@@ -311,7 +321,7 @@ CompressReport compress_model(const std::filesystem::path& input, const std::fil
     report = Run(*source, config, output, calibrated, calibration).compress();
   } catch (const Error& e) {
     if (!by_default || e.kind() == ErrorKind::kFailed) throw;
-    return compress_plainly(input, output, options, fmt::format("not calibrated: {}", e.what()));
+    return compress_plainly(std::move(source), output, options, fmt::format("not calibrated: {}", e.what()));
   }
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;

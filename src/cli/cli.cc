@@ -67,6 +67,11 @@ uint64_t parse_size(const std::string& text) {
 
 void print_note(const std::string& text) { std::printf("note: %s\n", printable(text, 2000).c_str()); }
 
+void print_source_notes(const TensorFile& file, const Globals& globals) {
+  if (globals.quiet) return;
+  for (const std::string& note : file.notes()) std::fprintf(stderr, "note: %s\n", printable(note, 2000).c_str());
+}
+
 nlohmann::ordered_json finite_or_null(double v) { return std::isfinite(v) ? nlohmann::ordered_json(v) : nullptr; }
 
 void print_json(const nlohmann::ordered_json& json) {

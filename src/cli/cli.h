@@ -9,6 +9,7 @@
 
 #include "occ/compress.h"
 #include "report/units.h"
+#include "tensor/tensor_file.h"
 
 namespace occ {
 
@@ -52,6 +53,9 @@ uint64_t parse_size(const std::string& text);
 
 // Prints a line "note: ..." on stdout. Control characters are replaced.
 void print_note(const std::string& text);
+// Prints the notes of a file that was read (TensorFile::notes) on stderr, where they disturb no output; nothing with
+// --quiet.
+void print_source_notes(const TensorFile& file, const Globals& globals);
 
 // Returns null if `v` is infinite or NaN, because JSON has no such numbers.
 nlohmann::ordered_json finite_or_null(double v);

@@ -170,7 +170,8 @@ void run(Arguments& a, const Globals& globals) {
     o.progress = [&](const char* phase, uint64_t done, uint64_t total) { progress.report(phase, done, total); };
     c.warn = [&](const std::string& text) { progress.say("warning: " + printable(text, 2000)); };
     c.announce = [&](const CalibrationPlan& plan) { progress.announce(plan); };
-    r = calibrate ? compress_model(a.input, a.output, o, c) : compress_file(a.input, a.output, o);
+    c.off = !calibrate;
+    r = compress_model(a.input, a.output, o, c);
   }
   note_growth(&r);
   if (!a.report.empty() && !o.dry_run) {
@@ -236,6 +237,7 @@ void add_compress(CLI::App& app, const Globals& globals) {
                   "Tensor file of input vectors (rows): least error of the outputs, for tensors of that width");
   cmd->add_option("--hessian", a->options.hessian,
                   "Tensor file with second moments E[x x^T] of the inputs of each tensor, by its name");
+  cmd->add_option("--lora", a->calibration.lora, "Folder of a PEFT adapter (LoRA) to merge into the weights first");
   cmd->add_option("--report", a->report, "HTML page to write about every tensor");
   cmd->add_option("--seed", a->options.seed, "Seed of everything random")->capture_default_str();
   cmd->add_flag("--resume", a->options.resume, "Go on from the finished tensors of an interrupted run");
@@ -249,7 +251,7 @@ void add_compress(CLI::App& app, const Globals& globals) {
   const CLI::Validator not_empty([](const std::string& text) { return text.empty() ? "expected a value" : ""; }, "",
                                  "not_empty");
   for (const char* name : {"--method", "--recipe", "--size", "--tensor", "--keep", "--output", "--activations",
-                           "--hessian", "--calibrate", "--report"}) {
+                           "--hessian", "--calibrate", "--report", "--lora"}) {
     cmd->get_option(name)->check(not_empty);
   }
   cmd->callback([a, &globals] { run(*a, globals); });

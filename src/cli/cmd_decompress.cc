@@ -7,9 +7,9 @@
 #include "base/outputs.h"
 #include "base/parallel.h"
 #include "cli/cli.h"
-#include "container/archive_file.h"
 #include "io/sink.h"
 #include "model/convert.h"
+#include "model/mended_file.h"
 #include "tensor/panels.h"
 
 namespace occ {
@@ -71,13 +71,15 @@ void write_tensor(const TensorFile& file, size_t i, DType dtype, TensorSink& sin
 void run(const Arguments& a, const Globals& globals) {
   const ThreadLimit limit(globals.threads);
   require_not_input(a.output, a.input);
-  const std::unique_ptr<TensorFile> source = open_any(a.input);
+  const std::unique_ptr<TensorFile> source = open_model_file(a.input);
+  print_source_notes(*source, globals);
   // A single tensor is written as it is. A whole model is converted to the form that programs expect of the output.
   const bool to_gguf = std::filesystem::path(a.output).extension() == ".gguf";
   std::unique_ptr<TensorFile> converted;
   if (a.tensor.empty() && is_folder_output(a.output) && is_gguf_model(*source)) converted = as_hugging_face(*source);
   if (a.tensor.empty() && to_gguf && is_hf_model(*source)) converted = as_gguf(*source);
   const TensorFile* file = converted ? converted.get() : source.get();
+  if (converted) print_source_notes(*converted, globals);
   std::vector<size_t> chosen;
   std::vector<OutTensor> tensors;
   uint64_t bytes = 0;

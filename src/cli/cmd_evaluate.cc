@@ -6,11 +6,11 @@
 #include "base/file.h"
 #include "base/parallel.h"
 #include "cli/cli.h"
-#include "container/archive_file.h"
 #include "evaluation/encoder_quality.h"
 #include "evaluation/perplexity.h"
 #include "evaluation/tasks.h"
 #include "model/language_model.h"
+#include "model/mended_file.h"
 
 namespace occ {
 namespace {
@@ -91,7 +91,7 @@ void evaluate_causal(const Arguments& a, const Globals& globals, const Transform
   const LanguageModel model = open_language_model(a.model, options);
   LanguageModel reference;
   if (!a.reference.empty()) {
-    reference.file = open_any(a.reference);
+    reference.file = open_model_file(a.reference);
     if (is_encoder(*reference.file)) throw_usage("--reference: expected a causal model like {}", a.model);
     // The reference always runs in f32, even if the model under test runs in another arithmetic.
     reference.transformer = load_transformer(*reference.file, {.arithmetic = Arithmetic::kF32, .observer = {}});
@@ -190,7 +190,9 @@ void run(const Arguments& a, const Globals& globals) {
   const ThreadLimit limit(globals.threads);
   TransformerOptions options;
   options.arithmetic = a.arithmetic == "f32" ? Arithmetic::kF32 : Arithmetic::kInt8;
-  if (is_encoder(*open_any(a.model))) return evaluate_encoder(a, globals, options);
+  const std::unique_ptr<TensorFile> file = open_model_file(a.model);
+  print_source_notes(*file, globals);
+  if (is_encoder(*file)) return evaluate_encoder(a, globals, options);
   if (!a.pairs.empty() || !a.probe.empty()) throw_usage("{} is no encoder: --pairs and --probe need one", a.model);
   evaluate_causal(a, globals, options);
 }

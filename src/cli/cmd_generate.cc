@@ -90,6 +90,7 @@ void run(Arguments& a, const Globals& globals) {
   const Sampler check(a.options.sampling);  // reports wrong options before the model is loaded
   const LanguageModel model = open_language_model(
       a.model, {.arithmetic = a.arithmetic == "f32" ? Arithmetic::kF32 : Arithmetic::kInt8, .observer = {}});
+  print_source_notes(*model.file, globals);
   if (globals.verbose && !globals.quiet) show_memory(model);
   const size_t most = model.transformer->config().max_context;
   Generator generator(*model.transformer, *model.tokenizer, most == 0 ? a.context : std::min(a.context, most));

@@ -182,6 +182,7 @@ void run(const Arguments& a, const Globals& globals) {
     std::puts("--verbose lists every tensor\n");
   }
   print_total(a.input, *file, inventory);
+  print_source_notes(*file, globals);
 }
 
 }  // namespace

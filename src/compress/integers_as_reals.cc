@@ -30,6 +30,7 @@ class RealsView final : public TensorFile {
   }
   size_t read_granularity(size_t i) const override { return file_->read_granularity(i); }
   std::vector<SideFile> side_files() const override { return file_->side_files(); }
+  std::vector<std::string> notes() const override { return file_->notes(); }
   uint64_t file_bytes() const override { return file_->file_bytes(); }
 
  private:

@@ -19,6 +19,7 @@ constexpr uint64_t kLongVector = 1024;
 // Returns why a tensor is kept if the options say nothing about it; empty: it is coded. `only_vectors`: the file has
 // only vectors and scalars.
 std::string default_keep(const TensorInfo& t, bool only_vectors) {
+  if (!t.keep.empty()) return t.keep;
   if (!is_float(t.dtype)) return "integers";
   if (t.elements() == 0) return "empty";
   if (t.shape.size() <= 1) {

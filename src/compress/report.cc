@@ -49,11 +49,11 @@ void note_kept(const TensorFile& source, const std::vector<TensorReport>& tensor
     kept += t.recipe.empty();
     const std::optional<DType> stored = parse_dtype(t.stored_type);
     reals += stored && !is_float(*stored);
-    converted += !t.stored_type.empty() && source.format() == "gguf";
+    converted += !t.stored_type.empty() && !stored && source.format() != "occ";
   }
   if (kept > 0) notes->push_back(fmt::format("{} of {} tensors are kept as they are", kept, tensors.size()));
   if (converted > 0) {
-    notes->push_back(fmt::format("{} tensors were block-quantized in the input and are dequantized first", converted));
+    notes->push_back(fmt::format("{} tensors were quantized in the input and are dequantized first", converted));
   }
   if (reals > 0) {
     notes->push_back(fmt::format(
@@ -94,6 +94,8 @@ CompressReport make_report(const TensorFile& source, const std::vector<PlannedTe
     out.tensors.push_back(std::move(r));
   }
   out.notes.insert(out.notes.end(), notes.begin(), notes.end());
+  const std::vector<std::string> odd = source.notes();
+  out.notes.insert(out.notes.end(), odd.begin(), odd.end());
   out.nmse = total_nmse(parts);
   note_kept(source, out.tensors, &out.notes);
   if (source.format() == "hf") note_files_left_behind(source, stored, &out.notes);

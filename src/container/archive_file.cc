@@ -63,8 +63,7 @@ ArchiveIndex read_index(const SafetensorsFile& file) {
   if (i == file.tensors().size() || file.tensors()[i].dtype != DType::kU8) {
     throw_input("{}: expected a U8 tensor '{}', found none", file.path(), kIndexTensor);
   }
-  Bytes packed(file.tensors()[i].stored_bytes);
-  file.read_raw(i, 0, packed.size(), packed.data());
+  const Bytes packed = file.read_stored(i);
   if (hash64(packed) != *hash) {
     throw_input("{}: the archive index is corrupt, expected xxh64 {}, found {}", file.path(), hash_hex(*hash),
                 hash_hex(hash64(packed)));
@@ -104,8 +103,9 @@ ArchiveFile::ArchiveFile(const std::filesystem::path& path) : file_(open_contain
     const auto it = by_name.find(r.name);
     if (it == by_name.end()) throw_input("{}: expected tensor '{}' as in its index, found none", this->path(), r.name);
     const TensorInfo& info = file_.tensors()[it->second];
-    if (r.coded() ? (info.dtype != DType::kU8 || info.shape.size() != 1)
-                  : (info.dtype != r.stored.value_or(r.dtype) || info.shape != r.shape)) {
+    const bool fits = r.coded() ? info.dtype == DType::kU8 && info.shape.size() == 1
+                                : info.dtype == r.stored.value_or(r.dtype) && info.shape == r.shape;
+    if (!fits || !info.stored_type.empty()) {  // an archive holds no floats of 4 or 8 bits
       throw_input("{}: tensor '{}': type or shape differ from the archive index", this->path(), r.name);
     }
     stored_index_.push_back(it->second);
@@ -129,11 +129,7 @@ ArchiveFile::ArchiveFile(const std::filesystem::path& path) : file_(open_contain
   }
 }
 
-Bytes ArchiveFile::read_stored(size_t i) const {
-  Bytes bytes(stored_bytes(i));
-  file_.read_raw(stored_index_[i], 0, stored(i).elements(), bytes.data());
-  return bytes;
-}
+Bytes ArchiveFile::read_stored(size_t i) const { return file_.read_stored(stored_index_[i]); }
 
 Bytes ArchiveFile::checked_blob(size_t i) const {
   Bytes blob = read_stored(i);
@@ -287,8 +283,7 @@ std::vector<SideFile> ArchiveFile::side_files() const {
   for (const FileRecord& f : index_.files) {
     const std::string where = path() + ": file '" + f.name + "'";
     const size_t i = file_.find(kSideFilePrefix + f.name);
-    Bytes packed(file_.tensors()[i].stored_bytes);
-    file_.read_raw(i, 0, packed.size(), packed.data());
+    const Bytes packed = file_.read_stored(i);
     if (hash64(packed) != f.checksum) throw_input("{}: its bytes do not match their checksum", where);
     total += std::min(f.bytes, kMaxSideFile + 1);
     if (total > kMaxSideFile) throw_input("{}: expected at most {} bytes of files, found more", where, kMaxSideFile);

@@ -150,7 +150,7 @@ Matrix<double> fit_probe(const Matrix<double>& x, std::span<const size_t> labels
 
 Matrix<float> embed_texts(const Encoder& encoder, const Tokenizer& tokenizer, std::span<const std::string> texts,
                           const TextProgress& progress) {
-  Matrix<float> out = Matrix<float>::uninitialized(texts.size(), encoder.config().dim);
+  Matrix<float> out;
   for (size_t first = 0; first < texts.size(); first += kTextsAtOnce) {
     const size_t count = std::min(kTextsAtOnce, texts.size() - first);
     std::vector<std::vector<TokenId>> batch;
@@ -158,6 +158,7 @@ Matrix<float> embed_texts(const Encoder& encoder, const Tokenizer& tokenizer, st
       batch.push_back(tokenizer.encode(texts[first + i], {.add_special = true, .parse_special = false}));
     }
     const Matrix<float> rows = encoder.embed(batch);
+    if (first == 0) out = Matrix<float>::uninitialized(texts.size(), rows.cols());
     OCC_CHECK(rows.shape() == (Shape{count, out.cols()}));
     std::copy_n(rows.data(), rows.size(), out.row(first));
     if (progress) progress(first + count, texts.size());

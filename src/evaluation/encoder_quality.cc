@@ -2,7 +2,7 @@
 
 #include "base/error.h"
 #include "base/option_name.h"
-#include "container/archive_file.h"
+#include "model/mended_file.h"
 
 namespace occ {
 namespace {
@@ -20,7 +20,7 @@ LabelledTexts read_head(const std::string& path, size_t limit) {
 
 EncoderModel open_encoder(const std::string& path, const TransformerOptions& options) {
   EncoderModel m;
-  m.file = open_any(path);
+  m.file = open_model_file(path);
   m.encoder = load_encoder(*m.file, options);
   m.tokenizer = make_tokenizer(*m.file);
   return m;
@@ -28,11 +28,6 @@ EncoderModel open_encoder(const std::string& path, const TransformerOptions& opt
 
 PairsResult measure_pairs(const EncoderModel& model, const EncoderModel& reference, const std::string& pairs,
                           size_t limit, const TextProgress& progress) {
-  const size_t dim = model.encoder->config().dim, reference_dim = reference.encoder->config().dim;
-  if (dim != reference_dim) {
-    throw_usage("{}: expected embeddings of {} values as of the model, found {}", option_name("reference"), dim,
-                reference_dim);
-  }
   std::vector<std::string> left, right;
   for (auto& [x, y] : read_pairs(pairs)) {
     if (limit != 0 && left.size() == limit) break;
@@ -41,6 +36,10 @@ PairsResult measure_pairs(const EncoderModel& model, const EncoderModel& referen
   }
   const Matrix<float> l = model.embed(left, progress), r = model.embed(right, progress);
   const Matrix<float> rl = reference.embed(left, progress), rr = reference.embed(right, progress);
+  if (l.cols() != rl.cols()) {
+    throw_usage("{}: expected embeddings of {} values as of the model, found {}", option_name("reference"), l.cols(),
+                rl.cols());
+  }
   PairsResult out;
   out.spearman = spearman(row_cosines(l.view(), r.view()), row_cosines(rl.view(), rr.view()));
   out.cosine = mean_of(row_cosines(l.view(), rl.view()));

@@ -74,14 +74,10 @@ class ChunkRunner {
   std::vector<std::unique_ptr<KvCache>> caches_;
 };
 
-void check_model(const Transformer& model, const Tokenizer& tokenizer, size_t context) {
+void check_model(const Transformer& model, size_t context) {
   if (model.config().max_context != 0 && context > model.config().max_context) {
     throw_usage("{}: the model takes {} positions, found {}", option_name("context"), model.config().max_context,
                 context);
-  }
-  if (tokenizer.vocab_size() > model.config().vocab_size) {
-    throw_input("the tokenizer has {} tokens, expected at most the {} of the model", tokenizer.vocab_size(),
-                model.config().vocab_size);
   }
 }
 
@@ -149,9 +145,9 @@ PerplexityResult measure_perplexity(const Transformer& model, const Tokenizer& t
                          : most != 0          ? std::min(kDefaultContext, most)
                                               : kDefaultContext;
   if (context < 4) throw_usage("{}: expected at least 4 tokens, found {}", option_name("context"), context);
-  check_model(model, tokenizer, context);
+  check_model(model, context);
   if (reference != nullptr) {
-    check_model(*reference, tokenizer, context);
+    check_model(*reference, context);
     if (reference->config().vocab_size != model.config().vocab_size) {
       throw_usage("{}: expected a model with the same vocabulary of {} tokens, found {}", option_name("reference"),
                   model.config().vocab_size, reference->config().vocab_size);

@@ -43,7 +43,7 @@ struct PerplexityResult {
 
 // `what` names the text in errors; `reference` may be null. Usage error if the text has fewer tokens than a chunk, if a
 // chunk is longer than a model allows or shorter than 4 tokens, or if the models have vocabularies of different sizes.
-// Input error if the tokenizer has more tokens than the model, or if logits are not finite.
+// Input error if the text has a token above the model's vocabulary, or if logits are not finite.
 PerplexityResult measure_perplexity(const Transformer& model, const Tokenizer& tokenizer, std::string_view text,
                                     const std::string& what, const Transformer* reference,
                                     const PerplexityOptions& options);

@@ -1,4 +1,5 @@
-// Reader of GGUF files (the model format of ggml), versions 2 and 3, little-endian.
+// Reader of GGUF files (the model format of ggml), versions 1 to 3. A model that is split into files
+// NAME-00001-of-0000N.gguf is read as a whole from any of them; the metadata are those of the first.
 //
 // GGUF stores the innermost dimension first; shapes are given here with the outermost dimension first. Data that is
 // quantized in blocks is given as f32 (TensorInfo::dtype is kF32, stored_type is the name of the block type, for
@@ -22,7 +23,7 @@ class GgufFile final : public TensorFile {
  public:
   explicit GgufFile(const std::filesystem::path& path);
 
-  std::string path() const override { return file_.path(); }
+  std::string path() const override { return path_; }
   std::string format() const override { return "gguf"; }
   const std::vector<TensorInfo>& tensors() const override { return infos_; }
   // The range may begin and end inside a block. Data that must be converted is read in pieces of at most 256 KiB.
@@ -30,17 +31,25 @@ class GgufFile final : public TensorFile {
   void read_raw(size_t i, uint64_t first, uint64_t count, void* out) const override;
   // One file, gguf.json, which holds all metadata (gguf_json.h).
   std::vector<SideFile> side_files() const override;
-  uint64_t file_bytes() const override { return file_.size(); }
+  std::vector<std::string> notes() const override { return notes_; }
+  uint64_t file_bytes() const override;
 
   uint32_t version() const { return header_.version; }
   const GgufMetadata& metadata() const { return header_.metadata; }
 
  private:
   const GgufTensor& checked(size_t i, uint64_t first, uint64_t count) const;
+  void open_parts(const std::filesystem::path& path);
+  void take_tensors(size_t part, std::vector<GgufTensor> tensors);
+  // Blocks of tensor t, with the bytes of its numbers in the order of this machine.
+  void read_blocks(size_t i, uint64_t block, uint64_t blocks, uint8_t* out) const;
 
-  InputFile file_;
-  GgufHeader header_;
+  std::string path_;
+  std::vector<InputFile> files_;
+  GgufHeader header_;  // of the first part, with the tensors of all
+  std::vector<size_t> part_of_;
   std::vector<TensorInfo> infos_;
+  std::vector<std::string> notes_;
 };
 
 std::unique_ptr<TensorFile> open_gguf(const std::filesystem::path& path);

@@ -1,18 +1,11 @@
-#include "io/gguf_blocks.h"
-
 #include <algorithm>
 #include <array>
 
+#include "base/check.h"
+#include "io/gguf_block.h"
+
 namespace occ {
 namespace {
-
-// The structures of blocks consist of bytes only, so that a block may lie at any address. Fields of several bytes are
-// little-endian. In the comments, the low and the high half of a byte are its lower and its upper four bits, and a
-// value is given by its index in the block.
-struct Half {
-  uint8_t bytes[2];
-  float value() const { return f16_to_f32(static_cast<uint16_t>(bytes[0] | (bytes[1] << 8))); }
-};
 
 struct BlockQ4_0 {  // 4.5 bits per weight: d (q - 8)
   static constexpr size_t kElements = 32;
@@ -256,77 +249,66 @@ void decode(const BlockIQ4_XS& b, float* out) {
   }
 }
 
-template <typename Block>
-void dequantize(const uint8_t* in, size_t blocks, float* out) {
-  const auto* block = reinterpret_cast<const Block*>(in);  // arrays of bytes: any alignment
-  static_assert(alignof(Block) == 1);
-  for (size_t i = 0; i < blocks; ++i) decode(block[i], out + i * Block::kElements);
-}
-
 template <DType dtype>
 void convert(const uint8_t* in, size_t count, float* out) {
   convert_to_f32(dtype, in, out, count);
 }
 
-template <typename Block>
-GgufType block_type(uint32_t id, std::string_view name) {
-  static_assert(Block::kElements <= kGgufMaxBlockElements);
-  return {id, name, Block::kElements, sizeof(Block), DType::kF32, dequantize<Block>};
-}
 template <DType dtype>
 GgufType plain_type(uint32_t id) {
-  return {id, dtype_name(dtype), 1, static_cast<uint32_t>(dtype_size(dtype)), dtype, convert<dtype>};
+  return {id,
+          dtype_name(dtype),
+          1,
+          static_cast<uint32_t>(dtype_size(dtype)),
+          dtype,
+          convert<dtype>,
+          std::vector<uint32_t>{}};
 }
 GgufType unsupported(uint32_t id, std::string_view name) { return {id, name, 0, 0, DType::kF32, nullptr}; }
 
 // All types, ordered by id. The types 4 and 5 (Q4_2, Q4_3) and 31 to 33 and 36 to 38 (repacked Q4_0 and IQ4_NL) were
 // withdrawn by ggml.
-const std::array<GgufType, 43>& types() {
-  static const std::array<GgufType, 43> kTypes = {
+std::vector<GgufType> all_types() {
+  using Fields = std::vector<uint32_t>;
+  std::vector<GgufType> all = {
       plain_type<DType::kF32>(0),
       plain_type<DType::kF16>(1),
-      block_type<BlockQ4_0>(2, "Q4_0"),
-      block_type<BlockQ4_1>(3, "Q4_1"),
+      gguf_block_type<BlockQ4_0>(2, "Q4_0", Fields{0}),
+      gguf_block_type<BlockQ4_1>(3, "Q4_1", Fields{0, 2}),
       unsupported(4, "Q4_2"),
       unsupported(5, "Q4_3"),
-      block_type<BlockQ5_0>(6, "Q5_0"),
-      block_type<BlockQ5_1>(7, "Q5_1"),
-      block_type<BlockQ8_0>(8, "Q8_0"),
+      gguf_block_type<BlockQ5_0>(6, "Q5_0", Fields{0}),
+      gguf_block_type<BlockQ5_1>(7, "Q5_1", Fields{0, 2}),
+      gguf_block_type<BlockQ8_0>(8, "Q8_0", Fields{0}),
       unsupported(9, "Q8_1"),
-      block_type<BlockQ2_K>(10, "Q2_K"),
-      block_type<BlockQ3_K>(11, "Q3_K"),
-      block_type<BlockQ4_K>(12, "Q4_K"),
-      block_type<BlockQ5_K>(13, "Q5_K"),
-      block_type<BlockQ6_K>(14, "Q6_K"),
-      unsupported(15, "Q8_K"),
-      unsupported(16, "IQ2_XXS"),
-      unsupported(17, "IQ2_XS"),
-      unsupported(18, "IQ3_XXS"),
-      unsupported(19, "IQ1_S"),
-      block_type<BlockIQ4_NL>(20, "IQ4_NL"),
-      unsupported(21, "IQ3_S"),
-      unsupported(22, "IQ2_S"),
-      block_type<BlockIQ4_XS>(23, "IQ4_XS"),
+      gguf_block_type<BlockQ2_K>(10, "Q2_K", Fields{80, 82}),
+      gguf_block_type<BlockQ3_K>(11, "Q3_K", Fields{108}),
+      gguf_block_type<BlockQ4_K>(12, "Q4_K", Fields{0, 2}),
+      gguf_block_type<BlockQ5_K>(13, "Q5_K", Fields{0, 2}),
+      gguf_block_type<BlockQ6_K>(14, "Q6_K", Fields{208}),
+      gguf_block_type<BlockIQ4_NL>(20, "IQ4_NL", Fields{0}),
+      gguf_block_type<BlockIQ4_XS>(23, "IQ4_XS", Fields{0, 2}),
       plain_type<DType::kI8>(24),
       plain_type<DType::kI16>(25),
       plain_type<DType::kI32>(26),
       plain_type<DType::kI64>(27),
       plain_type<DType::kF64>(28),
-      unsupported(29, "IQ1_M"),
       plain_type<DType::kBF16>(30),
       unsupported(31, "Q4_0_4_4"),
       unsupported(32, "Q4_0_4_8"),
       unsupported(33, "Q4_0_8_8"),
-      unsupported(34, "TQ1_0"),
-      unsupported(35, "TQ2_0"),
       unsupported(36, "IQ4_NL_4_4"),
       unsupported(37, "IQ4_NL_4_8"),
       unsupported(38, "IQ4_NL_8_8"),
-      unsupported(39, "MXFP4"),
-      unsupported(40, "NVFP4"),
-      unsupported(41, "Q1_0"),
-      unsupported(42, "Q2_0"),
   };
+  for (GgufType& type : gguf_lattice_types()) all.push_back(std::move(type));
+  std::sort(all.begin(), all.end(), [](const GgufType& a, const GgufType& b) { return a.id < b.id; });
+  for (size_t i = 0; i < all.size(); ++i) OCC_CHECK(all[i].id == i);
+  return all;
+}
+
+const std::vector<GgufType>& types() {
+  static const std::vector<GgufType> kTypes = all_types();
   return kTypes;
 }
 

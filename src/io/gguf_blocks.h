@@ -10,7 +10,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string_view>
+#include <vector>
 
 #include "tensor/dtype.h"
 
@@ -26,6 +28,8 @@ struct GgufType {
   uint32_t block_bytes = 0;
   DType dtype = DType::kF32;  // type of the elements as they are read; kF32 for types that are quantized in blocks
   GgufDequantize dequantize = nullptr;
+  // Where the fields of two bytes stand in a block, which are swapped in big-endian files; nothing: not known.
+  std::optional<std::vector<uint32_t>> halves = {};
 
   bool supported() const { return dequantize != nullptr; }
   bool quantized() const { return block_elements > 1; }

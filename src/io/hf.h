@@ -25,9 +25,14 @@ void check_plain_name(const std::string& name, const std::string& what);
 // The same check for a side file, which may also lie in a folder one level below ("1_Pooling/config.json").
 void check_side_file_name(const std::string& name, const std::string& what);
 
-// Reads the first of these that the folder holds: model.safetensors.index.json and its shards; model.safetensors; the
-// only file *.safetensors. Input error if there is none, or if the index and the shards do not name the same tensors:
-// the index must map every tensor of a shard to that shard, and every tensor of the index must be there.
+// Reads the first of these that the folder holds, as transformers does: model.safetensors; the shards of
+// model.safetensors.index.json; the only file *.safetensors; all files NAME-0000I-of-0000N.safetensors without an index.
+// Input error if there is none, or if a shard or a tensor that the index names is missing. What else may be odd is a
+// note: an index beside model.safetensors, tensors that the index does not name (they are left out) or that are in
+// another shard than it says, and a repeated name, which counts as it stands last.
+//
+// The tensors of modules that modules.json of sentence-transformers names ("2_Dense") are read too. Their names begin
+// with the folder ("2_Dense/linear.weight"), and `compress` keeps them as they are.
 class HfFolder final : public TensorFile {
  public:
   explicit HfFolder(const std::filesystem::path& folder);
@@ -38,22 +43,32 @@ class HfFolder final : public TensorFile {
   const std::vector<TensorInfo>& tensors() const override { return tensors_; }
   void read_f32(size_t i, uint64_t first, uint64_t count, float* out) const override;
   void read_raw(size_t i, uint64_t first, uint64_t count, void* out) const override;
+  std::vector<std::string> notes() const override { return notes_; }
+  // The bytes of tensor i as they are in the file.
+  Bytes read_stored(size_t i) const { return shards_[places_[i].first]->read_stored(places_[i].second); }
   // The files of side_file_names() that the folder holds.
   std::vector<SideFile> side_files() const override;
   uint64_t file_bytes() const override;
 
  private:
-  void add_shard(const std::string& name);
+  void open_shard(const std::string& name);
+  void add_tensor(size_t shard, size_t i);
+  void add_all(size_t shard);
   void open_indexed(const std::filesystem::path& index);
+  void open_unnamed();
+  void open_modules();
+  void add_name_note(std::string_view what, const std::vector<std::string>& names);
 
   std::filesystem::path folder_;
   std::vector<std::unique_ptr<SafetensorsFile>> shards_;
   std::vector<TensorInfo> tensors_;
+  std::vector<std::string> notes_;
+  std::vector<std::string> modules_;               // folders of sentence-transformers' modules
   std::vector<std::pair<size_t, size_t>> places_;  // for tensor i: the number of its shard and its number in the shard
 };
 
 // Writes model.safetensors, or, if the tensors hold more than options.shard_bytes, the shards
-// model-00001-of-0000N.safetensors and the index; and the side files. All files are written to a temporary folder
+// model-00001-of-0000N.safetensors and the index; tensors "FOLDER/NAME" in FOLDER/model.safetensors; the side files. All files are written to a temporary folder
 // beside `folder`, which commit() renames.
 std::unique_ptr<TensorSink> make_hf_sink(const std::filesystem::path& folder, SinkOptions options);
 

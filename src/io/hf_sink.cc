@@ -22,6 +22,8 @@ const std::map<std::string, std::string> kMetadata = {{"format", "pt"}};
 // Whether this is the name of a file of weights that this writer writes: model.safetensors, its index, or a shard such
 // as model-00001-of-00002.safetensors.
 bool is_weights_name(const std::string& name) {
+  const size_t slash = name.find('/');  // of a module: 2_Dense/model.safetensors
+  if (slash != std::string::npos) return name.substr(slash) == "/model.safetensors";
   if (name == "model.safetensors" || name == "model.safetensors.index.json") return true;
   return name.size() == 32 && name.starts_with("model-") && name.substr(11, 4) == "-of-" &&
          name.ends_with(".safetensors");
@@ -51,21 +53,26 @@ class HfSink final : public TensorSink {
       if (!names_.insert(t.name).second) {
         throw_usage("{}, tensor '{}': name used twice", folder_.string(), printable(t.name));
       }
-      const bool full = !shards_.empty() && (filled >= options_.shard_bytes || *bytes > options_.shard_bytes - filled);
-      if (shards_.empty() || (full && filled != 0)) {
+      const size_t slash = t.name.find('/');
+      const std::string module = slash == std::string::npos ? "" : t.name.substr(0, slash);
+      const bool full = !shards_.empty() && module.empty() &&
+                        (filled >= options_.shard_bytes || *bytes > options_.shard_bytes - filled);
+      if (shards_.empty() || shards_.back().module != module || (full && filled != 0)) {
+        if (!module.empty() && !modules_.insert(module).second) {
+          throw_usage("{}, tensor '{}': expected the tensors of a module together", folder_.string(),
+                      printable(t.name));
+        }
         shards_.emplace_back();
+        shards_.back().module = module;
         filled = 0;
       }
+      if (!module.empty()) t.name.erase(0, slash + 1);
       shards_.back().bytes += *bytes;
       shards_.back().tensors.push_back(std::move(t));
       filled += *bytes;
-      total_ += *bytes;
+      if (module.empty()) total_ += *bytes;
     }
-    if (shards_.empty()) shards_.emplace_back();
-    for (size_t i = 0; i < shards_.size(); ++i) {
-      shards_[i].name = shards_.size() == 1 ? "model.safetensors"
-                                            : fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards_.size());
-    }
+    name_shards();
     open_shard(0);
   }
 
@@ -91,7 +98,7 @@ class HfSink final : public TensorSink {
     }
     writer_->commit();
     writer_.reset();
-    if (shards_.size() > 1) put_file("model.safetensors.index.json", index());
+    if (count_ > 1) put_file("model.safetensors.index.json", index());
     for (const SideFile& side : options_.side_files) put_file(side.name, side.bytes);
     check_replaceable();
     out_->commit();
@@ -99,13 +106,29 @@ class HfSink final : public TensorSink {
 
  private:
   struct Shard {
-    std::string name;
+    std::string name, module;  // of a module of sentence-transformers, or empty
     uint64_t bytes = 0;
     std::vector<OutTensor> tensors;
   };
 
+  void name_shards() {
+    const auto plain = [](const Shard& s) { return s.module.empty(); };
+    count_ = static_cast<size_t>(std::count_if(shards_.begin(), shards_.end(), plain));
+    if (count_ == 0) shards_.emplace_back(), count_ = 1;
+    size_t number = 0;
+    for (Shard& s : shards_) {
+      if (!s.module.empty()) {
+        s.name = s.module + "/model.safetensors";
+        check_side_file_name(s.name, folder_.string() + ", module");
+      } else {
+        s.name = count_ == 1 ? "model.safetensors" : fmt::format("model-{:05}-of-{:05}.safetensors", ++number, count_);
+      }
+    }
+  }
+
   void open_shard(size_t i) {
     if (writer_) writer_->commit();
+    std::filesystem::create_directories((out_->temporary_path() / shards_[i].name).parent_path());
     writer_ = std::make_unique<SafetensorsWriter>(out_->temporary_path() / shards_[i].name, shards_[i].tensors,
                                                   kMetadata, options_.sync);
     current_ = i;
@@ -115,6 +138,7 @@ class HfSink final : public TensorSink {
   Bytes index() const {
     nlohmann::json weight_map = nlohmann::json::object();
     for (const Shard& shard : shards_) {
+      if (!shard.module.empty()) continue;
       for (const OutTensor& t : shard.tensors) weight_map[t.name] = shard.name;
     }
     const nlohmann::json root = {{"metadata", {{"total_size", total_}}}, {"weight_map", std::move(weight_map)}};
@@ -155,7 +179,8 @@ class HfSink final : public TensorSink {
 
   fs::path folder_;
   SinkOptions options_;
-  std::set<std::string> names_;
+  std::set<std::string> names_, modules_;
+  size_t count_ = 0;  // shards that belong to no module
   std::vector<Shard> shards_;
   std::optional<OutputFolder> out_;
   std::unique_ptr<SafetensorsWriter> writer_;  // of a file in it

@@ -77,8 +77,6 @@ TEST_F(HfTest, BadIndexesAreRefused) {
       {"[]", "'weight_map'"},
       {"1}, {", "not valid JSON"},
       {R"({"a":1,"b":"s.safetensors"})", "tensor 'a': expected a file name"},
-      {R"({"a":"s.safetensors","a":"s.safetensors"})", "'a' twice"},
-      {R"({"a":"s.safetensors"})", "tensor 'b': it is in 's.safetensors'"},
       {R"({"a":"s.safetensors","b":"s.safetensors","c":"s.safetensors"})", "tensor 'c': expected in 's.safetensors'"},
       {R"({"a":"s.safetensors","b":"t.safetensors"})", "file 't.safetensors', found none"},
       {R"({"a":"../outside.safetensors"})", "plain file name, found '../outside.safetensors'"},
@@ -101,6 +99,89 @@ TEST_F(HfTest, BadIndexesAreRefused) {
   const std::string shard = get_bytes_for_test(folder_ / "s.safetensors");
   put_bytes_for_test(folder_ / "s.safetensors", shard.substr(0, shard.size() - 1));
   EXPECT_INPUT_ERROR(HfFolder{folder_}, "s.safetensors");
+}
+
+// What transformers loads is loaded, with a note where it is odd.
+TEST_F(HfTest, OddFoldersAreRead) {
+  put_shard(folder_ / "s1.safetensors", {"a", "b"}, 1);
+  put_shard(folder_ / "s2.safetensors", {"c", "extra"}, 2);
+  const auto names = [&](const HfFolder& hf) {
+    std::string all;
+    for (const TensorInfo& t : hf.tensors()) all += t.name + " ";
+    return all;
+  };
+  put_index(R"({"a":"s1.safetensors","b":"s1.safetensors","c":"s2.safetensors"})");
+  const HfFolder unnamed(folder_);
+  EXPECT_EQ(names(unnamed), "a b c ");
+  EXPECT_THAT(unnamed.notes(), testing::ElementsAre(testing::HasSubstr("weight_map does not name them: extra")));
+  put_index(R"({"a":"s1.safetensors","b":"s2.safetensors","c":"s2.safetensors","extra":"s2.safetensors"})");
+  const HfFolder moved(folder_);
+  EXPECT_EQ(moved.tensors().size(), 4u);
+  EXPECT_THAT(moved.notes(), testing::ElementsAre(testing::HasSubstr("in another shard than weight_map says: b")));
+  put_index(R"({"a":"s1.safetensors","a":"s1.safetensors","b":"s1.safetensors","c":"s2.safetensors"})");
+  EXPECT_THAT(HfFolder(folder_).notes(), testing::Contains(testing::HasSubstr("'a' stands twice")));
+  // Of two copies, the one counts that the index names.
+  put_shard(folder_ / "s2.safetensors", {"a", "c"}, 2);
+  put_index(R"({"a":"s2.safetensors","b":"s1.safetensors","c":"s2.safetensors"})");
+  const HfFolder twice(folder_);
+  float value = 0;
+  twice.read_f32(twice.find("a"), 0, 1, &value);
+  EXPECT_EQ(value, 2);
+  EXPECT_EQ(twice.tensors().size(), 3u);
+  // A whole file counts more than an index, also one of shards that are gone.
+  put_index(R"({"a":"gone-00001-of-00002.safetensors"})");
+  EXPECT_INPUT_ERROR(HfFolder{folder_}, "expected the file 'gone-00001-of-00002.safetensors', found none");
+  put_shard(folder_ / "model.safetensors", {"whole"}, 3);
+  const HfFolder whole(folder_);
+  EXPECT_EQ(names(whole), "whole ");
+  EXPECT_THAT(whole.notes(), testing::ElementsAre(testing::HasSubstr("and not the shards of")));
+}
+
+// Modules of sentence-transformers come with their folders, and go back into them.
+TEST_F(HfTest, ModulesHaveFoldersOfTheirOwn) {
+  put_shard(folder_ / "model.safetensors", {"a"}, 1);
+  fs::create_directory(folder_ / "2_Dense");
+  put_shard(folder_ / "2_Dense/model.safetensors", {"linear.bias", "linear.weight"}, 2);
+  put_bytes_for_test(folder_ / "2_Dense/config.json", "{}");
+  put_bytes_for_test(folder_ / "modules.json", R"([{"path":"2_Dense","type":"sentence_transformers.models.Dense"}])");
+  const HfFolder hf(folder_);
+  ASSERT_EQ(hf.tensors().size(), 3u);
+  for (const uint64_t shard_bytes : {uint64_t{1}, uint64_t{1} << 30}) {
+    const fs::path out = temp_ / ("out" + std::to_string(shard_bytes));
+    const auto sink = make_hf_sink(out, {hf.side_files(), shard_bytes, false});
+    std::vector<OutTensor> tensors;
+    for (const TensorInfo& t : hf.tensors()) tensors.push_back({t.name, t.dtype, t.shape});
+    tensors.insert(tensors.begin() + 1, {"b", DType::kF32, {3}});
+    sink->begin(tensors);
+    for (const size_t i : {0u, 0u, 1u, 2u}) {
+      float values[3];
+      hf.read_f32(i, 0, 3, values);
+      sink->write(values, sizeof(values));
+    }
+    sink->commit();
+    const HfFolder back(out);
+    ASSERT_EQ(back.tensors().size(), 4u);
+    EXPECT_TRUE(fs::exists(out / "2_Dense/config.json"));
+    float value = 0;
+    back.read_f32(back.find("2_Dense/linear.weight"), 0, 1, &value);
+    EXPECT_EQ(value, 2);
+    EXPECT_TRUE(back.notes().empty());
+    EXPECT_NE(make_hf_sink(out, {hf.side_files(), shard_bytes, false}), nullptr);  // may be replaced
+  }
+  put_bytes_for_test(folder_ / "modules.json", R"([{"path":"../x","type":"Dense"}])");
+  EXPECT_INPUT_ERROR(HfFolder{folder_}, "plain file name");
+}
+
+TEST_F(HfTest, ShardsThatHaveLostTheirIndex) {
+  put_shard(folder_ / "model-00001-of-00002.safetensors", {"a"}, 1);
+  put_shard(folder_ / "model-00002-of-00002.safetensors", {"b"}, 2);
+  const HfFolder hf(folder_);
+  EXPECT_EQ(hf.tensors().size(), 2u);
+  EXPECT_THAT(hf.notes(), testing::ElementsAre(testing::HasSubstr("all 2 shards are read")));
+  put_shard(folder_ / "model-00002-of-00002.safetensors", {"a"}, 2);
+  EXPECT_INPUT_ERROR(HfFolder{folder_}, "tensor 'a': expected in one shard");
+  fs::rename(folder_ / "model-00002-of-00002.safetensors", folder_ / "model-00003-of-00003.safetensors");
+  EXPECT_INPUT_ERROR(HfFolder{folder_}, "found 2 of these");
 }
 
 TEST_F(HfTest, PicklesAreRefusedWithAdvice) {

@@ -16,7 +16,7 @@ using nlohmann::json;
 template <typename Json>
 class Builder : public nlohmann::json_sax<Json> {
  public:
-  explicit Builder(std::string_view what) : what_(what) {}
+  Builder(std::string_view what, std::vector<std::string>* repeated) : what_(what), repeated_(repeated) {}
   Json take() { return std::move(root_); }
 
   bool null() override { return add(nullptr); }
@@ -33,7 +33,9 @@ class Builder : public nlohmann::json_sax<Json> {
   bool key(std::string& name) override {
     const auto [at, is_new] =
         stack_.back()->template get_ref<typename Json::object_t&>().emplace(std::move(name), nullptr);
-    if (!is_new) throw_input("{}: expected distinct keys, found '{}' twice", what_, printable(at->first));
+    if (!is_new && repeated_ != nullptr) repeated_->push_back(at->first);
+    if (!is_new && repeated_ == nullptr)
+      throw_input("{}: expected distinct keys, found '{}' twice", what_, printable(at->first));
     if (kOrdered && stack_.back()->size() > kMaxOrderedKeys) {
       throw_input("{}: expected at most {} keys in an object", what_, kMaxOrderedKeys);
     }
@@ -80,6 +82,7 @@ class Builder : public nlohmann::json_sax<Json> {
   }
 
   std::string_view what_;
+  std::vector<std::string>* repeated_;
   Json root_;
   Json* slot_ = nullptr;  // value of the key read last
   std::vector<Json*> stack_;
@@ -104,23 +107,25 @@ size_t utf8_length(std::string_view text) {
 }  // namespace
 
 template <typename Json>
-static Json parse(std::string_view text, std::string_view what) {
+static Json parse(std::string_view text, std::string_view what, std::vector<std::string>* repeated) {
   const size_t nul = text.find('\0');
   if (nul != std::string_view::npos) throw_input("{}: not valid JSON at byte {}, found a NUL", what, nul);
-  Builder<Json> builder(what);
+  Builder<Json> builder(what, repeated);
   Json::sax_parse(text.begin(), text.end(), &builder);
   return builder.take();
 }
 
-json parse_json(std::string_view text, std::string_view what) { return parse<json>(text, what); }
-
-nlohmann::ordered_json parse_ordered_json(std::string_view text, std::string_view what) {
-  return parse<nlohmann::ordered_json>(text, what);
+json parse_json(std::string_view text, std::string_view what, std::vector<std::string>* repeated) {
+  return parse<json>(text, what, repeated);
 }
 
-json parse_json_file(const std::filesystem::path& path, uint64_t limit) {
+nlohmann::ordered_json parse_ordered_json(std::string_view text, std::string_view what) {
+  return parse<nlohmann::ordered_json>(text, what, nullptr);
+}
+
+json parse_json_file(const std::filesystem::path& path, uint64_t limit, std::vector<std::string>* repeated) {
   const Bytes bytes = read_file(path, limit);
-  return parse_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path.string());
+  return parse_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path.string(), repeated);
 }
 
 std::string printable(std::string_view text, size_t limit) {

@@ -14,6 +14,7 @@
 #include "io/json.h"
 #include "io/npy.h"
 #include "io/npz.h"
+#include "io/quantized.h"
 #include "io/safetensors.h"
 #include "io/sink.h"
 #include "io/vecs.h"
@@ -81,7 +82,7 @@ std::unique_ptr<TensorFile> open_tensor_file(const fs::path& path) {
   std::error_code ec;
   const fs::file_status status = fs::status(path, ec);
   if (!fs::exists(status)) throw_missing(path);
-  if (fs::is_directory(status)) return std::make_unique<HfFolder>(path);
+  if (fs::is_directory(status)) return dequantized(std::make_unique<HfFolder>(path));
 
   const std::string extension = path.extension().string();
   std::string magic(10, '\0');

@@ -20,6 +20,7 @@ struct Entry {
   TensorInfo info;
   uint64_t begin = 0;
   uint64_t end = 0;
+  const SmallFloat* small = nullptr;
 };
 
 // The member `key` of an entry, or an input error.
@@ -46,20 +47,16 @@ std::vector<uint64_t> counts(const json& value, const char* key, const std::stri
 Entry parse_entry(const std::string& name, const json& value, uint64_t data_bytes, const std::string& path) {
   const std::string where = fmt::format("{}, tensor '{}'", path, printable(name));
   if (!value.is_object()) throw_input("{}: expected an object, found {}", where, value.type_name());
-  for (const auto& [key, ignored] : value.items()) {
-    if (key != "dtype" && key != "shape" && key != "data_offsets") {
-      throw_input("{}: expected only dtype, shape and data_offsets, found '{}'", where, printable(key, 40));
-    }
-  }
   const json& dtype = member(value, "dtype", where);
   if (!dtype.is_string()) throw_input("{}: expected 'dtype' to be a string, found {}", where, dtype.type_name());
   const auto& dtype_text = dtype.get_ref<const std::string&>();
-  const std::optional<DType> parsed = parse_dtype(dtype_text);
-  if (!parsed) {
-    throw_input("{}: unsupported dtype, expected one of F64 F32 F16 BF16 I64..I8 U64..U8 BOOL, found '{}'", where,
-                printable(dtype_text, 40));
-  }
   Entry e;
+  e.small = find_small_float(dtype_text);
+  const std::optional<DType> parsed = e.small != nullptr ? DType::kBF16 : parse_dtype(dtype_text);
+  if (!parsed) {
+    throw_input("{}: unsupported dtype, expected one of F64 F32 F16 BF16 F8_* F4 I64..I8 U64..U8 BOOL, found '{}'",
+                where, printable(dtype_text, 40));
+  }
   e.info.name = name;
   e.info.dtype = *parsed;
   e.info.shape = counts(member(value, "shape", where), "shape", where);
@@ -70,10 +67,18 @@ Entry parse_entry(const std::string& name, const json& value, uint64_t data_byte
   if (e.begin > e.end || e.end > data_bytes) {
     throw_input("{}: expected data_offsets within {} bytes of data, found [{}, {}]", where, data_bytes, e.begin, e.end);
   }
-  const std::optional<uint64_t> bytes = tensor_bytes(e.info.shape, e.info.dtype);
+  std::optional<uint64_t> bytes = tensor_bytes(e.info.shape, e.info.dtype);
   if (!bytes) {
     throw_input("{}: expected less than 2^63 bytes in at most 64 dimensions, found shape {} of {}", where,
                 shape_text(e.info.shape), dtype_text);
+  }
+  if (e.small != nullptr) {
+    e.info.stored_type = e.small->name;
+    const uint64_t elements = *bytes / dtype_size(e.info.dtype), per_byte = 8 / e.small->bits;
+    if (elements % per_byte != 0) {
+      throw_input("{}: expected whole bytes, found {} elements of {}", where, elements, dtype_text);
+    }
+    bytes = elements / per_byte;
   }
   if (*bytes != e.end - e.begin) {
     throw_input("{}: expected {} bytes for shape {} of {}, found {}", where, *bytes, shape_text(e.info.shape),
@@ -83,6 +88,21 @@ Entry parse_entry(const std::string& name, const json& value, uint64_t data_byte
   return e;
 }
 
+// Elements [first, first + count) of small floats, whose first byte stands at `offset`.
+void read_small(const SmallFloat& type, const InputFile& file, uint64_t offset, uint64_t first, uint64_t count,
+                float* out) {
+  uint8_t panel[kPanelBytes];
+  const uint64_t per_byte = 8 / type.bits, mask = (uint64_t{1} << type.bits) - 1;
+  for (uint64_t at = first; at < first + count;) {
+    const uint64_t byte = at / per_byte, end = std::min(first + count, (byte + kPanelBytes) * per_byte);
+    file.read(offset + byte, panel, (end - 1) / per_byte - byte + 1);
+    for (; at < end; ++at) {
+      const unsigned shift = static_cast<unsigned>(at % per_byte) * type.bits;
+      *out++ = type.values[(panel[at / per_byte - byte] >> shift) & mask];
+    }
+  }
+}
+
 }  // namespace
 
 SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : file_(path) {
@@ -90,13 +110,23 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : file_(path
   if (file_.size() < 8) throw_input("{}: expected a safetensors header, found {} bytes", name, file_.size());
   uint64_t header_bytes = 0;
   file_.read(0, &header_bytes, 8);
+  if (std::string_view(reinterpret_cast<const char*>(&header_bytes), 1) == "<") {  // a length of 60 has zeros behind it
+    if ((header_bytes >> 32) != 0) throw_input("{}: expected a safetensors file, found a page of HTML or XML", name);
+  }
   if (header_bytes > file_.size() - 8 || header_bytes > kMaxSafetensorsHeader) {
     throw_input("{}: expected a header of at most {} bytes, found length {}", name,
                 std::min(file_.size() - 8, kMaxSafetensorsHeader), header_bytes);
   }
   const Bytes header = file_.read(8, header_bytes);
-  if (header.empty() || header[0] != '{') throw_input("{}: expected the header to begin with '{{'", name);
-  const json root = parse_json({reinterpret_cast<const char*>(header.data()), header.size()}, name);
+  std::vector<std::string> repeated;
+  const json root = parse_json({reinterpret_cast<const char*>(header.data()), header.size()}, name, &repeated);
+  if (!root.is_object()) throw_input("{}: expected the header to be an object, found {}", name, root.type_name());
+  for (const std::string& key : repeated) {
+    if (key == "__metadata__" || key == "dtype" || key == "shape" || key == "data_offsets") {
+      throw_input("{}: expected distinct keys, found '{}' twice", name, key);
+    }
+    notes_.push_back(fmt::format("{}: '{}' stands twice in the header, the last counts", name, printable(key)));
+  }
   const uint64_t data_start = 8 + header_bytes;
   const uint64_t data_bytes = file_.size() - data_start;
 
@@ -106,6 +136,7 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : file_(path
       entries.push_back(parse_entry(key, value, data_bytes, name));
       continue;
     }
+    if (value.is_null()) continue;
     if (!value.is_object()) throw_input("{}: expected __metadata__ to be an object, found {}", name, value.type_name());
     for (const auto& [k, v] : value.items()) {
       if (!v.is_string()) {
@@ -125,6 +156,7 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : file_(path
     }
     covered = e.end;
     offsets_.push_back(data_start + e.begin);
+    small_.push_back(e.small);
     tensors_.push_back(std::move(e.info));
   }
   if (covered != data_bytes) {
@@ -134,12 +166,18 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : file_(path
 
 void SafetensorsFile::read_f32(size_t i, uint64_t first, uint64_t count, float* out) const {
   check_range(tensors_[i], first, count);
+  if (const SmallFloat* small = small_[i]) return read_small(*small, file_, offsets_[i], first, count, out);
   const DType dtype = tensors_[i].dtype;
   read_elements_f32(file_, offsets_[i] + first * dtype_size(dtype), dtype, count, out);
 }
 
 void SafetensorsFile::read_raw(size_t i, uint64_t first, uint64_t count, void* out) const {
   check_range(tensors_[i], first, count);
+  if (small_[i] != nullptr) {
+    std::vector<float> values(count);
+    read_f32(i, first, count, values.data());
+    return convert_from_f32(tensors_[i].dtype, values.data(), out, count);
+  }
   const uint64_t size = dtype_size(tensors_[i].dtype);
   file_.read(offsets_[i] + first * size, out, count * size);
 }

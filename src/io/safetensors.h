@@ -1,7 +1,9 @@
 // Reader and writer of safetensors files. A file holds the length of the header (u64, little-endian), a JSON header
 // {name: {dtype, shape, data_offsets}, "__metadata__": {...}}, and the data, which must cover the rest of the file
-// without holes or overlaps. Specification: https://github.com/huggingface/safetensors, section "Format". Element types
-// that are not in tensor/dtype.h (F8_E4M3, ...) are refused with an input error that names the type.
+// without holes or overlaps. Specification: https://github.com/huggingface/safetensors, section "Format". As in the
+// reference implementation, a repeated name counts as it stands last, null metadata count as none, and unknown members
+// of an entry are ignored. Floats of 4 and 8 bits (tensor/small_floats.h) are given as BF16, which holds all their
+// values, and stored_type has their name. Other types (C64, F6_E2M3, ...) are an input error that names the type.
 #pragma once
 
 #include <atomic>
@@ -11,6 +13,7 @@
 
 #include "base/file.h"
 #include "io/sink.h"
+#include "tensor/small_floats.h"
 #include "tensor/tensor_file.h"
 
 namespace occ {
@@ -28,7 +31,10 @@ class SafetensorsFile final : public TensorFile {
   const std::vector<TensorInfo>& tensors() const override { return tensors_; }
   void read_f32(size_t i, uint64_t first, uint64_t count, float* out) const override;
   void read_raw(size_t i, uint64_t first, uint64_t count, void* out) const override;
+  std::vector<std::string> notes() const override { return notes_; }
   uint64_t file_bytes() const override { return file_.size(); }
+  // All bytes of tensor i as they are in the file, tensors()[i].stored_bytes of them.
+  Bytes read_stored(size_t i) const { return file_.read(offsets_[i], tensors_[i].stored_bytes); }
 
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   // Position of tensor i's first byte in the file.
@@ -39,7 +45,9 @@ class SafetensorsFile final : public TensorFile {
   InputFile file_;
   std::vector<TensorInfo> tensors_;
   std::vector<uint64_t> offsets_;
+  std::vector<const SmallFloat*> small_;  // the type of tensor i if it has 4 or 8 bits
   std::map<std::string, std::string> metadata_;
+  std::vector<std::string> notes_;
 };
 
 // The size in bytes of the file that SafetensorsWriter writes for these tensors and metadata.

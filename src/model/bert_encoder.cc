@@ -3,7 +3,7 @@
 //
 //   x = norm(E[token] + P[position] + T[0])
 //   per layer  x = norm(x + attention(x));  x = norm(x + mlp(x))
-//   embedding = mean of x over the tokens of a text, or the first token's x
+//   embedding = mean of x over the tokens of a text, or the first token's x; then the modules behind the pooling
 #include <algorithm>
 #include <array>
 #include <numeric>
@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "model/block.h"
 #include "model/kernels.h"
+#include "model/sentence_modules.h"
 #include "model/transformer.h"
 
 namespace occ {
@@ -37,6 +38,7 @@ class PlainEncoder final : public Encoder {
   std::vector<float> token_type_;  // of type 0
   NormWeights embedding_norm_;
   std::vector<Layer> layers_;
+  std::vector<DenseModule> modules_;  // behind the pooling
 };
 
 PlainEncoder::PlainEncoder(const TensorFile& file, const TransformerOptions& options)
@@ -51,6 +53,7 @@ PlainEncoder::PlainEncoder(const TensorFile& file, const TransformerOptions& opt
   token_type_ = loader.first_row(names.token_type_embedding, config_.dim);
   embedding_norm_ = loader.norm(names.embedding_norm, config_.dim);
   layers_ = loader.layers();
+  modules_ = read_dense_modules(file, config_.dim);
 }
 
 // Like the tokenizers' truncation: what is at the end of a text ([SEP]) stays.
@@ -114,7 +117,7 @@ Matrix<float> PlainEncoder::embed(std::span<const std::vector<TokenId>> texts) c
       row += batch[i].size();
     }
   }
-  return out;
+  return apply_modules(modules_, std::move(out));
 }
 
 uint64_t PlainEncoder::weight_bytes() const {

@@ -1,4 +1,5 @@
 #include "io/expect_error_for_test.h"
+#include "io/safetensors.h"
 #include "model/tiny_models_for_test.h"
 
 namespace occ {
@@ -31,6 +32,45 @@ TEST_F(Bert, GivesTheEmbeddingsOfTransformers) {
     EXPECT_LT(difference_for_test(model->embed(texts_), expected), 1e-5) << file->path();
     EXPECT_LT(difference_for_test(load_encoder(*file)->embed(texts_), expected), 0.05) << file->path();
   }
+}
+
+// Dense modules of sentence-transformers: y = tanh(W x + b) of the pooled vector.
+TEST_F(Bert, AppliesTheModulesBehindThePooling) {
+  const Matrix<float> pooled = tiny_.expected("embeddings");
+  const size_t in = pooled.cols(), out = 5;
+  std::vector<float> values;  // W, then b
+  for (size_t i = 0; i < out * (in + 1); ++i) values.push_back(0.3f * std::sin(static_cast<float>(i)));
+  const char* type = R"({"idx": 0, "name": "0", "path": "%", "type": "sentence_transformers.models.@"})";
+  const auto module = [&](std::string path, const std::string& name) {
+    std::string text = type;
+    text.replace(text.find('%'), 1, path);
+    return text.replace(text.find('@'), 1, name);
+  };
+  const std::filesystem::path folder = tiny_.open()->path();
+  tiny_.put("modules.json", "[" + module("", "Transformer") + "," + module("2_Dense", "Dense") + "," +
+                                module("3_Normalize", "Normalize") + "]");
+  tiny_.put("2_Dense/config.json", fmt::format(R"({{"in_features":{},"out_features":{},"bias":true,)"
+                                               R"("activation_function":"torch.nn.modules.activation.Tanh"}})",
+                                               in, out));
+  EXPECT_INPUT_ERROR(tiny_.open(), "model.safetensors: expected the weights of a Dense module, found none");
+  SafetensorsWriter writer(folder / "2_Dense/model.safetensors",
+                           {{"linear.weight", DType::kF32, {out, in}}, {"linear.bias", DType::kF32, {out}}}, {}, false);
+  writer.write(values.data(), values.size() * sizeof(float));
+  writer.commit();
+  const auto file = tiny_.open();
+  const auto model = load_encoder(*file, kExact);
+  Matrix<float> expected(pooled.rows(), out);
+  for (size_t r = 0; r < pooled.rows(); ++r) {
+    for (size_t o = 0; o < out; ++o) {
+      float sum = values[out * in + o];
+      for (size_t i = 0; i < in; ++i) sum += values[o * in + i] * pooled(r, i);
+      expected(r, o) = std::tanh(sum);
+    }
+  }
+  EXPECT_LT(difference_for_test(model->embed(texts_), expected), 1e-5);
+  EXPECT_EQ(file->tensors()[file->find("2_Dense/linear.weight")].keep, "module behind the pooling");
+  tiny_.put("modules.json", "[" + module("2_LSTM", "LSTM") + "]");
+  EXPECT_INPUT_ERROR(load_encoder(*tiny_.open(), kExact), "found LSTM");
 }
 
 // The first checkpoints call the weights of norms gamma and beta.

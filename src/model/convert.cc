@@ -7,6 +7,7 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -16,6 +17,7 @@
 #include "model/architectures.h"
 #include "model/config_export.h"
 #include "model/rope.h"
+#include "model/sentence_modules.h"
 #include "model/weights.h"
 #include "simd/panel.h"
 #include "tensor/side_files.h"
@@ -151,6 +153,11 @@ class ConvertedFile final : public TensorFile {
     sources_.push_back(std::move(source));
   }
   void add_side_file(SideFile file) { side_files_.push_back(std::move(file)); }
+  void note_left_out(const std::vector<std::string>& names) {
+    if (names.empty()) return;
+    notes_.push_back(fmt::format("{} tensors are not used by the model and left out: {}{}", names.size(), names[0],
+                                 names.size() > 1 ? ", ..." : ""));
+  }
 
   std::string path() const override { return base_.path(); }
   std::string format() const override { return format_; }
@@ -180,6 +187,7 @@ class ConvertedFile final : public TensorFile {
     return s.values.size() != 0 || s.change ? 1 : base_.read_granularity(s.index);
   }
   std::vector<SideFile> side_files() const override { return side_files_; }
+  std::vector<std::string> notes() const override { return notes_; }
   uint64_t file_bytes() const override { return base_.file_bytes(); }
 
  private:
@@ -202,6 +210,7 @@ class ConvertedFile final : public TensorFile {
   std::vector<TensorInfo> infos_;
   std::vector<Source> sources_;
   std::vector<SideFile> side_files_;
+  std::vector<std::string> notes_;
   mutable std::mutex mutex_;
   mutable std::shared_ptr<const Matrix<float>> last_;
   mutable size_t last_index_ = 0;
@@ -231,13 +240,26 @@ SideFile side_file(std::string name, const std::string& text) {
   return {std::move(name), Bytes(text.begin(), text.end())};
 }
 
-// Renames and rearranges all tensors. to_f32_vectors: norms, biases and what encoders add to their embeddings become
-// f32, as llama.cpp wants them. `unknown` decides what to do with one that has no name in the other form.
-void convert_tensors(const TensorFile& file, const ModelConfig& from, const ModelConfig& to, const TensorNames& names,
-                     const std::string& prefix, const TensorNames& new_names, const std::string& new_prefix,
-                     bool to_f32_vectors, const std::function<void(const TensorInfo&)>& unknown, ConvertedFile* out) {
+bool is_dropped(const std::string& name) {
+  return is_buffer(name) || name.ends_with("position_ids") || name.find("pooler.") != std::string::npos;
+}
+
+// Renames and rearranges all tensors that the model uses, which `loader` knows; others are left out with a note.
+// to_f32_vectors: norms, biases and what encoders add to their embeddings become f32, as llama.cpp wants them. `unknown`
+// decides what to do with one that has no name in the other form.
+void convert_tensors(const TensorFile& file, const WeightLoader& loader, const ModelConfig& from, const ModelConfig& to,
+                     const TensorNames& names, const std::string& prefix, const TensorNames& new_names,
+                     const std::string& new_prefix, bool to_f32_vectors,
+                     const std::function<void(const TensorInfo&)>& unknown, ConvertedFile* out) {
+  const std::vector<size_t> indices = loader.unused();
+  const std::set<size_t> unused(indices.begin(), indices.end());
+  std::vector<std::string> left_out;
   for (size_t i = 0; i < file.tensors().size(); ++i) {
     TensorInfo info = file.tensors()[i];
+    if (unused.contains(i)) {
+      if (!is_dropped(info.name)) left_out.push_back(info.name);
+      continue;
+    }
     const std::optional<ParsedName> parsed = parse_name(info.name, names, prefix);
     if (!parsed || (new_names.*parsed->part).empty()) {
       unknown(info);
@@ -255,6 +277,7 @@ void convert_tensors(const TensorFile& file, const ModelConfig& from, const Mode
     if (turned) std::swap(info.shape[0], info.shape[1]);
     out->add(std::move(info), std::move(source));
   }
+  out->note_left_out(left_out);
 }
 
 // What Llama 3's scaling divides each frequency by.
@@ -296,10 +319,6 @@ void check_same(const TensorFile& file, const ModelConfig& from, const ModelConf
   if (!same)
     throw_input("{}: its configuration (activation, sizes of heads, sliding window) cannot be expressed in {}",
                 file.path(), where);
-}
-
-bool is_dropped(const std::string& name) {
-  return is_buffer(name) || name.ends_with("position_ids") || name.find("pooler.") != std::string::npos;
 }
 
 [[noreturn]] void fail_unknown(const TensorFile& file, const TensorInfo& info, const char* where) {
@@ -350,7 +369,7 @@ std::unique_ptr<TensorFile> as_hugging_face(const TensorFile& file) {
   check_same(file, config, to, "config.json");
   auto out = std::make_unique<ConvertedFile>(file, "hf");
   convert_tensors(
-      file, config, to, a.gguf_names, "", a.hf_names, a.hf_prefixes[0], false,
+      file, loader, config, to, a.gguf_names, "", a.hf_names, a.hf_prefixes[0], false,
       [&](const TensorInfo& info) {
         if (info.name != "rope_freqs.weight") fail_unknown(file, info, "Hugging Face's format");
       },
@@ -371,6 +390,9 @@ std::unique_ptr<TensorFile> as_gguf(const TensorFile& file) {
   if (config.experts != 0) {
     throw_input("{}: expected a model without experts: mixtures of experts cannot be written as GGUF", file.path());
   }
+  if (config.encoder && !read_dense_modules(file, config.dim).empty()) {
+    throw_input("{}: its modules behind the pooling (modules.json) cannot be expressed in GGUF", file.path());
+  }
   const Architecture& a = find_architecture(config.architecture);
   const std::string name = std::filesystem::path(file.path()).stem().string();
   GgufMetadata metadata = gguf_config(config, name, file.path());
@@ -380,7 +402,7 @@ std::unique_ptr<TensorFile> as_gguf(const TensorFile& file) {
   find_architecture(gguf_name).read_gguf(gguf_config_keys(metadata, file.path(), gguf_name + "."), to);
   auto out = std::make_unique<ConvertedFile>(file, "gguf");
   convert_tensors(
-      file, config, to, a.hf_names, hf_prefix(file, a), a.gguf_names, "", true,
+      file, check, config, to, a.hf_names, hf_prefix(file, a), a.gguf_names, "", true,
       [&](const TensorInfo& info) {
         if (!is_dropped(info.name)) fail_unknown(file, info, "GGUF");
       },

@@ -144,16 +144,23 @@ TEST(Convert, HeadsThatTheTensorsDoNotHaveAreNamed) {
   }
 }
 
-// Tensors of a layer that the model does not have have no shape that could be checked.
-TEST(Convert, LayersThatTheModelDoesNotHaveAreNamed) {
+// Tensors of a layer that the model does not have have no shape that could be checked: they are left out.
+TEST(Convert, LayersThatTheModelDoesNotHaveAreLeftOut) {
   const TinyModel tiny("llama", "plain");
   const auto file = tiny.open();
   const auto gguf = as_gguf(*file);
-  const OtherSideFile bad = with_edit(*file, "config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1");
-  EXPECT_INPUT_ERROR(read_all(*as_gguf(bad)), "expected 1 layers");
+  const OtherSideFile cut = with_edit(*file, "config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1");
+  const auto one_layer = as_gguf(cut);
+  read_all(*one_layer);
+  EXPECT_EQ(one_layer->find("blk.1.attn_q.weight"), one_layer->tensors().size());
+  ASSERT_EQ(one_layer->notes().size(), 1u);
+  EXPECT_NE(one_layer->notes()[0].find("9 tensors are not used by the model and left out"), std::string::npos);
   const std::string key = R"("llama.block_count", "type": "u32", "value": )";
-  const OtherSideFile bad_gguf = with_edit(*gguf, "gguf.json", key + "2", key + "1");
-  EXPECT_INPUT_ERROR(read_all(*as_hugging_face(bad_gguf)), "expected 1 layers");
+  const OtherSideFile cut_gguf = with_edit(*gguf, "gguf.json", key + "2", key + "1");
+  const auto back = as_hugging_face(cut_gguf);
+  read_all(*back);
+  EXPECT_EQ(back->find("model.layers.1.self_attn.q_proj.weight"), back->tensors().size());
+  EXPECT_EQ(back->notes().size(), 1u);
 }
 
 // A tensor of any part of any architecture with one row more is named before a value is read.

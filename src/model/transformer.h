@@ -47,7 +47,7 @@ class Encoder {
  public:
   virtual ~Encoder() = default;
   virtual const ModelConfig& config() const = 0;
-  // Embeddings [texts.size(), dim]: of the last hidden states of a text either the mean over its tokens or the first
+  // Embeddings [texts.size(), dim, or what the modules behind the pooling make of it]: of the last hidden states of a text either the mean over its tokens or the first
   // token's, as config().pooling says. A text of more than max_text tokens is cut, but keeps its last token. Throws an
   // input error for a text without tokens and for a token outside the vocabulary.
   virtual Matrix<float> embed(std::span<const std::vector<TokenId>> texts) const = 0;

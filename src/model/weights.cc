@@ -60,7 +60,6 @@ void WeightLoader::check_model() {
     norm(names_.embedding_norm, c.dim);
   }
   for (size_t i = 0; i < c.layers; ++i) layer(i);
-  check_layers_used();
   if (!c.encoder) {
     norm(names_.final_norm, c.dim);
     const std::string head = embedding_tensor(names_.head);
@@ -209,14 +208,13 @@ void WeightLoader::load(Linear& linear) const {
   linear.weight = make_operator(file_, index_.at(linear.tensor), {arithmetic_, config_.transposed_weights});
 }
 
-void WeightLoader::check_layers_used() const {
-  const std::string start = prefix_ + names_.attention_output.substr(0, names_.attention_output.find('#'));
+std::vector<size_t> WeightLoader::unused() const {
+  std::vector<size_t> out;
   for (size_t i = 0; i < file_.tensors().size(); ++i) {
-    const std::string& name = file_.tensors()[i].name;
-    if (name.compare(0, start.size(), start) != 0 || used_.count(i) != 0 || is_buffer(name)) continue;
-    throw_input("{}: tensor '{}': expected {} layers of architecture {}, which have no such tensor", file_.path(),
-                printable(name), config_.layers, config_.architecture);
+    const TensorInfo& info = file_.tensors()[i];
+    if (used_.count(i) == 0 && !is_buffer(info.name)) out.push_back(i);
   }
+  return out;
 }
 
 void read_rope_factors(WeightLoader& loader, ModelConfig& config) {

@@ -63,8 +63,8 @@ struct Layer {
 
 class WeightLoader {
  public:
-  // Throws an input error that names the first tensor that is missing, has another shape than `config` implies, does
-  // not hold floats, or belongs to a layer that has no such tensor. Reads no values. `file` and `config` must outlive
+  // Throws an input error that names the first tensor that is missing, has another shape than `config` implies or does
+  // not hold floats. Reads no values. `file` and `config` must outlive
   // the loader.
   WeightLoader(const TensorFile& file, const ModelConfig& config, Arithmetic arithmetic);
 
@@ -85,11 +85,11 @@ class WeightLoader {
   size_t require(const std::string& tensor, const std::vector<uint64_t>& shape);
   // Full name in the file of an embedding or the head, which TensorNames calls `name`.
   std::string embedding_tensor(const std::string& name) const;
+  // Indices of the tensors that the model does not use, without buffers: those of other layers, of other heads, ...
+  std::vector<size_t> unused() const;
 
  private:
   void check_model();
-  // Throws an input error if a layer has a tensor that the configuration does not imply.
-  void check_layers_used() const;
   Mlp mlp(const std::string& layer, const std::string& expert);
   Linear linear(const std::string& name, size_t out, size_t in, bool needs_bias);
 

@@ -20,6 +20,7 @@ struct TensorInfo {
   DType dtype = DType::kF32;    // element type; for data that is quantized in blocks, the float type it is converted to
   std::string stored_type;      // type in the file if it is not dtype ("Q4_K"), or recipe in an archive; or empty
   uint64_t stored_bytes = 0;    // the number of bytes of its data in the file
+  std::string keep = {};        // why `compress` keeps it unless asked otherwise; empty: that depends on name and shape
 
   uint64_t elements() const {
     uint64_t n = 1;
@@ -57,6 +58,8 @@ class TensorFile {
   // some rows twice.
   virtual size_t read_granularity(size_t /*i*/) const { return 1; }
   virtual std::vector<SideFile> side_files() const { return {}; }
+  // What is odd about the file and how it was read nevertheless, one line each, for the reports of commands.
+  virtual std::vector<std::string> notes() const { return {}; }
   // The size in bytes of all files that hold the tensors (all shards, without side files).
   virtual uint64_t file_bytes() const = 0;
 

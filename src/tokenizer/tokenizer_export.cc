@@ -292,7 +292,7 @@ VocabularyList read_vocabulary(const json& tokenizer, size_t vocab_size, bool by
   v.tokens.resize(vocab_size);
   v.types.assign(vocab_size, kUnused);
   const auto put = [&](const std::string& text, uint64_t id, int32_t type) {
-    if (id >= v.tokens.size()) v.tokens.resize(id + 1), v.types.resize(id + 1, kUnused);
+    if (id >= v.tokens.size()) return;  // an added token without a row of the embedding
     v.tokens[id] = text;
     v.types[id] = type;
   };
@@ -367,7 +367,8 @@ void add_gguf_tokenizer(const std::vector<SideFile>& files, const std::string& w
   const auto unknown = model.contains("unk_token") && model["unk_token"].is_string()
                            ? source->find(model["unk_token"].get<std::string>())
                            : std::nullopt;
-  if (spm && unknown) v.types[static_cast<size_t>(*unknown)] = kUnknown;
+  if (spm && unknown && static_cast<size_t>(*unknown) < v.types.size())
+    v.types[static_cast<size_t>(*unknown)] = kUnknown;
 
   GgufMetadata m = *metadata;
   m.append("tokenizer.ggml.model", std::string(wordpiece ? "bert" : spm ? "llama" : "gpt2"));
@@ -399,7 +400,7 @@ void add_gguf_tokenizer(const std::vector<SideFile>& files, const std::string& w
   if (spm) m.append("tokenizer.ggml.scores", array_of(scores));
   if (!wordpiece && !spm) m.append("tokenizer.ggml.merges", array_of(merges));
   const auto put_id = [&](const char* key, std::optional<TokenId> id) {
-    if (id) m.append(key, static_cast<uint32_t>(*id));
+    if (id && static_cast<size_t>(*id) < vocab_size) m.append(key, static_cast<uint32_t>(*id));
   };
   if (wordpiece) {
     put_id("tokenizer.ggml.cls_token_id", source->find("[CLS]"));

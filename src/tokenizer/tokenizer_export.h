@@ -16,7 +16,7 @@ std::vector<SideFile> hf_tokenizer_files(const GgufMetadata& metadata, const std
 
 // Adds the tokenizer.* keys to the metadata, made from tokenizer.json and tokenizer_config.json among `files`. Does
 // nothing if there is no tokenizer.json. vocab_size: number of rows of the embedding; ids without a token get a
-// placeholder. Errors as above.
+// placeholder, and tokens above it are left out. Errors as above.
 void add_gguf_tokenizer(const std::vector<SideFile>& files, const std::string& what, size_t vocab_size,
                         GgufMetadata* metadata);
 

@@ -77,6 +77,17 @@ void expect_round_trip(const std::vector<SideFile>& files, const std::string& te
   expect_same(*gguf, *make_tokenizer(hf_tokenizer_files(metadata, "gguf"), "back"), text);
 }
 
+// An added token above the rows of the embedding is left out: llama.cpp wants as many tokens as rows.
+TEST(TokenizerExport, TokensAboveTheVocabularyAreLeftOut) {
+  std::vector<SideFile> files = folder_files(source_folder() / "tests/expected/tokenizers");
+  files.push_back(side_file("tokenizer.json", read_text(source_folder() / "tests/expected/tokenizers/llama3.json")));
+  const auto source = make_tokenizer(files, "source");
+  GgufMetadata metadata;
+  add_gguf_tokenizer(files, "source", source->vocab_size() - 1, &metadata);
+  EXPECT_EQ(metadata.items<std::string>("tokenizer.ggml.tokens")->size(), source->vocab_size() - 1);
+  EXPECT_EQ(metadata.items<int32_t>("tokenizer.ggml.token_type")->size(), source->vocab_size() - 1);
+}
+
 TEST(TokenizerExport, SentencePieceOfARealModel) {
   OCC_REQUIRE_DATA(folder, "models/stories260k");
   expect_round_trip(folder_files(folder));

@@ -67,9 +67,8 @@ class GgufTokenizer {
       const std::string& text = (*tokens)[i];
       if (!is_valid_utf8(text))
         throw_input("{}: tokenizer.ggml.tokens[{}]: expected UTF-8, found '{}'", what_, i, printable(text));
-      if (!text.empty() && !parts_.vocabulary->ids.emplace(text, static_cast<TokenId>(i)).second) {
-        throw_input("{}: tokenizer.ggml.tokens: '{}' stands twice", what_, printable(text));
-      }
+      // A text that stands twice is encoded as its last id, as in llama.cpp; both ids are decoded.
+      if (!text.empty()) parts_.vocabulary->ids.insert_or_assign(text, static_cast<TokenId>(i));
     }
     if (metadata_.find("tokenizer.ggml.token_type") != nullptr) {
       types_ = list<int32_t>("tokenizer.ggml.token_type", tokens->size());
@@ -212,9 +211,7 @@ class GgufTokenizer {
         text.insert(0, "##");
       }
       cased = cased || (plain && std::any_of(text.begin(), text.end(), [](char c) { return c >= 'A' && c <= 'Z'; }));
-      if (!text.empty() && !vocabulary.ids.emplace(text, static_cast<TokenId>(i)).second) {
-        throw_input("{}: tokenizer.ggml.tokens: '{}' stands twice", what_, printable(text));
-      }
+      if (!text.empty()) vocabulary.ids.insert_or_assign(text, static_cast<TokenId>(i));
     }
     WordPieceOptions options;
     const auto unk = id("tokenizer.ggml.unknown_token_id");

@@ -12,9 +12,11 @@
 
 #include "base/hash.h"
 #include "base/rng.h"
+#include "io/gguf_metadata.h"
 #include "io/json.h"
 #include "occ/error.h"
 #include "test_data.h"
+#include "tokenizer/tokenizer_pipeline.h"
 #include "tokenizer/unicode.h"
 
 namespace occ {
@@ -152,6 +154,19 @@ TEST(Tokenizer, SentencePieceOfGguf) {
   EXPECT_EQ(tokenizer->piece(1, true), "<s>");
   EXPECT_EQ(tokenizer->piece(13), "\n");
   EXPECT_THAT(tokenizer->end_of_generation(), ::testing::ElementsAre(2));
+}
+
+// Of two ids with one text the last is made, as in llama.cpp, and both are decoded.
+TEST(Tokenizer, ATextThatStandsTwiceInGguf) {
+  GgufMetadata metadata;
+  metadata.append("tokenizer.ggml.model", std::string("llama"));
+  metadata.append("tokenizer.ggml.tokens", GgufArray{std::vector<std::string>{"<unk>", "a", "b", "a"}});
+  metadata.append("tokenizer.ggml.scores", GgufArray{std::vector<float>{0, -1, -2, -3}});
+  metadata.append("tokenizer.ggml.token_type", GgufArray{std::vector<int32_t>{2, 1, 1, 1}});
+  metadata.append("tokenizer.ggml.add_space_prefix", false);
+  const auto tokenizer = tokenizer_from_gguf(metadata, "model.gguf");
+  EXPECT_EQ(tokenizer->encode("ab", {.add_special = false}), (std::vector<TokenId>{3, 2}));
+  EXPECT_EQ(tokenizer->decode(std::vector<TokenId>{1, 2, 3}), "aba");
 }
 
 // The same vocabulary in both forms: ids by scores and by the list of merges.
