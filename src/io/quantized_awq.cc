@@ -35,6 +35,7 @@ DecodeRows load(const StoredTensors& tensors, const Awq& a) {
   scales.rows = a.outputs;
   scales.groups = a.groups;
   scales.group_size = a.group_size;
+  scales.codes = 16;
   scales.scale = transposed_floats(tensors.floats(a.scales), a.groups, a.outputs);
   scales.zero.resize(a.outputs * a.groups);
   const Bytes zeros = tensors.bytes(a.zeros);
@@ -48,15 +49,17 @@ DecodeRows load(const StoredTensors& tensors, const Awq& a) {
                                                                                      MatrixView<float> out) {
     const CodeValues values = unsigned_values();
     std::vector<uint8_t> codes(8 * a.inputs);
+    std::vector<uint32_t> column_words(a.inputs);
     for (size_t r = row; r < row + out.rows();) {
       const size_t first = r % 8, count = std::min(8 - first, row + out.rows() - r);  // outputs of one column of words
       const uint8_t* column = words->data() + r / 8 * 4;
       for (size_t i = 0; i < a.inputs; ++i) {
-        uint32_t word = 0;
-        std::memcpy(&word, column + i * a.outputs / 2, 4);
-        for (size_t o = 0; o < count; ++o) {
-          codes[o * a.inputs + i] = static_cast<uint8_t>((word >> (4 * kPlaces[first + o])) & 15);
-        }
+        std::memcpy(&column_words[i], column + i * a.outputs / 2, 4);
+      }
+      for (size_t o = 0; o < count; ++o) {
+        const unsigned shift = 4 * kPlaces[first + o];
+        uint8_t* to = codes.data() + o * a.inputs;
+        for (size_t i = 0; i < a.inputs; ++i) to[i] = static_cast<uint8_t>((column_words[i] >> shift) & 15);
       }
       for (size_t o = 0; o < count; ++o, ++r) {
         scale_row(*scales, r, codes.data() + o * a.inputs, a.inputs, values, a.dtype, out.row(r - row));

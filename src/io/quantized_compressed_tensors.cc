@@ -32,6 +32,7 @@ DecodeRows load_packed(const StoredTensors& tensors, const Packed& p) {
   s->rows = p.shape.rows;
   s->groups = p.groups;
   s->group_size = p.group_size;
+  s->codes = size_t{1} << p.bits;
   s->scale = tensors.floats(p.scale);
   if (s->scale.size() == 1) s->scale.assign(p.shape.rows, s->scale[0]);
   const float offset = static_cast<float>(1u << (p.bits - 1));

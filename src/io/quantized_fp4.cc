@@ -101,6 +101,7 @@ QuantizedWeight packed_fp4_weight(const StoredTensors& tensors, const Fp4Parts& 
     s->rows = shape.rows;
     s->groups = groups;
     s->group_size = shape.cols / groups;
+    s->codes = 16;
     s->scale = tensors.floats(p.scale);
     if (tensors.type(p.scale) == "U8") {  // exponents of a power of two
       for (float& v : s->scale) v = std::ldexp(1.0f, static_cast<int>(v) - 127);

@@ -27,11 +27,19 @@ struct Gptq {
   DType dtype = DType::kF16;
 };
 
+// The eight codes of four bits of a word as bytes.
+uint64_t spread_halves(uint64_t word) {
+  word = (word | (word << 16)) & 0x0000ffff0000ffff;
+  word = (word | (word << 8)) & 0x00ff00ff00ff00ff;
+  return (word | (word << 4)) & 0x0f0f0f0f0f0f0f0f;
+}
+
 DecodeRows load(const StoredTensors& tensors, const Gptq& g) {
   GroupScales scales;
   scales.rows = g.outputs;
   scales.groups = g.groups;
   scales.group_size = g.group_size;
+  scales.codes = size_t{1} << g.bits;
   scales.scale = transposed_floats(tensors.floats(g.scales), g.groups, g.outputs);
   scales.zero.resize(g.outputs * g.groups);
   const Bytes zeros = tensors.bytes(g.zeros);
@@ -73,6 +81,11 @@ DecodeRows load(const StoredTensors& tensors, const Gptq& g) {
             uint32_t word = 0;
             std::memcpy(&word, column + (w * g.outputs + o) * 4, 4);
             uint8_t* to = codes.data() + o * g.inputs + w * per_word;
+            if (g.bits == 4) {
+              const uint64_t bytes = spread_halves(word);
+              std::memcpy(to, &bytes, sizeof(bytes));
+              continue;
+            }
             for (unsigned k = 0; k < per_word; ++k) to[k] = static_cast<uint8_t>((word >> (k * g.bits)) & mask);
           }
         }

@@ -31,6 +31,17 @@ void scale_row(const GroupScales& s, size_t row, const uint8_t* codes, size_t co
       const uint32_t g = s.group_of[i];
       out[i] = (values[codes[i]] - (zero == nullptr ? 0.0f : zero[g])) * scale[g];
     }
+  } else if (s.codes <= 16 && s.group_size >= 2 * s.codes) {
+    for (size_t first = 0, g = 0; first < cols; first += s.group_size, ++g) {
+      float table[16];  // of the group, rounded already
+      for (size_t code = 0; code < s.codes; ++code) {
+        table[code] = (zero == nullptr ? values[code] : values[code] - zero[g]) * scale[g];
+      }
+      round_to(dtype, table, s.codes);
+      const size_t end = std::min(cols, first + s.group_size);
+      for (size_t i = first; i < end; ++i) out[i] = table[codes[i]];
+    }
+    return;
   } else {
     for (size_t first = 0, g = 0; first < cols; first += s.group_size, ++g) {
       const size_t end = std::min(cols, first + s.group_size);

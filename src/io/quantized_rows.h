@@ -23,6 +23,7 @@ CodeValues offset_values(float offset);  // code - offset
 struct GroupScales {
   size_t rows = 0, groups = 0;
   size_t group_size = 1;           // columns of a group; the last group may have fewer
+  size_t codes = 256;              // all codes are below this
   std::vector<float> scale;        // [rows, groups]
   std::vector<float> zero;         // [rows, groups]; empty: 0
   std::vector<uint32_t> group_of;  // [cols] with act-order; empty: column / group_size
