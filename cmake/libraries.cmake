@@ -81,7 +81,7 @@ endforeach()
 
 if(NOT OCC_WITH_ENCODER)
   list(FILTER cli_sources EXCLUDE REGEX "/cmd_(compress|compare|analyze|sweep|methods)\\.cc$")
-  list(FILTER report_sources EXCLUDE REGEX "/(comparison|html_report|analysis_(file|page|summary)|sweep.*)\\.cc$")
+  list(FILTER report_sources EXCLUDE REGEX "/(comparison|comparison_page|html_report|analysis_(file|page|summary)|sweep.*)\\.cc$")
 endif()
 add_library(occ_report STATIC ${report_sources})
 target_link_libraries(occ_report PUBLIC occ_model PRIVATE occ_flags nlohmann_json::nlohmann_json)

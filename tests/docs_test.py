@@ -213,7 +213,7 @@ analyze vectors.npy --json
 sweep vectors.npy --methods rtn --bits 2 -o of_vectors --json
 sweep stories260k --methods rtn --bits 4 --text text.txt --max-tokens 1024 -o of_model --json
 sweep encoder --methods rtn --bits 4 --text sentences.txt -o of_encoder --json
-evaluate m.occ --reference stories260k --text text.txt --max-tokens 1024 --json
+evaluate m.occ --reference stories260k --text text.txt --max-tokens 1024 --prompt Once --json
 evaluate stories260k --task {given}/tasks/piqa.jsonl --limit 4 --json
 evaluate encoder --reference encoder --pairs sentences.txt --json
 evaluate encoder --reference encoder --probe labels.txt,labels.txt --json

@@ -17,6 +17,7 @@ struct Globals {
   size_t threads = 0;
   bool quiet = false;
   bool verbose = false;
+  std::string command;  // the command line, as a shell takes it
 };
 
 // Tables list single tensors up to this number; more tensors are grouped by kind and layer, except with --verbose.

@@ -143,16 +143,6 @@ void print_analysis(const Arguments& a, const std::vector<TensorAnalysis>& tenso
               summary.winners().c_str());
 }
 
-void write_page(const Arguments& a, const std::vector<TensorAnalysis>& tensors) {
-  std::string command = fmt::format("occ analyze {} --bits {:g}", a.input, a.options.bits);
-  if (!a.options.tensor.empty()) command += fmt::format(" --tensor '{}'", a.options.tensor);
-  if (!a.activations.empty()) command += " --activations " + a.activations;
-  if (!a.text.empty()) command += " --calibrate " + a.text.string();
-  if (a.calibration.tokens != 0) command += fmt::format(" --calibration-tokens {}", a.calibration.tokens);
-  if (a.options.seed != 0) command += fmt::format(" --seed {}", a.options.seed);
-  write_file(a.report, analysis_page(tensors, a.input, command));
-}
-
 // All that the figures of a tensor depend on.
 std::string job(const Arguments& a) {
   std::string out = fmt::format("{}, bits {:.17g}, seed {}, {}", tool_name(), a.options.bits, a.options.seed,
@@ -203,7 +193,7 @@ void run(Arguments& a, const Globals& globals) {
   }
   const std::vector<TensorAnalysis> tensors = analyze_tensors(*source, a.options);
   end_progress();
-  if (!a.report.empty()) write_page(a, tensors);
+  if (!a.report.empty()) write_file(a.report, analysis_page(tensors, a.input, globals.command));
   if (a.json) return print_analysis_json(a, tensors);
   print_analysis(a, tensors, globals);
 }

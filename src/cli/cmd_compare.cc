@@ -1,9 +1,12 @@
 #include <cstdio>
 
+#include "base/file.h"
+#include "base/outputs.h"
 #include "base/parallel.h"
 #include "cli/cli.h"
 #include "container/archive_file.h"
 #include "report/comparison.h"
+#include "report/comparison_page.h"
 #include "report/table.h"
 #include "report/tensor_kinds.h"
 
@@ -13,9 +16,9 @@ namespace {
 using nlohmann::ordered_json;
 
 struct Arguments {
-  std::string a, b;
+  std::string a, b, report;
   ComparisonOptions options;
-  bool json = false;
+  bool json = false, force = false;
 };
 
 ordered_json to_json(const TensorComparison& t) {
@@ -131,6 +134,12 @@ void print_comparison(const Comparison& c, const std::string& a, const Globals& 
 
 void run(Arguments& a, const Globals& globals) {
   const ThreadLimit limit(globals.threads);
+  if (!a.report.empty()) {
+    for (const std::string& input : {a.a, a.b, a.options.activations}) {
+      if (!input.empty()) require_not_input(a.report, input);
+    }
+    require_writable_target(a.report, a.force);
+  }
   const std::unique_ptr<TensorFile> first = open_any(a.a), second = open_any(a.b);
   if (const ProgressFn bar = progress_bar(globals)) {
     a.options.progress = [bar](uint64_t done, uint64_t total) {
@@ -139,6 +148,7 @@ void run(Arguments& a, const Globals& globals) {
   }
   const Comparison c = compare_files(*first, *second, a.options);
   end_progress();
+  if (!a.report.empty()) write_file(a.report, comparison_page(c, *first, *second, globals.command));
   if (a.json) return print_comparison_json(c);
   print_comparison(c, a.a, globals);
 }
@@ -158,6 +168,8 @@ void add_compare(CLI::App& app, const Globals& globals) {
       "--cosines", a->options.cosines,
       "Adds how well rows keep their angles: mean and 1st percentile of their cosines, error of the cosines of "
       "pairs, bias of products, recall of the 10 nearest");
+  cmd->add_option("--report", a->report, "HTML page to write: bits, bytes and errors of every tensor");
+  cmd->add_flag("--force", a->force, "Replace an existing page");
   cmd->add_flag("--json", a->json, "One JSON document on stdout");
   cmd->callback([a, &globals] { run(*a, globals); });
 }

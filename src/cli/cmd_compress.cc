@@ -175,7 +175,7 @@ void run(Arguments& a, const Globals& globals) {
   }
   note_growth(&r);
   if (!a.report.empty() && !o.dry_run) {
-    write_file(a.report, html_report(r, a.input, a.output));
+    write_file(a.report, html_report(r, a.input, a.output, globals.command));
   }
   if (a.json) {
     print_report_json(a, r);

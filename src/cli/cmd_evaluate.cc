@@ -4,13 +4,16 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/outputs.h"
 #include "base/parallel.h"
 #include "cli/cli.h"
 #include "evaluation/encoder_quality.h"
 #include "evaluation/perplexity.h"
 #include "evaluation/tasks.h"
+#include "model/generate.h"
 #include "model/language_model.h"
 #include "model/mended_file.h"
+#include "report/evaluation_page.h"
 
 namespace occ {
 namespace {
@@ -18,10 +21,10 @@ namespace {
 using nlohmann::ordered_json;
 
 struct Arguments {
-  std::string model, reference, text, pairs, arithmetic = "f32";
+  std::string model, reference, text, pairs, prompt, report, arithmetic = "f32";
   std::vector<std::string> tasks, probe;
   size_t context = 0, max_tokens = 0, limit = 0;
-  bool json = false;
+  bool json = false, force = false;
 };
 
 std::string read_text(const std::string& path) {
@@ -79,13 +82,30 @@ void require_same_tokens(const Arguments& a, const LanguageModel& model, const T
   }
 }
 
-void evaluate_causal(const Arguments& a, const Globals& globals, const TransformerOptions& options) {
+constexpr size_t kAnswerTokens = 128;
+
+// What a model makes of a prompt, always the likeliest token.
+std::string answer(const Transformer& model, const Tokenizer& tokenizer, const Arguments& a) {
+  const std::vector<TokenId> prompt = tokenizer.encode(a.prompt);
+  if (prompt.empty()) throw_input("{}: its tokenizer makes no token of the prompt", a.model);
+  GenerateOptions how;
+  how.max_tokens = kAnswerTokens;
+  how.sampling.temperature = 0;
+  const size_t most = model.config().max_context, wanted = prompt.size() + kAnswerTokens;
+  return Generator(model, tokenizer, most == 0 ? wanted : std::min(most, wanted)).run(prompt, how, {}).text;
+}
+
+void evaluate_causal(const Arguments& a, const Globals& globals, const TransformerOptions& options, Evaluation* page) {
   std::optional<std::string> text;
   if (!a.text.empty()) text = read_text(a.text);
   std::vector<Task> tasks;
   for (const std::string& path : a.tasks) tasks.push_back(read_task(path, a.limit));
-  if (!text && tasks.empty()) throw_usage("nothing to measure: expected --text FILE or --task FILE");
-  if (!a.reference.empty() && !text) throw_usage("--reference: expected with --text, --pairs or --probe");
+  if (!text && tasks.empty() && a.prompt.empty()) {
+    throw_usage("nothing to measure: expected --text FILE, --task FILE or --prompt TEXT");
+  }
+  if (!a.reference.empty() && !text && a.prompt.empty()) {
+    throw_usage("--reference: expected with --text, --prompt, --pairs or --probe");
+  }
 
   const ProgressFn bar = progress_bar(globals, "tokens"), items = progress_bar(globals, "items");
   const LanguageModel model = open_language_model(a.model, options);
@@ -95,7 +115,7 @@ void evaluate_causal(const Arguments& a, const Globals& globals, const Transform
     if (is_encoder(*reference.file)) throw_usage("--reference: expected a causal model like {}", a.model);
     // The reference always runs in f32, even if the model under test runs in another arithmetic.
     reference.transformer = load_transformer(*reference.file, {.arithmetic = Arithmetic::kF32, .observer = {}});
-    require_same_tokens(a, model, *reference.file, *text);
+    require_same_tokens(a, model, *reference.file, text ? *text : a.prompt);
   }
   ordered_json json;
   const bool print = !a.json;
@@ -113,6 +133,8 @@ void evaluate_causal(const Arguments& a, const Globals& globals, const Transform
         measure_perplexity(*model.transformer, *model.tokenizer, *text, a.text, reference.transformer.get(), how);
     end_progress();
     report_perplexity(result, &json, print);
+    page->perplexity = result;
+    page->text = a.text;
   }
   json["tasks"] = ordered_json::array();
   for (const Task& task : tasks) {
@@ -120,6 +142,7 @@ void evaluate_causal(const Arguments& a, const Globals& globals, const Transform
       if (items) items(task.name.c_str(), done, total);
     });
     end_progress();
+    page->tasks.push_back(r);
     json["tasks"].push_back({{"name", r.name},
                              {"acc", r.acc},
                              {"acc_norm", r.acc_norm},
@@ -129,6 +152,16 @@ void evaluate_causal(const Arguments& a, const Globals& globals, const Transform
     if (print) {
       print_row(r.name, "acc " + plus_minus(r.acc, r.acc_stderr) + "  acc_norm " +
                             plus_minus(r.acc_norm, r.acc_norm_stderr) + fmt::format("  ({} items)", r.n));
+    }
+  }
+  if (!a.prompt.empty()) {
+    json["prompt"] = page->prompt = a.prompt;
+    json["answer"] = page->answer = answer(*model.transformer, *model.tokenizer, a);
+    if (print) std::printf("model: %s%s\n", a.prompt.c_str(), page->answer.c_str());
+    if (reference.transformer) {
+      page->reference_answer = answer(*reference.transformer, *model.tokenizer, a);
+      json["reference_answer"] = *page->reference_answer;
+      if (print) std::printf("reference: %s%s\n", a.prompt.c_str(), page->reference_answer->c_str());
     }
   }
   if (a.json) print_json(json);
@@ -155,8 +188,8 @@ void report_probe(const ProbeResult& r, ordered_json* json, bool print) {
   print_row("probe of reference", "acc " + plus_minus(r.reference_acc->mean, r.reference_acc->standard_error));
 }
 
-void evaluate_encoder(const Arguments& a, const Globals& globals, const TransformerOptions& options) {
-  if (!a.text.empty() || !a.tasks.empty()) {
+void evaluate_encoder(const Arguments& a, const Globals& globals, const TransformerOptions& options, Evaluation* page) {
+  if (!a.text.empty() || !a.tasks.empty() || !a.prompt.empty()) {
     throw_usage("{} is an encoder, which has no perplexity: expected --pairs or --probe", a.model);
   }
   if (a.pairs.empty() && a.probe.empty())
@@ -176,12 +209,14 @@ void evaluate_encoder(const Arguments& a, const Globals& globals, const Transfor
     const PairsResult r = measure_pairs(model, *reference, a.pairs, a.limit, progress);
     end_progress();
     report_pairs(r, &json, !a.json);
+    page->pairs = r;
   }
   if (!a.probe.empty()) {
     const ProbeResult r =
         measure_probe(model, reference ? &*reference : nullptr, a.probe[0], a.probe[1], a.limit, progress);
     end_progress();
     report_probe(r, &json, !a.json);
+    page->probe = r;
   }
   if (a.json) print_json(json);
 }
@@ -190,11 +225,28 @@ void run(const Arguments& a, const Globals& globals) {
   const ThreadLimit limit(globals.threads);
   TransformerOptions options;
   options.arithmetic = a.arithmetic == "f32" ? Arithmetic::kF32 : Arithmetic::kInt8;
+  if (!a.report.empty()) {
+    std::vector<std::string> inputs = {a.model, a.reference, a.text, a.pairs};
+    for (const auto* more : {&a.tasks, &a.probe}) inputs.insert(inputs.end(), more->begin(), more->end());
+    for (const std::string& input : inputs) {
+      if (!input.empty()) require_not_input(a.report, input);
+    }
+    require_writable_target(a.report, a.force);
+  }
+  Evaluation page;
+  page.model = a.model;
+  page.reference = a.reference;
   const std::unique_ptr<TensorFile> file = open_model_file(a.model);
   print_source_notes(*file, globals);
-  if (is_encoder(*file)) return evaluate_encoder(a, globals, options);
-  if (!a.pairs.empty() || !a.probe.empty()) throw_usage("{} is no encoder: --pairs and --probe need one", a.model);
-  evaluate_causal(a, globals, options);
+  page.bytes = file->file_bytes();
+  if (!a.reference.empty()) page.reference_bytes = open_model_file(a.reference)->file_bytes();
+  if (is_encoder(*file)) {
+    evaluate_encoder(a, globals, options, &page);
+  } else {
+    if (!a.pairs.empty() || !a.probe.empty()) throw_usage("{} is no encoder: --pairs and --probe need one", a.model);
+    evaluate_causal(a, globals, options, &page);
+  }
+  if (!a.report.empty()) write_file(a.report, evaluation_page(page, globals.command));
 }
 
 }  // namespace
@@ -224,6 +276,10 @@ void add_evaluate(CLI::App& app, const Globals& globals) {
                   "reference is always f32)")
       ->check(CLI::IsMember({"f32", "int8"}))
       ->capture_default_str();
+  cmd->add_option("--prompt", a->prompt,
+                  "Text that the model and the reference continue, always with the likeliest token");
+  cmd->add_option("--report", a->report, "HTML page to write");
+  cmd->add_flag("--force", a->force, "Replace an existing page");
   cmd->add_flag("--json", a->json, "One JSON document on stdout");
   cmd->callback([a, &globals] { run(*a, globals); });
 }

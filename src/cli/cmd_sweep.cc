@@ -136,6 +136,7 @@ void run(Arguments& a, const Globals& globals) {
   SweepOptions& o = a.options;
   o.methods = split_methods(a.methods);
   o.threads = globals.threads;
+  o.command = globals.command;
   for (const double b : o.bits) {
     if (!(b > 0 && b <= 32)) throw_usage("--bits: expected numbers above 0 and up to 32, found {:g}", b);
   }

@@ -9,6 +9,7 @@
 #include "cli/cli.h"
 #include "cli/usage_message.h"
 #include "io/json.h"
+#include "report/html.h"
 #include "simd/simd.h"
 
 namespace occ {
@@ -53,6 +54,8 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   app.fallthrough();
   Globals globals;
+  globals.command = "occ";
+  for (int i = 1; i < argc; ++i) globals.command += " " + shell_quoted(argv[i]);
   app.add_option("--threads", globals.threads, "Threads to use (0: all cores)")
       ->capture_default_str()
       ->check(CLI::Range(0, 4096));

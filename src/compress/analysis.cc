@@ -56,6 +56,23 @@ double rounded_entropy(MatrixView<const float> x, double step) {
   return entropy_bits(counts);
 }
 
+// SystemFigures::histogram.
+std::vector<double> histogram_of(MatrixView<const float> x, double rms) {
+  std::vector<double> out(SystemFigures::kBins);
+  constexpr double kMiddle = (SystemFigures::kBins - 1) / 2;
+  const double scale = rms > 0 ? 1 / (rms * SystemFigures::kBinWidth) : 0;
+  const double share = 1 / static_cast<double>(std::max<size_t>(1, x.size()));
+  std::vector<uint64_t> counts(out.size());
+  for (size_t r = 0; r < x.rows(); ++r) {
+    for (size_t c = 0; c < x.cols(); ++c) {
+      const double bin = std::clamp(std::round(double{x(r, c)} * scale), -kMiddle, kMiddle);
+      ++counts[static_cast<size_t>(bin + kMiddle)];
+    }
+  }
+  for (size_t i = 0; i < out.size(); ++i) out[i] = share * static_cast<double>(counts[i]);
+  return out;
+}
+
 std::vector<double> component_energies(MatrixView<const float> x, bool of_columns) {
   std::vector<double> out(of_columns ? x.cols() : x.rows());
   for (size_t r = 0; r < x.rows(); ++r) {
@@ -192,6 +209,7 @@ class TensorAnalyzer {
     out.top_1 = a.top_energy(0.01);
     out.top_5 = a.top_energy(0.05);
     out.top_10 = a.top_energy(0.1);
+    out.histogram = histogram_of(y.view(), a.rms());
     const std::vector<double> energies = component_energies(y.view(), of_columns);
     out.effective_rank = participation_ratio(energies);
     out.coding_gain = coding_gain_bits(energies, gaussian_distortion(options_.bits));

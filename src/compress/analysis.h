@@ -32,6 +32,11 @@ struct SystemFigures {
   // Both are computed from the energies of the columns or, if a transform mixes rows, of the rows. In the coding gain,
   // energies below the error count as equal to it.
   double effective_rank = 0, coding_gain = 0;
+  // Shares of the coefficients in 41 bins, each a quarter of their rms wide. The middle bin is around 0; the first and
+  // the last one take everything beyond.
+  static constexpr size_t kBins = 41;
+  static constexpr double kBinWidth = 0.25;
+  std::vector<double> histogram = {};
   // Entropy in bits per coefficient, if all are rounded to multiples of one step; about `bits` if they are Gaussian.
   double entropy = 0;
   // Bits per weight of the side information; an estimate if it is the planes of a first term.

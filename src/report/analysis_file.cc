@@ -61,6 +61,10 @@ TensorAnalysis from_json(const JsonField& field) {
     f.recipe = system.at("recipe").string();
     f.bits = number(system.at("bits"));
     each_figure(f, [&](const char* key, double& v) { v = number(system.at(key)).value_or(kMissing); });
+    const JsonField histogram = system.at("histogram");
+    for (size_t k = 0; histogram.present() && k < histogram.array().size(); ++k) {
+      f.histogram.push_back(number(histogram.item(k)).value_or(0));
+    }
     if (f.name == field.at("best").string()) t.best = i;
     t.systems.push_back(std::move(f));
   }
@@ -75,6 +79,7 @@ ordered_json to_json(const TensorAnalysis& t) {
   for (const SystemFigures& f : t.systems) {
     ordered_json item = {{"name", f.name}, {"recipe", f.recipe}, {"bits", number_or_null(f.bits)}};
     each_figure(f, [&](const char* key, double v) { item[key] = number_or_null(v); });
+    item["histogram"] = f.histogram;
     systems.push_back(std::move(item));
   }
   return {{"name", t.name},

@@ -1,28 +1,27 @@
 #include "report/analysis_page.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
-#include <map>
+#include <numbers>
+#include <tuple>
 
 #include "report/analysis_summary.h"
+#include "report/charts.h"
 #include "report/html.h"
+#include "report/plot.h"
 #include "report/tensor_kinds.h"
 
 namespace occ {
 namespace {
 
-// Tol's colours, which people with colour-blindness can tell apart; systems beyond them share grey.
-constexpr const char* kColours[] = {"#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee",
-                                    "#aa3377", "#ee8866", "#44bb99", "#99ddff", "#bbcc33"};
-std::string colour(size_t system) { return system < std::size(kColours) ? kColours[system] : "#999999"; }
-
 // A table cell that is blue where bits are saved and red where they are lost, fully so from `most` bits on.
 std::string shaded(double bits, double most, const std::string& hover) {
   const double strength = most > 0 ? std::min(1.0, std::fabs(bits) / most) : 0;
-  return fmt::format("<td style=\"background: rgba({}, {:.2f})\" title=\"{}\">{:+.3f}</td>",
-                     bits >= 0 ? "68, 119, 170" : "238, 102, 119", 0.75 * strength, html_escaped(hover), bits);
+  return fmt::format("<td style=\"background: rgba(var({}), {:.2f})\" title=\"{}\">{:+.3f}</td>",
+                     bits >= 0 ? "--heat" : "--bad", 0.6 * strength, html_escaped(hover), bits);
 }
 
 std::string heading(const std::string& first, std::span<const TensorGroup> groups) {
@@ -33,21 +32,25 @@ std::string heading(const std::string& first, std::span<const TensorGroup> group
 
 std::string layer_map(std::span<const TensorAnalysis> tensors, std::span<const TensorGroup> kinds,
                       std::span<const TensorGroup> layers) {
-  double most = 0;
-  for (const TensorAnalysis& t : tensors) most = std::max(most, t.gain);
-  std::string out = "<div class=\"scroll\"><table>" + heading("layer", kinds);
+  std::vector<std::string> rows, columns;
+  std::vector<std::vector<HeatCell>> cells;
+  for (const TensorGroup& kind : kinds) columns.push_back(kind.label);
   for (const TensorGroup& layer : layers) {
-    out += "<tr><td>" + html_escaped(layer.label) + "</td>";
+    rows.push_back(layer.label);
+    cells.emplace_back();
     for (const TensorGroup& kind : kinds) {
       std::vector<size_t> both;
       std::set_intersection(layer.members.begin(), layer.members.end(), kind.members.begin(), kind.members.end(),
                             std::back_inserter(both));
-      const AnalysisSummary s = summarize(tensors, both);
-      out += both.empty() ? "<td></td>" : shaded(s.gain, most, s.winners());
+      HeatCell cell;
+      if (!both.empty()) {
+        const AnalysisSummary s = summarize(tensors, both);
+        cell = {s.gain, fmt::format("{} {}: {:.4f} bits saved, {}", layer.label, kind.label, s.gain, s.winners())};
+      }
+      cells.back().push_back(std::move(cell));
     }
-    out += "</tr>\n";
   }
-  return out + "</table></div>\n";
+  return heat_map(rows, columns, cells, false);
 }
 
 std::string system_map(std::span<const TensorAnalysis> tensors, std::span<const TensorGroup> kinds,
@@ -78,52 +81,53 @@ std::string system_map(std::span<const TensorAnalysis> tensors, std::span<const 
 
 // How much flatter the coefficients became, against the bits that it saved: one point for every tensor and system.
 std::string scatter(std::span<const TensorAnalysis> tensors, const AnalysisSummary& all) {
-  constexpr double kWidth = 720, kHeight = 360, kLeft = 50, kBottom = 40, kRight = 130, kMostX = 4, kMostY = 1;
-  const auto x_of = [&](double octaves) {
-    return kLeft + (std::clamp(octaves, -kMostX, kMostX) + kMostX) / (2 * kMostX) * (kWidth - kLeft - kRight);
-  };
-  const auto y_of = [&](double bits) {
-    return (kMostY - std::clamp(bits, -kMostY, kMostY)) / (2 * kMostY) * (kHeight - kBottom - 10) + 10;
-  };
-  std::string out = fmt::format("<svg viewBox=\"0 0 {0} {1}\" width=\"{0}\" role=\"img\">\n", kWidth, kHeight);
-  for (double v = -kMostX; v <= kMostX; v += 2) {
-    out += fmt::format(
-        "<line class=\"grid\" x1=\"{0:.1f}\" x2=\"{0:.1f}\" y1=\"10\" y2=\"{1}\"/><text x=\"{0:.1f}\" y=\"{2}\" "
-        "text-anchor=\"middle\">{3:g}x</text>\n",
-        x_of(v), kHeight - kBottom, kHeight - kBottom + 14, std::exp2(v));
-  }
-  for (double v = -kMostY; v <= kMostY; v += 0.5) {
-    out += fmt::format(
-        "<line class=\"grid\" x1=\"{0}\" x2=\"{1}\" y1=\"{2:.1f}\" y2=\"{2:.1f}\"/><text x=\"{3}\" y=\"{4:.1f}\" "
-        "text-anchor=\"end\">{5:+g}</text>\n",
-        kLeft, kWidth - kRight, y_of(v), kLeft - 6, y_of(v) + 4, v);
-  }
-  out += fmt::format("<text x=\"{}\" y=\"{}\">kurtosis against that of the identity</text>\n", kLeft, kHeight - 6);
-  std::map<std::string, size_t> place;
-  for (size_t k = 1; k < all.systems.size(); ++k) {
-    const std::string& name = all.systems[k].name;
-    place[name] = k - 1;
-    const double y = 14 + 18 * static_cast<double>(k - 1);
-    out += fmt::format("<circle cx=\"{}\" cy=\"{}\" r=\"4\" fill=\"{}\"/><text x=\"{}\" y=\"{}\">{}</text>\n",
-                       kWidth - kRight + 14, y, colour(k - 1), kWidth - kRight + 24, y + 4, html_escaped(name));
-  }
+  std::vector<Series> series;
+  for (size_t k = 1; k < all.systems.size(); ++k) series.push_back({all.systems[k].name, {}, Series::Style::kPoints});
   for (const TensorAnalysis& t : tensors) {
     const SystemFigures& own = t.systems[0];
     for (size_t k = 1; k < t.systems.size(); ++k) {
       const SystemFigures& f = t.systems[k];
-      if (!f.bits || !(own.kurtosis > 0) || !(f.kurtosis > 0)) continue;
+      if (!f.bits || !own.bits || !(own.kurtosis > 0) || !(f.kurtosis > 0)) continue;
       const double saved = *own.bits - *f.bits;
-      out += fmt::format(
-          "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"2.5\" fill=\"{}\" fill-opacity=\".6\"><title>{}: {} {:+.3f} bits, "
-          "kurtosis {:.3g} to {:.3g}</title></circle>\n",
-          x_of(std::log2(f.kurtosis / own.kurtosis)), y_of(saved), colour(place[f.name]), html_escaped(t.name),
-          html_escaped(f.name), saved, own.kurtosis, f.kurtosis);
+      const auto at = std::find_if(series.begin(), series.end(), [&](const Series& s) { return s.name == f.name; });
+      at->points.push_back({f.kurtosis / own.kurtosis, saved,
+                            fmt::format("{}: {} {:+.3f} bits, kurtosis {:.3g} to {:.3g}", t.name, f.name, saved,
+                                        own.kurtosis, f.kurtosis)});
     }
   }
-  return out + "</svg>\n";
+  return plot({.label = "kurtosis over that of the own coordinates", .log = true, .least = 1.0 / 16, .most = 16},
+              {.label = "bits per weight saved", .least = -1, .most = 1}, series);
 }
 
-std::string caption(const std::string& text) { return "<p class=\"caption\">" + html_escaped(text) + "</p>\n"; }
+// The values in their own coordinates, flattened by a rotation, and in the systems that win most tensors.
+std::string histograms(const AnalysisSummary& all) {
+  constexpr size_t kMost = 4;
+  std::vector<const SystemSummary*> order;
+  for (const SystemSummary& s : all.systems) {
+    if (!s.histogram.empty()) order.push_back(&s);
+  }
+  if (order.empty()) return "";
+  std::stable_sort(order.begin() + 1, order.end(), [](const auto* a, const auto* b) {
+    return std::tuple(a->wins, a->name == "hadamard") > std::tuple(b->wins, b->name == "hadamard");
+  });
+  if (order.size() > kMost) order.resize(kMost);
+  constexpr double kWidth = SystemFigures::kBinWidth, kMiddle = (SystemFigures::kBins - 1) / 2;
+  std::vector<Series> series;
+  Series normal{"normal", {}, Series::Style::kDashed};
+  for (const SystemSummary* s : order) {
+    Series curve{s->name, {}, Series::Style::kOutline};
+    for (size_t b = 0; b < s->histogram.size(); ++b) {
+      curve.points.push_back({(static_cast<double>(b) - kMiddle) * kWidth, s->histogram[b]});
+    }
+    series.push_back(std::move(curve));
+  }
+  for (double x = -4.5; x <= 4.5; x += 0.125) {
+    normal.points.push_back({x, kWidth * std::exp(-x * x / 2) / std::sqrt(2 * std::numbers::pi)});
+  }
+  series.push_back(std::move(normal));
+  return plot({.label = "value over rms"}, {.label = "share of the values", .log = true, .least = 1e-6, .most = 1},
+              series);
+}
 
 }  // namespace
 
@@ -137,39 +141,48 @@ std::string analysis_page(std::span<const TensorAnalysis> tensors, const std::st
     others += t.best != 0 ? 1 : 0;
   }
   const std::vector<TensorGroup> kinds = group_by_kind(names), layers = group_by_layer(names);
-  std::string out = fmt::format(
-      "<h1>Coordinates of {}</h1>\n<div class=\"numbers\"><div><b>{:.3f}</b>bits per weight in their own "
-      "coordinates</div><div><b>{:.3f}</b>bits per weight saved by the best ones</div><div><b>{} of {}</b>tensors "
-      "take others than their own</div></div>\n",
-      html_escaped(input), all.identity_bits, all.gain, others, tensors.size());
-  out += caption(
-      "Real coding with a trellis at the error that a tensor has in its own coordinates, side information "
-      "included. To repeat it: " +
-      command);
+  const std::vector<BigNumber> numbers = {
+      {fmt::format("{:.3f}", all.identity_bits), "bits per weight in their own coordinates"},
+      {fmt::format("{:.3f}", all.gain), "bits per weight saved by the best ones"},
+      {fmt::format("{} of {}", others, tensors.size()), "tensors take others than their own"}};
+  std::string out = fmt::format("<h1>Coordinates of {}</h1>\n", html_escaped(input)) + big_numbers(numbers);
+  out += fmt::format(
+      "<p class=\"caption\">Real coding with a trellis at the error that a tensor has in its own coordinates, side "
+      "information included. <code>{}</code></p>\n",
+      html_escaped(command));
+  std::vector<std::string> maps;
   if (!layers.empty()) {
-    out += "<h2>Where another system saves bits</h2>\n" + layer_map(tensors, kinds, layers);
-    out += caption(
-        "Bits per weight saved by the best system of every tensor, by layer and kind. Hover shows the systems.");
+    maps.push_back(figure("Where another system saves bits", layer_map(tensors, kinds, layers),
+                          "Bits per weight saved by the best system of every tensor, by layer and kind.", command));
   }
-  out += "<h2>What every system saves</h2>\n" + system_map(tensors, kinds, all);
-  out += caption(
-      "Mean bits per weight saved (blue) or lost (red) against the identity over the tensors that were coded in "
-      "the system. Too large: its side information alone takes more than the tensors do.");
-  out += "<h2>Is flatter cheaper?</h2>\n" + scatter(tensors, all);
-  out += caption(
-      "One point for every tensor and system: how much the transform changes the kurtosis of the values (left: "
-      "flatter, right: more concentrated) and how many bits per weight it saves. Values beyond the frame lie "
-      "on it.");
+  maps.push_back(
+      figure("Values before and after", histograms(all),
+             "Mean histograms of the values in their own coordinates and of the coefficients in the systems that "
+             "win most tensors, in units of the rms of each tensor; bins are a quarter wide, and the outer ones "
+             "hold all that is beyond. Dashed: normal values. Flat means near the dashed curve, concentrated "
+             "means more values around zero and in the tails.",
+             command));
+  maps.push_back(
+      figure("Is flatter cheaper?", scatter(tensors, all),
+             "One point for every tensor and system: how much the transform changes the kurtosis of the values "
+             "(left: flatter, right: more concentrated) and how many bits per weight it saves. Values beyond the "
+             "frame lie on it.",
+             command));
+  out += "<h2>Coordinate systems</h2>\n" + figures(maps);
   out +=
-      "<h2>Tensors</h2>\n<div class=\"scroll\"><table class=\"words\"><thead><tr><th>tensor</th><th>shape</th>"
-      "<th>bpw</th><th>error</th><th>kurtosis</th><th>saved</th><th>best</th></tr></thead><tbody>\n";
+      figure("What every system saves", system_map(tensors, kinds, all),
+             "Mean bits per weight saved (blue) or lost (red) against the identity over the tensors that were coded in "
+             "the system. Too large: its side information alone takes more than the tensors do.",
+             command);
+  std::vector<std::vector<std::string>> rows;
   for (const TensorAnalysis& t : tensors) {
-    out += fmt::format(
-        "<tr><td>{}</td><td>{}</td><td>{:.3f}</td><td>{:.4g}</td><td>{:.3g}</td><td>{:.3f}</td><td>{}</td></tr>\n",
-        html_escaped(t.name), fmt::join(t.shape, " x "), t.systems[0].bits.value_or(0), t.error, t.systems[0].kurtosis,
-        t.gain, html_escaped(t.systems[t.best].name));
+    rows.push_back({html_escaped(t.name), fmt::format("{}", fmt::join(t.shape, " x ")),
+                    fmt::format("{:.3f}", t.systems[0].bits.value_or(0)), fmt::format("{:.4g}", t.error),
+                    fmt::format("{:.3g}", t.systems[0].kurtosis), fmt::format("{:.3f}", t.gain),
+                    html_escaped(t.systems[t.best].name)});
   }
-  return html_page("Coordinates of " + input, out + "</tbody></table></div>\n");
+  const std::vector<std::string> headings = {"tensor", "shape", "bpw", "error", "kurtosis", "saved", "best"};
+  return html_page("Coordinates of " + input, out + "<h2>Tensors</h2>\n" + html_table(headings, rows, true));
 }
 
 }  // namespace occ

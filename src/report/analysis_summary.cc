@@ -53,6 +53,8 @@ AnalysisSummary summarize(std::span<const TensorAnalysis> tensors, std::span<con
       weights[at] += n;
       const auto add = [&](double* mean, double value) { add_to_mean(mean, value, n, weights[at]); };
       add(&s.side_bits, f.side_bits);
+      s.histogram.resize(std::max(s.histogram.size(), f.histogram.size()));
+      for (size_t b = 0; b < f.histogram.size(); ++b) add(&s.histogram[b], f.histogram[b]);
       add(&s.entropy, f.entropy);
       add(&s.max_over_rms, f.max_over_rms);
       add(&s.beyond_3_sigma, f.beyond_3_sigma);

@@ -21,6 +21,7 @@ struct SystemSummary {
   std::optional<double> saved_bits;
   double side_bits = 0, entropy = 0;
   double max_over_rms = 0, beyond_3_sigma = 0, kurtosis = 0, top_1 = 0, top_10 = 0, coding_gain = 0;
+  std::vector<double> histogram;  // mean of SystemFigures::histogram
 };
 
 struct AnalysisSummary {

@@ -23,7 +23,7 @@ th:first-child, td:first-child, .words th:last-child, .words td:last-child { tex
 code { font-size: 12px; overflow-wrap: anywhere; } .failed { color: rgb(var(--bad)); white-space: normal; }
 .numbers { display: flex; flex-wrap: wrap; gap: 1em 3em; } .numbers b { display: block; font-size: 2em; line-height: 1.2; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 28em), 1fr)); gap: 2em; align-items: start; }
-figure { margin: 0; min-width: 0; } svg { display: block; width: 100%; max-width: 40em; height: auto; }
+figure { margin: 0 0 1em; min-width: 0; } svg { display: block; width: 100%; max-width: 40em; height: auto; }
 svg text { font-size: 11.5px; fill: var(--text); } svg .small { font-size: 10px; } svg .middle { text-anchor: middle; } svg .end { text-anchor: end; } svg .axis { fill: var(--faint); }
 svg .grid { stroke: var(--line); fill: none; } svg .line { fill: none; stroke: var(--c); stroke-width: 2; } svg .limit { stroke: var(--text); stroke-dasharray: 5 4; stroke-width: 1.5; }
 svg .dot { fill: var(--c); fill-opacity: .85; } svg .strong { stroke: var(--text); stroke-width: 1.5; } svg .fill { fill: var(--c); } svg .edge { stroke: var(--page); }
@@ -31,7 +31,7 @@ svg .heat { fill: rgb(var(--heat)); } svg .empty { fill: none; stroke: var(--lin
 .legend { list-style: none; display: flex; flex-wrap: wrap; gap: .1em 1.2em; padding: 0; margin: .3em 0; font-size: 13px; } .legend i { display: inline-block; width: .8em; height: .8em; margin-right: .4em; background: var(--c); border-radius: 50%; }
 .answers { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22em), 1fr)); gap: 1em; } .answers p { white-space: pre-wrap; overflow-wrap: anywhere; border: 1px solid var(--line); padding: .7em; margin: 0; }
 .c0 { --c: var(--c0); } .c1 { --c: var(--c1); } .c2 { --c: var(--c2); } .c3 { --c: var(--c3); } .c4 { --c: var(--c4); } .c5 { --c: var(--c5); }
-.c6 { --c: var(--c6); } .c7 { --c: var(--c7); } .c8 { --c: var(--c8); } .c9 { --c: var(--c9); } .c10 { --c: var(--c10); }
+.c6 { --c: var(--c6); } .c7 { --c: var(--c7); } .c8 { --c: var(--c8); } .c9 { --c: var(--c9); } .c10 { --c: var(--c10); } .ck { --c: var(--text); }
 )";
 
 constexpr size_t kColours = 10;

@@ -1,5 +1,5 @@
-// The report of a compression as one HTML page that needs no other file. It shows the totals, notes on everything that
-// was done differently than asked, and the bits and the limit of every tensor as a plot and as a table.
+// The report of a compression as one HTML page that needs no other file: size, ratio and loss, notes on everything that
+// was done differently than asked, figures about all tensors, and a table of them.
 #pragma once
 
 #include <string>
@@ -8,7 +8,8 @@
 
 namespace occ {
 
-// Returns the page. `input` and `output` are the paths that it names.
-std::string html_report(const CompressReport& report, const std::string& input, const std::string& output);
+// Returns the page. `input` and `output` are the paths that it names, `command` repeats the run.
+std::string html_report(const CompressReport& report, const std::string& input, const std::string& output,
+                        const std::string& command);
 
 }  // namespace occ

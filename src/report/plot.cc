@@ -10,7 +10,7 @@
 namespace occ {
 namespace {
 
-constexpr double kWidth = 440, kHeight = 290, kLeft = 58, kRight = 12, kTop = 10, kBottom = 44;
+constexpr double kWidth = 440, kHeight = 290, kLeft = 66, kRight = 12, kTop = 10, kBottom = 44;
 
 // Maps values to positions on the page.
 class Scale {
@@ -60,7 +60,7 @@ std::string grid(const Axis& x, const Axis& y, const Scale& sx, const Scale& sy)
   }
   out += fmt::format("<text x=\"{:.0f}\" y=\"{}\" class=\"middle axis\">{}</text>\n", (kLeft + kWidth - kRight) / 2,
                      kHeight - 8, html_escaped(x.label));
-  return out + fmt::format("<text transform=\"translate(13 {:.0f}) rotate(-90)\" class=\"middle axis\">{}</text>\n",
+  return out + fmt::format("<text transform=\"translate(12 {:.0f}) rotate(-90)\" class=\"middle axis\">{}</text>\n",
                            (kTop + kHeight - kBottom) / 2, html_escaped(y.label));
 }
 
@@ -103,7 +103,8 @@ std::string marks(const Series& s, const Scale& sx, const Scale& sy) {
 std::string legend(std::span<const Series> series) {
   std::string out = "<ul class=\"legend\">";
   for (size_t i = 0; i < series.size(); ++i) {
-    out += fmt::format("<li class=\"{}\"><i></i>{}</li>", series_class(i), html_escaped(series[i].name));
+    const bool limit = series[i].style == Series::Style::kDashed;
+    out += fmt::format("<li class=\"{}\"><i></i>{}</li>", limit ? "ck" : series_class(i), html_escaped(series[i].name));
   }
   return out + "</ul>\n";
 }
@@ -154,7 +155,8 @@ std::vector<double> axis_ticks(double least, double most, bool log, size_t count
         break;
       }
     }
-    for (double k = std::ceil(least / step - 1e-9); k * step <= most + 1e-9 * step; ++k) out.push_back(k * step);
+    for (double k = std::ceil(least / step - 1e-9); k * step <= most + 1e-9 * step; ++k)
+      out.push_back(k == 0 ? 0 : k * step);
     return out;
   }
   const int low = static_cast<int>(std::floor(std::log10(least))), high = static_cast<int>(std::ceil(std::log10(most)));

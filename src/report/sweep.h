@@ -55,6 +55,7 @@ struct SweepOptions {
   std::optional<int> effort;        // none: as `compress`
   uint64_t seed = 0;
   size_t threads = 0;
+  std::string command;  // that the page tells to repeat the sweep
   // Counts work of one of the cells that are to be done, numbered from 0 on. Both are called by one thread at a time.
   std::function<void(size_t cell, size_t cells, const char* phase, uint64_t done, uint64_t total)> progress;
   // Called after every such cell. `done` counts finished and failed cells.

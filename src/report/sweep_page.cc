@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <map>
 
 #include "report/html.h"
 #include "report/plot.h"
@@ -159,33 +160,23 @@ std::string table(const Sweep& s) {
   return html_table(headings, rows, true);
 }
 
+// Most notes are those of every cell.
 std::string notes(const Sweep& s) {
-  std::string out;
+  std::map<std::string, size_t> counts;
   for (const SweepCell& c : s.cells) {
-    for (const std::string& n : c.notes) {
-      out += fmt::format("<li>{} at {:g}: {}</li>\n", html_escaped(c.method), c.asked, html_escaped(n));
-    }
+    for (const std::string& n : c.notes) ++counts[n];
+  }
+  std::string out;
+  for (const auto& [note, count] : counts) {
+    out += fmt::format("<li>{} ({} cell{})</li>\n", html_escaped(note), count, count == 1 ? "" : "s");
   }
   return out.empty() ? "" : "<h2>Notes</h2>\n<ul>\n" + out + "</ul>\n";
 }
 
 }  // namespace
 
-std::string sweep_command(const Sweep& s, const SweepOptions& o) {
-  std::string out = fmt::format("occ sweep {} --methods {} --bits {:g}", shell_quoted(s.input),
-                                shell_quoted(fmt::format("{}", fmt::join(o.methods, ","))), fmt::join(o.bits, ","));
-  if (!o.calibrate.empty()) out += " --calibrate " + shell_quoted(o.calibrate.string());
-  if (o.calibration_tokens != 0) out += fmt::format(" --calibration-tokens {}", o.calibration_tokens);
-  if (!o.text.empty()) out += " --text " + shell_quoted(o.text.string());
-  if (o.max_tokens != 0) out += fmt::format(" --max-tokens {}", o.max_tokens);
-  if (o.limit != 0) out += fmt::format(" --limit {}", o.limit);
-  if (o.effort) out += fmt::format(" --effort {}", *o.effort);
-  if (o.seed != 0) out += fmt::format(" --seed {}", o.seed);
-  return out;
-}
-
 std::string sweep_page(const Sweep& s, const SweepOptions& o) {
-  const std::string command = sweep_command(s, o) + " -o DIR", text = o.text.filename().string();
+  const std::string command = o.command, text = o.text.filename().string();
   const auto count = static_cast<size_t>(std::count_if(s.cells.begin(), s.cells.end(), done));
   const auto front = std::count_if(s.cells.begin(), s.cells.end(), [](const auto& c) { return c.pareto; });
   const std::vector<BigNumber> numbers = {

@@ -10,7 +10,4 @@ namespace occ {
 // Returns the page (report/html.h).
 std::string sweep_page(const Sweep& sweep, const SweepOptions& options);
 
-// The command that repeats the sweep, without --output.
-std::string sweep_command(const Sweep& sweep, const SweepOptions& options);
-
 }  // namespace occ

@@ -21,7 +21,7 @@ rm one
 
 # A page for people, not written over another one unasked.
 expect 0 "$OCC" analyze x.fvecs --report 'p&q.html' --quiet
-grep -q '</svg>' 'p&q.html' && grep -q 'pca(block=16)' 'p&q.html' && grep -q 'occ analyze x.fvecs --bits 3' 'p&q.html' || fail "the page"
+grep -q '</svg>' 'p&q.html' && grep -q 'pca(block=16)' 'p&q.html' && grep -q 'occ analyze x.fvecs --report' 'p&q.html' || fail "the page"
 ! grep -qE '(src|href)=' 'p&q.html' || fail "the page needs something else"
 expect 1 "$OCC" analyze x.fvecs --report 'p&q.html'
 expect_error 'p&q.html'
