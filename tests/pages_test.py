@@ -23,7 +23,7 @@ def texts(root, tag):
 
 def scheme(style, begin):
     """The colours that a :root block defines."""
-    return dict(re.findall(r"(--[\w-]+): ([^;]+);", style[style.index(begin):].split("}")[0]))
+    return dict(re.findall(r"(--[\w-]+): ([^;]+);", style.partition(begin)[2].split("}")[0]))
 
 
 def check_page(path):
