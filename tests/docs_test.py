@@ -200,7 +200,7 @@ def keys(value, path=""):
 # Together they print every key that there is.
 JSON_COMMANDS = """
 compress vectors.npy -o v.occ --json
-compress vectors.npy -o q.occ --method qet --json
+compress vectors.npy -o q.occ --method qet(levels=2) --json
 compress {given}/gguf/kq-Q4_K_M.gguf -o k.occ --method rtn --json
 compress stories260k -o m.occ --calibrate text.txt --calibration-tokens 2048 --tune-tokens 0 --json
 inspect v.occ --json

@@ -14,6 +14,7 @@ void set_recipes(std::vector<PlannedTensor>& plan, int bits, double fraction) {
   for (PlannedTensor& t : plan) {
     if (!t.method || t.continuous()) continue;
     const auto head = static_cast<size_t>(std::floor(fraction * static_cast<double>(t.shape.rows)));
+    t.budget = bits + static_cast<double>(head) / static_cast<double>(std::max<size_t>(1, t.shape.rows));
     Recipe recipe = t.method->split_recipe(bits, head, t.shape.rows);
     recipe.set_seed(t.seed);
     t.recipe = recipe.print();

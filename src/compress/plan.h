@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "compress/coordinates.h"
@@ -15,16 +17,18 @@
 namespace occ {
 
 struct PlannedTensor {
-  size_t index = 0;              // index in the source
-  Shape shape;                   // shape of its matrix
-  std::optional<Method> method;  // codes it at the rate of the run; RateControl then sets `recipe`
-  uint64_t seed = 0;             // seed for the recipes of that method
-  std::string recipe;            // canonical text; empty if the tensor is kept
-  std::string note;              // reason if it is kept
-  double sensitivity = 1;        // loss per weight and per unit of nmse, relative to other tensors
-  Coordinates coordinates;       // transforms and terms around the recipe of the method
-  bool calibrated = false;       // moments and row weights are known, which sets `coordinates`
-  double step = 0;               // the chosen step in units of the rms
+  size_t index = 0;                           // index in the source
+  Shape shape;                                // shape of its matrix
+  std::optional<Method> method;               // codes it at the rate of the run; RateControl then sets `recipe`
+  uint64_t seed = 0;                          // seed for the recipes of that method
+  std::string recipe;                         // canonical text; empty if the tensor is kept
+  std::string note;                           // reason if it is kept
+  double sensitivity = 1;                     // loss per weight and per unit of nmse, relative to other tensors
+  Coordinates coordinates;                    // transforms and terms around the recipe of the method
+  bool calibrated = false;                    // moments and row weights are known, which sets `coordinates`
+  double step = 0;                            // the chosen step in units of the rms
+  std::span<const std::string_view> forms{};  // methods among which `method` was chosen, if there was a choice
+  double budget = 0;  // bits per weight of a method without continuous rate, on average over the rows
 
   // Returns the recipe of a method of continuous rate at its step. If only a part of the tensor is coded, `scale` is
   // the rms of the tensor over the rms of that part.

@@ -7,6 +7,7 @@
 #include "base/option_name.h"
 #include "base/parallel.h"
 #include "compress/fixed_width.h"
+#include "compress/forms.h"
 #include "compress/sensitivity.h"
 #include "metrics/limits.h"
 
@@ -149,7 +150,7 @@ void RateControl::choose_adjusted(double difference) {
 }
 
 void RateControl::set_recipes() {
-  if (attempt_++ == 0) return set_first_recipes();
+  if (attempt_++ == 0) return choose_all_forms();
   if (restoring_) {
     restore_best();
   } else if (options_.nmse) {
@@ -159,6 +160,23 @@ void RateControl::set_recipes() {
   } else {
     fit_widths(plan_, target_, [&] { return sizes_.file_bytes(); });
   }
+}
+
+// Forms are compared at the budgets that the file gives to the first form of every tensor.
+void RateControl::choose_all_forms() {
+  std::vector<size_t> open;
+  for (size_t k = 0; k < plan_.size(); ++k) {
+    if (!plan_[k].method || !plan_[k].method->chooses_form()) continue;
+    open.push_back(k);
+    plan_[k].forms = plan_[k].method->entry->forms;
+    plan_[k].method = Method::parse(plan_[k].forms.front());
+  }
+  set_first_recipes();
+  if (open.empty()) return;
+  for (const size_t k : open) {
+    choose_form(sizes_.sample(k, plan_[k].shape.size()), tensor_name(source_, plan_[k].index), &plan_[k]);
+  }
+  set_first_recipes();
 }
 
 void RateControl::set_first_recipes() {

@@ -46,6 +46,7 @@ class RateControl {
   void set_first_recipes();
   void set_ceiling();
   void choose_all_coordinates();
+  void choose_all_forms();
   void seek_bytes(bool all);
   void choose_adjusted(double difference);
   bool accept_nmse(double nmse);

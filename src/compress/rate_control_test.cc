@@ -303,5 +303,34 @@ TEST(Coordinates, LeadingComponentsAreCodedApart) {
   EXPECT_EQ(choice_for(gaussian(1500, 700, 9)).first_term, "");
 }
 
+TEST(Forms, QetIsNeverWorseThanPq) {
+  Matrix<float> smooth = gaussian(800, 64, 3), outliers = gaussian(800, 64, 4);
+  for (size_t r = 0; r < smooth.rows(); ++r) {
+    for (size_t c = 1; c < smooth.cols(); ++c) smooth(r, c) = 0.95f * smooth(r, c - 1) + 0.3f * smooth(r, c);
+  }
+  for (size_t i = 0; i < outliers.size(); i += 9973) outliers.data()[i] = 300;
+  const TempFolder folder;
+  const auto code = [&](const Matrix<float>& x, const char* method, double ratio) {
+    CompressOptions o = quick();
+    o.method = method;
+    o.ratio = ratio;
+    return compress_matrix(x.view(), "x", folder / "x.occ", o);
+  };
+  std::set<std::string> recipes;
+  for (const Matrix<float>* x : {&smooth, &outliers}) {
+    for (const double ratio : {4.5, 8.0, 16.0}) {
+      const CompressReport pq = code(*x, "pq", ratio), qet = code(*x, "qet", ratio);
+      EXPECT_LE(static_cast<double>(qet.file_bytes), 800 * 64 * 4 / ratio + 200);
+      EXPECT_THAT(qet.tensors[0].choice, HasSubstr("(error against pq: qet(levels=1"));
+      recipes.insert(qet.tensors[0].recipe);
+      EXPECT_LT(qet.nmse, (ratio == 8 ? 0.9 : 1.000001) * pq.nmse) << ratio << " " << qet.tensors[0].recipe;
+    }
+  }
+  EXPECT_GE(recipes.size(), 2u) << "one form for all data and rates is no choice";
+  const CompressReport given = code(smooth, "qet(levels=2)", 8);  // which is the default
+  EXPECT_THAT(given.tensors[0].recipe, HasSubstr("qet("));
+  EXPECT_EQ(given.tensors[0].choice, "") << "parameters that are given leave no choice";
+}
+
 }  // namespace
 }  // namespace occ

@@ -216,6 +216,17 @@ constexpr std::array kQetParams = {
     real_param("outliers", "0", 0, 0.1, "fraction of the values that are kept aside exactly"),
 };
 
+// Each is the best at some rate of some data (docs/explanation/methods/qet.md). The first is pq, so that no tensor is
+// worse than with pq.
+constexpr std::string_view kQetForms[] = {
+    "pq",
+    "qet(levels=1, layout=groups)",
+    "qet(levels=2, layout=groups)",
+    "qet(levels=0, residual=rtn)",
+    "qet(levels=0, residual=rtn, outliers=0.0002)",
+    "qet(levels=1, layout=groups, residual=rtn, outliers=0.0002)",
+};
+
 // A residual coded by rtn gets as many whole bits as the order bits and a small codebook leave, which has the least
 // error (experiments/qet). A residual coded by qet gets half of the budget.
 Recipe qet_recipe(const Params& params, double bits) {
@@ -312,7 +323,8 @@ constexpr std::array kMethods = {
                 .paper = "Quantum Entanglement Trees (QET, HERA); docs/explanation/methods/qet.md",
                 .params = kQetParams,
                 .min_bits = 0,
-                .recipe_of_budget = qet_recipe},
+                .recipe_of_budget = qet_recipe,
+                .forms = kQetForms},
     MethodEntry{"turbo",
                 "random rotation, then Lloyd-Max levels of the normal density",
                 "TurboQuant, arXiv 2504.19874",
@@ -359,6 +371,11 @@ Method Method::parse(std::string_view text) {
     throw_usage("there is no method '{}', expected one of {}", name, known);
   }
   return {entry, Params(entry->params, given, name)};
+}
+
+bool Method::chooses_form() const {
+  return !entry->forms.empty() &&
+         std::none_of(entry->params.begin(), entry->params.end(), [&](const auto& p) { return params.given(p.name); });
 }
 
 Recipe Method::split_recipe(int bits, size_t head_rows, size_t rows) const {

@@ -31,6 +31,9 @@ struct MethodEntry {
   // For methods of fixed code width with codebooks, in place of `recipe`: the recipe at any number of bits per weight,
   // which include all bytes of a tensor.
   Recipe (*recipe_of_budget)(const Params&, double bits) = nullptr;
+  // For methods with a budget that have several forms: these, as text of methods with a budget. Where no parameter is
+  // given, `compress` codes every tensor in the form of the least error (compress/forms.h).
+  std::span<const std::string_view> forms = {};
 };
 
 // Returns the step at which an entropy-coded trellis takes about `bits` bits per Gaussian weight.
@@ -59,6 +62,8 @@ struct Method {
   bool continuous() const {
     return entry->recipe_at != nullptr && (entry->continuous_with == nullptr || entry->continuous_with(params));
   }
+  // Whether `compress` chooses among the forms of the method.
+  bool chooses_form() const;
   Recipe recipe(int bits) const {
     return entry->recipe != nullptr ? entry->recipe(params, bits) : entry->recipe_of_budget(params, bits);
   }
