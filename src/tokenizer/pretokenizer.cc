@@ -125,6 +125,18 @@ Matcher match_regex(Regex regex) {
   return [regex = std::make_shared<Regex>(std::move(regex))](std::string_view piece) { return regex->matches(piece); };
 }
 
+Matcher match_lengths(size_t length) {
+  return [length](std::string_view text) {
+    std::vector<std::pair<size_t, size_t>> matches;
+    for (size_t at = 0; at < text.size();) {
+      const size_t begin = at;
+      for (size_t i = 0; i < length && at < text.size(); ++i) at += utf8_length(text[at]);
+      matches.emplace_back(begin, at);
+    }
+    return matches;
+  };
+}
+
 Matcher match_chars(bool (*is)(uint32_t c)) {
   return [is](std::string_view piece) {
     std::vector<std::pair<size_t, size_t>> out;

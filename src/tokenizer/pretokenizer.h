@@ -35,6 +35,7 @@ enum class SplitBehavior { kRemoved, kIsolated, kMergedWithPrevious, kMergedWith
 using Matcher = std::function<std::vector<std::pair<size_t, size_t>>(std::string_view)>;
 Matcher match_string(std::string text);
 Matcher match_regex(Regex regex);
+Matcher match_lengths(size_t length);         // every run of so many characters, and what is left
 Matcher match_chars(bool (*is)(uint32_t c));  // every character with this property is a match
 
 // Cuts every piece at the matches. invert: the parts between matches are treated as matches, and the matches as the

@@ -2,12 +2,14 @@
 // config.json and generation_config.json say about BOS, EOS and the chat template. Padding and truncation are not
 // applied.
 #include <algorithm>
+#include <cmath>
 
 #include "base/check.h"
 #include "tensor/side_files.h"
 #include "tokenizer/bpe.h"
 #include "tokenizer/tokenizer_pipeline.h"
 #include "tokenizer/tokenizer_pipeline_json.h"
+#include "tokenizer/unigram.h"
 #include "tokenizer/wordpiece.h"
 
 namespace occ {
@@ -54,9 +56,8 @@ class JsonTokenizer {
   }
 
   void read_vocabulary(const JsonField& vocab, const JsonField& added) {
-    const json& object = vocab.value != nullptr && vocab.value->is_array()
-                             ? (throw_input("{}: lists with scores (Unigram) are not supported", vocab.where), json())
-                             : vocab.object();
+    if (vocab.present() && vocab.value->is_array()) return read_scored_vocabulary(vocab, added);
+    const json& object = vocab.object();
     const size_t added_count = added.present() ? added.array().size() : 0;
     // Ids may have holes, but a file cannot ask for memory that it does not fill.
     limit_ = 2 * (object.size() + added_count) + 65'536;
@@ -77,8 +78,42 @@ class JsonTokenizer {
     tokens_ = tokens.size();
   }
 
+  // Of Unigram: a list of texts with scores, whose places are the ids.
+  void read_scored_vocabulary(const JsonField& vocab, const JsonField& added) {
+    auto& vocabulary = *parts_.vocabulary;
+    const size_t count = vocab.array().size();
+    vocabulary.ids.reserve(count);
+    for (size_t i = 0; i < count; ++i) {
+      const JsonField pair = vocab.item(i);
+      if (pair.array().size() != 2 || !(*pair.value)[1].is_number()) pair.wrong("a text and a score");
+      vocabulary.tokens.push_back(pair.item(0).string());
+      scores_.push_back((*pair.value)[1].get<double>());
+      vocabulary.ids.insert_or_assign(vocabulary.tokens.back(), static_cast<TokenId>(i));
+    }
+    tokens_ = count;
+    limit_ = 2 * (count + (added.present() ? added.array().size() : 0)) + 65'536;
+  }
+
+  void read_unigram(const JsonField& model) {
+    if (scores_.empty()) model.at("vocab").wrong("a list of texts with scores");
+    UnigramOptions options;
+    options.byte_fallback = model.at("byte_fallback").boolean_or(false);
+    const JsonField unk = model.at("unk_id");
+    if (unk.present()) options.unk = static_cast<TokenId>(unk.number(scores_.size() - 1));
+    for (const double score : scores_) {
+      if (std::isnan(score)) model.at("vocab").wrong("scores that are numbers");
+    }
+    parts_.model = std::make_unique<Unigram>(*parts_.vocabulary, std::move(scores_), options);
+  }
+
   void read_model(const JsonField& model) {
-    const std::string type = model.at("type").string_or("BPE");
+    const bool scored = model.at("vocab").present() && model.at("vocab").value->is_array();
+    const std::string type = model.at("type").string_or(scored ? "Unigram" : "BPE");
+    if (scored != (type == "Unigram")) {
+      if (type == "Unigram" || type == "BPE" || type == "WordPiece" || type == "WordLevel") {
+        throw_input("{}: expected a list with scores for Unigram and an object for others", model.at("vocab").where);
+      }
+    }
     if (type == "BPE") {
       read_bpe(model);
     } else if (type == "WordPiece") {
@@ -91,8 +126,14 @@ class JsonTokenizer {
       if (!id) unk.wrong("a token of the vocabulary");
       options.unk = *id;
       parts_.model = std::make_unique<WordPiece>(*parts_.vocabulary, options);
+    } else if (type == "Unigram") {
+      read_unigram(model);
+    } else if (type == "WordLevel") {
+      parts_.model = std::make_unique<WordLevel>(*parts_.vocabulary,
+                                                 parts_.vocabulary->find(model.at("unk_token").string_or("<unk>")));
     } else {
-      throw_input("{}: expected BPE or WordPiece, found '{}'", model.at("type").where, printable(type));
+      throw_input("{}: expected BPE, WordPiece, Unigram or WordLevel, found '{}'", model.at("type").where,
+                  printable(type));
     }
   }
 
@@ -265,6 +306,7 @@ class JsonTokenizer {
   const std::vector<SideFile>& files_;
   const std::string &what_, &json_name_;
   TokenizerParts parts_;
+  std::vector<double> scores_;  // of Unigram
   size_t tokens_ = 0, limit_ = 0;
 };
 

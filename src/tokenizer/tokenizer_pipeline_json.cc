@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "tokenizer/charsmap.h"
 #include "tokenizer/limits.h"
 #include "tokenizer/unicode.h"
 #include "tokenizer/unicode_normalization.h"
@@ -104,6 +105,15 @@ void parse_normalizer(const JsonField& field, std::vector<Normalizer>& out) {
     out.emplace_back(to_nfc);
   } else if (type == "NFD") {
     out.emplace_back(to_nfd);
+  } else if (type == "NFKC") {
+    out.emplace_back(to_nfkc);
+  } else if (type == "NFKD") {
+    out.emplace_back(to_nfkd);
+  } else if (type == "Nmt") {
+    out.emplace_back(nmt_normalize);
+  } else if (type == "Precompiled") {
+    const JsonField map = field.at("precompiled_charsmap");
+    out.push_back(precompiled_charsmap(decode_base64(map.string(), map.where), map.where));
   } else if (type == "Lowercase") {
     out.emplace_back(to_lower);
   } else if (type == "StripAccents") {
@@ -119,7 +129,8 @@ void parse_normalizer(const JsonField& field, std::vector<Normalizer>& out) {
     out.emplace_back(bytes_to_chars);
   } else {
     unknown(field, type,
-            "Sequence, Prepend, Replace, Strip, NFC, NFD, Lowercase, StripAccents, BertNormalizer, ByteLevel");
+            "Sequence, Prepend, Replace, Strip, NFC, NFD, NFKC, NFKD, Nmt, Precompiled, Lowercase, StripAccents, "
+            "BertNormalizer, ByteLevel");
   }
 }
 
@@ -159,12 +170,16 @@ bool parse_pre_tokenizer(const JsonField& field, std::vector<PreTokenizer>& out)
     out.push_back(split_pieces(match_chars(is_white_space), SplitBehavior::kRemoved, false));
   } else if (type == "CharDelimiterSplit") {
     out.push_back(split_pieces(match_string(field.at("delimiter").string()), SplitBehavior::kRemoved, false));
+  } else if (type == "FixedLength") {
+    const size_t length = field.at("length").present() ? field.at("length").number(1 << 20) : 5;
+    if (length == 0) field.at("length").wrong("a length above 0");
+    out.push_back(split_pieces(match_lengths(length), SplitBehavior::kIsolated, false));
   } else if (type == "BertPreTokenizer") {
     add_bert_pre_tokenizer(out);
   } else {
     unknown(field, type,
             "Sequence, ByteLevel, Split, Digits, Punctuation, Metaspace, Whitespace, WhitespaceSplit, "
-            "CharDelimiterSplit, BertPreTokenizer");
+            "CharDelimiterSplit, FixedLength, BertPreTokenizer");
   }
   return byte_chars;
 }

@@ -76,7 +76,8 @@ TEST_P(SmallTokenizer, SameAsPackage) {
 
 INSTANTIATE_TEST_SUITE_P(All, SmallTokenizer,
                          ::testing::Values("bert_cased", "bert_uncased", "falcon", "llama3", "metaspace_first",
-                                           "metaspace_never", "prefix", "splits"),
+                                           "metaspace_never", "prefix", "splits", "unigram", "unigram_bytes",
+                                           "word_level"),
                          [](const auto& param) { return std::string(param.param); });
 
 TEST(Tokenizer, Stories260kSameAsPackage) {
@@ -238,7 +239,7 @@ TEST(Tokenizer, ErrorsSayWhatIsWrong) {
     return error_of({side_file("tokenizer.json", j.dump())});
   };
   EXPECT_EQ(error_with("/version", "1"), "");
-  EXPECT_THAT(error_with("/model/type", "Unigram"), HasSubstr("expected BPE or WordPiece, found 'Unigram'"));
+  EXPECT_THAT(error_with("/model/type", "Unigram"), HasSubstr("expected a list with scores"));
   EXPECT_THAT(error_with("/model/merges/0", "a q"), HasSubstr("merges[0]: expected tokens of the vocabulary"));
   EXPECT_THAT(error_with("/model/merges/0", {"a"}), HasSubstr("expected two tokens"));
   EXPECT_THAT(error_with("/model/vocab/a", 2'000'000'000), HasSubstr("vocab['a']: expected a whole number"));
@@ -246,7 +247,7 @@ TEST(Tokenizer, ErrorsSayWhatIsWrong) {
   EXPECT_THAT(error_with("/model/vocab", json::array()), HasSubstr("Unigram"));
   EXPECT_THAT(error_with("/model/dropout", 0.1), HasSubstr("dropout"));
   EXPECT_THAT(error_with("/added_tokens/0/id", -1), HasSubstr("added_tokens[0].id"));
-  EXPECT_THAT(error_with("/normalizer", {{"type", "Precompiled"}}), HasSubstr("found 'Precompiled'"));
+  EXPECT_THAT(error_with("/normalizer", {{"type", "Nothing"}}), HasSubstr("found 'Nothing'"));
   EXPECT_THAT(error_with("/pre_tokenizer", {{"type", "UnicodeScripts"}}), HasSubstr("found 'UnicodeScripts'"));
   EXPECT_THAT(error_with("/pre_tokenizer", {{"type", "Split"}, {"pattern", {{"Regex", "(a"}}}}), HasSubstr("'(a'"));
   EXPECT_THAT(error_with("/decoder", {{"type", "CTC"}}), HasSubstr("found 'CTC'"));

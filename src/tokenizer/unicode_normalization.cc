@@ -90,6 +90,8 @@ class Forms {
 
  private:
   static uint64_t key(uint32_t a, uint32_t b) { return static_cast<uint64_t>(a) << 32 | b; }
+
+ public:
   // Hexadecimal digits from text[at]; `at` comes to stand behind them.
   static uint32_t number(std::string_view text, size_t& at) {
     uint32_t value = 0;
@@ -106,10 +108,38 @@ class Forms {
     return value;
   }
 
+ private:
   std::unordered_map<uint32_t, std::vector<uint32_t>> decompositions_;
   std::unordered_map<uint64_t, uint32_t> compositions_;
   std::unordered_map<uint32_t, uint8_t> classes_;
 };
+
+// Every character in place of which compatibility forms have others.
+std::string compatible(std::string_view text) {
+  using Table = std::unordered_map<uint32_t, std::string>;
+  static const Table kTable = [] {
+    Table table;
+    const std::string_view all = compatibility_decompositions();
+    uint32_t c = 0;
+    for (size_t at = 0; at < all.size(); ++at) {
+      c += Forms::number(all, at);
+      do append_utf8(Forms::number(all, ++at), table[c]);
+      while (at < all.size() && all[at] == ',');
+    }
+    return table;
+  }();
+  std::string out;
+  for (size_t at = 0; at < text.size();) {
+    const size_t begin = at;
+    const auto it = kTable.find(next_char(text, at));
+    if (it == kTable.end()) {
+      out += text.substr(begin, at - begin);
+    } else {
+      out += it->second;
+    }
+  }
+  return out;
+}
 
 const Forms& forms() {
   static const Forms kForms;
@@ -208,6 +238,9 @@ std::string to_nfc(std::string_view text) {
     append(chars, out);
   });
 }
+
+std::string to_nfkd(std::string_view text) { return to_nfd(compatible(text)); }
+std::string to_nfkc(std::string_view text) { return to_nfc(compatible(text)); }
 
 std::string to_lower(std::string_view text) { return change_chars(text, append_lower); }
 

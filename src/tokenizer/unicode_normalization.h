@@ -9,6 +9,8 @@ namespace occ {
 
 std::string to_nfd(std::string_view text);
 std::string to_nfc(std::string_view text);
+std::string to_nfkd(std::string_view text);
+std::string to_nfkc(std::string_view text);
 std::string to_lower(std::string_view text);
 std::string strip_marks(std::string_view text);  // removes characters of category M
 

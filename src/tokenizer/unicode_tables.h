@@ -30,5 +30,7 @@ struct UnicodeTables {
   std::string_view decompositions;
 };
 const UnicodeTables& unicode_tables();
+// Compatibility decompositions (to the end) of the characters that have one, written as above with '=' only.
+std::string_view compatibility_decompositions();
 
 }  // namespace occ

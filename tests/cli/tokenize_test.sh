@@ -23,7 +23,7 @@ expect 3 "$OCC" tokenize x.fvecs --prompt x
 expect_error 'expected a tokenizer'
 echo '{"model": {"type": "Unigram", "vocab": {}}}' >unigram.json
 expect 3 "$OCC" tokenize unigram.json --prompt x
-expect_error "unigram.json: [$].model.type: expected BPE or WordPiece, found 'Unigram'"
+expect_error "unigram.json: [$].model.vocab: expected a list with scores"
 
 # Conversations: the text of the model's template and its tokens, without a second BOS.
 mkdir chat

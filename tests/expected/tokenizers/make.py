@@ -1,25 +1,30 @@
 #!/usr/bin/env python3
 """Expected values of tokenizer_test.cc and unicode_test.cc, made with the `tokenizers` package (0.23.3) and xxhash.
 
-usage: make.py DATA MINILM SMOLLM2
+usage: make.py DATA MINILM SMOLLM2 [NAME...]
   DATA     the test data folder
   MINILM   tokenizer.json of all-MiniLM-L6-v2
   SMOLLM2  GGUF of SmolLM2-135M-Instruct (needs the gguf package)
-Writes expected.json and, so that every part of a pipeline is tested without data, small tokenizers trained on
+  NAME     only these small tokenizers, whose values replace those in expected.json (the models are not read then)
+Needs sentencepiece for the map of characters. Writes expected.json and, so that every part of a pipeline is tested without data, small tokenizers trained on
 wiki.valid.raw, beside this script."""
 import json
 import pathlib
 import random
 import sys
+import tempfile
 import unicodedata
 
 import gguf
 import numpy as np
+import sentencepiece
 import xxhash
+from sentencepiece import sentencepiece_model_pb2
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 HERE = pathlib.Path(__file__).parent
-DATA, MINILM, SMOLLM2 = (pathlib.Path(p) for p in sys.argv[1:])
+DATA, MINILM, SMOLLM2 = (pathlib.Path(p) for p in sys.argv[1:4])
+ONLY = sys.argv[4:]
 N, P, D = normalizers, pre_tokenizers, decoders
 
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
@@ -29,6 +34,8 @@ ADDED = [AddedToken("<mask>", lstrip=True, special=True), AddedToken("<|a|>", rs
 
 
 def train(name, model, trainer, normalizer=None, pre_tokenizer=None, decoder=None, processor=None, lines=2000):
+    if ONLY and name not in ONLY:
+        return
     t = Tokenizer(model)
     if normalizer:
         t.normalizer = normalizer
@@ -72,6 +79,41 @@ def make_tokenizers():
                                         show_progress=False),
               N.BertNormalizer(lowercase=lowercase), P.BertPreTokenizer(), D.WordPiece(cleanup=True),
               processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1)))
+    make_unigrams()
+
+
+def charsmap():
+    """A map of characters as SentencePiece makes it, with a few rules."""
+    with tempfile.TemporaryDirectory() as folder:
+        rules = pathlib.Path(folder) / "rules.tsv"
+        rules.write_text("FB01\t66 69\n41 300\tC0\n2026\t2E 2E 2E\nFF21\t41\n200B\t20\n3000\t20\n65 301\tE9\n", encoding="utf-8")
+        sentencepiece.SentencePieceTrainer.train(
+            input=DATA / "text/wiki.valid.raw", model_prefix=f"{folder}/m", vocab_size=1000, input_sentence_size=2000,
+            normalization_rule_tsv=str(rules), character_coverage=0.98, minloglevel=2)
+        proto = sentencepiece_model_pb2.ModelProto()
+        proto.ParseFromString(pathlib.Path(f"{folder}/m.model").read_bytes())
+        return proto.normalizer_spec.precompiled_charsmap
+
+
+def make_unigrams():
+    if not ONLY or "unigram" in ONLY:
+        train("unigram", models.Unigram(), trainers.UnigramTrainer(vocab_size=500, special_tokens=["<unk>", "<s>"], unk_token="<unk>",
+                                                                   show_progress=False),
+              N.Sequence([N.Precompiled(charsmap()), N.Replace(Regex(" {2,}"), " ")]),
+              P.Sequence([P.WhitespaceSplit(), P.Metaspace()]), D.Metaspace(),
+              processors.TemplateProcessing(single="<s> $A <s>", special_tokens=[("<s>", 1)]), lines=400)
+    fallback = ["<unk>"] + [f"<0x{b:02X}>" for b in range(256)]
+    train("unigram_bytes", models.Unigram(), trainers.UnigramTrainer(vocab_size=600, special_tokens=fallback, unk_token="<unk>",
+                                                                     show_progress=False),
+          N.Sequence([N.Nmt(), N.NFKC()]), P.Metaspace(split=False),
+          D.Sequence([D.Replace("\u2581", " "), D.ByteFallback(), D.Fuse(), D.Strip(" ", 1, 0)]), lines=200)
+    path = HERE / "unigram_bytes.json"
+    text = json.loads(path.read_text())
+    text["model"]["byte_fallback"] = True
+    path.write_text(json.dumps(text, ensure_ascii=False, separators=(",", ":")) + "\n")
+    train("word_level", models.WordLevel(unk_token="<unk>"),
+          trainers.WordLevelTrainer(vocab_size=300, special_tokens=["<unk>"], show_progress=False), N.NFKD(),
+          P.Sequence([P.Whitespace(), P.FixedLength(length=3)]), D.Fuse(), lines=300)
 
 
 def byte_level_of_gguf(path, pre_tokenizer):
@@ -111,7 +153,7 @@ def digest(ids):
 def unicode_hashes():
     chars = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
     bert = N.BertNormalizer(lowercase=True)
-    kinds = {"nfc": N.NFC(), "nfd": N.NFD(), "lower": N.Lowercase(), "strip_marks": N.StripAccents(), "bert": bert}
+    kinds = {"nfc": N.NFC(), "nfd": N.NFD(), "nfkc": N.NFKC(), "nfkd": N.NFKD(), "nmt": N.Nmt(), "lower": N.Lowercase(), "strip_marks": N.StripAccents(), "bert": bert}
     hashes = {}
     for name, normalizer in kinds.items():
         # Every character before a mark below and after one above, so that order and composition matter.
@@ -123,18 +165,27 @@ def unicode_hashes():
     return hashes
 
 
-def main():
-    make_tokenizers()
-    digits = P.Sequence([P.Digits(individual_digits=True), P.ByteLevel(add_prefix_space=False)])
-    tokenizers = {f.stem: Tokenizer.from_file(str(f)) for f in sorted(HERE.glob("*.json")) if f.stem != "expected"}
+def add_models(tokenizers, digits):
     tokenizers["stories260k"] = Tokenizer.from_file(str(DATA / "models/stories260k/tokenizer.json"))
     tokenizers["gpt-neox"] = Tokenizer.from_file(str(DATA / "tokenizers/gpt-neox-20B_tokenizer.json"))
     tokenizers["gpt-2"] = byte_level_of_gguf(DATA / "tokenizers/ggml-vocab-gpt-2.gguf", P.ByteLevel(add_prefix_space=False))
     tokenizers["minilm"] = Tokenizer.from_file(str(MINILM))
     tokenizers["smollm2"] = byte_level_of_gguf(SMOLLM2, digits)
+
+
+def main():
+    make_tokenizers()
+    digits = P.Sequence([P.Digits(individual_digits=True), P.ByteLevel(add_prefix_space=False)])
+    tokenizers = {f.stem: Tokenizer.from_file(str(f)) for f in sorted(HERE.glob("*.json")) if f.stem != "expected"}
+    if ONLY:
+        tokenizers = {name: tokenizers[name] for name in ONLY}
+    else:
+        add_models(tokenizers, digits)
     texts = hostile_texts()
     wiki = (DATA / "text/wiki.test.raw").read_bytes().decode()
     result = {"unicode": unicode_hashes(), "texts": [t.hex() for t in texts], "tokenizers": {}}
+    if ONLY:
+        result["tokenizers"] = json.loads((HERE / "expected.json").read_text())["tokenizers"]
     for name, t in tokenizers.items():
         t.no_truncation()
         t.no_padding()
