@@ -51,7 +51,8 @@ set_source_files_properties(src/compress/join.cc src/cli/main.cc PROPERTIES
 # Kernels for CPUs that are better than the baseline, chosen at run time.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set_source_files_properties(src/operators/strip_vnni.cc src/operators/gemm_vnni.cc PROPERTIES
-                              COMPILE_OPTIONS "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mavx512vnni")
+                              COMPILE_OPTIONS "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mavx512vnni"
+                              SKIP_PRECOMPILE_HEADERS ON)  # which are made without these flags
 endif()
 
 set(occ_libraries core decode model)
