@@ -94,6 +94,11 @@ if(NOT OCC_SANITIZE)
     set_tests_properties(repository.${name} PROPERTIES SKIP_RETURN_CODE 77)
   endforeach()
 endif()
+if(NOT OCC_SANITIZE AND OCC_PYTHON)
+  add_test(NAME repository.python COMMAND ${PROJECT_SOURCE_DIR}/tests/python_test.sh)
+  set_tests_properties(repository.python PROPERTIES TIMEOUT 900 SKIP_RETURN_CODE 77
+    ENVIRONMENT "OCC_PYTHON=${OCC_PYTHON};OCC_DEFAULT_TEST_DATA=${OCC_DEFAULT_TEST_DATA}")
+endif()
 
 # `occ` whose calls fail on demand, for tests/cli/faults_test.sh. Sanitizers have an operator new of their own.
 if(NOT OCC_SANITIZE)

@@ -19,6 +19,7 @@ packages=(
   libopenblas-dev liblapacke-dev  # linear algebra of encoders
   libgtest-dev libgmock-dev libbenchmark-dev
   python3 python3-numpy           # tests: the second decoder; the demo
+  python3-dev python3-venv        # the Python package
 )
 
 check=0

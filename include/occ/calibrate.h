@@ -24,6 +24,10 @@ struct CalibrationPlan {
   std::vector<Phase> phases;  // in their order
 };
 
+// The default of the command line for CalibrationOptions::effort: a better code takes little time compared with the
+// calibration.
+inline constexpr int kCalibratedEffort = 6;
+
 // What a model is calibrated on.
 struct CalibrationOptions {
   bool off = false;            // the model is compressed without

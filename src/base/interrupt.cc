@@ -29,6 +29,8 @@ void install_interrupt_handler() {
   ::signal(SIGXFSZ, SIG_IGN);
 }
 
+void set_interrupted(bool value) { g_interrupted.store(value, std::memory_order_relaxed); }
+
 bool interrupted() { return g_interrupted.load(std::memory_order_relaxed); }
 
 void throw_if_interrupted() {

@@ -8,6 +8,8 @@ namespace occ {
 // second time ends the process. SIGXFSZ is ignored, so that a write beyond the file size limit fails with an error.
 void install_interrupt_handler();
 bool interrupted();
+// Sets or clears the flag. For programs with signal handlers of their own, such as the Python interpreter.
+void set_interrupted(bool value);
 // Throws a kFailed error "interrupted" if the flag is set.
 void throw_if_interrupted();
 

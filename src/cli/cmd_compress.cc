@@ -16,8 +16,6 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr int kCalibratedEffort = 6;
-
 struct Arguments {
   std::string input, output, size, report;
   std::vector<std::string> tensors;

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# The Python package as people get it: a wheel is built and installed into a fresh environment, where its tests run.
+# Skips where the tools cannot be had from PyPI.
+#   tests/python_test.sh
+set -euo pipefail
+source=$(cd "$(dirname "$0")/.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+python=${OCC_PYTHON:-python3}
+
+"$python" -m venv "$work/fresh" || { echo "SKIPPED: $python cannot make environments"; exit 77; }
+"$work/fresh/bin/pip" install --quiet --disable-pip-version-check --retries 1 --timeout 20 pytest numpy >"$work/log" 2>&1 ||
+  { echo "SKIPPED: PyPI cannot be reached"; exit 77; }
+# The same flags as the build around this test, so that nothing is compiled twice where ccache is used.
+OCC_WHEEL_ARGUMENTS=-Ccmake.define.OCC_WERROR=ON "$source/scripts/build_wheel.sh" "$work/wheel" "$python"
+"$work/fresh/bin/pip" install --quiet --disable-pip-version-check "$work"/wheel/*.whl
+
+size=$(stat -c %s "$work"/wheel/*.whl)
+[ "$size" -le 25000000 ] || { echo "FAILED: the wheel has $size bytes, more than 25 MB" >&2; exit 1; }
+cd "$work"  # not where the package's source is
+fresh/bin/occ --version
+fresh/bin/python -m pytest -q -rs -p no:cacheprovider "$source/python/tests"
