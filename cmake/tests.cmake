@@ -96,7 +96,7 @@ if(NOT OCC_SANITIZE)
 endif()
 if(NOT OCC_SANITIZE AND OCC_PYTHON)
   add_test(NAME repository.python COMMAND ${PROJECT_SOURCE_DIR}/tests/python_test.sh)
-  set_tests_properties(repository.python PROPERTIES TIMEOUT 900 SKIP_RETURN_CODE 77
+  set_tests_properties(repository.python PROPERTIES TIMEOUT 1500 SKIP_RETURN_CODE 77
     ENVIRONMENT "OCC_PYTHON=${OCC_PYTHON};OCC_DEFAULT_TEST_DATA=${OCC_DEFAULT_TEST_DATA}")
 endif()
 
