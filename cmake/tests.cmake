@@ -95,7 +95,7 @@ if(NOT OCC_SANITIZE)
   endforeach()
 endif()
 if(NOT OCC_SANITIZE AND OCC_PYTHON)
-  add_test(NAME repository.python COMMAND ${PROJECT_SOURCE_DIR}/tests/python_test.sh)
+  add_test(NAME repository.python COMMAND ${PROJECT_SOURCE_DIR}/tests/python_test.sh ${PROJECT_BINARY_DIR})
   set_tests_properties(repository.python PROPERTIES TIMEOUT 1500 SKIP_RETURN_CODE 77
     ENVIRONMENT "OCC_PYTHON=${OCC_PYTHON};OCC_DEFAULT_TEST_DATA=${OCC_DEFAULT_TEST_DATA}")
 endif()
