@@ -35,13 +35,20 @@ TokenId Sampler::next(std::span<const float> logits) {
                      candidates_.end(), likelier);
     candidates_.resize(options_.top_k);
   }
-  std::sort(candidates_.begin(), candidates_.end(), likelier);
-  const float top = candidates_[0].first;
+  const float top = std::min_element(candidates_.begin(), candidates_.end(), likelier)->first;
+  const auto weight = [&](float logit) { return std::exp((logit - top) / options_.temperature); };
   double total = 0;
-  for (auto& [value, id] : candidates_) {
-    value = std::exp((value - top) / options_.temperature);
-    total += static_cast<double>(value);
+  for (const auto& [logit, id] : candidates_) total += static_cast<double>(weight(logit));
+  if (options_.top_p < 1) {
+    // All tokens below a share of (1 - top_p) / candidates together have less than 1 - top_p, so that none of them is
+    // needed. Few are left to sort. The factor leaves room for rounding.
+    const double least =
+        0.99 * (1 - static_cast<double>(options_.top_p)) * total / static_cast<double>(candidates_.size());
+    const float least_logit = top + options_.temperature * static_cast<float>(std::log(least));
+    std::erase_if(candidates_, [&](const auto& c) { return c.first < least_logit; });
   }
+  std::sort(candidates_.begin(), candidates_.end(), likelier);
+  for (auto& candidate : candidates_) candidate.first = weight(candidate.first);
   double mass = 0;
   size_t kept = 0;
   while (kept < candidates_.size() && (kept == 0 || mass < static_cast<double>(options_.top_p) * total)) {
