@@ -53,6 +53,10 @@ struct CalibrationOptions {
   std::function<void(const CalibrationPlan&)> announce = {};
 };
 
+// Whether the options say by themselves where the errors go, or how large they may be: a recipe, an error, a
+// sensitivity or second moments. Such a run is not calibrated unless it is asked for.
+bool decides_errors(const CompressOptions& options);
+
 // Compresses the model `input` (HF folder, GGUF, archive) to the archive `output`, as compress_file does, with second
 // moments of the inputs of every linear layer, taken from what is compressed already. Usage error if the options
 // contradict each other, input error if the text is empty or no text, or the input is not a model that can be run.

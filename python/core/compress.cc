@@ -1,4 +1,4 @@
-// Compressing files: compress_file and compress_model of the C++ library, with progress on the caller's thread.
+// Compressing files: compress_model of the C++ library, as the command line calls it, with progress on the caller's thread.
 #include "occ/compress.h"
 
 #include <chrono>
@@ -77,7 +77,8 @@ class Progress {
 };
 
 CompressReport compress(const std::filesystem::path& input, const std::filesystem::path& output,
-                        const nb::dict& settings, bool calibrate, const nb::object& progress, const nb::object& warn) {
+                        const nb::dict& settings, std::optional<bool> calibrate, const nb::object& progress,
+                        const nb::object& warn) {
   Options o;
   o.calibration.effort = kCalibratedEffort;
   for (const auto [key, value] : settings) {
@@ -85,15 +86,14 @@ CompressReport compress(const std::filesystem::path& input, const std::filesyste
     if (setter == kSetters.end()) throw_usage("unknown option '{}'", nb::cast<std::string>(key));
     setter->second(o, value);
   }
+  // Nothing asked for: as on the command line.
+  o.calibration.off = !calibrate.value_or(!o.calibration.texts.empty() || !decides_errors(o.compress));
   Caller caller;
   Progress report(caller, progress);
   if (!progress.is_none()) o.compress.progress = std::ref(report);
   o.calibration.warn = [&](const std::string& text) { caller.call([&] { warn(text); }); };
   CompressReport result;
-  caller.run([&] {
-    result =
-        calibrate ? compress_model(input, output, o.compress, o.calibration) : compress_file(input, output, o.compress);
-  });
+  caller.run([&] { result = compress_model(input, output, o.compress, o.calibration); });
   return result;
 }
 
@@ -129,7 +129,7 @@ void add_compress(nb::module_& m) {
       .def_ro("loss_tokens", &CompressReport::loss_tokens)
       .def_ro("loss_text", &CompressReport::loss_text)
       .def_prop_ro("bpw", &CompressReport::bpw);
-  m.def("compress", &compress, nb::arg("input"), nb::arg("output"), nb::arg("settings"), nb::arg("calibrate"),
+  m.def("compress", &compress, nb::arg("input"), nb::arg("output"), nb::arg("settings"), nb::arg("calibrate").none(),
         nb::arg("progress").none(), nb::arg("warn"));
 }
 

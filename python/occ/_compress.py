@@ -52,9 +52,7 @@ def compress(model: typing.Any, out: Path, *, bits: float | None = None, size: i
         texts = [calibrate] if isinstance(calibrate, (str, os.PathLike)) else calibrate
         settings["texts"] = [os.fspath(t) for t in texts]
     settings = {key: value for key, value in settings.items() if value is not None}
-    # What says by itself where errors go, or how large they may be, is not calibrated unless it is asked for.
-    others = recipe or nmse or sensitivity or activations or hessian
-    wanted = calibrate is not False and (calibrate is not None or not others)
+    wanted = calibrate if calibrate is None or isinstance(calibrate, bool) else True
 
     def run(path, calibrated):
         return _core.compress(os.fspath(path), os.fspath(out), settings, calibrated, progress,

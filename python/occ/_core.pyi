@@ -45,7 +45,7 @@ class CompressReport:
     loss_text: str
     bpw: float
 
-def compress(input: _Path, output: _Path, settings: Dict[str, Any], calibrate: bool,
+def compress(input: _Path, output: _Path, settings: Dict[str, Any], calibrate: Optional[bool],
              progress: Optional[Callable[[str, int, int], Any]], warn: Callable[[str], Any]) -> CompressReport: ...
 
 class File:

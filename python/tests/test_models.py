@@ -71,6 +71,13 @@ def test_calibrated_models_are_better(stories, stories_archive, text, tmp_path):
     assert kl[1] < kl[0]
 
 
+def test_what_decides_the_errors_itself_is_not_calibrated(stories, tmp_path):
+    by_recipe = occ.compress(stories, tmp_path / "recipe.occ", recipe="uniform(bits=4) > rans")
+    plain = occ.compress(stories, tmp_path / "plain.occ", recipe="uniform(bits=4) > rans", calibrate=False)
+    assert by_recipe.loss is None and plain.loss is None
+    assert (tmp_path / "recipe.occ").read_bytes() == (tmp_path / "plain.occ").read_bytes()
+
+
 def test_state_dict_of_torch(stories_archive):
     torch = pytest.importorskip("torch")
     import occ.torch

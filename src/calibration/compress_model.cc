@@ -281,6 +281,10 @@ CompressReport compress_plainly(std::unique_ptr<TensorFile> source, const std::f
 
 }  // namespace
 
+bool decides_errors(const CompressOptions& o) {
+  return !o.recipe.empty() || o.nmse || !o.sensitivity.empty() || !o.activations.empty() || !o.hessian.empty();
+}
+
 CompressReport compress_model(const std::filesystem::path& input, const std::filesystem::path& output,
                               const CompressOptions& options, const CalibrationOptions& calibration) {
   const ThreadLimit limit(options.threads);

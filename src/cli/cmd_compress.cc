@@ -154,10 +154,7 @@ void run(Arguments& a, const Globals& globals) {
     throw_usage("--report: expected another file than the archive, found '{}'", a.report);
   }
   if (!a.report.empty()) require_writable_target(a.report, o.force);
-  // What says by itself where the errors go, or how large they may be, is not calibrated unless it is asked for.
-  const bool others =
-      !o.recipe.empty() || o.nmse || !o.sensitivity.empty() || !o.activations.empty() || !o.hessian.empty();
-  const bool calibrate = !a.no_calibrate && (!a.calibration.texts.empty() || !others);
+  const bool calibrate = !a.no_calibrate && (!a.calibration.texts.empty() || !decides_errors(o));
   CalibrationOptions& c = a.calibration;
   if (!calibrate && (c.tokens != 0 || c.context != 0 || c.tune_tokens || c.tune_weights != 0)) {
     throw_usage("--calibration-tokens, --context, --tune-tokens and --tune-weights: expected with a calibration");

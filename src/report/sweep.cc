@@ -17,6 +17,7 @@
 #include "compress/join.h"
 #include "container/archive_file.h"
 #include "metrics/tensor_limit.h"
+#include "model/mended_file.h"
 #include "occ/calibrate.h"
 #include "recipe/method.h"
 #include "report/comparison.h"
@@ -31,8 +32,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kEffort = 3, kCalibratedEffort = 6;  // as `occ compress` has them
-constexpr double kCurveStep = 0.125;               // bits per weight
+constexpr double kCurveStep = 0.125;  // bits per weight
 // Cells at a time, where they are not calibrated: parts of a compression run on one thread only.
 constexpr size_t kWorkers = 2;
 
@@ -80,7 +80,7 @@ class Runner {
         folder_(folder),
         work_(folder / "sweep.part"),
         options_(options),
-        source_(open_any(input)),
+        source_(open_model_file(input)),
         losses_(*source_, input.string(), options),
         limit_(limit_of(*source_)) {
     if (!options.calibrate.empty()) check_calibration(*source_);
@@ -211,15 +211,15 @@ class Runner {
     CompressOptions o;
     o.method = c.method;
     o.bits = c.asked;
-    o.effort = options_.effort.value_or(kEffort);
+    o.effort = options_.effort.value_or(o.effort);
     o.seed = options_.seed;
     o.threads = options_.threads;
     o.resume = o.force = true;  // unfinished parts of the same run are used, others are replaced
     o.verify = o.sync = false;  // all values are decoded when they are compared
     o.progress = progress;
-    if (options_.calibrate.empty()) return compress_file(input_, archive, o);
     CalibrationOptions calibration;
-    calibration.texts = {options_.calibrate};
+    calibration.off = options_.calibrate.empty();
+    if (!calibration.off) calibration.texts = {options_.calibrate};
     calibration.tokens = options_.calibration_tokens;
     calibration.effort = options_.effort.value_or(kCalibratedEffort);
     return compress_model(input_, archive, o, calibration);
