@@ -54,6 +54,20 @@ def read_safetensors(path):
     return header, out
 
 
+def figures_main(usage, pages, folder, miniature):
+    """The program figures.py of an experiment: makes its figures and tables, or with --check OCC compares them with what is
+    there and runs miniature(Occ), which returns what is wrong. Returns the exit status."""
+    check = sys.argv[1:2] == ["--check"]
+    if len(sys.argv) != (3 if check else 1):
+        raise SystemExit(usage)
+    figures, tables = pages()
+    bad = publish(figures, tables, [folder / "README.md"], check, f"experiments/{folder.name}/figures.py")
+    if check:
+        bad += miniature(Occ(sys.argv[2]))
+    print(*bad, sep="\n", end="\n" if bad else "")
+    return 1 if bad else 0
+
+
 def plain(value):
     """A number as records have it: five digits."""
     return f"{value:.5g}" if hasattr(value, "__float__") and not isinstance(value, int) else value

@@ -3,6 +3,7 @@
 package."""
 import pathlib
 
+from make_unicode_tables import string_literals
 from tokenizers import normalizers
 
 from_compatible, canonical = normalizers.NFKD(), normalizers.NFD()
@@ -14,14 +15,7 @@ for c in range(0x110000):
     if to != canonical.normalize_str(chr(c)):
         words.append(f"{c - last:x}=" + ",".join(f"{ord(x):x}" for x in to))
         last = c
-lines, line = [], ""
-for word in words:
-    if len(line) + len(word) > 110:
-        lines.append(line)
-        line = ""
-    line += word + " "
-lines.append(line.rstrip())
-text = "\n".join(f'    "{x}"' for x in lines)
+text = string_literals(words)
 path = pathlib.Path(__file__).parent.parent / "src/tokenizer/unicode_compatibility.cc"
 path.write_text(f"""// Made by scripts/make_compatibility_table.py.
 #include "tokenizer/unicode_tables.h"

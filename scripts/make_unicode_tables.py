@@ -39,6 +39,17 @@ def fill(words, indent="    ", width=120):
     return "\n".join(lines + [line.rstrip()])
 
 
+def string_literals(words):
+    """Words with a space behind each, as string literals on lines of their own."""
+    lines, line = [], ""
+    for w in words:
+        if len(line) + len(w) > 110:
+            lines.append(line)
+            line = ""
+        line += w + " "
+    return "\n".join(f'    "{x}"' for x in lines + [line])
+
+
 def range_table(name, members):
     print(f"constexpr CharRange {name}[] = {{")
     print(fill(f"{{0x{a:X}, 0x{b:X}}}," for a, b in ranges(members)))
@@ -102,13 +113,7 @@ def decomposition_table():
         words.append(f"{c - previous:x}{'=' if composes else '>'}" + ",".join(f"{ord(x):x}" for x in to))
         previous = c
     print("constexpr char kDecompositions[] =")
-    lines, line = [], ""
-    for w in words:
-        if len(line) + len(w) > 110:
-            lines.append(line)
-            line = ""
-        line += w + " "
-    print("\n".join(f'    "{x}"' for x in lines + [line]) + ";\n")
+    print(string_literals(words) + ";\n")
 
 
 def main():
@@ -131,4 +136,5 @@ def main():
     print("  return kTables;\n}\n\n}  // namespace occ")
 
 
-main()
+if __name__ == "__main__":
+    main()

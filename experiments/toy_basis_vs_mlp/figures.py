@@ -181,17 +181,5 @@ def miniature(occ):
     return bad
 
 
-def main():
-    check = sys.argv[1:2] == ["--check"]
-    if len(sys.argv) != (3 if check else 1):
-        raise SystemExit(__doc__)
-    figures, tables = pages()
-    bad = common.publish(figures, tables, [HERE / "README.md"], check, "experiments/toy_basis_vs_mlp/figures.py")
-    if check:
-        bad += miniature(common.Occ(sys.argv[2]))
-    print(*bad, sep="\n", end="\n" if bad else "")
-    return 1 if bad else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(common.figures_main(__doc__, pages, HERE, miniature))

@@ -72,8 +72,6 @@ void print_source_notes(const TensorFile& file, const Globals& globals) {
   for (const std::string& note : file.notes()) std::fprintf(stderr, "note: %s\n", printable(note, 2000).c_str());
 }
 
-nlohmann::ordered_json finite_or_null(double v) { return std::isfinite(v) ? nlohmann::ordered_json(v) : nullptr; }
-
 void print_json(const nlohmann::ordered_json& json) {
   std::puts(json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
 }

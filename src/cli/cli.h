@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "io/json_fields.h"
 #include "occ/compress.h"
 #include "report/units.h"
 #include "tensor/tensor_file.h"
@@ -58,8 +59,6 @@ void print_note(const std::string& text);
 // --quiet.
 void print_source_notes(const TensorFile& file, const Globals& globals);
 
-// Returns null if `v` is infinite or NaN, because JSON has no such numbers.
-nlohmann::ordered_json finite_or_null(double v);
 void print_json(const nlohmann::ordered_json& json);
 
 }  // namespace occ

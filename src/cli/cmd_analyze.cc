@@ -30,8 +30,6 @@ struct Arguments {
   bool json = false;
 };
 
-ordered_json or_null(const std::optional<double>& v) { return v ? finite_or_null(*v) : ordered_json(); }
-
 void print_analysis_json(const Arguments& a, const std::vector<TensorAnalysis>& tensors) {
   const AnalysisSummary summary = summarize(tensors);
   ordered_json out = {{"input", a.input},
@@ -43,7 +41,7 @@ void print_analysis_json(const Arguments& a, const std::vector<TensorAnalysis>& 
                               {"tensors", s.tensors},
                               {"coded", s.coded},
                               {"wins", s.wins},
-                              {"saved_bits", or_null(s.saved_bits)},
+                              {"saved_bits", finite_or_null(s.saved_bits)},
                               {"side_bits", s.side_bits}});
   }
   for (const TensorAnalysis& t : tensors) out["tensors"].push_back(to_json(t));

@@ -2,6 +2,7 @@
 // file, the member, what was expected and what was found.
 #pragma once
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -11,6 +12,13 @@
 #include "io/json.h"
 
 namespace occ {
+
+inline constexpr uint64_t kMostJsonInteger = uint64_t{1} << 53;  // up to which all readers agree on whole numbers
+
+// The number, or null, as JSON has it, if it is missing, infinite or not a number.
+inline nlohmann::ordered_json finite_or_null(const std::optional<double>& v) {
+  return v && std::isfinite(*v) ? nlohmann::ordered_json(*v) : nlohmann::ordered_json();
+}
 
 // A JSON value and its place for messages ("model/tokenizer.json: $.model.vocab").
 struct JsonField {
@@ -38,6 +46,11 @@ struct JsonField {
   uint64_t number(uint64_t limit) const {
     const bool good = present() && value->is_number_unsigned() && value->get<uint64_t>() <= limit;
     return checked(good, fmt::format("a whole number from 0 to {}", limit)).get<uint64_t>();
+  }
+  // Any number; nothing if the member is missing or null.
+  std::optional<double> real() const {
+    if (!present()) return std::nullopt;
+    return checked(value->is_number(), "a number").get<double>();
   }
 
   [[noreturn]] void wrong(std::string_view expected) const {

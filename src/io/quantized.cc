@@ -15,6 +15,7 @@
 #include "io/json.h"
 #include "io/quantized_formats.h"
 #include "io/quantized_rows.h"
+#include "io/side_json.h"
 
 namespace occ {
 namespace {
@@ -122,18 +123,14 @@ class DequantizedFolder final : public TensorFile {
   }
   std::vector<SideFile> side_files() const override {
     std::vector<SideFile> files = folder_->side_files();
-    for (SideFile& file : files) {
-      if (file.name != "config.json") continue;
-      json config =
-          parse_json({reinterpret_cast<const char*>(file.bytes.data()), file.bytes.size()}, path() + ": config.json");
+    change_side_json(&files, "config.json", path(), [](json& config) {
       config.erase("quantization_config");
       config.erase("compression_config");
       if (config.contains("text_config") && config["text_config"].is_object()) {
         config["text_config"].erase("quantization_config");
       }
-      const std::string text = config.dump(2) + "\n";
-      file.bytes.assign(text.begin(), text.end());
-    }
+      return true;
+    });
     return files;
   }
   std::vector<std::string> notes() const override { return notes_; }

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "container/archive_file.h"
 #include "io/json.h"
+#include "io/side_json.h"
 #include "model/weights.h"
 #include "tensor/side_files.h"
 
@@ -55,14 +56,12 @@ class MendedFile final : public TensorFile {
   size_t read_granularity(size_t i) const override { return base_->read_granularity(places_[i]); }
   std::vector<SideFile> side_files() const override {
     std::vector<SideFile> files = base_->side_files();
-    for (SideFile& file : files) {
-      if (!say_tied_ || file.name != kConfig) continue;
-      nlohmann::json config = parse_json(text_of(file), path() + ": " + kConfig);
-      if (config.value("tie_word_embeddings", nlohmann::json()) == true) continue;
+    if (!say_tied_) return files;
+    change_side_json(&files, kConfig, path(), [](nlohmann::json& config) {
+      if (config.value("tie_word_embeddings", nlohmann::json()) == true) return false;
       config["tie_word_embeddings"] = true;
-      const std::string text = config.dump(2) + "\n";
-      file.bytes.assign(text.begin(), text.end());
-    }
+      return true;
+    });
     return files;
   }
   std::vector<std::string> notes() const override { return notes_; }

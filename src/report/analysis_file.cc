@@ -14,18 +14,6 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr double kMost = 9007199254740992.0;  // whole numbers that JSON readers agree on
-
-ordered_json number_or_null(const std::optional<double>& v) {
-  return v && std::isfinite(*v) ? ordered_json(*v) : ordered_json();
-}
-
-std::optional<double> number(const JsonField& field) {
-  if (!field.present()) return std::nullopt;
-  if (!field.value->is_number()) field.wrong("a number");
-  return field.value->get<double>();
-}
-
 // Calls body(key, member) for all figures of a system that are plain numbers.
 template <typename Figures, typename Body>
 void each_figure(Figures& f, const Body& body) {
@@ -43,27 +31,26 @@ void each_figure(Figures& f, const Body& body) {
 
 TensorAnalysis from_json(const JsonField& field) {
   constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
-  constexpr auto kLimit = static_cast<uint64_t>(kMost);
   TensorAnalysis t;
   t.name = field.at("name").string();
   const JsonField shape = field.at("shape"), systems = field.at("systems");
-  for (size_t i = 0; i < shape.array().size(); ++i) t.shape.push_back(shape.item(i).number(kLimit));
-  t.elements = field.at("elements").number(kLimit);
-  t.rows = field.at("rows").number(kLimit);
-  t.sampled_rows = field.at("sampled_rows").number(kLimit);
-  t.error = number(field.at("error")).value_or(kMissing);
+  for (size_t i = 0; i < shape.array().size(); ++i) t.shape.push_back(shape.item(i).number(kMostJsonInteger));
+  t.elements = field.at("elements").number(kMostJsonInteger);
+  t.rows = field.at("rows").number(kMostJsonInteger);
+  t.sampled_rows = field.at("sampled_rows").number(kMostJsonInteger);
+  t.error = field.at("error").real().value_or(kMissing);
   t.weighted = field.at("error_of_outputs").boolean_or(false);
-  t.gain = number(field.at("saved_bits")).value_or(0);
+  t.gain = field.at("saved_bits").real().value_or(0);
   for (size_t i = 0; i < systems.array().size(); ++i) {
     const JsonField system = systems.item(i);
     SystemFigures f;
     f.name = system.at("name").string();
     f.recipe = system.at("recipe").string();
-    f.bits = number(system.at("bits"));
-    each_figure(f, [&](const char* key, double& v) { v = number(system.at(key)).value_or(kMissing); });
+    f.bits = system.at("bits").real();
+    each_figure(f, [&](const char* key, double& v) { v = system.at(key).real().value_or(kMissing); });
     const JsonField histogram = system.at("histogram");
     for (size_t k = 0; histogram.present() && k < histogram.array().size(); ++k) {
-      f.histogram.push_back(number(histogram.item(k)).value_or(0));
+      f.histogram.push_back(histogram.item(k).real().value_or(0));
     }
     if (f.name == field.at("best").string()) t.best = i;
     t.systems.push_back(std::move(f));
@@ -77,8 +64,8 @@ TensorAnalysis from_json(const JsonField& field) {
 ordered_json to_json(const TensorAnalysis& t) {
   ordered_json systems = ordered_json::array();
   for (const SystemFigures& f : t.systems) {
-    ordered_json item = {{"name", f.name}, {"recipe", f.recipe}, {"bits", number_or_null(f.bits)}};
-    each_figure(f, [&](const char* key, double v) { item[key] = number_or_null(v); });
+    ordered_json item = {{"name", f.name}, {"recipe", f.recipe}, {"bits", finite_or_null(f.bits)}};
+    each_figure(f, [&](const char* key, double v) { item[key] = finite_or_null(v); });
     item["histogram"] = f.histogram;
     systems.push_back(std::move(item));
   }
@@ -87,7 +74,7 @@ ordered_json to_json(const TensorAnalysis& t) {
           {"elements", t.elements},
           {"rows", t.rows},
           {"sampled_rows", t.sampled_rows},
-          {"error", number_or_null(t.error)},
+          {"error", finite_or_null(t.error)},
           {"error_of_outputs", t.weighted},
           {"best", t.systems[t.best].name},
           {"saved_bits", t.gain},

@@ -14,16 +14,6 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr uint64_t kMost = uint64_t{1} << 53;  // whole numbers that JSON readers agree on
-
-ordered_json number_or_null(double v) { return std::isfinite(v) ? ordered_json(v) : ordered_json(); }
-
-std::optional<double> number(const JsonField& field) {
-  if (!field.present()) return std::nullopt;
-  if (!field.value->is_number()) field.wrong("a number");
-  return field.value->get<double>();
-}
-
 // Calls body(key, member) for all figures that every finished cell has.
 template <typename Cell, typename Body>
 void each_figure(Cell& c, const Body& body) {
@@ -58,15 +48,15 @@ SweepCell from_json(const JsonField& field) {
   SweepCell c;
   c.key = field.at("key").string();
   c.method = field.at("method").string();
-  c.asked = number(field.at("bits")).value_or(0);
+  c.asked = field.at("bits").real().value_or(0);
   c.command = field.at("command").string();
   c.state = SweepCell::State::kDone;
-  c.bytes = field.at("bytes").number(kMost);
+  c.bytes = field.at("bytes").number(kMostJsonInteger);
   c.calibrated = field.at("calibrated").boolean_or(false);
   each_figure(c, [&](const char* key, double& v) {
-    v = number(field.at(key)).value_or(std::numeric_limits<double>::quiet_NaN());
+    v = field.at(key).real().value_or(std::numeric_limits<double>::quiet_NaN());
   });
-  each_optional_figure(c, [&](const char* key, std::optional<double>& v) { v = number(field.at(key)); });
+  each_optional_figure(c, [&](const char* key, std::optional<double>& v) { v = field.at(key).real(); });
   const JsonField notes = field.at("notes");
   for (size_t i = 0; i < notes.array().size(); ++i) c.notes.push_back(notes.item(i).string());
   return c;
@@ -90,9 +80,9 @@ ordered_json to_json(const SweepCell& c) {
                       {"state", state_name(c.state)},
                       {"error", c.error.empty() ? ordered_json() : ordered_json(c.error)},
                       {"bytes", done ? ordered_json(c.bytes) : ordered_json()}};
-  each_figure(c, [&](const char* key, double v) { out[key] = done ? number_or_null(v) : ordered_json(); });
+  each_figure(c, [&](const char* key, double v) { out[key] = done ? finite_or_null(v) : ordered_json(); });
   each_optional_figure(c, [&](const char* key, const std::optional<double>& v) {
-    if (v) out[key] = number_or_null(*v);
+    if (v) out[key] = finite_or_null(*v);
   });
   out["pareto"] = c.pareto;
   out["calibrated"] = c.calibrated;
