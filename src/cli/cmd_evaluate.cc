@@ -7,6 +7,7 @@
 #include "base/outputs.h"
 #include "base/parallel.h"
 #include "cli/cli.h"
+#include "container/archive_file.h"
 #include "evaluation/encoder_quality.h"
 #include "evaluation/perplexity.h"
 #include "evaluation/tasks.h"
@@ -109,9 +110,12 @@ void evaluate_causal(const Arguments& a, const Globals& globals, const Transform
 
   const ProgressFn bar = progress_bar(globals, "tokens"), items = progress_bar(globals, "items");
   const LanguageModel model = open_language_model(a.model, options);
+  print_source_notes(*model.file, globals);
+  page->bytes = model.file->file_bytes();
   LanguageModel reference;
   if (!a.reference.empty()) {
     reference.file = open_model_file(a.reference);
+    page->reference_bytes = reference.file->file_bytes();
     if (is_encoder(*reference.file)) throw_usage("--reference: expected a causal model like {}", a.model);
     // The reference always runs in f32, even if the model under test runs in another arithmetic.
     reference.transformer = load_transformer(*reference.file, {.arithmetic = Arithmetic::kF32, .observer = {}});
@@ -202,8 +206,13 @@ void evaluate_encoder(const Arguments& a, const Globals& globals, const Transfor
     if (bar) bar("embed", done, total);
   };
   const EncoderModel model = open_encoder(a.model, options);
+  print_source_notes(*model.file, globals);
+  page->bytes = model.file->file_bytes();
   std::optional<EncoderModel> reference;
-  if (!a.reference.empty()) reference = open_encoder(a.reference, {.arithmetic = Arithmetic::kF32, .observer = {}});
+  if (!a.reference.empty()) {
+    reference = open_encoder(a.reference, {.arithmetic = Arithmetic::kF32, .observer = {}});
+    page->reference_bytes = reference->file->file_bytes();
+  }
   ordered_json json;
   if (!a.pairs.empty()) {
     const PairsResult r = measure_pairs(model, *reference, a.pairs, a.limit, progress);
@@ -236,11 +245,7 @@ void run(const Arguments& a, const Globals& globals) {
   Evaluation page;
   page.model = a.model;
   page.reference = a.reference;
-  const std::unique_ptr<TensorFile> file = open_model_file(a.model);
-  print_source_notes(*file, globals);
-  page.bytes = file->file_bytes();
-  if (!a.reference.empty()) page.reference_bytes = open_model_file(a.reference)->file_bytes();
-  if (is_encoder(*file)) {
+  if (is_encoder(*open_any(a.model))) {
     evaluate_encoder(a, globals, options, &page);
   } else {
     if (!a.pairs.empty() || !a.probe.empty()) throw_usage("{} is no encoder: --pairs and --probe need one", a.model);
