@@ -99,9 +99,9 @@ endif()
 # Templates of the option parser take most of the time, and nothing here runs long.
 target_compile_options(occ PRIVATE $<$<CONFIG:Release>:-O1>)
 
+set(OCC_COMMON_HEADERS <fmt/format.h> <nlohmann/json.hpp> <algorithm> <filesystem> <functional> <map> <memory> <optional>
+    <string> <unordered_map> <vector>)
 if(OCC_PRECOMPILE)
-  set(OCC_COMMON_HEADERS <fmt/format.h> <nlohmann/json.hpp> <algorithm> <filesystem> <functional> <map> <memory> <optional>
-      <string> <unordered_map> <vector>)
   target_precompile_headers(occ_core PRIVATE ${OCC_COMMON_HEADERS})
   foreach(name IN LISTS occ_libraries)
     if(NOT name STREQUAL core)

@@ -1,5 +1,5 @@
-# foo_test.cc stands beside foo.cc; each folder of src/ with tests becomes one binary <folder>_test, each gtest case one
-# ctest test. Fuzz targets fuzz/<name>_fuzz.cc replay fuzz/corpus/<name>/ (with OCC_FUZZ they are libFuzzer programs).
+# foo_test.cc stands beside foo.cc; each folder of src/ with tests becomes one program <folder>_test, each gtest case one
+# ctest test, or a quarter of the cases that OCC_TEST_PROGRAMS selects. Fuzz targets fuzz/<name>_fuzz.cc replay fuzz/corpus/<name>/ (with OCC_FUZZ they are libFuzzer programs).
 find_package(GTest REQUIRED)
 include(GoogleTest)
 
@@ -14,15 +14,20 @@ endforeach()
 
 set(OCC_DEFAULT_TEST_DATA ${PROJECT_SOURCE_DIR}/../shared/data)
 add_library(occ_test_data STATIC ${PROJECT_SOURCE_DIR}/tests/test_data.cc)
-target_compile_definitions(occ_test_data PRIVATE OCC_DEFAULT_TEST_DATA="${OCC_DEFAULT_TEST_DATA}"
-                                                 OCC_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
 target_include_directories(occ_test_data PUBLIC ${PROJECT_SOURCE_DIR}/tests)
-target_link_libraries(occ_test_data PUBLIC GTest::gtest PRIVATE occ_flags)
-if(OCC_PRECOMPILE)
-  # Precompiled headers are shared only between targets that are all independent of their position, or all by default.
-  set_target_properties(occ_test_data PROPERTIES POSITION_INDEPENDENT_CODE OFF)
-  target_precompile_headers(occ_test_data PRIVATE <gtest/gtest.h> ${OCC_COMMON_HEADERS})
+target_link_libraries(occ_test_data PUBLIC GTest::gtest PRIVATE occ_flags occ_core)
+set_source_files_properties(${PROJECT_SOURCE_DIR}/tests/test_data.cc PROPERTIES
+  COMPILE_DEFINITIONS "OCC_DEFAULT_TEST_DATA=\"${OCC_DEFAULT_TEST_DATA}\";OCC_SOURCE_DIR=\"${PROJECT_SOURCE_DIR}\"")
+# What is tested is in the libraries; the tests' own code is what takes long to compile.
+set(OCC_TEST_OPTIONS $<IF:$<BOOL:${OCC_SANITIZE}>,-O0,$<$<CONFIG:Release>:-O1>>)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # g++ 12 reports its own std::string (PR 105651), and precompiled headers are no longer headers of the system to it.
+  list(APPEND OCC_TEST_OPTIONS -Wno-array-bounds -Wno-restrict)
 endif()
+target_compile_options(occ_test_data PRIVATE ${OCC_TEST_OPTIONS})
+# Precompiled headers are shared only between targets that are all independent of their position, or all by default.
+set_target_properties(occ_test_data PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+target_precompile_headers(occ_test_data PRIVATE <gtest/gtest.h> ${OCC_COMMON_HEADERS})
 file(GLOB folders LIST_DIRECTORIES true RELATIVE ${PROJECT_SOURCE_DIR}/src CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/*)
 foreach(folder IN LISTS folders)
   file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${folder}/*_test.cc)
@@ -30,14 +35,19 @@ foreach(folder IN LISTS folders)
     add_executable(${folder}_test ${sources})
     target_link_libraries(${folder}_test PRIVATE occ_test_data occ_report occ_flags nlohmann_json::nlohmann_json PkgConfig::OPENBLAS
                           PkgConfig::LAPACKE GTest::gtest GTest::gmock GTest::gtest_main)
-    # What is tested is in the libraries; the tests' own code need not be fast.
-    target_compile_options(${folder}_test PRIVATE $<$<CONFIG:Release>:-O1>)
-    if(OCC_PRECOMPILE)
-      set_target_properties(${folder}_test PROPERTIES POSITION_INDEPENDENT_CODE OFF)
-      target_precompile_headers(${folder}_test REUSE_FROM occ_test_data)
+    target_compile_options(${folder}_test PRIVATE ${OCC_TEST_OPTIONS})
+    set_target_properties(${folder}_test PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+    target_precompile_headers(${folder}_test REUSE_FROM occ_test_data)
+    if(OCC_TEST_PROGRAMS)
+      foreach(shard RANGE 3)
+        add_test(NAME ${folder}.${shard} COMMAND ${folder}_test "--gtest_filter=${OCC_TEST_PROGRAMS}" --gtest_brief=1)
+        set_tests_properties(${folder}.${shard} PROPERTIES TIMEOUT 1200
+          ENVIRONMENT "OCC_PYTHON=${OCC_PYTHON};GTEST_TOTAL_SHARDS=4;GTEST_SHARD_INDEX=${shard}")
+      endforeach()
+    else()
+      gtest_discover_tests(${folder}_test NO_PRETTY_VALUES TEST_PREFIX ${folder}. DISCOVERY_TIMEOUT 120 PROPERTIES TIMEOUT 600
+                           ENVIRONMENT "OCC_PYTHON=${OCC_PYTHON}")
     endif()
-    gtest_discover_tests(${folder}_test NO_PRETTY_VALUES TEST_PREFIX ${folder}. DISCOVERY_TIMEOUT 120 PROPERTIES TIMEOUT 600
-                         ENVIRONMENT "OCC_PYTHON=${OCC_PYTHON}")
   endif()
 endforeach()
 
