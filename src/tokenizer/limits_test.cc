@@ -111,7 +111,7 @@ TEST(TokenizerLimits, StepsOfPatterns) {
   for (int i = 0; i < 300; ++i) words += std::string(18, 'a') + "!";
   EXPECT_THROW(Regex("(a|a)+$|!", "test").matches(words), Error);
   std::string runs;
-  for (int i = 0; i < 30; ++i) runs += std::string(30'000, ' ') + "x";
+  for (int i = 0; i < 30; ++i) runs.append(30'000, ' ').append("x");
   EXPECT_EQ(Regex(R"(\s*[\r\n]+|\s+(?!\S)|\s+|x)", "test").matches(runs).size(), 90u);
 }
 
