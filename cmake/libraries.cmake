@@ -89,7 +89,7 @@ target_link_libraries(occ_report PUBLIC occ_model PRIVATE occ_flags nlohmann_jso
 add_executable(occ ${cli_sources})
 target_link_libraries(occ PRIVATE occ_report occ_flags CLI11::CLI11 nlohmann_json::nlohmann_json)
 if(OCC_WITH_ENCODER)
-  set_property(SOURCE src/cli/main.cc APPEND PROPERTY COMPILE_DEFINITIONS OCC_WITH_ENCODER)
+  set_property(SOURCE src/cli/main.cc src/cli/cmd_decompress.cc APPEND PROPERTY COMPILE_DEFINITIONS OCC_WITH_ENCODER)
   target_link_libraries(occ_report PUBLIC occ_calibration)
 endif()
 if(OCC_SANITIZE MATCHES address)

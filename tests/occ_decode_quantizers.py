@@ -377,5 +377,48 @@ class Qet:
         return np.ascontiguousarray(np.concatenate([x, tail], axis=1))
 
 
+# type: (bits, columns of a sub-block, of a super-block, offsets, least and greatest integer, code of level 0)
+GGML = {"Q4_0": (4, 32, 32, False, 0, 0, 8), "Q4_1": (4, 32, 32, True, 0, 0, 0), "Q5_0": (5, 32, 32, False, 0, 0, 16),
+        "Q5_1": (5, 32, 32, True, 0, 0, 0), "Q8_0": (8, 32, 32, False, 0, 0, 128), "IQ4_NL": (4, 32, 32, False, 0, 0, 0),
+        "Q2_K": (2, 16, 256, True, 0, 15, 0), "Q3_K": (3, 16, 256, False, -32, 31, 4), "Q4_K": (4, 32, 256, True, 0, 63, 0),
+        "Q5_K": (5, 32, 256, True, 0, 63, 0), "Q6_K": (6, 16, 256, False, -128, 127, 32)}
+IQ4_LEVELS = np.array([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], F32)
+
+
+class Ggml:
+    def __init__(self, params, rows, cols, side):
+        kind = params.get("type", "Q4_0")
+        require(kind in GGML, "ggml: unknown type")
+        bits, sub, whole, offsets, least, most, zero = GGML[kind]
+        self.planes = [Plane(rows, cols, 1 << bits)]
+        self.levels = IQ4_LEVELS if kind == "IQ4_NL" else np.arange(1 << bits).astype(F32) - F32(zero)
+        subs, wholes = -(-cols // sub), -(-cols // whole)
+        at = 0
+
+        def take(count, dtype):
+            nonlocal at
+            values = np.frombuffer(side[at : at + count * np.dtype(dtype).itemsize], dtype)
+            require(len(values) == count, "ggml: side information is too short")
+            at += count * np.dtype(dtype).itemsize
+            return values.reshape(rows, -1).astype(F32)
+
+        halves = [take(rows * wholes, "<f2") for _ in range(1 + offsets)]
+        require(all(np.isfinite(h).all() for h in halves), "ggml: a scale is not finite")
+        numbers = [np.repeat(h, whole // sub, axis=1)[:, :subs] for h in halves]
+        if most:
+            for i in range(len(numbers)):
+                integers = take(rows * subs, "i1")
+                require((integers >= least).all() and (integers <= most).all(), "ggml: an integer is out of range")
+                numbers[i] = numbers[i] * integers
+        elif offsets:
+            numbers[1] = -numbers[1]
+        require(at == len(side), "ggml: wrong size of side information")
+        self.numbers = [np.repeat(x, sub, axis=1)[:, :cols] for x in numbers]
+
+    def decode(self, codes):
+        y = self.numbers[0] * self.levels[codes]
+        return y - self.numbers[1] if len(self.numbers) == 2 else y
+
+
 QUANTIZERS = {"uniform": Uniform, "lloyd": Lloyd, "trellis": Trellis, "polar": Polar, "kashin": Kashin, "e8": E8,
-              "pq": Pq, "opq": Opq, "qet": Qet}
+              "pq": Pq, "opq": Opq, "qet": Qet, "ggml": Ggml}

@@ -7,17 +7,25 @@
 #include "base/outputs.h"
 #include "base/parallel.h"
 #include "cli/cli.h"
+#include "cli/run_progress.h"
 #include "io/sink.h"
 #include "model/convert.h"
 #include "model/mended_file.h"
 #include "tensor/panels.h"
+#ifdef OCC_WITH_ENCODER
+#include "calibration/gguf_export.h"
+#include "calibration/gguf_types.h"
+#endif
 
 namespace occ {
 namespace {
 
 struct Arguments {
-  std::string input, output, tensor, dtype;
-  bool force = false, no_sync = false;
+  std::string input, output, tensor, dtype, gguf_type;
+  bool force = false, no_sync = false, no_calibrate = false;
+#ifdef OCC_WITH_ENCODER
+  CalibrationOptions calibration;
+#endif
 };
 
 DType output_dtype(const std::string& name) {
@@ -67,6 +75,40 @@ void write_tensor(const TensorFile& file, size_t i, DType dtype, TensorSink& sin
     }
   }
 }
+
+#ifdef OCC_WITH_ENCODER
+// Codes the model again in the blocks of a GGUF type.
+void run_gguf_type(Arguments& a, const Globals& globals) {
+  if (std::filesystem::path(a.output).extension() != ".gguf") {
+    throw_usage("--gguf-type: expected an output named *.gguf, found '{}'", a.output);
+  }
+  if (!a.tensor.empty()) throw_usage("--gguf-type: expected without --tensor, a whole model is written");
+  find_gguf_mixture(a.gguf_type);
+  require_not_input(a.output, a.input);
+  for (const std::filesystem::path& text : a.calibration.texts) require_not_input(a.output, text);
+  require_writable_target(a.output, a.force, false);
+  const OutputLock lock(a.output);
+  require_writable_target(a.output, a.force, false);  // again: another run may have ended
+  CompressOptions options;
+  options.threads = globals.threads;
+  options.sync = !a.no_sync;
+  RunProgress progress(globals);
+  options.progress = [&](const char* phase, uint64_t done, uint64_t total) { progress.report(phase, done, total); };
+  a.calibration.off = a.no_calibrate;
+  a.calibration.effort = kCalibratedEffort;
+  a.calibration.warn = [&](const std::string& text) { progress.say("warning: " + printable(text, 2000)); };
+  a.calibration.announce = [&](const CalibrationPlan& plan) { progress.announce(plan); };
+  const CompressReport report = write_gguf_blocks(a.input, a.output, a.gguf_type, options, a.calibration);
+  if (globals.quiet) return;
+  std::printf("%s -> %s: %s, %.3f bits per weight\n", a.input.c_str(), a.output.c_str(),
+              human_bytes(static_cast<double>(report.file_bytes)).c_str(), report.bpw());
+  if (report.loss) {
+    std::printf("%s %.4g on %zu tokens %s\n", report.loss_is_cosine ? "1 - cosine" : "KL divergence", *report.loss,
+                static_cast<size_t>(report.loss_tokens), report.loss_text.c_str());
+  }
+  for (const std::string& note : report.notes) std::printf("note: %s\n", printable(note, 2000).c_str());
+}
+#endif
 
 void run(const Arguments& a, const Globals& globals) {
   const ThreadLimit limit(globals.threads);
@@ -131,9 +173,30 @@ void add_decompress(CLI::App& app, const Globals& globals) {
   cmd->add_option("--tensor", a->tensor, "Only this tensor");
   cmd->add_option("--dtype", a->dtype, "Float type of the output (default: the source's)")
       ->check(CLI::IsMember({"f32", "f16", "bf16"}));
+#ifdef OCC_WITH_ENCODER
+  auto* gguf_type =
+      cmd->add_option("--gguf-type", a->gguf_type,
+                      fmt::format("Block types of a GGUF output, for llama.cpp: {}. The model is calibrated as "
+                                  "by 'occ compress'",
+                                  fmt::join(gguf_mixture_names(), ", ")));
+  auto* texts =
+      cmd->add_option("--calibrate", a->calibration.texts,
+                      "With --gguf-type: text like what the model will see (repeatable). Default: a mixed text")
+          ->allow_extra_args(false)
+          ->needs(gguf_type);
+  cmd->add_option("--calibration-tokens", a->calibration.tokens, "Tokens of it to use")->needs(gguf_type);
+  cmd->add_flag("--no-calibrate", a->no_calibrate, "With --gguf-type: blocks with the least error of the weights")
+      ->needs(gguf_type)
+      ->excludes(texts);
+#endif
   cmd->add_flag("--force", a->force, "Replace an existing output");
   cmd->add_flag("--no-sync", a->no_sync, "Do not wait until the output is on disk");
-  cmd->callback([a, &globals] { run(*a, globals); });
+  cmd->callback([a, &globals] {
+#ifdef OCC_WITH_ENCODER
+    if (!a->gguf_type.empty()) return run_gguf_type(*a, globals);
+#endif
+    run(*a, globals);
+  });
 }
 
 }  // namespace occ

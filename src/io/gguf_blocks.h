@@ -8,6 +8,7 @@
 // (d_min * sub_min), with no fused multiply-add.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -34,6 +35,10 @@ struct GgufType {
   bool supported() const { return dequantize != nullptr; }
   bool quantized() const { return block_elements > 1; }
 };
+
+// The 16 levels of IQ4_NL and IQ4_XS.
+inline constexpr std::array<float, 16> kIq4Levels = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                                     1,    13,   25,  38,  53,  69,  89,  113};
 
 // The largest block_elements of all types.
 inline constexpr size_t kGgufMaxBlockElements = 256;

@@ -15,7 +15,8 @@
 namespace occ {
 namespace {
 
-constexpr size_t kMaxNameBytes = 63;  // GGML_MAX_NAME of ggml without the final zero byte
+constexpr uint32_t kQuantizationVersion = 2;  // GGML_QNT_VERSION: the layout of blocks
+constexpr size_t kMaxNameBytes = 63;          // GGML_MAX_NAME of ggml without the final zero byte
 
 void put(ByteWriter& out, std::string_view text) {
   out.put<uint64_t>(text.size());
@@ -74,11 +75,12 @@ std::optional<uint32_t> file_type(const std::vector<OutTensor>& tensors) {
 
 class GgufSink final : public TensorSink {
  public:
-  GgufSink(const std::filesystem::path& path, GgufMetadata metadata, bool sync)
+  GgufSink(const std::filesystem::path& path, GgufMetadata metadata, const SinkOptions& options)
       : path_(path.string()),
         metadata_(std::move(metadata)),
         alignment_(gguf_alignment(metadata_, path_)),
-        file_(path, sync) {}
+        file_type_(options.gguf_file_type),
+        file_(path, options.sync) {}
 
   void begin(std::vector<OutTensor> tensors) override {
     OCC_CHECK(!begun_);
@@ -156,7 +158,9 @@ class GgufSink final : public TensorSink {
   // Adapts the keys that describe tensor types, because the metadata may come from a model with other tensor types.
   void adapt_metadata(const std::vector<OutTensor>& tensors) {
     metadata_.erase("general.quantization_version");
-    const std::optional<uint32_t> type = file_type(tensors);
+    const bool blocks = std::any_of(tensors.begin(), tensors.end(), [](const auto& t) { return t.blocks != nullptr; });
+    if (blocks) metadata_.set("general.quantization_version", kQuantizationVersion);
+    const std::optional<uint32_t> type = file_type_ ? file_type_ : file_type(tensors);
     if (type) {
       metadata_.set("general.file_type", *type);
     } else {
@@ -173,11 +177,14 @@ class GgufSink final : public TensorSink {
       product *= factor;
       empty |= d == 0;
     }
-    return empty ? 0 : product * dtype_size(t.dtype);
+    if (empty) return 0;
+    if (t.blocks == nullptr) return product * dtype_size(t.dtype);
+    OCC_CHECK(t.shape.back() % t.blocks->block_elements == 0);
+    return product / t.blocks->block_elements * t.blocks->block_bytes;
   }
 
   void put_info(ByteWriter& out, const OutTensor& t, uint64_t offset) const {
-    const GgufType* type = find_gguf_type(t.dtype);
+    const GgufType* type = t.blocks != nullptr ? t.blocks : find_gguf_type(t.dtype);
     if (type == nullptr) refuse(t, fmt::format("cannot hold {}, only floats and signed integers", dtype_name(t.dtype)));
     if (t.shape.size() > 4) refuse(t, fmt::format("expects at most 4 dimensions, found {}", t.shape.size()));
     std::vector<uint64_t> dims(t.shape.rbegin(), t.shape.rend());
@@ -192,6 +199,7 @@ class GgufSink final : public TensorSink {
   std::string path_;
   GgufMetadata metadata_;
   uint64_t alignment_;
+  std::optional<uint32_t> file_type_;
   OutputFile file_;
   bool begun_ = false;
   std::vector<uint64_t> sizes_;
@@ -205,12 +213,12 @@ std::unique_ptr<TensorSink> make_gguf_sink(const std::filesystem::path& path, co
   for (const SideFile& side : options.side_files) {
     if (side.name != kGgufSideFile) continue;
     const std::string_view text(reinterpret_cast<const char*>(side.bytes.data()), side.bytes.size());
-    return std::make_unique<GgufSink>(path, parse_gguf_metadata_json(text, kGgufSideFile), options.sync);
+    return std::make_unique<GgufSink>(path, parse_gguf_metadata_json(text, kGgufSideFile), options);
   }
   GgufMetadata metadata;
   metadata.append("general.architecture", std::string("unknown"));
   metadata.append("general.name", path.stem().string());
-  return std::make_unique<GgufSink>(path, std::move(metadata), options.sync);
+  return std::make_unique<GgufSink>(path, std::move(metadata), options);
 }
 
 }  // namespace occ

@@ -1,9 +1,9 @@
-// Writer of GGUF files of version 3, little-endian, with tensors of floats and signed integers. It writes no types that
-// are quantized in blocks. The layout is described in gguf_header.h.
+// Writer of GGUF files of version 3, little-endian, with tensors of floats and signed integers, or of blocks that the
+// caller has made (OutTensor::blocks). The layout is described in gguf_header.h.
 //
 // If there is a side file gguf.json (gguf_json.h), the metadata comes from it; then general.file_type is set to the
 // float type that most values have (or removed if no tensor is F32, F16 or BF16), and general.quantization_version is
-// removed. Without such a file the metadata is general.architecture "unknown" and general.name, the name of the file.
+// removed; with blocks both are set. Without such a file the metadata is general.architecture "unknown" and general.name, the name of the file.
 #pragma once
 
 #include <filesystem>

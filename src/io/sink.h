@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,10 +16,14 @@
 
 namespace occ {
 
+struct GgufType;
+
 struct OutTensor {
   std::string name;
   DType dtype = DType::kF32;
   std::vector<uint64_t> shape;  // the outermost dimension first
+  // Only in GGUF: the data are blocks of this type, and dtype says nothing. Rows consist of whole blocks.
+  const GgufType* blocks = nullptr;
 };
 
 class TensorSink {
@@ -39,7 +44,9 @@ struct SinkOptions {
   // The files that belong to the model (config.json, ...). Formats that have no place for them ignore them.
   std::vector<SideFile> side_files;
   uint64_t shard_bytes = 5'000'000'000;  // most bytes of tensor data in one file of a Hugging Face folder
-  bool sync = true;                      // whether commit() calls fsync
+  // general.file_type of a GGUF file with blocks (enum llama_ftype of llama.cpp); nothing: by the float types.
+  std::optional<uint32_t> gguf_file_type{};
+  bool sync = true;  // whether commit() calls fsync
 };
 
 // Whether the output is a folder: the path has no extension, or it ends in '/', or it is a folder that exists and its

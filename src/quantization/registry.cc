@@ -1,6 +1,7 @@
 // All quantizers, in the order of `occ methods`. A new one is one file and one line here.
 #include "base/check.h"
 #include "quantization/e8.h"
+#include "quantization/ggml.h"
 #include "quantization/kashin.h"
 #include "quantization/lloyd.h"
 #include "quantization/opq.h"
@@ -25,7 +26,7 @@ void Quantizer::part_inputs(MatrixView<const float>, MatrixView<float>) const { 
 std::span<const QuantizerEntry> quantizer_registry() {
   static const QuantizerEntry table[] = {
       uniform_entry(), lloyd_entry(), trellis_entry(), polar_entry(), kashin_entry(),
-      e8_entry(),      pq_entry(),    opq_entry(),     qet_entry(),
+      e8_entry(),      pq_entry(),    opq_entry(),     qet_entry(),   ggml_entry(),
   };
   return table;
 }

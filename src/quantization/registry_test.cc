@@ -54,6 +54,13 @@ std::vector<QuantizerCase> all_cases() {
       {"qet", {{"levels", "3"}, {"layout", "groups"}, {"codebook", "rtn"}}},
       {"qet", {{"levels", "6"}, {"bits", "6"}}},
       {"pq", {{"m", "16"}, {"k", "7"}}},
+      {"ggml", {{"type", "Q5_1"}}},
+      {"ggml", {{"type", "Q8_0"}}},
+      {"ggml", {{"type", "IQ4_NL"}}},
+      {"ggml", {{"type", "Q2_K"}}},
+      {"ggml", {{"type", "Q3_K"}}},
+      {"ggml", {{"type", "Q4_K"}}},
+      {"ggml", {{"type", "Q6_K"}}},
       {"pq", {{"bits", "2.5"}, {"codebook", "rtn"}}},
       {"pq", {{"m", "9"}, {"k", "40"}, {"codebook", "rtn"}, {"codebook_scale", "column"}, {"codebook_bits", "5"}}},
   };

@@ -99,6 +99,14 @@ Recipe kashin_recipe(const Params& params, int bits) {
                   bits - v, v, basis, block, params.choice("clusters"), start, rounds));
 }
 
+constexpr std::array kGgmlParams = {
+    choice_param("type", "Q4_K", "Q4_0|Q4_1|Q5_0|Q5_1|Q8_0|IQ4_NL|Q2_K|Q3_K|Q4_K|Q5_K|Q6_K",
+                 "block type of GGUF; it sets the rate, whatever the bits"),
+};
+Recipe ggml_recipe(const Params& params, int /*bits*/) {
+  return Recipe::parse(fmt::format("ggml(type={}) > bitpack", params.choice("type")));
+}
+
 Recipe turbo_recipe(const Params&, int bits) {
   return Recipe::parse(fmt::format("signs > hadamard > lloyd(bits={}) > bitpack", bits));
 }
@@ -325,6 +333,8 @@ constexpr std::array kMethods = {
                 .min_bits = 0,
                 .recipe_of_budget = qet_recipe,
                 .forms = kQetForms},
+    MethodEntry{"ggml", "the blocks of GGUF files, for llama.cpp (see decompress --gguf-type)",
+                "ggml-common.h of ggml; Frantar et al. 2022, GPTQ", kGgmlParams, 1, 16, ggml_recipe, nullptr, false},
     MethodEntry{"turbo",
                 "random rotation, then Lloyd-Max levels of the normal density",
                 "TurboQuant, arXiv 2504.19874",

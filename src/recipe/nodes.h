@@ -30,6 +30,7 @@ class LeafNode final : public BoundRecipe {
   };
 
   LeafNode(Shape shape, const Chain& chain, std::unique_ptr<Quantizer> quantizer);
+  const Quantizer& quantizer() const { return *quantizer_; }
   void allocate_symbols();
   void load_planes(PlaneReader& planes);
 

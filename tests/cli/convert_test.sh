@@ -36,6 +36,33 @@ grep -q '^blk.0.attn_q.weight .* F16 ' out || fail "--dtype f16 has no effect"
 expect 0 "$OCC" decompress g.occ -o g
 expect 0 "$OCC" evaluate g --text "$DATA/text/tinystories_a.txt" --max-tokens 2048 --context 256 --reference g.occ --json
 perl -0ne 'exit(/"kl_mean": ([-0-9.e]+)/ && $1 < 1e-7 ? 0 : 1)' out || fail "the folder made from the archive differs from it"
+# In block types for llama.cpp, calibrated: better than without, and what is written is what was coded.
+if "$OCC" decompress --help | grep -q gguf-type; then
+  export XDG_CACHE_HOME=$PWD/cache
+  tail -c 40000 "$DATA/text/tinystories_a.txt" >calibration
+  head -c 20000 "$DATA/text/tinystories_a.txt" >measured
+  kl() {
+    expect 0 "$OCC" evaluate "$1" --text measured --context 256 --reference "$M" --json
+    perl -0ne 'print $1 if /"kl_mean": ([-0-9.e]+)/' out
+  }
+  expect 0 "$OCC" decompress "$M" -o q4.gguf --gguf-type Q4_0 --calibrate calibration --calibration-tokens 4096
+  grep -q '^KL divergence' out || fail "the loss is not told"
+  expect 0 "$OCC" inspect q4.gguf --verbose
+  grep -q '^blk.0.attn_q.weight .* Q4_0 ' out && grep -q '^token_embd.weight .* Q8_0 ' out || fail "types of --gguf-type Q4_0"
+  expect 0 "$OCC" decompress m.occ -o plain.gguf --gguf-type q4_0 --no-calibrate --quiet
+  [ "$(stat -c %s q4.gguf)" = "$(stat -c %s plain.gguf)" ] || fail "the same types have other sizes"
+  perl -e 'exit($ARGV[0] < 0.8 * $ARGV[1] ? 0 : 1)' "$(kl q4.gguf)" "$(kl plain.gguf)" || fail "calibrated blocks are no better"
+  expect 2 "$OCC" decompress "$M" -o x.gguf --gguf-type Q9
+  expect_error "Q4_K_M"
+  expect 2 "$OCC" decompress "$M" -o x --gguf-type Q4_0
+  expect_error "named [*].gguf"
+  expect 2 "$OCC" decompress "$M" -o x.gguf --no-calibrate
+  make_fvecs v.fvecs 4 64
+  expect 3 "$OCC" decompress v.fvecs -o x.gguf --gguf-type Q4_0
+  expect_error "v.fvecs: expected a model"
+  [ -z "$(find . -name 'x*' -o -name '*.tmp*' -o -name '*.part')" ] || fail "something was left behind"
+fi
+
 # One tensor is what it is.
 expect 0 "$OCC" decompress g.occ -o one --tensor output_norm.weight
 expect 0 "$OCC" inspect one

@@ -121,7 +121,13 @@ for recipe in \
   'signs > outliers > pq(m=10, k=16) > bitpack' \
   'e8 > rans' \
   'rowscale > e8(step=0.02) > bitpack' \
-  'e8(step=0.3) > rans(tables=16)'; do
+  'e8(step=0.3) > rans(tables=16)' \
+  'ggml > bitpack' \
+  'ggml(type=Q5_1) > bitpack' \
+  'ggml(type=IQ4_NL) > rans' \
+  'ggml(type=Q2_K) > bitpack' \
+  'ggml(type=Q3_K) > bitpack' \
+  'ggml(type=Q6_K) > bitpack'; do
   check model --recipe "$recipe"
 done
 check wide.npy --recipe 'uniform(bits=3) > rans'

@@ -1,0 +1,94 @@
+#include "calibration/gguf_types.h"
+
+#include <algorithm>
+#include <cctype>
+
+#include "base/error.h"
+#include "quantization/ggml_types.h"
+
+namespace occ {
+namespace {
+
+constexpr GgufMixture kMixtures[] = {
+    {"Q4_0", "Q4_0", "Q4_0", "Q6_K", false, 2},        {"Q4_1", "Q4_1", "Q4_1", "Q6_K", false, 3},
+    {"Q8_0", "Q8_0", "Q8_0", "Q8_0", false, 7},        {"Q5_0", "Q5_0", "Q5_0", "Q6_K", false, 8},
+    {"Q5_1", "Q5_1", "Q5_1", "Q6_K", false, 9},        {"Q2_K", "Q2_K", "Q3_K", "Q6_K", true, 10},
+    {"Q3_K_S", "Q3_K", "Q3_K", "Q6_K", false, 11},     {"Q3_K_M", "Q3_K", "Q4_K", "Q6_K", true, 12},
+    {"Q3_K_L", "Q3_K", "Q5_K", "Q6_K", true, 13},      {"Q4_K_S", "Q4_K", "Q4_K", "Q6_K", false, 14},
+    {"Q4_K_M", "Q4_K", "Q6_K", "Q6_K", false, 15},     {"Q5_K_S", "Q5_K", "Q5_K", "Q6_K", false, 16},
+    {"Q5_K_M", "Q5_K", "Q6_K", "Q6_K", false, 17},     {"Q6_K", "Q6_K", "Q6_K", "Q6_K", false, 18},
+    {"IQ4_NL", "IQ4_NL", "IQ4_NL", "Q6_K", false, 25},
+};
+
+std::string upper(std::string_view text) {
+  std::string out(text);
+  std::transform(out.begin(), out.end(), out.begin(), [](unsigned char c) { return std::toupper(c); });
+  return out;
+}
+
+// The layer of "blk.3.attn_v.weight"; nothing for tensors outside layers.
+std::optional<size_t> layer_of(const std::string& name) {
+  if (!name.starts_with("blk.") || name.size() < 5 || name[4] < '0' || name[4] > '9') return std::nullopt;
+  return std::stoul(name.substr(4, 9));
+}
+
+// The first and the last eighth of the layers, and every third of the others (use_more_bits of llama.cpp).
+bool is_important_layer(size_t layer, size_t layers) {
+  return layer < layers / 8 || layer >= 7 * layers / 8 || (layer - layers / 8) % 3 == 2;
+}
+
+// The type for rows that have no whole super-blocks of 256.
+std::string_view without_super_blocks(std::string_view type) {
+  if (type == "Q2_K" || type == "Q3_K") return "IQ4_NL";
+  if (type == "Q4_K") return "Q5_0";
+  if (type == "Q5_K") return "Q5_1";
+  return "Q8_0";
+}
+
+}  // namespace
+
+std::vector<std::string> gguf_mixture_names() {
+  std::vector<std::string> names;
+  for (const GgufMixture& m : kMixtures) names.emplace_back(m.name);
+  return names;
+}
+
+const GgufMixture& find_gguf_mixture(std::string_view name) {
+  for (const GgufMixture& m : kMixtures) {
+    if (m.name == upper(name)) return m;
+  }
+  throw_usage("there is no GGUF type '{}' that can be written, expected one of {}", name,
+              fmt::join(gguf_mixture_names(), ", "));
+}
+
+std::vector<std::string> gguf_tensor_types(const GgufMixture& mixture, const std::vector<TensorInfo>& tensors) {
+  size_t layers = 0;
+  bool head = false;
+  for (const TensorInfo& t : tensors) {
+    layers = std::max(layers, layer_of(t.name).value_or(0) + 1);
+    head |= t.name == "output.weight";
+  }
+  std::vector<std::string> types;
+  for (const TensorInfo& t : tensors) {
+    const bool matrix = t.shape.size() >= 2 && is_float(t.dtype) && t.elements() != 0 && t.name.ends_with(".weight");
+    const bool kept = t.name.find("norm") != std::string::npos || t.name.find("ffn_gate_inp") != std::string::npos ||
+                      t.name == "position_embd.weight" || t.name == "token_types.weight";
+    if (!matrix || kept || t.shape.back() % 32 != 0) {
+      types.emplace_back();
+      continue;
+    }
+    std::string_view type = mixture.base;
+    const std::optional<size_t> layer = layer_of(t.name);
+    const bool matters = t.name.find("attn_v") != std::string::npos || t.name.find("ffn_down") != std::string::npos;
+    if (t.name == "output.weight" || (t.name == "token_embd.weight" && !head)) {
+      type = mixture.table;
+    } else if (layer && matters && (mixture.better_everywhere || is_important_layer(*layer, layers))) {
+      type = mixture.better;
+    }
+    if (t.shape.back() % ggml_type(type).super != 0) type = without_super_blocks(type);
+    types.emplace_back(type);
+  }
+  return types;
+}
+
+}  // namespace occ
