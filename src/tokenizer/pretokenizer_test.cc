@@ -122,7 +122,7 @@ TEST(GgufPatterns, AllCut) {
     for (const std::string_view pattern : gguf_pattern(name, "test").patterns) {
       size_t done = 0;
       for (const auto& [begin, end] : Regex(pattern, name).matches(text)) {
-        EXPECT_LT(begin, end) << name;
+        EXPECT_TRUE(begin < end || name == "superbpe") << name;  // which looks for places between digits
         EXPECT_LE(done, begin) << name;
         done = end;
       }

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "tokenizer/unicode.h"
+#include "tokenizer/unicode_normalization.h"
 
 namespace occ {
 namespace {
@@ -77,7 +78,9 @@ class Pipeline final : public Tokenizer {
         ids.push_back(part.id);
         continue;
       }
-      const std::string normal = normalize(parts_, valid.substr(part.begin, part.end - part.begin), limit);
+      std::string text_part = valid.substr(part.begin, part.end - part.begin);
+      if (options.lowercase) text_part = to_lower(text_part);
+      const std::string normal = normalize(parts_, std::move(text_part), limit);
       for (const auto& inner : normalized_.split(normal, options.parse_special)) {
         if (inner.id >= 0) {
           ids.push_back(inner.id);
@@ -114,6 +117,7 @@ class Pipeline final : public Tokenizer {
   std::optional<TokenId> bos() const override { return parts_.bos; }
   std::vector<TokenId> end_of_generation() const override { return parts_.end_of_generation; }
   bool adds_bos() const override { return parts_.bos && !parts_.prefix.empty() && parts_.prefix[0] == *parts_.bos; }
+  size_t suffix_size() const override { return parts_.suffix.size(); }
   const std::string& chat_template() const override { return parts_.chat_template; }
   const std::string& tool_template() const override {
     return parts_.tool_template.empty() ? parts_.chat_template : parts_.tool_template;
@@ -195,11 +199,12 @@ std::string normalize(const TokenizerParts& parts, std::string text, const Growt
 std::unique_ptr<Tokenizer> make_pipeline(TokenizerParts parts) { return std::make_unique<Pipeline>(std::move(parts)); }
 
 void add_end_of_turn_tokens(const std::vector<std::pair<TokenId, std::string>>& special, std::vector<TokenId>& ids) {
-  constexpr std::array<std::string_view, 16> kEndOfTurn = {
+  constexpr std::array<std::string_view, 17> kEndOfTurn = {
       "<|im_end|>",      "<|eot_id|>",    "<|eom_id|>",      "<|end|>",
       "<end_of_turn>",   "<|endoftext|>", "<|end_of_text|>", "<|EOT|>",
       "<EOT>",           "_<EOT>",        "[EOT]",           "<｜end▁of▁sentence｜>",
-      "<|end_of_turn|>", "<|eot|>",       "<eos>",           "<end_of_utterance>"};
+      "<|end_of_turn|>", "<|eot|>",       "<eos>",           "<end_of_utterance>",
+      "<turn|>"};
   for (const auto& [id, text] : special) {
     const bool ends = std::find(kEndOfTurn.begin(), kEndOfTurn.end(), text) != kEndOfTurn.end();
     if (ends && std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
