@@ -14,11 +14,11 @@ namespace occ {
 
 class PrefixTokens {
  public:
-  // The tokens in vocabulary.ids; `vocabulary` must outlive this object.
+  // The tokens that `vocabulary`, which must outlive this object, has in its index.
   explicit PrefixTokens(const Vocabulary& vocabulary) : tokens_(vocabulary.tokens) {
-    for (const auto& [text, id] : vocabulary.ids) {
-      if (!text.empty()) sorted_.push_back(id);
-    }
+    vocabulary.for_each([&](TokenId id) {
+      if (!text(id).empty()) sorted_.push_back(id);
+    });
     std::sort(sorted_.begin(), sorted_.end(), [&](TokenId a, TokenId b) { return text(a) < text(b); });
     for (const TokenId id : sorted_) ++first_[static_cast<uint8_t>(text(id)[0]) + size_t{1}];
     for (size_t b = 0; b < 256; ++b) first_[b + 1] += first_[b];

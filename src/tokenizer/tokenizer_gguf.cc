@@ -95,12 +95,13 @@ class GgufTokenizer {
       throw_input("{}: tokenizer.ggml.tokens: expected an array of strings, found none", what_);
     }
     parts_.vocabulary->tokens = *tokens;
+    parts_.vocabulary->reserve(tokens->size());
     for (size_t i = 0; i < tokens->size(); ++i) {
       const std::string& text = (*tokens)[i];
       if (!is_valid_utf8(text))
         throw_input("{}: tokenizer.ggml.tokens[{}]: expected UTF-8, found '{}'", what_, i, printable(text));
       // A text that stands twice is encoded as its last id, as in llama.cpp; both ids are decoded.
-      if (!text.empty()) parts_.vocabulary->ids.insert_or_assign(text, static_cast<TokenId>(i));
+      if (!text.empty()) parts_.vocabulary->index(static_cast<TokenId>(i));
     }
     if (metadata_.find("tokenizer.ggml.token_type") != nullptr) {
       types_ = list<int32_t>("tokenizer.ggml.token_type", tokens->size());
@@ -197,6 +198,7 @@ class GgufTokenizer {
     auto bpe = std::make_unique<Bpe>(*parts_.vocabulary, options);
     const auto* merges = metadata_.items<std::string>("tokenizer.ggml.merges");
     if (merges == nullptr) throw_input("{}: expected tokenizer.ggml.merges, found none", what_);
+    bpe->reserve_merges(merges->size());
     for (size_t i = 0; i < merges->size(); ++i) {
       const std::string& merge = (*merges)[i];
       const size_t space = merge.find(' ', 1);
@@ -259,14 +261,13 @@ class GgufTokenizer {
     UnigramOptions options;
     options.unk = id("tokenizer.ggml.unknown_token_id", 2);
     double least = INFINITY;
+    parts_.vocabulary->clear_index();
     for (size_t i = 0; i < all.size(); ++i) {
       if (std::isnan(scores[i])) throw_input("{}: tokenizer.ggml.scores[{}]: expected a number, found NaN", what_, i);
       const bool normal = types_.empty() || is(i, kNormalToken);
       if (normal) least = std::min(least, all[i]);
       if (is(i, kUserDefinedToken)) all[i] = 0;
-      if (!normal && !is(i, kUserDefinedToken) && !is(i, kUnusedToken)) {
-        parts_.vocabulary->ids.erase(parts_.vocabulary->tokens[i]);
-      }
+      if (normal || is(i, kUserDefinedToken) || is(i, kUnusedToken)) parts_.vocabulary->index(static_cast<TokenId>(i));
     }
     options.unk_score = least - 10;
     add_spaces(true);
@@ -276,10 +277,10 @@ class GgufTokenizer {
 
   void read_rwkv() {
     auto& vocabulary = *parts_.vocabulary;
-    vocabulary.ids.clear();
+    vocabulary.clear_index();
     for (size_t i = 0; i < vocabulary.tokens.size(); ++i) {
       vocabulary.tokens[i] = unescape(vocabulary.tokens[i]);
-      if (!is(i, kControlToken)) vocabulary.ids.insert_or_assign(vocabulary.tokens[i], static_cast<TokenId>(i));
+      if (!is(i, kControlToken)) vocabulary.index(static_cast<TokenId>(i));
     }
     parts_.model = std::make_unique<LongestMatch>(vocabulary, id("tokenizer.ggml.unknown_token_id"));
     read_special_ids(false);
@@ -289,7 +290,7 @@ class GgufTokenizer {
   void read_wordpiece() {
     constexpr std::string_view kMeta = "\u2581";
     auto& vocabulary = *parts_.vocabulary;
-    vocabulary.ids.clear();
+    vocabulary.clear_index();
     bool cased = false;
     for (size_t i = 0; i < vocabulary.tokens.size(); ++i) {
       std::string& text = vocabulary.tokens[i];
@@ -301,7 +302,7 @@ class GgufTokenizer {
         text.insert(0, "##");
       }
       cased = cased || (plain && std::any_of(text.begin(), text.end(), [](char c) { return c >= 'A' && c <= 'Z'; }));
-      if (!text.empty()) vocabulary.ids.insert_or_assign(text, static_cast<TokenId>(i));
+      if (!text.empty()) vocabulary.index(static_cast<TokenId>(i));
     }
     WordPieceOptions options;
     const auto unk = id("tokenizer.ggml.unknown_token_id");

@@ -62,7 +62,7 @@ class JsonTokenizer {
       if (used[id]) throw_input("{}: id {} has two tokens", field.where, id);
       used[id] = true;
       tokens[id] = it.key();
-      parts_.vocabulary->ids.emplace(it.key(), static_cast<TokenId>(id));
+      parts_.vocabulary->index(static_cast<TokenId>(id));
     }
     tokens_ = tokens.size();
   }
@@ -71,13 +71,13 @@ class JsonTokenizer {
   void read_scored_vocabulary(const JsonField& vocab, const JsonField& added) {
     auto& vocabulary = *parts_.vocabulary;
     const size_t count = vocab.array().size();
-    vocabulary.ids.reserve(count);
+    vocabulary.reserve(count);
     for (size_t i = 0; i < count; ++i) {
       const JsonField pair = vocab.item(i);
       if (pair.array().size() != 2 || !(*pair.value)[1].is_number()) pair.wrong("a text and a score");
       vocabulary.tokens.push_back(pair.item(0).string());
       scores_.push_back((*pair.value)[1].get<double>());
-      vocabulary.ids.insert_or_assign(vocabulary.tokens.back(), static_cast<TokenId>(i));
+      vocabulary.index(static_cast<TokenId>(i));
     }
     tokens_ = count;
     limit_ = 2 * (count + (added.present() ? added.array().size() : 0)) + 65'536;
@@ -141,6 +141,7 @@ class JsonTokenizer {
     }
     auto bpe = std::make_unique<Bpe>(*parts_.vocabulary, options);
     const JsonField merges = model.at("merges");
+    bpe->reserve_merges(merges.array().size());
     // Of equal pairs the last one counts there: they are added from the end.
     for (size_t i = merges.array().size(); i-- > 0;) {
       const JsonField merge = merges.item(i);

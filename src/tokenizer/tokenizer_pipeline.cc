@@ -49,8 +49,16 @@ class Pipeline final : public Tokenizer {
     for (const AddedToken& t : parts_.normalized) normalized_.add(t);
     tokens_ = parts_.vocabulary->tokens.size();
     for (const auto& [id, text] : parts_.added_text) tokens_ = std::max(tokens_, static_cast<size_t>(id) + 1);
-    pieces_.resize(tokens_);
     special_.resize(tokens_);
+    for (const auto* list : {&parts_.added, &parts_.normalized}) {
+      for (const AddedToken& t : *list) special_[static_cast<size_t>(t.id)] = t.special;
+    }
+    for (const auto& [id, text] : parts_.added_text) added_ids_.emplace(text, id);
+    if (parts_.decoder.byte_level) {  // whose pieces are made when they are asked for, which needs no limit
+      for (const auto& [id, text] : parts_.added_text) added_pieces_.insert_or_assign(id, text);
+      return;
+    }
+    pieces_.resize(tokens_);
     size_t bytes = 0;
     for (const std::string& token : parts_.vocabulary->tokens) bytes += token.size();
     for (const auto& [id, text] : parts_.added_text) bytes += text.size();
@@ -59,11 +67,7 @@ class Pipeline final : public Tokenizer {
       pieces_[i] = decoded(parts_.vocabulary->tokens[i], limit);
     }
     for (const auto& [id, text] : parts_.added_text) {
-      pieces_[static_cast<size_t>(id)] = parts_.decoder.byte_level ? text : decoded(text, limit);
-      added_ids_.emplace(text, id);
-    }
-    for (const auto* list : {&parts_.added, &parts_.normalized}) {
-      for (const AddedToken& t : *list) special_[static_cast<size_t>(t.id)] = t.special;
+      pieces_[static_cast<size_t>(id)] = decoded(text, limit);
     }
   }
 
@@ -99,7 +103,14 @@ class Pipeline final : public Tokenizer {
   std::string piece(TokenId id, bool special) const override {
     const auto i = static_cast<size_t>(id);
     if (id < 0 || i >= tokens_) return "";
-    return special_[i] && !special ? "" : pieces_[i];
+    if (special_[i] && !special) return "";
+    if (!parts_.decoder.byte_level) return pieces_[i];
+    const auto added = added_pieces_.find(id);
+    if (added != added_pieces_.end()) return added->second;
+    if (i >= parts_.vocabulary->tokens.size()) return "";
+    const std::string& token = parts_.vocabulary->tokens[i];
+    std::string bytes;
+    return chars_to_bytes(token, bytes) ? bytes : token;
   }
 
   std::string decode(std::span<const TokenId> ids, bool special) const override {
@@ -161,8 +172,6 @@ class Pipeline final : public Tokenizer {
 
   std::string decoded(const std::string& token, GrowthLimit& limit) const {
     const TokenDecoder& d = parts_.decoder;
-    std::string bytes;
-    if (d.byte_level) return chars_to_bytes(token, bytes) ? bytes : token;
     if (d.byte_fallback) {
       const int byte = fallback_byte(token);
       if (byte >= 0) return std::string(1, static_cast<char>(byte));
@@ -182,7 +191,8 @@ class Pipeline final : public Tokenizer {
   AddedTokens added_, normalized_;
   StringMap<TokenId> added_ids_;
   size_t tokens_ = 0;
-  std::vector<std::string> pieces_;  // what each token stands for
+  std::vector<std::string> pieces_;                      // what each token stands for; empty for byte_level
+  std::unordered_map<TokenId, std::string> added_pieces_;  // the same of added tokens for byte_level
   std::vector<bool> special_;
 };
 

@@ -255,7 +255,7 @@ TEST(Tokenizer, ErrorsSayWhatIsWrong) {
   EXPECT_THAT(error_with("/model/dropout", 0.1), HasSubstr("dropout"));
   EXPECT_THAT(error_with("/added_tokens/0/id", -1), HasSubstr("added_tokens[0].id"));
   EXPECT_THAT(error_with("/normalizer", {{"type", "Nothing"}}), HasSubstr("found 'Nothing'"));
-  EXPECT_THAT(error_with("/pre_tokenizer", {{"type", "UnicodeScripts"}}), HasSubstr("found 'UnicodeScripts'"));
+  EXPECT_THAT(error_with("/pre_tokenizer", {{"type", "Scripts"}}), HasSubstr("found 'Scripts'"));
   EXPECT_THAT(error_with("/pre_tokenizer", {{"type", "Split"}, {"pattern", {{"Regex", "(a"}}}}), HasSubstr("'(a'"));
   EXPECT_THAT(error_with("/decoder", {{"type", "CTC"}}), HasSubstr("found 'CTC'"));
   EXPECT_THAT(error_with("/post_processor", {{"type", "BertProcessing"}, {"cls", {"x", 99}}, {"sep", {"x", 1}}}),

@@ -20,8 +20,8 @@ struct UnigramOptions {
 
 class Unigram final : public SubwordModel {
  public:
-  // scores: one per token of the vocabulary, which must outlive this object. Tokens that are not in its `ids` are never
-  // made.
+  // scores: one per token of the vocabulary, which must outlive this object. Tokens that are not in its index are
+  // never made.
   Unigram(const Vocabulary& vocabulary, std::vector<double> scores, const UnigramOptions& options);
   void encode(std::string_view word, std::vector<TokenId>& out) const override;
 
