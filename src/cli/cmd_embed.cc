@@ -38,7 +38,8 @@ void run(const Arguments& a, const Globals& globals) {
       a.model, {.arithmetic = a.arithmetic == "f32" ? Arithmetic::kF32 : Arithmetic::kInt8, .observer = {}});
   print_source_notes(*model.file, globals);
   if (!model.encoder->config().says_pooling && !globals.quiet) {
-    std::fprintf(stderr, "note: %s does not say how vectors are made of tokens: they are the means\n", a.model.c_str());
+    std::fprintf(stderr, "note: %s does not say how vectors are made of those of tokens: %s\n", a.model.c_str(),
+                 model.encoder->config().pooling == Pooling::kLast ? "they are the last ones" : "they are the means");
   }
   EmbedOptions options;
   options.prompt = a.prompt ? *a.prompt : find_prompt(*model.file, a.prompt_name);

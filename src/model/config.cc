@@ -46,6 +46,7 @@ ModelConfig read_hf(const TensorFile& file, const Bytes& bytes, const std::vecto
   a.read_hf(keys, config);
   config.tied_embeddings = !config.encoder && ties_embeddings(keys, file, a);
   config.max_text = config.max_context;
+  if (!config.encoder) config.pooling = Pooling::kLast;
   if (config.encoder || find_side_file(side_files, kPoolingFile) != nullptr) read_pooling(file, side_files, &config);
   return config;
 }
@@ -87,6 +88,7 @@ ModelConfig read_gguf(const TensorFile& file, const GgufMetadata& metadata) {
                 known->gguf_names.token_embedding, ConfigKeys::kMaxSize, config.vocab_size);
   }
   known->read_gguf(keys, config);
+  if (!config.encoder) config.pooling = Pooling::kLast;
   config.says_pooling = keys.has("pooling_type");
   if (config.says_pooling) config.pooling = read_gguf_pooling(keys);
   if (config.position == Position::kRotary) read_rope_gguf(keys, config);

@@ -17,7 +17,7 @@ namespace occ {
 inline constexpr const char* kPoolingFile = "1_Pooling/config.json";
 
 // Sets what `config` says of texts: pooling, says_pooling, pools_prompt, max_text and lowercase. max_context must be set before. The
-// files that say so may be missing; then the vector is the mean, as it is there. Input error for several poolings at
+// files that say so may be missing; then the pooling stays as it is. Input error for several poolings at
 // once, which would be joined.
 void read_pooling(const TensorFile& file, const std::vector<SideFile>& side_files, ModelConfig* config);
 

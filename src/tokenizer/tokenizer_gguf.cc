@@ -114,7 +114,8 @@ class GgufTokenizer {
       token.content = (*tokens)[i];
       token.special = special;
       if (special) parts_.added_text.emplace_back(token.id, token.content);
-      parts_.added.push_back(std::move(token));
+      // SentencePiece itself looks for user-defined pieces after its normalization, which does not see them as ends.
+      (sentencepiece_ && !special ? parts_.normalized : parts_.added).push_back(std::move(token));
     }
     strip_phi3();
   }
@@ -218,6 +219,7 @@ class GgufTokenizer {
   void read_sentencepiece() {
     BpeOptions options;
     options.byte_fallback = true;
+    options.fuse_unk = sentencepiece_;
     options.unk = id("tokenizer.ggml.unknown_token_id");
     const auto& scores = list<float>("tokenizer.ggml.scores", parts_.vocabulary->tokens.size());
     for (size_t i = 0; i < scores.size(); ++i) {

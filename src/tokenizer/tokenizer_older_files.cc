@@ -54,15 +54,17 @@ class OlderFiles {
       normalizer = {{"type", "NFC"}};
     }
     json post;
+    std::vector<std::string> special = {"<|endoftext|>"};
     for (const char* family : {"Roberta", "Bart", "Longformer", "LED", "Blenderbot", "Deberta"}) {
       if (!class_.starts_with(family)) continue;
       post = around(token("cls_token", "<s>"), token("sep_token", "</s>"));
+      special = {"<s>", "</s>", "<unk>", "<pad>", "<mask>"};
     }
     return {{"normalizer", normalizer},
             {"pre_tokenizer", split},
             {"post_processor", post},
             {"decoder", {{"type", "ByteLevel"}}},
-            {"added_tokens", added_tokens({})},
+            {"added_tokens", added_tokens(special)},
             {"model",
              {{"type", "BPE"},
               {"end_of_word_suffix", words ? json("</w>") : json()},
@@ -92,7 +94,7 @@ class OlderFiles {
              {{"type", "WordPiece"},
               {"unk_token", unk},
               {"continuing_subword_prefix", "##"},
-              {"max_input_chars_per_word", 100},
+              {"max_input_chars_per_word", 100u},
               {"vocab", vocab_}}}};
   }
 
@@ -132,7 +134,7 @@ class OlderFiles {
       list.push_back({{"id", id},
                       {"content", content},
                       {"single_word", from.value("single_word", json(false))},
-                      {"lstrip", from.value("lstrip", json(false))},
+                      {"lstrip", from.value("lstrip", json(special && content == "<mask>"))},
                       {"rstrip", from.value("rstrip", json(false))},
                       {"normalized", from.value("normalized", json(!special))},
                       {"special", from.value("special", json(special))}});

@@ -191,7 +191,7 @@ class Pipeline final : public Tokenizer {
   AddedTokens added_, normalized_;
   StringMap<TokenId> added_ids_;
   size_t tokens_ = 0;
-  std::vector<std::string> pieces_;                      // what each token stands for; empty for byte_level
+  std::vector<std::string> pieces_;                        // what each token stands for; empty for byte_level
   std::unordered_map<TokenId, std::string> added_pieces_;  // the same of added tokens for byte_level
   std::vector<bool> special_;
 };

@@ -79,7 +79,7 @@ CASES = [
     {"name": "last", "model": "qwen3", "prompt_name": "query", "files": {
         "modules.json": modules(("2_Normalize", NORMALIZE)), "1_Pooling/config.json": old_pooling("lasttoken"),
         "sentence_bert_config.json": {"max_seq_length": 30}, "config_sentence_transformers.json": PROMPTS}},
-    {"name": "causal_mean", "model": "qwen3", "files": {}},
+    {"name": "causal", "model": "qwen3", "files": {}},
 ]
 
 
