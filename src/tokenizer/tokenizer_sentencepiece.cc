@@ -17,7 +17,7 @@ namespace {
 using nlohmann::json;
 
 // Types of pieces, which GGUF has taken over.
-constexpr int32_t kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kByte = 6;
+constexpr int32_t kNormal = 1, kUnknown = 2, kControl = 3, kByte = 6;
 
 // The fields of a message, one after the other.
 class Message {
