@@ -1,4 +1,4 @@
-# Six libraries and the binary. What belongs where follows from the folders, so that a new stage needs no line here:
+# Seven libraries and the binary. What belongs where follows from the folders, so that a new stage needs no line here:
 #   occ_core    base simd tensor io metrics, without weighted_error.cc
 #   occ_decode  transforms quantization entropy recipe container operators, without *_fit.cc and fit_registry.cc
 #   occ_model   tokenizer chat model evaluation: language models on top of operators
@@ -6,6 +6,7 @@
 #               BLAS and LAPACK
 #   occ_calibration  calibration: models and compression together
 #   occ_report  report: for the binary and the tests, not installed
+#   occ_server  server: likewise, with OCC_WITH_SERVER
 # With OCC_WITH_ENCODER=OFF encode and calibration are left out, and the binary has no `compress`, `compare`, `analyze` and `methods`.
 function(occ_sources out)
   set(all)
@@ -29,6 +30,7 @@ occ_sources(encode_sources linalg compress)
 occ_sources(model_sources tokenizer chat model evaluation)
 occ_sources(calibration_sources calibration)
 occ_sources(report_sources report)
+occ_sources(server_sources server)
 occ_sources(cli_sources cli)
 
 add_library(occ_core STATIC ${core_sources})
@@ -86,11 +88,24 @@ if(NOT OCC_WITH_ENCODER)
 endif()
 add_library(occ_report STATIC ${report_sources})
 target_link_libraries(occ_report PUBLIC occ_model PRIVATE occ_flags nlohmann_json::nlohmann_json)
+if(OCC_WITH_SERVER)
+  add_library(occ_server STATIC ${server_sources})
+  target_link_libraries(occ_server PUBLIC occ_report PRIVATE PkgConfig::HTTPLIB occ_flags nlohmann_json::nlohmann_json)
+  set(chat_page ${PROJECT_SOURCE_DIR}/src/server/chat_page.html)  # put into the object file by the assembler
+  set_source_files_properties(src/server/chat_page.cc PROPERTIES COMPILE_DEFINITIONS OCC_CHAT_PAGE="${chat_page}"
+                                                                 OBJECT_DEPENDS ${chat_page})
+else()
+  list(FILTER cli_sources EXCLUDE REGEX "/cmd_serve\\.cc$")
+endif()
 add_executable(occ ${cli_sources})
 target_link_libraries(occ PRIVATE occ_report occ_flags CLI11::CLI11 nlohmann_json::nlohmann_json)
 if(OCC_WITH_ENCODER)
   set_property(SOURCE src/cli/main.cc src/cli/cmd_decompress.cc APPEND PROPERTY COMPILE_DEFINITIONS OCC_WITH_ENCODER)
   target_link_libraries(occ_report PUBLIC occ_calibration)
+endif()
+if(OCC_WITH_SERVER)
+  set_property(SOURCE src/cli/main.cc APPEND PROPERTY COMPILE_DEFINITIONS OCC_WITH_SERVER)
+  target_link_libraries(occ PRIVATE occ_server)
 endif()
 if(OCC_SANITIZE MATCHES address)
   # Its tests run in the build without sanitizers.

@@ -20,6 +20,7 @@ model
 evaluation
 calibration
 report
+server
 cli'
 level() { echo "$order" | awk -v f="$1" '{ for (i = 1; i <= NF; i++) if ($i == f) print NR }'; }
 bad=0

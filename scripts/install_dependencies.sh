@@ -16,6 +16,7 @@ packages=(
   libzstd-dev          # config and tokenizer files in archives
   libzip-dev           # .npz
   libpcre2-dev         # patterns of tokenizers need look-ahead
+  libcpp-httplib-dev   # HTTP of occ serve
   libopenblas-dev liblapacke-dev  # linear algebra of encoders
   libgtest-dev libgmock-dev libbenchmark-dev
   python3 python3-numpy           # tests: the second decoder; the demo

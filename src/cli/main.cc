@@ -73,7 +73,9 @@ int run(int argc, char** argv) {
   add_inspect(app, globals);
   add_evaluate(app, globals);
   add_generate(app, globals);
-  add_embed(app, globals);
+#ifdef OCC_WITH_SERVER
+  add_serve(app, globals);
+#endif
   add_tokenize(app, globals);
   const std::string exit_codes = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 corrupt or unsupported input.";
   for (CLI::App* command : app.get_subcommands({})) {

@@ -83,6 +83,7 @@ class BigramModel final : public Transformer {
     size_t length() const override { return length_; }
     size_t capacity() const override { return capacity_; }
     void truncate(size_t length) override { length_ = length; }
+    void copy(const KvCache&, size_t length) override { length_ = length; }
     Matrix<float> keys(size_t) const override { return {}; }
     Matrix<float> values(size_t) const override { return {}; }
     size_t capacity_, length_ = 0;

@@ -14,8 +14,6 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-constexpr size_t kPromptTokens = 512;  // in one pass
-
 // Bytes at the end of `text` that begin a UTF-8 character without finishing it.
 size_t unfinished_utf8(std::string_view text) {
   for (size_t back = 1; back <= std::min<size_t>(3, text.size()); ++back) {
@@ -50,6 +48,42 @@ size_t shown_length(std::string_view text, std::span<const std::string> stop, bo
   return shown;
 }
 
+Answer::Answer(const Tokenizer& tokenizer, const GenerateOptions& options)
+    : tokenizer_(tokenizer), options_(options), ends_(tokenizer.end_of_generation()) {
+  if (options.max_tokens == 0) end_ = End::kLength;
+}
+
+bool Answer::add(TokenId token) {
+  if (complete()) return false;
+  ++tokens_;
+  if (!options_.ignore_end && std::find(ends_.begin(), ends_.end(), token) != ends_.end()) {
+    finish(End::kEndOfText);
+    return false;
+  }
+  text_ += tokenizer_.piece(token);
+  bool stopped = false;
+  shown_ = shown_length(text_, options_.stop, &stopped);
+  if (stopped) {
+    text_.resize(shown_);
+    finish(End::kStop);
+  } else if (tokens_ == options_.max_tokens) {
+    finish(End::kLength);
+  }
+  return !complete();
+}
+
+void Answer::finish(End end) {
+  if (complete()) return;
+  end_ = end;
+  shown_ = text_.size();
+}
+
+std::string Answer::take() {
+  std::string piece = shown_ > taken_ ? text_.substr(taken_, shown_ - taken_) : std::string();
+  taken_ = std::max(taken_, shown_);
+  return piece;
+}
+
 Generator::Generator(const Transformer& model, const Tokenizer& tokenizer, size_t capacity)
     : model_(model), tokenizer_(tokenizer), cache_(model.make_cache(capacity)) {}
 
@@ -72,7 +106,6 @@ Generated Generator::run(std::span<const TokenId> prompt, const GenerateOptions&
   Generated out;
   out.prompt_tokens = prompt.size() - known;
   Sampler sampler(options.sampling);
-  const std::vector<TokenId> ends = tokenizer_.end_of_generation();
   Matrix<float> logits(1, model_.config().vocab_size);
   const auto feed = [&](std::span<const TokenId> tokens) {
     const Sequence sequence{tokens, cache_.get()};
@@ -81,44 +114,30 @@ Generated Generator::run(std::span<const TokenId> prompt, const GenerateOptions&
     return hidden;
   };
   Clock::time_point start = Clock::now();
-  for (size_t at = known; at < prompt.size(); at += kPromptTokens) {
-    const std::span<const TokenId> part = prompt.subspan(at, std::min(kPromptTokens, prompt.size() - at));
+  for (size_t at = known; at < prompt.size(); at += kPromptPiece) {
+    const std::span<const TokenId> part = prompt.subspan(at, std::min(kPromptPiece, prompt.size() - at));
     const Matrix<float> hidden = feed(part);
     if (at + part.size() == prompt.size()) model_.logits(hidden.view().row_range(part.size() - 1, 1), logits.view());
   }
   out.prompt_seconds = seconds_since(start);
   start = Clock::now();
-  size_t shown = 0;
-  bool stopped = false;
-  const auto show_until = [&](size_t end) {
-    if (end > shown && on_text) on_text(std::string_view(out.text).substr(shown, end - shown));
-    shown = std::max(shown, end);
+  Answer answer(tokenizer_, options);
+  const auto show = [&] {
+    const std::string piece = answer.take();
+    if (!piece.empty() && on_text) on_text(piece);
   };
-  while (out.tokens < options.max_tokens) {
+  while (!answer.complete()) {
     throw_if_interrupted();
     const TokenId token = sampler.next({logits.data(), logits.size()});
-    ++out.tokens;
-    if (!options.ignore_end && std::find(ends.begin(), ends.end(), token) != ends.end()) {
-      out.end = Generated::End::kEndOfText;
-      break;
-    }
-    out.text += tokenizer_.piece(token);
-    const size_t length = shown_length(out.text, options.stop, &stopped);
-    show_until(length);
-    if (stopped) {
-      out.text.resize(length);
-      out.end = Generated::End::kStop;
-      break;
-    }
-    if (out.tokens == options.max_tokens) break;
-    if (cache_->length() == cache_->capacity()) {
-      out.end = Generated::End::kContext;
-      break;
-    }
+    if (answer.add(token) && cache_->length() == cache_->capacity()) answer.finish(Answer::End::kContext);
+    show();
+    if (answer.complete()) break;
     const Matrix<float> hidden = feed({&token, 1});
     model_.logits(hidden.view(), logits.view());
   }
-  show_until(out.text.size());
+  out.text = answer.text();
+  out.end = answer.end();
+  out.tokens = answer.tokens();
   out.seconds = seconds_since(start);
   return out;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -28,6 +29,36 @@ struct Generated {
   size_t prompt_tokens = 0;  // that the model computed; those still in the KV cache do not count
   size_t tokens = 0;         // generated, including the one that ended the text
   double prompt_seconds = 0, seconds = 0;
+};
+
+// A prompt goes through the model in pieces of so many tokens.
+inline constexpr size_t kPromptPiece = 128;
+
+// The answer to one prompt as it grows, token by token.
+class Answer {
+ public:
+  using End = Generated::End;
+  // tokenizer must outlive the answer.
+  Answer(const Tokenizer& tokenizer, const GenerateOptions& options);
+  // Adds the next token, unless the answer is complete. Returns whether it goes on.
+  bool add(TokenId token);
+  // Ends an answer that would go on.
+  void finish(End end);
+  // What was not returned before of the text that can be shown: whole UTF-8 characters, and nothing that may be the
+  // beginning of a stop text. Of a complete answer all the rest.
+  std::string take();
+  const std::string& text() const { return text_; }  // without the stop text
+  size_t tokens() const { return tokens_; }          // including the one that ended the text
+  bool complete() const { return end_.has_value(); }
+  End end() const { return end_.value(); }
+
+ private:
+  const Tokenizer& tokenizer_;
+  GenerateOptions options_;
+  std::vector<TokenId> ends_;
+  std::string text_;
+  std::optional<End> end_;
+  size_t tokens_ = 0, shown_ = 0, taken_ = 0;  // shown_: bytes that can be shown
 };
 
 // One conversation. It keeps the KV cache: if a prompt begins with the tokens seen before, only the rest is computed.

@@ -15,6 +15,9 @@ class KvCache {
   virtual size_t length() const = 0;         // number of tokens in it
   virtual size_t capacity() const = 0;       // largest length
   virtual void truncate(size_t length) = 0;  // keeps the first `length` tokens
+  // Makes this a copy of the first `length` tokens of `from`, which must be another cache of the same model and hold so
+  // many; they must fit.
+  virtual void copy(const KvCache& from, size_t length) = 0;
   // Copies of the keys or values of a layer as f32 [length, kv_heads * head_dim].
   virtual Matrix<float> keys(size_t layer) const = 0;
   virtual Matrix<float> values(size_t layer) const = 0;

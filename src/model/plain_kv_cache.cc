@@ -31,6 +31,23 @@ PlainKvCache::PlainKvCache(size_t layers, size_t kv_heads, size_t head_dim, size
 
 void PlainKvCache::truncate(size_t length) { length_ = std::min(length_, length); }
 
+void PlainKvCache::copy(const KvCache& from, size_t length) {
+  const auto* other = dynamic_cast<const PlainKvCache*>(&from);
+  OCC_CHECK(other != nullptr && other != this && other->fits(layers_, kv_heads_, head_dim_) && other->half_ == half_);
+  OCC_CHECK(length <= other->length_ && length <= capacity_);
+  const size_t keys = ceil_div(length, kKeyBlock) * kKeyBlock * head_dim_, values = length * value_dim_;
+  parallel_for(layers_ * kv_heads_, [&](size_t h) {
+    if (half_) {
+      std::copy_n(other->half_keys_.row(h), keys, half_keys_.row(h));
+      std::copy_n(other->half_values_.row(h), values, half_values_.row(h));
+    } else {
+      std::copy_n(other->keys_.row(h), keys, keys_.row(h));
+      std::copy_n(other->values_.row(h), values, values_.row(h));
+    }
+  });
+  length_ = length;
+}
+
 void PlainKvCache::put(size_t layer, size_t head, size_t position, const float* key, const float* value) {
   const size_t k = key_at(layer, head, position), v = value_at(layer, head, position);
   if (half_) {

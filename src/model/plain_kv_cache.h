@@ -28,6 +28,7 @@ class PlainKvCache final : public KvCache {
   size_t length() const override { return length_; }
   size_t capacity() const override { return capacity_; }
   void truncate(size_t length) override;
+  void copy(const KvCache& from, size_t length) override;
   Matrix<float> keys(size_t layer) const override;
   Matrix<float> values(size_t layer) const override;
 

@@ -89,6 +89,38 @@ TEST_P(EveryModel, RunsWithInt8AndHalfPrecisionCache) {
   EXPECT_LT(difference_for_test(a, b), 0.1);
 }
 
+// The next tokens of several sequences, in one pass and each in one of its own; and one of them again after its cache
+// was copied.
+TEST_P(EveryModel, StepsOfSeveralSequencesGiveTheBitsOfSingleOnes) {
+  const auto file = tiny_.open();
+  const std::vector<TokenId> tokens = tiny_.integers("tokens");
+  for (const Arithmetic arithmetic : {Arithmetic::kF32, Arithmetic::kInt8}) {
+    const auto model = load_transformer(*file, {arithmetic, {}});
+    std::vector<std::unique_ptr<KvCache>> caches;
+    std::vector<Sequence> sequences;
+    for (size_t i = 0; i < kInputsAsAlone; ++i) {
+      caches.push_back(model->make_cache(tokens.size()));
+      const std::vector<TokenId> begin(tokens.begin(), tokens.begin() + static_cast<ptrdiff_t>(5 + 7 * i));
+      hidden_for_test(*model, begin, 1000, caches.back().get());
+      sequences.push_back({std::span(tokens).subspan(5 + 7 * i, 1), caches.back().get()});
+    }
+    const auto copy = model->make_cache(tokens.size());
+    copy->copy(*caches[5], caches[5]->length());
+    const Matrix<float> together = model->hidden(sequences), logits = logits_for_test(*model, together);
+    const auto expect_alone = [&](size_t i, KvCache* cache) {
+      const Sequence one{sequences[i].tokens, cache};
+      const Matrix<float> alone = model->hidden({&one, 1}), own = logits_for_test(*model, alone);
+      EXPECT_TRUE(std::equal(alone.data(), alone.data() + alone.size(), together.row(i))) << i;
+      EXPECT_TRUE(std::equal(own.data(), own.data() + own.size(), logits.row(i))) << i;
+    };
+    for (size_t i = 0; i < kInputsAsAlone; ++i) {
+      caches[i]->truncate(caches[i]->length() - 1);
+      expect_alone(i, caches[i].get());
+    }
+    expect_alone(5, copy.get());
+  }
+}
+
 std::string variant_name(const testing::TestParamInfo<Variant>& at) {
   std::string name = std::string(at.param.model) + "_" + at.param.name;
   std::replace(name.begin(), name.end(), '-', '_');

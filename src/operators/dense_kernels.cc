@@ -92,12 +92,24 @@ HWY_INLINE void Tile(const T* w, size_t ldw, const float* x, size_t ldx, size_t 
 
 #endif
 
+// By chunks of columns, also where there is no need: so a sum is the same for any number of inputs.
+template <size_t kRows, size_t kInputs, typename T>
+HWY_INLINE void TileChunks(const T* w, size_t ldw, const float* x, size_t ldx, size_t k, bool add, float* y,
+                           size_t ldy) {
+  Tile<kRows, kInputs>(w, ldw, x, ldx, std::min(kChunk, k), add, y, ldy);
+  for (size_t c = kChunk; c < k; c += kChunk) {
+    Tile<kRows, kInputs>(w + c, ldw, x + c, ldx, std::min(kChunk, k - c), true, y, ldy);
+  }
+}
+
 template <size_t kInputs, typename T>
 HWY_INLINE void TileRows(const T* w, size_t ldw, size_t rows, const float* x, size_t ldx, size_t k, bool add, float* y,
                          size_t ldy) {
   size_t r = 0;
-  for (; r + kTileRows <= rows; r += kTileRows) Tile<kTileRows, kInputs>(w + r * ldw, ldw, x, ldx, k, add, y + r, ldy);
-  for (; r < rows; ++r) Tile<1, kInputs>(w + r * ldw, ldw, x, ldx, k, add, y + r, ldy);
+  for (; r + kTileRows <= rows; r += kTileRows) {
+    TileChunks<kTileRows, kInputs>(w + r * ldw, ldw, x, ldx, k, add, y + r, ldy);
+  }
+  for (; r < rows; ++r) TileChunks<1, kInputs>(w + r * ldw, ldw, x, ldx, k, add, y + r, ldy);
 }
 
 // All inputs, three at a time, with the rows that are given.

@@ -31,6 +31,8 @@ TEST_P(DenseTest, ProductsAreThoseOfDoubles) {
         for_each_simd_target(
             [&] { expect_product(*op, expected, x, [](double, double absolute) { return 1e-5 * absolute; }); });
       }
+      const Matrix<float> x = normal_matrix(kInputsAsAlone, expected.cols(), 5);
+      for_each_simd_target([&] { expect_as_alone(*op, x); });
       expect_rows(*op, expected);
     }
   }

@@ -18,6 +18,10 @@
 
 namespace occ {
 
+// Up to so many inputs of an operator give the same outputs, bit for bit, as each of them alone. For more inputs there
+// are other kernels, whose sums have another order.
+inline constexpr size_t kInputsAsAlone = 8;
+
 class Operator {
  public:
   virtual ~Operator() = default;

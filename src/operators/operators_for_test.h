@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -39,6 +40,17 @@ void expect_product(const Operator& op, const Matrix<float>& w, const Matrix<flo
     }
   }
   EXPECT_EQ(wrong, 0u);
+}
+
+// All inputs together give the same bits as each of them alone.
+inline void expect_as_alone(const Operator& op, const Matrix<float>& x) {
+  Matrix<float> together(x.rows(), op.shape().rows), alone(1, op.shape().rows);
+  op.apply(x.view(), together.view());
+  for (size_t b = 0; b < x.rows(); ++b) {
+    op.apply(x.view().row_range(b, 1), alone.view());
+    ASSERT_TRUE(std::equal(alone.data(), alone.data() + alone.size(), together.row(b)))
+        << op.kind() << " " << op.shape().rows << " x " << op.shape().cols << ", input " << b << " of " << x.rows();
+  }
 }
 
 // Rows in any order, some twice, relative to the largest value of w.

@@ -45,6 +45,9 @@ TEST_P(TreeTest, ProductsAreThoseOfTheDecodedMatrix) {
       for (const size_t batch : {1, 2, 5, 17}) {
         expect_product(*op, w, normal_matrix(batch, w.cols(), batch), int8_limit);
       }
+      Matrix<float> x = normal_matrix(kInputsAsAlone, w.cols(), 3);
+      for (size_t i = 0; i < x.size(); i += 97) x.data()[i] *= 50;  // some outliers
+      expect_as_alone(*op, x);
     }
   }
 }
@@ -93,6 +96,8 @@ TEST(Tree, EveryTarget) {
       const Matrix<float> x = normal_matrix(batch, 1000, 2);
       for_each_simd_path([&] { expect_product(*op, coded.decoded, x, int8_limit); });
     }
+    const Matrix<float> x = normal_matrix(kInputsAsAlone, 1000, 3);
+    for_each_simd_path([&] { expect_as_alone(*op, x); });
     expect_rows(*op, coded.decoded, 1e-6);
   }
 }

@@ -8,20 +8,18 @@
 #include <optional>
 #include <vector>
 
-#include "tokenizer/prefix_tokens.h"
+#include "tokenizer/subword.h"
 
 namespace occ {
 
 struct UnigramOptions {
   bool byte_fallback = false;
   std::optional<TokenId> unk;
-  std::optional<double> unk_score;  // of a character that no token begins with; none: 10 less than the worst score
 };
 
 class Unigram final : public SubwordModel {
  public:
-  // scores: one per token of the vocabulary, which must outlive this object. Tokens that are not in its index are
-  // never made.
+  // scores: one per token of the vocabulary, which must outlive this object.
   Unigram(const Vocabulary& vocabulary, std::vector<double> scores, const UnigramOptions& options);
   void encode(std::string_view word, std::vector<TokenId>& out) const override;
 
@@ -31,7 +29,8 @@ class Unigram final : public SubwordModel {
   const Vocabulary& vocabulary_;
   std::vector<double> scores_;
   UnigramOptions options_;
-  PrefixTokens tokens_;
+  std::vector<TokenId> sorted_;      // tokens by text
+  std::array<size_t, 257> first_{};  // where in sorted_ the tokens that begin with a byte stand
   std::array<TokenId, 256> bytes_;
   double unk_score_ = 0;
 };
