@@ -23,7 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CLI, JSON = ROOT / "docs/reference/cli.md", ROOT / "docs/reference/json.md"
-COMMANDS = ["compress", "decompress", "verify", "inspect", "compare", "analyze", "sweep", "evaluate", "generate", "serve", "tokenize", "methods"]
+COMMANDS = ["compress", "decompress", "verify", "inspect", "compare", "analyze", "sweep", "evaluate", "generate", "embed", "serve", "tokenize", "methods"]
 NUMBER = re.compile(r"[-+]?\d[\d,]*\.?\d*(?:e[-+]?\d+)?")
 
 

@@ -4,9 +4,10 @@
 #include "caller.h"
 #include "chat/chat.h"
 #include "container/archive_file.h"
-#include "evaluation/encoder_quality.h"
+#include "model/embed.h"
 #include "model/generate.h"
 #include "model/language_model.h"
+#include "model/sentence_modules.h"
 #include "module.h"
 
 namespace nb = nanobind;
@@ -85,6 +86,20 @@ Array logits(const Causal& c, const std::vector<TokenId>& tokens) {
   return to_array(std::move(out));
 }
 
+// Vectors of texts [texts, width], with a prompt that is given or has a name among those of the model.
+Array embed(const Encoder& encoder, const Tokenizer& tokenizer, const TensorFile& file,
+            const std::vector<std::string>& texts, const std::optional<std::string>& prompt,
+            const std::optional<std::string>& prompt_name, bool normalize) {
+  Matrix<float> out;
+  Caller().run([&] {
+    EmbedOptions options;
+    options.prompt = prompt ? *prompt : find_prompt(file, prompt_name);
+    options.normalize = normalize;
+    out = embed_texts(encoder, tokenizer, texts, options);
+  });
+  return to_array(std::move(out));
+}
+
 struct TextEncoder {
   EncoderModel model;
   TextEncoder(const std::filesystem::path& path, bool f32) {
@@ -117,6 +132,14 @@ void add_models(nb::module_& m) {
           nb::arg("prompt"), nb::arg("max_tokens"), nb::arg("temperature"), nb::arg("top_k"), nb::arg("top_p"),
           nb::arg("seed"), nb::arg("stop"), nb::arg("on_text").none())
       .def("logits", &logits)
+      .def(
+          "embed",
+          [](const Causal& c, const std::vector<std::string>& texts, const std::optional<std::string>& prompt,
+             const std::optional<std::string>& prompt_name, bool normalize) {
+            const auto encoder = make_causal_encoder(*c.model.transformer, *c.model.file);
+            return embed(*encoder, *c.model.tokenizer, *c.model.file, texts, prompt, prompt_name, normalize);
+          },
+          nb::arg("texts"), nb::arg("prompt").none(), nb::arg("prompt_name").none(), nb::arg("normalize"))
       .def("chat",
            [](const Causal& c, const std::string& json) {
              const Tokenizer& tokenizer = *c.model.tokenizer;
@@ -129,12 +152,13 @@ void add_models(nb::module_& m) {
   add_common(&causal);
   nb::class_<TextEncoder> encoder(m, "Encoder");
   encoder.def(nb::init<const std::filesystem::path&, bool>())
-      .def("embed",
-           [](const TextEncoder& e, const std::vector<std::string>& texts) {
-             Matrix<float> out;
-             Caller().run([&] { out = e.model.embed(texts); });
-             return to_array(std::move(out));
-           })
+      .def(
+          "embed",
+          [](const TextEncoder& e, const std::vector<std::string>& texts, const std::optional<std::string>& prompt,
+             const std::optional<std::string>& prompt_name, bool normalize) {
+            return embed(*e.model.encoder, *e.model.tokenizer, *e.model.file, texts, prompt, prompt_name, normalize);
+          },
+          nb::arg("texts"), nb::arg("prompt").none(), nb::arg("prompt_name").none(), nb::arg("normalize"))
       .def_prop_ro("weight_bytes", [](const TextEncoder& e) { return e.model.encoder->weight_bytes(); });
   add_common(&encoder);
   m.def("is_encoder", [](const std::filesystem::path& path) { return is_encoder(*open_any(path)); });

@@ -75,6 +75,11 @@ class Model:
         """float32 [len(tokens), vocab_size]: logits of the token after each one, in an empty context."""
         return self._model.logits(self._ids(tokens))
 
+    def embed(self, texts: str | typing.Iterable[str], *, prompt: str | None = None, prompt_name: str | None = None,
+              normalize: bool = False) -> np.ndarray:
+        """Vectors of texts as Encoder.embed makes them, from the model's hidden states."""
+        return _embed(self._model, texts, prompt, prompt_name, normalize)
+
     def generate(self, prompt: Prompt, *, max_tokens: int = 256, temperature: float = 0.0, top_k: int = 0,
                  top_p: float = 1.0, seed: int = 0, stop: str | typing.Sequence[str] = (),
                  on_text: typing.Callable[[str], typing.Any] | None = None) -> Generation:
@@ -141,17 +146,21 @@ class Model:
 
 
 class Encoder:
-    """A model that makes vectors of texts: a Hugging Face folder or a .occ file made from one."""
+    """A model that makes vectors of texts: an encoder such as BERT, or a causal model such as Qwen3-Embedding; a Hugging
+    Face folder, a GGUF or a .occ file."""
 
     def __init__(self, path: str | os.PathLike[str], *, f32: bool = True):
         self.path = os.fspath(path)
         self._encoder = _core.Encoder(self.path, f32)
 
-    def embed(self, texts: str | typing.Iterable[str]) -> np.ndarray:
-        """float32 [len(texts), dim]; for a single text [dim]."""
-        if isinstance(texts, str):
-            return self._encoder.embed([texts])[0]
-        return self._encoder.embed(list(texts))
+    def embed(self, texts: str | typing.Iterable[str], *, prompt: str | None = None, prompt_name: str | None = None,
+              normalize: bool = False) -> np.ndarray:
+        """float32 [len(texts), dim]; for a single text [dim]. The vectors of sentence-transformers' encode().
+
+        prompt: put before every text; prompt_name: one of the model's own ("query"); without both the model's default.
+        normalize: scale vectors to length 1, also where the model's modules do not.
+        """
+        return _embed(self._encoder, texts, prompt, prompt_name, normalize)
 
     def tokenize(self, text: str, special: bool = True) -> list[int]:
         return self._encoder.tokenize(text, special)
@@ -162,6 +171,13 @@ class Encoder:
     @property
     def weight_bytes(self) -> int:
         return self._encoder.weight_bytes
+
+
+def _embed(model: typing.Any, texts: str | typing.Iterable[str], prompt: str | None, prompt_name: str | None,
+           normalize: bool) -> np.ndarray:
+    one = isinstance(texts, str)
+    vectors = model.embed([texts] if one else list(texts), prompt, prompt_name, normalize)
+    return vectors[0] if one else vectors
 
 
 class _Left(Exception):

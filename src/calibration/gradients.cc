@@ -275,7 +275,14 @@ double GradientModel::Impl::pool(const Pass& pass, const LossFn& loss, MatrixVie
   std::vector<SequenceRows> texts;
   for (const Panel& panel : pass.panels) {
     for (const SequenceRows& s : panel.sequences) {
-      texts.push_back({panel.row + s.row, config.pooling == Pooling::kFirst ? 1 : s.count});
+      const size_t row = panel.row + s.row;
+      if (config.pooling == Pooling::kFirst) {
+        texts.push_back({row, 1});
+      } else if (config.pooling == Pooling::kLast) {
+        texts.push_back({row + s.count - 1, 1});
+      } else {
+        texts.push_back({row, s.count});
+      }
     }
   }
   Matrix<float> embeddings(texts.size(), config.dim);

@@ -35,6 +35,7 @@ void add_analyze(CLI::App& app, const Globals& globals);
 void add_sweep(CLI::App& app, const Globals& globals);
 void add_evaluate(CLI::App& app, const Globals& globals);
 void add_generate(CLI::App& app, const Globals& globals);
+void add_embed(CLI::App& app, const Globals& globals);
 void add_serve(CLI::App& app, const Globals& globals);
 void add_tokenize(CLI::App& app, const Globals& globals);
 

@@ -194,7 +194,7 @@ void report_probe(const ProbeResult& r, ordered_json* json, bool print) {
 
 void evaluate_encoder(const Arguments& a, const Globals& globals, const TransformerOptions& options, Evaluation* page) {
   if (!a.text.empty() || !a.tasks.empty() || !a.prompt.empty()) {
-    throw_usage("{} is an encoder, which has no perplexity: expected --pairs or --probe", a.model);
+    throw_usage("vectors of {} are measured, which have no perplexity: expected only --pairs or --probe", a.model);
   }
   if (a.pairs.empty() && a.probe.empty())
     throw_usage("nothing to measure: expected --pairs FILE or --probe TRAIN,TEST");
@@ -245,10 +245,9 @@ void run(const Arguments& a, const Globals& globals) {
   Evaluation page;
   page.model = a.model;
   page.reference = a.reference;
-  if (is_encoder(*open_any(a.model))) {
+  if (!a.pairs.empty() || !a.probe.empty() || is_encoder(*open_any(a.model))) {
     evaluate_encoder(a, globals, options, &page);
   } else {
-    if (!a.pairs.empty() || !a.probe.empty()) throw_usage("{} is no encoder: --pairs and --probe need one", a.model);
     evaluate_causal(a, globals, options, &page);
   }
   if (!a.report.empty()) write_file(a.report, evaluation_page(page, globals.command));
@@ -270,8 +269,9 @@ void add_evaluate(CLI::App& app, const Globals& globals) {
                   "Model to measure from: KL divergence and top-1 agreement, similarities");
   cmd->add_option("--task", a->tasks, "Multiple choice or last word, one JSON object a line; may be repeated")
       ->allow_extra_args(false);
-  cmd->add_option("--pairs", a->pairs, "Encoders: sentence pairs, with a tab between, or lines paired with the next");
-  cmd->add_option("--probe", a->probe, "Encoders: TRAIN,TEST, files with a label and a text a line")
+  cmd->add_option("--pairs", a->pairs,
+                  "Embedding models: sentence pairs, with a tab between, or lines paired with the next");
+  cmd->add_option("--probe", a->probe, "Embedding models: TRAIN,TEST, files with a label and a text a line")
       ->delimiter(',')
       ->expected(2);
   cmd->add_option("--limit", a->limit, "Only the first so many items of tasks, pairs and texts (default: all)")

@@ -73,6 +73,7 @@ int run(int argc, char** argv) {
   add_inspect(app, globals);
   add_evaluate(app, globals);
   add_generate(app, globals);
+  add_embed(app, globals);
 #ifdef OCC_WITH_SERVER
   add_serve(app, globals);
 #endif

@@ -4,29 +4,16 @@
 #include <charconv>
 #include <cmath>
 #include <numeric>
-#include <sstream>
 
 #include "base/check.h"
 #include "base/error.h"
-#include "base/file.h"
+#include "base/lines.h"
 #include "base/parallel.h"
 
 namespace occ {
 namespace {
 
-constexpr size_t kTextsAtOnce = 64;
 constexpr size_t kPanelRows = 128;
-
-std::vector<std::string> read_lines(const std::filesystem::path& path) {
-  const Bytes bytes = read_file(path);
-  std::istringstream in(std::string(bytes.begin(), bytes.end()));
-  std::vector<std::string> lines;
-  for (std::string line; std::getline(in, line);) {
-    if (!line.empty() && line.back() == '\r') line.pop_back();
-    lines.push_back(line);
-  }
-  return lines;
-}
 
 // Returns the rank of every value. Ranks start at 1, and equal values share their mean rank.
 std::vector<double> ranks(std::span<const double> values) {
@@ -147,24 +134,6 @@ Matrix<double> fit_probe(const Matrix<double>& x, std::span<const size_t> labels
 }
 
 }  // namespace
-
-Matrix<float> embed_texts(const Encoder& encoder, const Tokenizer& tokenizer, std::span<const std::string> texts,
-                          const TextProgress& progress) {
-  Matrix<float> out;
-  for (size_t first = 0; first < texts.size(); first += kTextsAtOnce) {
-    const size_t count = std::min(kTextsAtOnce, texts.size() - first);
-    std::vector<std::vector<TokenId>> batch;
-    for (size_t i = 0; i < count; ++i) {
-      batch.push_back(tokenizer.encode(texts[first + i], {.add_special = true, .parse_special = false}));
-    }
-    const Matrix<float> rows = encoder.embed(batch);
-    if (first == 0) out = Matrix<float>::uninitialized(texts.size(), rows.cols());
-    OCC_CHECK(rows.shape() == (Shape{count, out.cols()}));
-    std::copy_n(rows.data(), rows.size(), out.row(first));
-    if (progress) progress(first + count, texts.size());
-  }
-  return out;
-}
 
 std::vector<std::pair<std::string, std::string>> read_pairs(const std::filesystem::path& path) {
   const std::vector<std::string> lines = read_lines(path);

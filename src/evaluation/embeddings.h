@@ -2,26 +2,16 @@
 // linear classifier can read from the embeddings.
 #pragma once
 
-#include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "evaluation/perplexity.h"
-#include "model/transformer.h"
-#include "tokenizer/tokenizer.h"
+#include "occ/matrix.h"
 
 namespace occ {
-
-// Called with the number of texts that are done and the number of all texts.
-using TextProgress = std::function<void(uint64_t done, uint64_t total)>;
-
-// Returns the embeddings [texts.size(), dim], one row for each text.
-Matrix<float> embed_texts(const Encoder& encoder, const Tokenizer& tokenizer, std::span<const std::string> texts,
-                          const TextProgress& progress = {});
 
 // Reads sentence pairs. A line holds two texts with a tab between them; a line without a tab forms a pair with the next
 // line. Input error that names file and line.

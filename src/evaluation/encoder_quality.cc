@@ -2,7 +2,6 @@
 
 #include "base/error.h"
 #include "base/option_name.h"
-#include "model/mended_file.h"
 
 namespace occ {
 namespace {
@@ -18,14 +17,6 @@ LabelledTexts read_head(const std::string& path, size_t limit) {
 
 }  // namespace
 
-EncoderModel open_encoder(const std::string& path, const TransformerOptions& options) {
-  EncoderModel m;
-  m.file = open_model_file(path);
-  m.encoder = load_encoder(*m.file, options);
-  m.tokenizer = make_tokenizer(*m.file);
-  return m;
-}
-
 PairsResult measure_pairs(const EncoderModel& model, const EncoderModel& reference, const std::string& pairs,
                           size_t limit, const TextProgress& progress) {
   std::vector<std::string> left, right;
@@ -34,8 +25,9 @@ PairsResult measure_pairs(const EncoderModel& model, const EncoderModel& referen
     left.push_back(std::move(x));
     right.push_back(std::move(y));
   }
-  const Matrix<float> l = model.embed(left, progress), r = model.embed(right, progress);
-  const Matrix<float> rl = reference.embed(left, progress), rr = reference.embed(right, progress);
+  const EmbedOptions how{.progress = progress};
+  const Matrix<float> l = model.embed(left, how), r = model.embed(right, how);
+  const Matrix<float> rl = reference.embed(left, how), rr = reference.embed(right, how);
   if (l.cols() != rl.cols()) {
     throw_usage("{}: expected embeddings of {} values as of the model, found {}", option_name("reference"), l.cols(),
                 rl.cols());
@@ -50,8 +42,9 @@ PairsResult measure_pairs(const EncoderModel& model, const EncoderModel& referen
 ProbeResult measure_probe(const EncoderModel& model, const EncoderModel* reference, const std::string& train,
                           const std::string& test, size_t limit, const TextProgress& progress) {
   const LabelledTexts learn = read_head(train, limit), check = read_head(test, limit);
+  const EmbedOptions how{.progress = progress};
   const auto accuracy = [&](const EncoderModel& m) {
-    const Matrix<float> x = m.embed(learn.texts, progress), y = m.embed(check.texts, progress);
+    const Matrix<float> x = m.embed(learn.texts, how), y = m.embed(check.texts, how);
     return probe_accuracy(x.view(), learn.labels, y.view(), check.labels);
   };
   ProbeResult out;

@@ -2,29 +2,13 @@
 // accuracy of a linear classifier (a probe) on the embeddings (evaluation/embeddings.h).
 #pragma once
 
-#include <memory>
 #include <optional>
 #include <string>
 
 #include "evaluation/embeddings.h"
-#include "tensor/tensor_file.h"
+#include "model/embed.h"
 
 namespace occ {
-
-// An encoder, its tokenizer and the file that both come from.
-struct EncoderModel {
-  std::unique_ptr<TensorFile> file;
-  std::unique_ptr<Tokenizer> tokenizer;
-  std::unique_ptr<Encoder> encoder;
-
-  // Returns the embeddings [texts.size(), dim].
-  Matrix<float> embed(std::span<const std::string> texts, const TextProgress& progress = {}) const {
-    return embed_texts(*encoder, *tokenizer, texts, progress);
-  }
-};
-
-// Opens a Hugging Face folder or an archive of one. Input error that names what is missing.
-EncoderModel open_encoder(const std::string& path, const TransformerOptions& options = {});
 
 struct PairsResult {
   double spearman = 0;  // rank correlation of the cosines of the pairs in the model and in the reference

@@ -32,9 +32,6 @@ void read_bert_hf(const ConfigKeys& keys, ModelConfig& config) {
 void read_bert_gguf(const ConfigKeys& keys, ModelConfig& config) {
   config.activation = Activation::kGelu;
   if (keys.flag_or("attention.causal", false)) keys.fail("attention.causal", "false");
-  const size_t pooling = keys.has("pooling_type") ? keys.count("pooling_type") : 1;
-  if (pooling > 2) keys.fail("pooling_type", "1 (mean) or 2 (first token)");
-  config.pooling = pooling == 2 ? Pooling::kFirst : Pooling::kMean;
   set_choices(config);
 }
 

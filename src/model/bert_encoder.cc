@@ -3,11 +3,12 @@
 //
 //   x = norm(E[token] + P[position] + T[0])
 //   per layer  x = norm(x + attention(x));  x = norm(x + mlp(x))
-//   embedding = mean of x over the tokens of a text, or the first token's x; then the modules behind the pooling
+//   embedding = x of the tokens of a text, pooled; then the modules behind the pooling
 #include <algorithm>
 #include <array>
 #include <numeric>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "model/block.h"
 #include "model/kernels.h"
@@ -24,7 +25,7 @@ class PlainEncoder final : public Encoder {
   PlainEncoder(const TensorFile& file, const TransformerOptions& options);
 
   const ModelConfig& config() const override { return config_; }
-  Matrix<float> embed(std::span<const std::vector<TokenId>> texts) const override;
+  Matrix<float> embed(std::span<const std::vector<TokenId>> texts, size_t prompt_tokens) const override;
   uint64_t weight_bytes() const override;
 
  private:
@@ -38,14 +39,12 @@ class PlainEncoder final : public Encoder {
   std::vector<float> token_type_;  // of type 0
   NormWeights embedding_norm_;
   std::vector<Layer> layers_;
-  std::vector<DenseModule> modules_;  // behind the pooling
+  SentenceHead head_;
 };
 
 PlainEncoder::PlainEncoder(const TensorFile& file, const TransformerOptions& options)
     : config_(read_config(file)), options_(options) {
-  if (!config_.encoder) {
-    throw_input("{}: expected an encoder, found the causal language model '{}'", file.path(), config_.architecture);
-  }
+  OCC_CHECK(config_.encoder);
   WeightLoader loader(file, config_, options.arithmetic);
   const TensorNames& names = loader.names();
   embedding_ = loader.embedding(names.token_embedding, config_.vocab_size, config_.dim);
@@ -53,7 +52,7 @@ PlainEncoder::PlainEncoder(const TensorFile& file, const TransformerOptions& opt
   token_type_ = loader.first_row(names.token_type_embedding, config_.dim);
   embedding_norm_ = loader.norm(names.embedding_norm, config_.dim);
   layers_ = loader.layers();
-  modules_ = read_dense_modules(file, config_.dim);
+  head_ = SentenceHead(file, config_);
 }
 
 // Like the tokenizers' truncation: what is at the end of a text ([SEP]) stays.
@@ -99,7 +98,7 @@ Matrix<float> PlainEncoder::hidden(std::span<const std::vector<uint32_t>> texts)
   return x;
 }
 
-Matrix<float> PlainEncoder::embed(std::span<const std::vector<TokenId>> texts) const {
+Matrix<float> PlainEncoder::embed(std::span<const std::vector<TokenId>> texts, size_t prompt_tokens) const {
   Matrix<float> out(texts.size(), config_.dim);
   std::vector<std::vector<uint32_t>> batch;
   for (size_t done = 0; done < texts.size(); done += batch.size()) {
@@ -110,14 +109,11 @@ Matrix<float> PlainEncoder::embed(std::span<const std::vector<TokenId>> texts) c
     const Matrix<float> x = hidden(batch);
     size_t row = 0;
     for (size_t i = 0; i < batch.size(); ++i) {
-      float* to = out.row(done + i);
-      const size_t pooled = config_.pooling == Pooling::kFirst ? 1 : batch[i].size();
-      for (size_t t = 0; t < pooled; ++t) add_to(x.row(row + t), to, config_.dim);
-      for (size_t c = 0; c < config_.dim; ++c) to[c] /= static_cast<float>(pooled);
+      head_.pool(x.view().row_range(row, batch[i].size()), prompt_tokens, out.row(done + i));
       row += batch[i].size();
     }
   }
-  return apply_modules(modules_, std::move(out));
+  return head_.finish(std::move(out));
 }
 
 uint64_t PlainEncoder::weight_bytes() const {
@@ -128,7 +124,7 @@ uint64_t PlainEncoder::weight_bytes() const {
 
 }  // namespace
 
-std::unique_ptr<Encoder> load_encoder(const TensorFile& file, const TransformerOptions& options) {
+std::unique_ptr<Encoder> load_plain_encoder(const TensorFile& file, const TransformerOptions& options) {
   return std::make_unique<PlainEncoder>(file, options);
 }
 

@@ -7,6 +7,7 @@
 #include "io/gguf_json.h"
 #include "io/json.h"
 #include "model/architectures.h"
+#include "model/sentence_modules.h"
 #include "tensor/side_files.h"
 
 namespace occ {
@@ -36,29 +37,6 @@ bool ties_embeddings(const ConfigKeys& keys, const TensorFile& file, const Archi
   return keys.flag_or("tie_word_embeddings", !has_head);
 }
 
-// How sentence-transformers make one vector of a text, and how long it may be.
-void read_pooling(const TensorFile& file, const std::vector<SideFile>& side_files, ModelConfig& config) {
-  for (const SideFile& side : side_files) {
-    if (side.name != "1_Pooling/config.json" && side.name != "sentence_bert_config.json") continue;
-    const std::string where = file.path() + ": " + side.name;
-    const std::string_view text(reinterpret_cast<const char*>(side.bytes.data()), side.bytes.size());
-    const ConfigKeys keys(parse_json(text, where), where);
-    if (side.name == "sentence_bert_config.json") {
-      config.max_text = std::min(config.max_context, keys.size_or("max_seq_length", config.max_context));
-      continue;
-    }
-    for (const char* other : {"pooling_mode_max_tokens", "pooling_mode_mean_sqrt_len_tokens",
-                              "pooling_mode_weightedmean_tokens", "pooling_mode_lasttoken"}) {
-      if (keys.flag_or(other, false)) keys.fail(other, "false (mean or first token only)");
-    }
-    const bool first = keys.flag_or("pooling_mode_cls_token", false);
-    if (first == keys.flag_or("pooling_mode_mean_tokens", !first)) {
-      keys.fail("pooling_mode_mean_tokens", "either this or pooling_mode_cls_token");
-    }
-    config.pooling = first ? Pooling::kFirst : Pooling::kMean;
-  }
-}
-
 ModelConfig read_hf(const TensorFile& file, const Bytes& bytes, const std::vector<SideFile>& side_files) {
   const std::string where = file.path() + ": " + kHfSideFile;
   const ConfigKeys keys(parse_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, where), where);
@@ -68,8 +46,23 @@ ModelConfig read_hf(const TensorFile& file, const Bytes& bytes, const std::vecto
   a.read_hf(keys, config);
   config.tied_embeddings = !config.encoder && ties_embeddings(keys, file, a);
   config.max_text = config.max_context;
-  if (config.encoder) read_pooling(file, side_files, config);
+  if (!config.encoder) config.pooling = Pooling::kLast;
+  if (config.encoder || find_side_file(side_files, kPoolingFile) != nullptr) read_pooling(file, side_files, &config);
   return config;
+}
+
+Pooling read_gguf_pooling(const ConfigKeys& keys) {
+  switch (keys.count("pooling_type")) {
+    case 0:  // none is said
+    case 1:
+      return Pooling::kMean;
+    case 2:
+      return Pooling::kFirst;
+    case 3:
+      return Pooling::kLast;
+    default:
+      keys.fail("pooling_type", "1 (mean), 2 (first token) or 3 (last token)");
+  }
 }
 
 ModelConfig read_gguf(const TensorFile& file, const GgufMetadata& metadata) {
@@ -95,6 +88,9 @@ ModelConfig read_gguf(const TensorFile& file, const GgufMetadata& metadata) {
                 known->gguf_names.token_embedding, ConfigKeys::kMaxSize, config.vocab_size);
   }
   known->read_gguf(keys, config);
+  if (!config.encoder) config.pooling = Pooling::kLast;
+  config.says_pooling = keys.has("pooling_type");
+  if (config.says_pooling) config.pooling = read_gguf_pooling(keys);
   if (config.position == Position::kRotary) read_rope_gguf(keys, config);
   config.max_text = config.max_context;
   config.tied_embeddings = !config.encoder && file.find(known->gguf_names.head + ".weight") == file.tensors().size();

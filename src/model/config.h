@@ -15,8 +15,9 @@ enum class Position { kRotary, kLearned };
 enum class RopeScaling { kNone, kLinear, kDynamic, kLlama3, kYarn, kLongRope };
 // Which two elements of a head are rotated together: i and i + rotary_dim / 2 (kHalves), or 2i and 2i + 1 (kAdjacent).
 enum class RopePairs { kHalves, kAdjacent };
-// The embedding of a text is the mean over its tokens, or the vector of its first token.
-enum class Pooling { kMean, kFirst };
+// What makes one vector of those of a text's tokens: their mean, the vector of the first or of the last one, the largest
+// value of each element, their sum / sqrt(tokens), or a mean in which token t = 1, 2, ... weighs t.
+enum class Pooling { kMean, kFirst, kLast, kMax, kMeanSqrt, kWeightedMean };
 
 struct ModelConfig {
   std::string architecture;  // Architecture::name of its description: "llama", "qwen2", "gpt2", "bert", ...
@@ -39,9 +40,13 @@ struct ModelConfig {
   bool qkv_bias = false, attention_output_bias = false, mlp_bias = false;
   // Order of the rows of a fused weight: true: q, k, v of head 0, then of head 1, ...; false: all q, all k, all v.
   bool qkv_by_head = false;
-  bool transposed_weights = false;   // weights of linear layers are stored as [in, out]
-  Pooling pooling = Pooling::kMean;  // only for encoders
-  size_t max_text = 0;               // encoders cut texts to this number of tokens, at most max_context
+  bool transposed_weights = false;  // weights of linear layers are stored as [in, out]
+  // Of texts that are embedded, also by a causal model (read_pooling in sentence_modules.h).
+  Pooling pooling = Pooling::kMean;
+  bool says_pooling = false;  // the pooling is in the model's files
+  bool pools_prompt = true;   // false: the tokens of a prompt do not count
+  size_t max_text = 0;        // texts are cut to this number of tokens, at most max_context
+  bool lowercase = false;     // texts are put in lower case first
 
   Position position = Position::kRotary;
   // Rotary positions (rope.h) rotate the first rotary_dim elements of each head.

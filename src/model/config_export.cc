@@ -108,6 +108,23 @@ std::string hf_config_json(const ModelConfig& c, const ExportFacts& facts, const
   return j.dump(2) + "\n";
 }
 
+namespace {
+
+uint32_t gguf_pooling(const ModelConfig& c, const std::string& what) {
+  switch (c.pooling) {
+    case Pooling::kMean:
+      return 1;
+    case Pooling::kFirst:
+      return 2;
+    case Pooling::kLast:
+      return 3;
+    default:
+      throw_input("{}: its pooling is not the mean, the first or the last token, which GGUF can express", what);
+  }
+}
+
+}  // namespace
+
 std::string sentence_modules_json() {
   const auto module = [](int i, const char* path, const char* type) {
     return ordered_json{{"idx", i},
@@ -122,8 +139,10 @@ std::string pooling_json(const ModelConfig& c) {
   return ordered_json{{"word_embedding_dimension", c.dim},
                       {"pooling_mode_cls_token", c.pooling == Pooling::kFirst},
                       {"pooling_mode_mean_tokens", c.pooling == Pooling::kMean},
-                      {"pooling_mode_max_tokens", false},
-                      {"pooling_mode_mean_sqrt_len_tokens", false}}
+                      {"pooling_mode_max_tokens", c.pooling == Pooling::kMax},
+                      {"pooling_mode_mean_sqrt_len_tokens", c.pooling == Pooling::kMeanSqrt},
+                      {"pooling_mode_weightedmean_tokens", c.pooling == Pooling::kWeightedMean},
+                      {"pooling_mode_lasttoken", c.pooling == Pooling::kLast}}
              .dump(2) +
          "\n";
 }
@@ -150,10 +169,8 @@ GgufMetadata gguf_config(const ModelConfig& c, const std::string& name, const st
   m.append(arch + (c.norm == Norm::kRms ? ".attention.layer_norm_rms_epsilon" : ".attention.layer_norm_epsilon"),
            c.norm_eps);
   if (c.sliding_window != 0) size("attention.sliding_window", c.sliding_window);
-  if (c.encoder) {
-    m.append(arch + ".attention.causal", false);
-    m.append(arch + ".pooling_type", uint32_t{c.pooling == Pooling::kMean ? 1u : 2u});
-  }
+  if (c.encoder) m.append(arch + ".attention.causal", false);
+  if (c.encoder || c.says_pooling) m.append(arch + ".pooling_type", gguf_pooling(c, what));
   if (!c.encoder && c.norm == Norm::kLayer && c.position == Position::kRotary) {
     m.append(arch + ".use_parallel_residual", c.parallel_residual);
   }

@@ -153,6 +153,7 @@ class ConvertedFile final : public TensorFile {
     sources_.push_back(std::move(source));
   }
   void add_side_file(SideFile file) { side_files_.push_back(std::move(file)); }
+  void add_note(std::string note) { notes_.push_back(std::move(note)); }
   void note_left_out(const std::vector<std::string>& names) {
     if (names.empty()) return;
     notes_.push_back(fmt::format("{} tensors are not used by the model and left out: {}{}", names.size(), names[0],
@@ -375,9 +376,9 @@ std::unique_ptr<TensorFile> as_hugging_face(const TensorFile& file) {
       },
       out.get());
   out->add_side_file(side_file("config.json", json));
-  if (config.encoder) {
+  if (config.encoder || config.says_pooling) {
     out->add_side_file(side_file("modules.json", sentence_modules_json()));
-    out->add_side_file(side_file("1_Pooling/config.json", pooling_json(config)));
+    out->add_side_file(side_file(kPoolingFile, pooling_json(config)));
   }
   for (SideFile& f : hf_tokenizer_files(metadata, file.path())) out->add_side_file(std::move(f));
   return out;
@@ -390,7 +391,8 @@ std::unique_ptr<TensorFile> as_gguf(const TensorFile& file) {
   if (config.experts != 0) {
     throw_input("{}: expected a model without experts: mixtures of experts cannot be written as GGUF", file.path());
   }
-  if (config.encoder && !read_dense_modules(file, config.dim).empty()) {
+  const SentenceHead head(file, config);
+  if (head.has_weights()) {
     throw_input("{}: its modules behind the pooling (modules.json) cannot be expressed in GGUF", file.path());
   }
   const Architecture& a = find_architecture(config.architecture);
@@ -407,6 +409,7 @@ std::unique_ptr<TensorFile> as_gguf(const TensorFile& file) {
         if (!is_dropped(info.name)) fail_unknown(file, info, "GGUF");
       },
       out.get());
+  if (head.normalizes()) out->add_note("GGUF does not say that vectors have length 1: embed with --normalize");
   if (config.rope_scaling == RopeScaling::kLlama3) {
     const std::vector<float> factors = llama3_divisors(config);
     TensorInfo info{.name = "rope_freqs.weight", .shape = {factors.size()}, .dtype = DType::kF32, .stored_type = ""};

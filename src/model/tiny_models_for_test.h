@@ -38,6 +38,7 @@ class TinyModel {
     std::filesystem::create_directories((folder_ / name).parent_path());
     std::ofstream(folder_ / name, std::ios::binary) << text;
   }
+  const std::filesystem::path& path() const { return folder_.path(); }
   std::unique_ptr<TensorFile> open() const { return open_tensor_file(folder_.path()); }
   std::filesystem::path gguf() const { return tiny_models_folder() / model_ / (variant_ + ".gguf"); }
   // A tensor of the expected values, as a matrix (a vector is one row) or as token ids.

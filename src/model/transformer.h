@@ -1,5 +1,5 @@
-// Causal language models, which compute hidden states and logits from tokens with a KV cache, and BERT-type encoders,
-// which compute embeddings of texts. Weights are Operators, so the same code runs checkpoints and archives.
+// Causal language models, which compute hidden states and logits from tokens with a KV cache, and encoders, which
+// compute vectors of texts. Weights are Operators, so the same code runs checkpoints and archives.
 #pragma once
 
 #include <memory>
@@ -42,21 +42,25 @@ class Transformer {
 // shape than the configuration says, and one if the model is an encoder.
 std::unique_ptr<Transformer> load_transformer(const TensorFile& file, const TransformerOptions& options = {});
 
-// BERT-type encoders.
+// A model that makes vectors of texts.
 class Encoder {
  public:
   virtual ~Encoder() = default;
   virtual const ModelConfig& config() const = 0;
-  // Embeddings [texts.size(), dim, or what the modules behind the pooling make of it]: of the last hidden states of a text either the mean over its tokens or the first
-  // token's, as config().pooling says. A text of more than max_text tokens is cut, but keeps its last token. Throws an
-  // input error for a text without tokens and for a token outside the vocabulary.
-  virtual Matrix<float> embed(std::span<const std::vector<TokenId>> texts) const = 0;
+  // Vectors of texts [texts.size(), width]: the last hidden states of the tokens of a text, pooled, after the modules
+  // behind the pooling (SentenceHead). prompt_tokens: number of tokens at the beginning of every text that are a prompt.
+  // An encoder cuts a text of more than max_text tokens, but keeps its last token. Throws an input error for a text
+  // without tokens and for a token outside the vocabulary. Thread-safe.
+  virtual Matrix<float> embed(std::span<const std::vector<TokenId>> texts, size_t prompt_tokens) const = 0;
+  Matrix<float> embed(std::span<const std::vector<TokenId>> texts) const { return embed(texts, 0); }
   virtual uint64_t weight_bytes() const = 0;
 };
-// As load_transformer, for an encoder.
+// As load_transformer, for an encoder, or for a causal model, whose hidden states then are pooled.
 std::unique_ptr<Encoder> load_encoder(const TensorFile& file, const TransformerOptions& options = {});
+// An encoder that uses a causal model, which must outlive it. `file`: that of the model.
+std::unique_ptr<Encoder> make_causal_encoder(const Transformer& model, const TensorFile& file);
 
-// Whether the model of `file` is an encoder (load_encoder) or a causal model (load_transformer).
+// Whether the model of `file` sees texts in both directions (load_encoder) or is causal (load_transformer).
 bool is_encoder(const TensorFile& file);
 
 }  // namespace occ

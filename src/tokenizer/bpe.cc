@@ -1,6 +1,7 @@
 #include "tokenizer/bpe.h"
 
 #include <algorithm>
+#include <bit>
 #include <queue>
 
 #include "tokenizer/unicode.h"
@@ -14,8 +15,9 @@ size_t MergeTable::slot(uint64_t pair) const {
   return i;
 }
 
-void MergeTable::grow() {
-  std::vector<Merge> old(std::max<size_t>(64, 2 * table_.size()));
+void MergeTable::grow(size_t size) {
+  std::vector<Merge> old(std::bit_ceil(std::max<size_t>(64, size)));
+  if (old.size() <= table_.size()) return;
   std::swap(old, table_);
   for (const Merge& m : old) {
     if (m.pair != kEmpty) table_[slot(m.pair)] = m;
@@ -23,7 +25,7 @@ void MergeTable::grow() {
 }
 
 void MergeTable::add(int32_t left, int32_t right, uint32_t rank, int32_t result) {
-  if (2 * (used_ + 1) > table_.size()) grow();
+  if (2 * (used_ + 1) > table_.size()) grow(2 * table_.size());
   Merge& m = table_[slot(key(left, right))];
   if (m.pair != kEmpty) return;
   m = {key(left, right), rank, result};
@@ -39,8 +41,10 @@ const MergeTable::Merge* MergeTable::find(int32_t left, int32_t right) const {
 Bpe::Bpe(const Vocabulary& vocabulary, const BpeOptions& options) : vocabulary_(vocabulary), options_(options) {
   ascii_.fill(-1);
   bytes_.fill(-1);
-  for (const auto& [text, id] : vocabulary.ids) {
-    if (text.empty() || utf8_length(text[0]) != text.size()) continue;
+  for (size_t i = 0; i < vocabulary.tokens.size(); ++i) {
+    const std::string& text = vocabulary.tokens[i];
+    const auto id = static_cast<TokenId>(i);
+    if (text.empty() || utf8_length(text[0]) != text.size() || vocabulary.find(text) != id) continue;
     size_t at = 0;
     const uint32_t c = next_char(text, at);
     chars_.emplace(c, id);
@@ -75,14 +79,16 @@ std::string_view Bpe::text_of(int32_t symbol) const {
 }
 
 void Bpe::add_merge(std::string_view left, std::string_view right, uint32_t rank) {
-  const int32_t result = symbol(std::string(left) + std::string(right));
+  merged_.assign(left);
+  merged_.append(right);
+  const int32_t result = symbol(merged_);
   merges_.add(symbol(left), symbol(right), rank, result);
   results_.push_back(result);
 }
 
 void Bpe::add_score_merges(std::span<const float> scores) {
   std::vector<TokenId> order;  // by falling score
-  for (const auto& [text, id] : vocabulary_.ids) order.push_back(id);
+  vocabulary_.for_each([&](TokenId id) { order.push_back(id); });
   const auto score = [&](TokenId id) { return scores[static_cast<size_t>(id)]; };
   std::sort(order.begin(), order.end(),
             [&](TokenId a, TokenId b) { return score(a) != score(b) ? score(a) > score(b) : a < b; });

@@ -28,6 +28,7 @@ class MergeTable {
   };
   // Does nothing if the pair has been added before.
   void add(int32_t left, int32_t right, uint32_t rank, int32_t result);
+  void reserve(size_t count) { grow(2 * count); }
   const Merge* find(int32_t left, int32_t right) const;  // null if the pair is not in the table
 
  private:
@@ -36,7 +37,7 @@ class MergeTable {
     return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
   }
   size_t slot(uint64_t pair) const;
-  void grow();
+  void grow(size_t size);
 
   std::vector<Merge> table_;
   size_t used_ = 0;
@@ -54,6 +55,7 @@ class Bpe final : public SubwordModel {
   // `vocabulary` must outlive this object.
   Bpe(const Vocabulary& vocabulary, const BpeOptions& options);
 
+  void reserve_merges(size_t count) { merges_.reserve(count); }
   // Adds a merge of two texts. A text need not be a token: it may be a step on the way to one.
   void add_merge(std::string_view left, std::string_view right, uint32_t rank);
   // Adds as merges all pairs of symbols (tokens or single characters) whose concatenation is a token. Higher scores
@@ -81,6 +83,7 @@ class Bpe final : public SubwordModel {
   std::array<TokenId, 256> bytes_;
   MergeTable merges_;
   std::vector<int32_t> results_;  // merged symbols of all merges
+  std::string merged_;            // text of the last merge, to save memory allocations
 };
 
 }  // namespace occ

@@ -16,7 +16,9 @@ struct Sample {
 };
 
 void add_token(Vocabulary& v, const std::string& text) {
-  if (v.ids.emplace(text, static_cast<TokenId>(v.tokens.size())).second) v.tokens.push_back(text);
+  if (v.find(text)) return;
+  v.tokens.push_back(text);
+  v.index(static_cast<TokenId>(v.tokens.size() - 1));
 }
 
 Sample random_sample(Rng& rng) {

@@ -44,6 +44,34 @@ class Charsmap {
     return out;
   }
 
+  // A beginning of a text that is in the trie, and what it stands for.
+  struct Match {
+    size_t length;
+    std::string_view to;
+  };
+  // The shortest one, or the longest.
+  std::optional<Match> search(std::string_view key, bool shortest) const {
+    std::optional<Match> best;
+    size_t at = offset(units_[0]);
+    for (size_t i = 0; i < key.size(); ++i) {
+      const auto byte = static_cast<uint8_t>(key[i]);
+      at ^= byte;
+      if (byte == 0 || at >= units_.size()) break;
+      const uint32_t unit = units_[at];
+      if ((unit & (1u << 31 | 0xFF)) != byte) break;
+      at ^= offset(unit);
+      if (at >= units_.size()) break;
+      if ((unit >> 8 & 1) == 0) continue;
+      const size_t place = units_[at] & 0x7FFFFFFF;
+      if (place >= texts_.size()) break;
+      const std::string_view to(texts_.data() + place);
+      if (to.size() > kMaxInsertedBytes) break;
+      best = Match{i + 1, to};
+      if (shortest) break;
+    }
+    return best;
+  }
+
  private:
   static uint32_t word(const std::string& bytes, size_t at) {
     uint32_t value = 0;
@@ -54,22 +82,8 @@ class Charsmap {
 
   // What the shortest beginning of `key` that is in the trie stands for.
   std::optional<std::string_view> find(std::string_view key) const {
-    size_t at = offset(units_[0]);
-    for (const char c : key) {
-      const auto byte = static_cast<uint8_t>(c);
-      at ^= byte;
-      if (byte == 0 || at >= units_.size()) return std::nullopt;
-      const uint32_t unit = units_[at];
-      if ((unit & (1u << 31 | 0xFF)) != byte) return std::nullopt;
-      at ^= offset(unit);
-      if (at >= units_.size()) return std::nullopt;
-      if ((unit >> 8 & 1) == 0) continue;
-      const size_t place = units_[at] & 0x7FFFFFFF;
-      if (place >= texts_.size()) return std::nullopt;
-      std::string_view to(texts_.data() + place);
-      return to.size() > kMaxInsertedBytes ? std::nullopt : std::optional(to);
-    }
-    return std::nullopt;
+    const std::optional<Match> match = search(key, true);
+    return match ? std::optional(match->to) : std::nullopt;
   }
 
   Regex graphemes_;
@@ -82,6 +96,36 @@ class Charsmap {
 Normalizer precompiled_charsmap(std::string map, const std::string& where) {
   return [charsmap = std::make_shared<Charsmap>(std::move(map), where)](const std::string& text) {
     return replace_invalid_utf8((*charsmap)(text));
+  };
+}
+
+Normalizer sentencepiece_normalizer(std::string map, const SentencePieceSpaces& spaces, const std::string& where) {
+  const auto charsmap = map.empty() ? nullptr : std::make_shared<const Charsmap>(std::move(map), where);
+  return [charsmap, spaces](const std::string& text) {
+    constexpr std::string_view kMeta = "\u2581";
+    constexpr size_t kLongest = 64;  // of what a map replaces
+    std::string out;
+    bool after_space = spaces.remove_extra, empty = true;  // empty: only spaces so far, which are dropped
+    for (size_t at = 0; at < text.size();) {
+      const auto match = charsmap ? charsmap->search(std::string_view(text).substr(at, kLongest), false) : std::nullopt;
+      const size_t length = match ? match->length : utf8_length(text[at]);
+      const std::string_view to = match ? match->to : std::string_view(text).substr(at, length);
+      at += length;
+      for (const char c : to) {
+        if (c == ' ' && after_space) continue;
+        if (empty && spaces.add_prefix && !spaces.as_suffix) out += kMeta;
+        empty = false;
+        if (c == ' ') {
+          out += kMeta;
+        } else {
+          out += c;
+        }
+        after_space = c == ' ' && spaces.remove_extra;
+      }
+    }
+    while (spaces.remove_extra && out.ends_with(kMeta)) out.resize(out.size() - kMeta.size());
+    if (spaces.add_prefix && spaces.as_suffix && !empty) out += kMeta;
+    return replace_invalid_utf8(out);
   };
 }
 

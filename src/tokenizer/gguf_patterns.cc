@@ -1,7 +1,5 @@
 // The names are those that llama.cpp's converter writes. The patterns are those of the tokenizer.json of these models;
-// llama.cpp itself has to use other ones, because it supports neither \p{Lu} nor (?i:). The following names are not
-// supported, because they need more than patterns or because their patterns are not known exactly: afmoe, chameleon,
-// gemma4, jais-2, kimi-k2, superbpe, tiny_aya, whitespace, youtu and the encoders of the jina and roberta families.
+// llama.cpp itself has to use other ones, because it supports neither \p{Lu} nor (?i:).
 #include "tokenizer/gguf_patterns.h"
 
 #include <algorithm>
@@ -29,6 +27,11 @@ constexpr Patterns kGpt2[] = {OCC_GPT2};
 constexpr Patterns kDigitsGpt2[] = {R"(\p{N})", OCC_GPT2};
 constexpr Patterns kDefault[] = {R"([\p{P}\$\+<=>\^~\|]+)", OCC_GPT2, R"(\p{N}+)", "[0-9][0-9][0-9]"};
 constexpr Patterns kFalcon[] = {R"([\p{P}\$\+<=>\^~\|`]+)", OCC_GPT2, "[0-9][0-9][0-9]"};
+constexpr Patterns kJais2[] = {
+    OCC_CONTRACTIONS OCC_LETTERS
+    R"(|\p{N}{1,3})" OCC_OTHERS
+    R"(|\s*[\r\n]+|\s{512}(?!\S)|\s{256}(?!\S)|\s{128}(?!\S)|\s{64}(?!\S)|\s{32}(?!\S)|\s{16}(?!\S)|\s{8}(?!\S))"
+    R"(|\s{4}(?!\S)|\s{1,2}(?!\S)|\s{1})"};
 constexpr Patterns kLlama3[] = {OCC_CONTRACTIONS OCC_LETTERS R"(|\p{N}{1,3})" OCC_OTHERS OCC_SPACES};
 constexpr Patterns kQwen2[] = {OCC_CONTRACTIONS OCC_LETTERS R"(|\p{N})" OCC_OTHERS OCC_SPACES};
 constexpr Patterns kQwen35[] = {OCC_CONTRACTIONS
@@ -36,7 +39,25 @@ constexpr Patterns kQwen35[] = {OCC_CONTRACTIONS
 constexpr Patterns kMiniCpm5[] = {R"(\p{N}{1,3})", OCC_CONTRACTIONS OCC_LETTERS R"(|\p{N}+)" OCC_OTHERS OCC_SPACES};
 constexpr Patterns kGpt4o[] = {
     OCC_CASED_WORDS(OCC_CONTRACTIONS "?") R"(|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*)" OCC_SPACES};
+constexpr Patterns kTinyAya[] = {R"(\d{1,3}(?=(?:\d{3})*\b))", kGpt4o[0]};
 constexpr Patterns kTekken[] = {OCC_CASED_WORDS("") R"(|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*)" OCC_SPACES};
+constexpr Patterns kYoutu[] = {
+    "[가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[一-龥\u3040-ゟ゠-ヿ]+",
+    OCC_CASED_WORDS(OCC_CONTRACTIONS "?") R"(|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*)" OCC_SPACES};
+// Capitals and other letters without ideographs.
+#define OCC_UPPER R"((?:(?!\p{Han})[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]))"
+#define OCC_LOWER R"((?:(?!\p{Han})[\p{Ll}\p{Lm}\p{Lo}\p{M}]))"
+constexpr Patterns kKimiK2[] = {R"(\p{Han}+|[^\r\n\p{L}\p{N}]?)" OCC_UPPER "*" OCC_LOWER "+" OCC_CONTRACTIONS
+                                R"(?|[^\r\n\p{L}\p{N}]?)" OCC_UPPER "+" OCC_LOWER "*" OCC_CONTRACTIONS
+                                R"(?|\p{N}{1,3})" OCC_OTHERS OCC_SPACES};
+constexpr Patterns kUfakzeka[] = {R"([^\r\n\p{L}\p{N}]?\p{L}+|\p{N})" OCC_OTHERS OCC_SPACES};
+constexpr Patterns kSuperBpe[] = {R"(\p{N}+)", R"((?=(\d{3})+(?!\d)))"};
+constexpr Patterns kChameleon[] = {"<sentinel:[0-9]+>",       "(IMGIMG)((A|B|C|D|E|F|G|H|I){1,4})Z",
+                                   R"([\t\n]|    |  )",       R"(\p{N})",
+                                   R"([\p{P}!-/:-@\[-`{-~])", OCC_GPT2};
+constexpr Patterns kLines[] = {R"([^\n]+|\n+)"};
+constexpr Patterns kLaguna[] = {kLines[0], kQwen2[0]};
+constexpr Patterns kWords[] = {R"(\S+)"};
 constexpr Patterns kBloom[] = {R"( ?[^(\s|.,!?…。，、।۔،)]+)"};
 constexpr Patterns kViking[] = {R"( ?[^(\s|.,!?…。，、।۔،)]+)", R"(\p{N})"};
 constexpr Patterns kBailing[] = {
@@ -70,9 +91,16 @@ constexpr Patterns kDeepseekLlm[] = {
     R"(\s+$)",
     R"([一-龥\x{800}-一가-\x{d7ff}]+)",
     R"(\p{N}+)"};
-constexpr Patterns kDeepseekV3[] = {
-    R"(\p{N}{1,3})", R"([一-龥\x{3040}-ゟ゠-ヿ]+)",
-    R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*)" OCC_SPACES};
+#define OCC_PUNCTUATED_WORDS R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+)"
+constexpr Patterns kDeepseekV3[] = {R"(\p{N}{1,3})", R"([一-龥\x{3040}-ゟ゠-ヿ]+)",
+                                    OCC_PUNCTUATED_WORDS R"(| ?[\p{P}\p{S}]+[\r\n]*)" OCC_SPACES};
+constexpr Patterns kSpark[] = {kDeepseekV3[0], kDeepseekV3[1],
+                               OCC_PUNCTUATED_WORDS R"(| ?[\p{P}\p{S}]+|[\r\n]|\s+(?!\S)|\s+)", R"(\p{N})"};
+// Numbers are cut into groups of three digits from their end.
+constexpr Patterns kAfmoe[] = {
+    R"(\p{N}{1,3}(?=(?:\p{N}{3})*(?!\p{N})))",
+    R"([一-\x{9fff}㐀-䶿豈-\x{faff}\x{3040}-ゟ゠-ヿ･-ﾟ⼀-\x{2fdf}เ-\x{e7f}\x{e80}-\x{eff}ក-\x{17ff}က-႟ꩠ-ꩿꧠ-\x{a9ff}가-\x{d7af}ᄀ-ᇿ]+)",
+    kDeepseekV3[2]};
 
 constexpr GgufPattern kPatterns[] = {
     {"default", kDefault},
@@ -88,6 +116,13 @@ constexpr GgufPattern kPatterns[] = {
     {"mellum", kGpt2},
     {"modern-bert", kGpt2},
     {"granite-docling", kGpt2},
+    {"jina-es", kGpt2},
+    {"jina-de", kGpt2},
+    {"jina-v2-es", kGpt2},
+    {"jina-v2-de", kGpt2},
+    {"jina-v1-en", kGpt2},
+    {"jina-v2-code", kGpt2},
+    {"roberta-bpe", kGpt2},
     {"starcoder", kDigitsGpt2},
     {"refact", kDigitsGpt2},
     {"command-r", kDigitsGpt2},
@@ -105,10 +140,13 @@ constexpr GgufPattern kPatterns[] = {
     {"pixtral", kLlama3, true, true},
     {"midm-2.0", kLlama3, true, true},
     {"lfm2", kLlama3, true, true},
+    {"jina-v5-nano", kLlama3, true, true},
     {"dbrx", kLlama3},
     {"smaug-bpe", kLlama3},
-    {"glm4", kLlama3},
+    {"glm4", kLlama3, true},
+    {"glm5", kLlama3, true},
     {"chatglm-bpe", kLlama3},
+    {"jais-2", kJais2},
     {"minicpm5", kMiniCpm5, true},
     {"qwen2", kQwen2},
     {"deepseek-r1-qwen", kQwen2},
@@ -118,11 +156,22 @@ constexpr GgufPattern kPatterns[] = {
     {"solar-open", kQwen2},
     {"grok-2", kQwen2},
     {"kormo", kQwen2},
+    {"f2llmv2", kQwen2},
+    {"laguna", kLaguna},
+    {"ufakzeka", kUfakzeka},
     {"qwen35", kQwen35},
     {"gpt-4o", kGpt4o},
     {"llama4", kGpt4o},
     {"kanana2", kGpt4o},
     {"minimax-m2", kGpt4o},
+    {"talkie", kGpt4o},
+    {"granite-embed-multi-97m", kGpt4o, true},
+    {"tiny_aya", kTinyAya},
+    {"cohere2moe", kTinyAya},
+    {"youtu", kYoutu, true},
+    {"kimi-k2", kKimiK2},
+    {"superbpe", kSuperBpe},
+    {"chameleon", kChameleon, false, true},
     {"tekken", kTekken, true, true},
     {"bloom", kBloom},
     {"poro-chat", kBloom},
@@ -138,6 +187,13 @@ constexpr GgufPattern kPatterns[] = {
     {"deepseek-v3", kDeepseekV3},
     {"hunyuan-dense", kDeepseekV3},
     {"joyai-llm", kDeepseekV3},
+    {"hy_v4", kDeepseekV3},
+    {"spark2_5", kSpark},
+    {"afmoe", kAfmoe},
+    {"gemma4", kLines, false, true, BpeSymbols::kMetaspace},
+    {"granite-embed-multi-311m", kLines, false, true, BpeSymbols::kMetaspace},
+    {"sarvam-moe", kLines, false, false, BpeSymbols::kMetaspace},
+    {"whitespace", kWords, false, false, BpeSymbols::kCharacters},
 };
 
 }  // namespace
@@ -156,6 +212,7 @@ std::vector<std::string> gguf_pattern_names() {
   std::vector<const std::string_view*> seen;
   for (const std::string& name : names) seen.push_back(gguf_pattern(name, "").patterns.data());
   for (const GgufPattern& p : kPatterns) {
+    if (p.symbols != BpeSymbols::kBytes) continue;
     if (std::find(seen.begin(), seen.end(), p.patterns.data()) != seen.end()) continue;
     names.emplace_back(p.name);
     seen.push_back(p.patterns.data());

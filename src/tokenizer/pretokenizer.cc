@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "tokenizer/unicode.h"
+#include "tokenizer/unicode_scripts.h"
 
 namespace occ {
 namespace {
@@ -164,6 +165,29 @@ PreTokenizer split_pieces(Matcher matcher, SplitBehavior behavior, bool invert) 
 void add_bert_pre_tokenizer(std::vector<PreTokenizer>& out) {
   out.push_back(split_pieces(match_chars(is_white_space), SplitBehavior::kRemoved, false));
   out.push_back(split_pieces(match_chars(is_punctuation), SplitBehavior::kIsolated, false));
+}
+
+PreTokenizer split_scripts() {
+  return [](Pieces& pieces) {
+    const std::span<const ScriptRange> table = unicode_scripts();
+    std::vector<Pieces::Range> out;
+    for (const auto& range : pieces.ranges) {
+      const std::string_view piece = pieces.piece(range);
+      uint8_t last = 0;
+      for (size_t at = 0; at < piece.size();) {
+        const size_t begin = range.begin + at;
+        const uint32_t c = next_char(piece, at);
+        const auto found = std::partition_point(table.begin(), table.end(), [&](const auto& r) { return r.last < c; });
+        const bool known = found != table.end() && found->first <= c;
+        if (known && found->script != last) {
+          last = found->script;
+          out.push_back({begin, begin});
+        }
+        if (last != 0) out.back().end = range.begin + at;
+      }
+    }
+    pieces.ranges = std::move(out);
+  };
 }
 
 PreTokenizer cut_before_metaspace() {

@@ -43,6 +43,9 @@ Matcher match_chars(bool (*is)(uint32_t c));  // every character with this prope
 PreTokenizer split_pieces(Matcher matcher, SplitBehavior behavior, bool invert);
 // Adds BERT's steps: white space separates pieces and is dropped, every punctuation character is a piece.
 void add_bert_pre_tokenizer(std::vector<PreTokenizer>& out);
+// Cuts where the script of characters changes (UnicodeScripts). Characters without a script go with what stands before
+// them; at the beginning of a piece they are dropped, as the `tokenizers` package does it.
+PreTokenizer split_scripts();
 // Cuts before each run of U+2581. This saves time and does not change ids if Bpe::cuts_before_metaspace.
 PreTokenizer cut_before_metaspace();
 

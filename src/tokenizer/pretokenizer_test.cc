@@ -84,6 +84,25 @@ TEST(Unicode, NormalForms) {
   EXPECT_EQ(to_nfc("e\u0301 \u1112\u1161\u11ab"), "\u00e9 \ud55c");
 }
 
+// As the `tokenizers` package: spaces and characters that it does not know go with what stands before them.
+TEST(PreTokenizers, UnicodeScripts) {
+  const auto cut = [](const std::string& text) {
+    Pieces pieces;
+    pieces.text = text;
+    pieces.ranges = {{0, text.size()}};
+    split_scripts()(pieces);
+    Texts out;
+    for (const Pieces::Range& r : pieces.ranges) out.emplace_back(pieces.piece(r));
+    return out;
+  };
+  EXPECT_THAT(cut("a b \u4e2d \u56fd \u30fc \u30ab1. x"),
+              ElementsAre("a b ", "\u4e2d \u56fd \u30fc \u30ab", "1. ", "x"));
+  EXPECT_THAT(cut(" \u4e2da"), ElementsAre("\u4e2d", "a"));
+  EXPECT_THAT(cut("a \u0378\u4e2d"), ElementsAre("a \u0378", "\u4e2d"));
+  EXPECT_THAT(cut("\u0378a"), ElementsAre("a"));
+  EXPECT_TRUE(cut("  ").empty());
+}
+
 Texts found(const std::string& pattern, const std::string& text) {
   Texts out;
   for (const auto& [begin, end] : Regex(pattern, "test").matches(text)) out.push_back(text.substr(begin, end - begin));
@@ -122,7 +141,7 @@ TEST(GgufPatterns, AllCut) {
     for (const std::string_view pattern : gguf_pattern(name, "test").patterns) {
       size_t done = 0;
       for (const auto& [begin, end] : Regex(pattern, name).matches(text)) {
-        EXPECT_LT(begin, end) << name;
+        EXPECT_TRUE(begin < end || name == "superbpe") << name;  // which looks for places between digits
         EXPECT_LE(done, begin) << name;
         done = end;
       }

@@ -21,14 +21,7 @@ std::unique_ptr<Tokenizer> make_tokenizer(const std::vector<SideFile>& files, co
   if (const SideFile* gguf = find_side_file(files, kGgufSideFile)) {
     return tokenizer_from_gguf(parse_gguf_metadata_json(text_of(*gguf), what + "/" + kGgufSideFile), what);
   }
-  for (const char* other : {"tokenizer.model", "vocab.json", "vocab.txt"}) {
-    if (find_side_file(files, other) == nullptr) continue;
-    throw_input(
-        "{}: expected tokenizer.json, found only {}; convert with Python: "
-        "transformers.AutoTokenizer.from_pretrained(folder).save_pretrained(folder)",
-        what, other);
-  }
-  throw_input("{}: expected a tokenizer (tokenizer.json, or GGUF with a vocabulary), found none", what);
+  return tokenizer_from_older_files(files, what);
 }
 
 std::unique_ptr<Tokenizer> make_tokenizer(const TensorFile& model) {

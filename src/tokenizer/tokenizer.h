@@ -1,4 +1,5 @@
-// Converts text to token ids and back, as the model's own files say: tokenizer.json (Hugging Face) or GGUF metadata.
+// Converts text to token ids and back, as the model's own files say: tokenizer.json and older files (Hugging Face), or
+// GGUF metadata.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +20,7 @@ using TokenId = int32_t;
 struct EncodeOptions {
   bool add_special = true;    // add the tokens around a text: BOS, EOS, [CLS] ... [SEP]
   bool parse_special = true;  // strings of special tokens become these tokens; false: they are plain text
+  bool lowercase = false;     // put what lies between special tokens in lower case first
 };
 
 class Tokenizer {
@@ -39,6 +41,7 @@ class Tokenizer {
   virtual std::optional<TokenId> bos() const = 0;
   virtual std::vector<TokenId> end_of_generation() const = 0;  // EOS first, then tokens that end a turn
   virtual bool adds_bos() const = 0;                           // whether encode() begins a text with BOS
+  virtual size_t suffix_size() const { return 0; }             // tokens that encode() puts behind a text
   // The model's own chat template (Jinja, run by chat/chat.h), empty if there is none.
   virtual const std::string& chat_template() const = 0;
   // The one for conversations with tools; most models have one for all.
@@ -47,8 +50,9 @@ class Tokenizer {
   virtual std::vector<std::pair<std::string, std::string>> named_tokens() const { return {}; }
 };
 
-// A tokenizer from the side files of a model: tokenizer.json with tokenizer_config.json, or gguf.json. Throws an input
-// error that begins with `what` (the model's path) if there is none or it cannot be used.
+// A tokenizer from the side files of a model: the first that is there of tokenizer.json, gguf.json, tokenizer.model
+// (SentencePiece), vocab.json with merges.txt and vocab.txt, with tokenizer_config.json. Throws an input error that
+// begins with `what` (the model's path) if there is none or it cannot be used.
 std::unique_ptr<Tokenizer> make_tokenizer(const std::vector<SideFile>& files, const std::string& what);
 
 // The tokenizer of a model of any format; errors as above.

@@ -81,6 +81,10 @@ class JsonWriter {
     if (kind_ == "gpt2") write_byte_level(&j);
     if (kind_ == "llama") write_sentencepiece(&j);
     if (kind_ == "bert") write_wordpiece(&j);
+    if (!j.contains("model")) {
+      throw_input("{}: tokenizer.ggml.model: expected gpt2, llama or bert to write tokenizer.json, found '{}'", what_,
+                  printable(kind_));
+    }
     return j;
   }
 
@@ -148,6 +152,10 @@ class JsonWriter {
 
   void write_byte_level(json* j) const {
     const GgufPattern& pattern = gguf_pattern(*m_.string("tokenizer.ggml.pre"), what_);
+    if (pattern.symbols != BpeSymbols::kBytes) {
+      throw_input("{}: tokenizer.ggml.pre: expected one of bytes to write tokenizer.json, found '{}'", what_,
+                  pattern.name);
+    }
     json steps = json::array();
     for (const std::string_view p : pattern.patterns) {
       // tokenizers' regex engine writes code points without braces in classes as \x{...} as well.

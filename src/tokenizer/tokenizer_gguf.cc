@@ -1,40 +1,72 @@
-// Reads a tokenizer from GGUF metadata (tokenizer.ggml.*). tokenizer.ggml.model is "gpt2" (byte-level BPE with the
-// patterns that tokenizer.ggml.pre names), "llama" (SentencePiece's BPE, whose merges follow from scores) or "bert"
-// (WordPiece). The format does not mention Unicode normalization. As in llama.cpp, none is done for BPE.
+// Reads a tokenizer from GGUF metadata (tokenizer.ggml.*). tokenizer.ggml.model is "gpt2" (BPE with the patterns that
+// tokenizer.ggml.pre names; "gemma4" and "whitespace" are such ones), "llama" (SentencePiece's BPE, whose merges follow
+// from scores), "t5" (SentencePiece's Unigram), "bert" (WordPiece) or "rwkv" (the longest token counts). The format does
+// not mention Unicode normalization. As in llama.cpp, none is done for BPE.
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 
 #include "base/error.h"
 #include "io/gguf_metadata.h"
 #include "io/json.h"
 #include "tokenizer/bpe.h"
+#include "tokenizer/charsmap.h"
 #include "tokenizer/gguf_patterns.h"
 #include "tokenizer/tokenizer_pipeline.h"
+#include "tokenizer/unicode.h"
 #include "tokenizer/unicode_normalization.h"
+#include "tokenizer/unigram.h"
 #include "tokenizer/wordpiece.h"
 
 namespace occ {
 namespace {
 
-constexpr int32_t kUnknownToken = 2, kControlToken = 3, kUserDefinedToken = 4;
+constexpr int32_t kNormalToken = 1, kUnknownToken = 2, kControlToken = 3, kUserDefinedToken = 4, kUnusedToken = 5;
+
+// The bytes that RWKV writes with escapes such as \n, \x0a and \'.
+std::string unescape(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '\\' || i + 1 == text.size()) {
+      out += text[i];
+      continue;
+    }
+    const char c = text[++i];
+    int value = 0;
+    if (c == 'x' && i + 2 < text.size() &&
+        std::from_chars(&text[i + 1], &text[i + 1] + 2, value, 16).ptr == &text[i + 1] + 2) {
+      out += static_cast<char>(value);
+      i += 2;
+    } else {
+      out += c == 't' ? '\t' : c == 'n' ? '\n' : c == 'r' ? '\r' : c;
+    }
+  }
+  return out;
+}
 
 class GgufTokenizer {
  public:
-  GgufTokenizer(const GgufMetadata& metadata, const std::string& what) : metadata_(metadata), what_(what) {}
+  GgufTokenizer(const GgufMetadata& metadata, const std::string& what, bool sentencepiece)
+      : metadata_(metadata), what_(what), sentencepiece_(sentencepiece) {}
 
-  std::unique_ptr<Tokenizer> read() {
+  TokenizerParts read() {
     const std::string* model = metadata_.string("tokenizer.ggml.model");
     if (model == nullptr) throw_input("{}: expected a vocabulary (tokenizer.ggml.model), found none", what_);
     parts_.where = what_;
     read_vocabulary();
-    if (*model == "gpt2") {
-      read_bpe();
+    if (*model == "gpt2" || *model == "gemma4" || *model == "whitespace") {
+      read_bpe(*model);
+    } else if (*model == "t5") {
+      read_unigram();
+    } else if (*model == "rwkv") {
+      read_rwkv();
     } else if (*model == "llama") {
       read_sentencepiece();
     } else if (*model == "bert") {
       read_wordpiece();
     } else {
-      throw_input("{}: tokenizer.ggml.model: expected gpt2, llama or bert, found '{}'", what_, printable(*model));
+      throw_input("{}: tokenizer.ggml.model: expected gpt2, gemma4, whitespace, llama, t5, bert or rwkv, found '{}'",
+                  what_, printable(*model));
     }
     if (const std::string* text = metadata_.string("tokenizer.chat_template")) {
       if (!is_valid_utf8(*text)) throw_input("{}: tokenizer.chat_template: expected UTF-8", what_);
@@ -43,7 +75,7 @@ class GgufTokenizer {
     const std::string* tool_text = metadata_.string("tokenizer.chat_template.tool_use");
     if (tool_text != nullptr && is_valid_utf8(*tool_text)) parts_.tool_template = *tool_text;
     name_tokens();
-    return make_pipeline(std::move(parts_));
+    return std::move(parts_);
   }
 
  private:
@@ -63,12 +95,13 @@ class GgufTokenizer {
       throw_input("{}: tokenizer.ggml.tokens: expected an array of strings, found none", what_);
     }
     parts_.vocabulary->tokens = *tokens;
+    parts_.vocabulary->reserve(tokens->size());
     for (size_t i = 0; i < tokens->size(); ++i) {
       const std::string& text = (*tokens)[i];
       if (!is_valid_utf8(text))
         throw_input("{}: tokenizer.ggml.tokens[{}]: expected UTF-8, found '{}'", what_, i, printable(text));
       // A text that stands twice is encoded as its last id, as in llama.cpp; both ids are decoded.
-      if (!text.empty()) parts_.vocabulary->ids.insert_or_assign(text, static_cast<TokenId>(i));
+      if (!text.empty()) parts_.vocabulary->index(static_cast<TokenId>(i));
     }
     if (metadata_.find("tokenizer.ggml.token_type") != nullptr) {
       types_ = list<int32_t>("tokenizer.ggml.token_type", tokens->size());
@@ -81,7 +114,8 @@ class GgufTokenizer {
       token.content = (*tokens)[i];
       token.special = special;
       if (special) parts_.added_text.emplace_back(token.id, token.content);
-      parts_.added.push_back(std::move(token));
+      // SentencePiece itself looks for user-defined pieces after its normalization, which does not see them as ends.
+      (sentencepiece_ && !special ? parts_.normalized : parts_.added).push_back(std::move(token));
     }
     strip_phi3();
   }
@@ -97,8 +131,8 @@ class GgufTokenizer {
     }
   }
 
-  std::optional<TokenId> id(const char* key) const {
-    if (metadata_.find(key) == nullptr) return std::nullopt;
+  std::optional<TokenId> id(const char* key, std::optional<TokenId> otherwise = std::nullopt) const {
+    if (metadata_.find(key) == nullptr) return otherwise;
     const auto value = metadata_.uint(key);
     const size_t count = parts_.vocabulary->tokens.size();
     if (!value || *value >= count) {
@@ -110,7 +144,7 @@ class GgufTokenizer {
 
   bool flag(const char* key, bool otherwise) const { return metadata_.boolean(key).value_or(otherwise); }
 
-  void read_special_ids(bool add_bos) {
+  void read_special_ids(bool add_bos, bool add_eos = false) {
     parts_.bos = id("tokenizer.ggml.bos_token_id");
     const auto eos = id("tokenizer.ggml.eos_token_id");
     auto& ends = parts_.end_of_generation;
@@ -123,7 +157,7 @@ class GgufTokenizer {
     for (const AddedToken& t : parts_.added) special.emplace_back(t.id, t.content);
     add_end_of_turn_tokens(special, ends);
     if (parts_.bos && flag("tokenizer.ggml.add_bos_token", add_bos)) parts_.prefix = {*parts_.bos};
-    if (eos && flag("tokenizer.ggml.add_eos_token", false)) parts_.suffix = {*eos};
+    if (eos && flag("tokenizer.ggml.add_eos_token", add_eos)) parts_.suffix = {*eos};
   }
 
   // What templates know special tokens by.
@@ -138,23 +172,34 @@ class GgufTokenizer {
     }
   }
 
-  void read_bpe() {
-    const std::string* pre = metadata_.string("tokenizer.ggml.pre");
+  void read_bpe(const std::string& model) {
+    const std::string* pre = model == "gpt2" ? metadata_.string("tokenizer.ggml.pre") : &model;
     if (pre == nullptr)
       throw_input("{}: expected tokenizer.ggml.pre, found none: how to cut words is not known", what_);
     const GgufPattern& pattern = gguf_pattern(*pre, what_);
+    const bool bytes = pattern.symbols == BpeSymbols::kBytes, metaspace = pattern.symbols == BpeSymbols::kMetaspace;
+    if (metaspace) {
+      parts_.normalizers.emplace_back([](const std::string& text) { return replace_all(text, " ", "\u2581"); });
+      parts_.decoder.replace.emplace_back("\u2581", " ");
+    } else if (!bytes) {
+      if (flag("tokenizer.ggml.normalizer.lowercase", true)) parts_.normalizers.emplace_back(to_lower);
+      parts_.pre_tokenizers.push_back(split_pieces(match_chars(is_white_space), SplitBehavior::kRemoved, false));
+    }
     for (const std::string_view p : pattern.patterns) {
       parts_.pre_tokenizers.push_back(
           split_pieces(match_regex(Regex(p, "tokenizer.ggml.pre")), SplitBehavior::kIsolated, false));
     }
-    parts_.pre_tokenizers.push_back(byte_level());
-    parts_.decoder.byte_level = true;
+    if (bytes) parts_.pre_tokenizers.push_back(byte_level());
+    parts_.decoder.byte_level = bytes;
+    parts_.decoder.byte_fallback = !bytes;
 
     BpeOptions options;
     options.ignore_merges = pattern.ignore_merges;
+    options.byte_fallback = !bytes;
     auto bpe = std::make_unique<Bpe>(*parts_.vocabulary, options);
     const auto* merges = metadata_.items<std::string>("tokenizer.ggml.merges");
     if (merges == nullptr) throw_input("{}: expected tokenizer.ggml.merges, found none", what_);
+    bpe->reserve_merges(merges->size());
     for (size_t i = 0; i < merges->size(); ++i) {
       const std::string& merge = (*merges)[i];
       const size_t space = merge.find(' ', 1);
@@ -164,13 +209,17 @@ class GgufTokenizer {
       bpe->add_merge(std::string_view(merge).substr(0, space), std::string_view(merge).substr(space + 1),
                      static_cast<uint32_t>(i));
     }
+    if (metaspace && bpe->cuts_before_metaspace()) parts_.pre_tokenizers.push_back(cut_before_metaspace());
     parts_.model = std::move(bpe);
     read_special_ids(pattern.add_bos);
+    // Files of Gemma 4 say that BOS is not added, which llama.cpp knows to be wrong.
+    if (pattern.name == "gemma4" && parts_.bos) parts_.prefix = {*parts_.bos};
   }
 
   void read_sentencepiece() {
     BpeOptions options;
     options.byte_fallback = true;
+    options.fuse_unk = sentencepiece_;
     options.unk = id("tokenizer.ggml.unknown_token_id");
     const auto& scores = list<float>("tokenizer.ggml.scores", parts_.vocabulary->tokens.size());
     for (size_t i = 0; i < scores.size(); ++i) {
@@ -183,23 +232,67 @@ class GgufTokenizer {
     auto bpe = std::make_unique<Bpe>(*parts_.vocabulary, options);
     bpe->add_score_merges(scores);
 
-    const bool prefix = flag("tokenizer.ggml.add_space_prefix", true);
-    parts_.normalizers.emplace_back([prefix](const std::string& text) {
-      return replace_all(prefix && !text.empty() ? " " + text : text, " ", "\u2581");
-    });
+    add_spaces(sentencepiece_);
     if (bpe->cuts_before_metaspace()) parts_.pre_tokenizers.push_back(cut_before_metaspace());
     parts_.model = std::move(bpe);
     parts_.decoder.byte_fallback = true;
-    parts_.decoder.replace.emplace_back("\u2581", " ");
-    parts_.decoder.drop_first_space = prefix;
     read_special_ids(true);
+  }
+
+  // SentencePiece's map of characters and white space; without `all` only the space before a text.
+  void add_spaces(bool all) {
+    std::string map;
+    SentencePieceSpaces spaces;
+    spaces.add_prefix = flag("tokenizer.ggml.add_space_prefix", true);
+    if (all) {
+      const auto* bytes = metadata_.items<uint8_t>("tokenizer.ggml.precompiled_charsmap");
+      const auto* signed_bytes = metadata_.items<int8_t>("tokenizer.ggml.precompiled_charsmap");
+      if (bytes != nullptr) map.assign(bytes->begin(), bytes->end());
+      if (signed_bytes != nullptr) map.assign(signed_bytes->begin(), signed_bytes->end());
+      spaces.remove_extra = flag("tokenizer.ggml.remove_extra_whitespaces", false);
+    }
+    parts_.normalizers.push_back(
+        sentencepiece_normalizer(std::move(map), spaces, what_ + ": tokenizer.ggml.precompiled_charsmap"));
+    parts_.decoder.replace.emplace_back("\u2581", " ");
+    parts_.decoder.drop_first_space = spaces.add_prefix;
+  }
+
+  void read_unigram() {
+    const auto& scores = list<float>("tokenizer.ggml.scores", parts_.vocabulary->tokens.size());
+    std::vector<double> all(scores.begin(), scores.end());
+    UnigramOptions options;
+    options.unk = id("tokenizer.ggml.unknown_token_id", 2);
+    double least = INFINITY;
+    parts_.vocabulary->clear_index();
+    for (size_t i = 0; i < all.size(); ++i) {
+      if (std::isnan(scores[i])) throw_input("{}: tokenizer.ggml.scores[{}]: expected a number, found NaN", what_, i);
+      const bool normal = types_.empty() || is(i, kNormalToken);
+      if (normal) least = std::min(least, all[i]);
+      if (is(i, kUserDefinedToken)) all[i] = 0;
+      if (normal || is(i, kUserDefinedToken) || is(i, kUnusedToken)) parts_.vocabulary->index(static_cast<TokenId>(i));
+    }
+    options.unk_score = least - 10;
+    add_spaces(true);
+    parts_.model = std::make_unique<Unigram>(*parts_.vocabulary, std::move(all), options);
+    read_special_ids(false, true);
+  }
+
+  void read_rwkv() {
+    auto& vocabulary = *parts_.vocabulary;
+    vocabulary.clear_index();
+    for (size_t i = 0; i < vocabulary.tokens.size(); ++i) {
+      vocabulary.tokens[i] = unescape(vocabulary.tokens[i]);
+      if (!is(i, kControlToken)) vocabulary.index(static_cast<TokenId>(i));
+    }
+    parts_.model = std::make_unique<LongestMatch>(vocabulary, id("tokenizer.ggml.unknown_token_id"));
+    read_special_ids(false);
   }
 
   // The converter wrote tokens in SentencePiece's way: U+2581 before those that begin a word, nothing before others.
   void read_wordpiece() {
     constexpr std::string_view kMeta = "\u2581";
     auto& vocabulary = *parts_.vocabulary;
-    vocabulary.ids.clear();
+    vocabulary.clear_index();
     bool cased = false;
     for (size_t i = 0; i < vocabulary.tokens.size(); ++i) {
       std::string& text = vocabulary.tokens[i];
@@ -211,7 +304,7 @@ class GgufTokenizer {
         text.insert(0, "##");
       }
       cased = cased || (plain && std::any_of(text.begin(), text.end(), [](char c) { return c >= 'A' && c <= 'Z'; }));
-      if (!text.empty()) vocabulary.ids.insert_or_assign(text, static_cast<TokenId>(i));
+      if (!text.empty()) vocabulary.index(static_cast<TokenId>(i));
     }
     WordPieceOptions options;
     const auto unk = id("tokenizer.ggml.unknown_token_id");
@@ -241,14 +334,19 @@ class GgufTokenizer {
 
   const GgufMetadata& metadata_;
   const std::string& what_;
+  bool sentencepiece_;
   TokenizerParts parts_;
   std::vector<int32_t> types_;
 };
 
 }  // namespace
 
+TokenizerParts gguf_tokenizer_parts(const GgufMetadata& metadata, const std::string& what, bool sentencepiece) {
+  return GgufTokenizer(metadata, what, sentencepiece).read();
+}
+
 std::unique_ptr<Tokenizer> tokenizer_from_gguf(const GgufMetadata& metadata, const std::string& what) {
-  return GgufTokenizer(metadata, what).read();
+  return make_pipeline(gguf_tokenizer_parts(metadata, what, false));
 }
 
 }  // namespace occ

@@ -1,6 +1,4 @@
-// Reads tokenizer.json of Hugging Face's `tokenizers`, and what tokenizer_config.json, special_tokens_map.json,
-// config.json and generation_config.json say about BOS, EOS and the chat template. Padding and truncation are not
-// applied.
+// Reads tokenizer.json of Hugging Face's `tokenizers`. Padding and truncation are not applied.
 #include <algorithm>
 #include <cmath>
 
@@ -22,10 +20,7 @@ class JsonTokenizer {
   JsonTokenizer(const std::vector<SideFile>& files, const std::string& what, const std::string& json_name)
       : files_(files), what_(what), json_name_(json_name) {}
 
-  std::unique_ptr<Tokenizer> read() {
-    const SideFile* file = find_side_file(files_, "tokenizer.json");
-    OCC_CHECK(file != nullptr);
-    const json root = parse_json(text_of(*file), json_name_);
+  std::unique_ptr<Tokenizer> read(const json& root) {
     const JsonField top{&root, json_name_ + ": $"};
     parts_.where = json_name_;
     top.object();
@@ -40,17 +35,11 @@ class JsonTokenizer {
     for (const auto* ids : {&parts_.prefix, &parts_.suffix}) {
       for (const TokenId id : *ids) check_id(id, top.where + ": post_processor");
     }
-    read_configuration(says);
+    read_tokenizer_config(files_, what_, tokens_, says, &parts_);
     return make_pipeline(std::move(parts_));
   }
 
  private:
-  // The file as JSON; null if there is none.
-  json parse(const std::string& name) const {
-    const SideFile* file = find_side_file(files_, name);
-    return file == nullptr ? json() : parse_json(text_of(*file), what_ + "/" + name);
-  }
-
   void check_id(TokenId id, const std::string& where) const {
     if (static_cast<size_t>(id) >= tokens_) throw_input("{}: expected ids below {}, found {}", where, tokens_, id);
   }
@@ -73,7 +62,7 @@ class JsonTokenizer {
       if (used[id]) throw_input("{}: id {} has two tokens", field.where, id);
       used[id] = true;
       tokens[id] = it.key();
-      parts_.vocabulary->ids.emplace(it.key(), static_cast<TokenId>(id));
+      parts_.vocabulary->index(static_cast<TokenId>(id));
     }
     tokens_ = tokens.size();
   }
@@ -82,13 +71,13 @@ class JsonTokenizer {
   void read_scored_vocabulary(const JsonField& vocab, const JsonField& added) {
     auto& vocabulary = *parts_.vocabulary;
     const size_t count = vocab.array().size();
-    vocabulary.ids.reserve(count);
+    vocabulary.reserve(count);
     for (size_t i = 0; i < count; ++i) {
       const JsonField pair = vocab.item(i);
       if (pair.array().size() != 2 || !(*pair.value)[1].is_number()) pair.wrong("a text and a score");
       vocabulary.tokens.push_back(pair.item(0).string());
       scores_.push_back((*pair.value)[1].get<double>());
-      vocabulary.ids.insert_or_assign(vocabulary.tokens.back(), static_cast<TokenId>(i));
+      vocabulary.index(static_cast<TokenId>(i));
     }
     tokens_ = count;
     limit_ = 2 * (count + (added.present() ? added.array().size() : 0)) + 65'536;
@@ -152,6 +141,7 @@ class JsonTokenizer {
     }
     auto bpe = std::make_unique<Bpe>(*parts_.vocabulary, options);
     const JsonField merges = model.at("merges");
+    bpe->reserve_merges(merges.array().size());
     // Of equal pairs the last one counts there: they are added from the end.
     for (size_t i = merges.array().size(); i-- > 0;) {
       const JsonField merge = merges.item(i);
@@ -205,104 +195,6 @@ class JsonTokenizer {
     }
   }
 
-  std::optional<TokenId> find(const std::string& text) const {
-    for (const auto& [id, content] : parts_.added_text) {
-      if (content == text) return id;
-    }
-    return parts_.vocabulary->find(text);
-  }
-
-  // The special token `key` of tokenizer_config.json or special_tokens_map.json, as text or as {"content": text}.
-  std::optional<TokenId> named_token(const JsonField& file, const std::string& key) const {
-    JsonField field = file.at(key);
-    if (!field.present()) return std::nullopt;
-    if (field.value->is_object()) field = field.at("content");
-    return find(field.string());
-  }
-
-  // Ids of config.json or generation_config.json: one or a list.
-  std::vector<TokenId> listed_ids(const JsonField& field) const {
-    if (!field.present()) return {};
-    std::vector<TokenId> ids;
-    const size_t count = field.value->is_array() ? field.value->size() : 1;
-    for (size_t i = 0; i < count; ++i) {
-      const JsonField one = field.value->is_array() ? field.item(i) : field;
-      if (one.value->is_number_integer() && *one.value < 0) continue;  // -1 is used for none
-      ids.push_back(static_cast<TokenId>(one.number((uint64_t{1} << 31) - 1)));
-      check_id(ids.back(), one.where);
-    }
-    return ids;
-  }
-
-  void read_configuration(bool post_processor_says) {
-    const json config_json = parse("tokenizer_config.json");
-    const JsonField config{&config_json, what_ + "/tokenizer_config.json: $"};
-    const json map_json = parse("special_tokens_map.json");
-    const JsonField map{&map_json, what_ + "/special_tokens_map.json: $"};
-
-    std::optional<TokenId> eos = named_token(config, "eos_token");
-    parts_.bos = named_token(config, "bos_token");
-    if (!eos) eos = named_token(map, "eos_token");
-    if (!parts_.bos) parts_.bos = named_token(map, "bos_token");
-    auto& ends = parts_.end_of_generation;
-    if (eos) ends.push_back(*eos);
-    for (const char* name : {"generation_config.json", "config.json"}) {
-      const json model_json = parse(name);
-      const JsonField model{&model_json, what_ + "/" + name + ": $"};
-      for (const TokenId id : listed_ids(model.at("eos_token_id"))) {
-        if (std::find(ends.begin(), ends.end(), id) == ends.end()) ends.push_back(id);
-      }
-      const std::vector<TokenId> bos = listed_ids(model.at("bos_token_id"));
-      if (!parts_.bos && !bos.empty()) parts_.bos = bos[0];
-    }
-    std::vector<std::pair<TokenId, std::string>> special;
-    for (const auto* list : {&parts_.added, &parts_.normalized}) {
-      for (const AddedToken& t : *list) {
-        if (t.special) special.emplace_back(t.id, t.content);
-      }
-    }
-    add_end_of_turn_tokens(special, ends);
-
-    if (!post_processor_says) {
-      const std::string type = config.at("tokenizer_class").string_or("");
-      const bool adds_bos = type.starts_with("Llama") || type.starts_with("CodeLlama") || type.starts_with("Gemma");
-      if (parts_.bos && config.at("add_bos_token").boolean_or(adds_bos)) parts_.prefix = {*parts_.bos};
-      if (eos && config.at("add_eos_token").boolean_or(false)) parts_.suffix = {*eos};
-    }
-    read_chat_template(config.at("chat_template"));
-    name_tokens(config);
-    name_tokens(map);
-  }
-
-  // What templates know special tokens by: all keys such as "bos_token" that hold a text.
-  void name_tokens(const JsonField& file) {
-    if (!file.present() || !file.value->is_object()) return;
-    for (const auto& [key, value] : file.value->items()) {
-      const json* text = &value;
-      if (value.is_object() && value.contains("content")) text = &value["content"];
-      const bool known = std::any_of(parts_.named_tokens.begin(), parts_.named_tokens.end(),
-                                     [&name = key](const auto& named) { return named.first == name; });
-      if (key.ends_with("_token") && text->is_string() && !known) {
-        parts_.named_tokens.emplace_back(key, text->get<std::string>());
-      }
-    }
-  }
-
-  // A string, or a list of named ones of which "default" counts; a file of its own goes before.
-  void read_chat_template(const JsonField& field) {
-    if (const SideFile* file = find_side_file(files_, "chat_template.jinja")) {
-      parts_.chat_template = text_of(*file);
-    } else if (field.present() && field.value->is_array()) {
-      for (size_t i = 0; i < field.value->size(); ++i) {
-        const JsonField named = field.item(i);
-        if (i == 0 || named.at("name").string() == "default") parts_.chat_template = named.at("template").string();
-        if (named.at("name").string() == "tool_use") parts_.tool_template = named.at("template").string();
-      }
-    } else {
-      parts_.chat_template = field.string_or("");
-    }
-  }
-
   const std::vector<SideFile>& files_;
   const std::string &what_, &json_name_;
   TokenizerParts parts_;
@@ -314,7 +206,14 @@ class JsonTokenizer {
 
 std::unique_ptr<Tokenizer> tokenizer_from_json(const std::vector<SideFile>& files, const std::string& what,
                                                const std::string& json_name) {
-  return JsonTokenizer(files, what, json_name).read();
+  const SideFile* file = find_side_file(files, "tokenizer.json");
+  OCC_CHECK(file != nullptr);
+  return tokenizer_from_json_document(parse_json(text_of(*file), json_name), files, what, json_name);
+}
+
+std::unique_ptr<Tokenizer> tokenizer_from_json_document(const json& root, const std::vector<SideFile>& files,
+                                                        const std::string& what, const std::string& json_name) {
+  return JsonTokenizer(files, what, json_name).read(root);
 }
 
 }  // namespace occ

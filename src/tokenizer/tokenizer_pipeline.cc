@@ -4,6 +4,7 @@
 #include <array>
 
 #include "tokenizer/unicode.h"
+#include "tokenizer/unicode_normalization.h"
 
 namespace occ {
 namespace {
@@ -48,8 +49,16 @@ class Pipeline final : public Tokenizer {
     for (const AddedToken& t : parts_.normalized) normalized_.add(t);
     tokens_ = parts_.vocabulary->tokens.size();
     for (const auto& [id, text] : parts_.added_text) tokens_ = std::max(tokens_, static_cast<size_t>(id) + 1);
-    pieces_.resize(tokens_);
     special_.resize(tokens_);
+    for (const auto* list : {&parts_.added, &parts_.normalized}) {
+      for (const AddedToken& t : *list) special_[static_cast<size_t>(t.id)] = t.special;
+    }
+    for (const auto& [id, text] : parts_.added_text) added_ids_.emplace(text, id);
+    if (parts_.decoder.byte_level) {  // whose pieces are made when they are asked for, which needs no limit
+      for (const auto& [id, text] : parts_.added_text) added_pieces_.insert_or_assign(id, text);
+      return;
+    }
+    pieces_.resize(tokens_);
     size_t bytes = 0;
     for (const std::string& token : parts_.vocabulary->tokens) bytes += token.size();
     for (const auto& [id, text] : parts_.added_text) bytes += text.size();
@@ -58,11 +67,7 @@ class Pipeline final : public Tokenizer {
       pieces_[i] = decoded(parts_.vocabulary->tokens[i], limit);
     }
     for (const auto& [id, text] : parts_.added_text) {
-      pieces_[static_cast<size_t>(id)] = parts_.decoder.byte_level ? text : decoded(text, limit);
-      added_ids_.emplace(text, id);
-    }
-    for (const auto* list : {&parts_.added, &parts_.normalized}) {
-      for (const AddedToken& t : *list) special_[static_cast<size_t>(t.id)] = t.special;
+      pieces_[static_cast<size_t>(id)] = decoded(text, limit);
     }
   }
 
@@ -77,7 +82,9 @@ class Pipeline final : public Tokenizer {
         ids.push_back(part.id);
         continue;
       }
-      const std::string normal = normalize(parts_, valid.substr(part.begin, part.end - part.begin), limit);
+      std::string text_part = valid.substr(part.begin, part.end - part.begin);
+      if (options.lowercase) text_part = to_lower(text_part);
+      const std::string normal = normalize(parts_, std::move(text_part), limit);
       for (const auto& inner : normalized_.split(normal, options.parse_special)) {
         if (inner.id >= 0) {
           ids.push_back(inner.id);
@@ -96,7 +103,14 @@ class Pipeline final : public Tokenizer {
   std::string piece(TokenId id, bool special) const override {
     const auto i = static_cast<size_t>(id);
     if (id < 0 || i >= tokens_) return "";
-    return special_[i] && !special ? "" : pieces_[i];
+    if (special_[i] && !special) return "";
+    if (!parts_.decoder.byte_level) return pieces_[i];
+    const auto added = added_pieces_.find(id);
+    if (added != added_pieces_.end()) return added->second;
+    if (i >= parts_.vocabulary->tokens.size()) return "";
+    const std::string& token = parts_.vocabulary->tokens[i];
+    std::string bytes;
+    return chars_to_bytes(token, bytes) ? bytes : token;
   }
 
   std::string decode(std::span<const TokenId> ids, bool special) const override {
@@ -114,6 +128,7 @@ class Pipeline final : public Tokenizer {
   std::optional<TokenId> bos() const override { return parts_.bos; }
   std::vector<TokenId> end_of_generation() const override { return parts_.end_of_generation; }
   bool adds_bos() const override { return parts_.bos && !parts_.prefix.empty() && parts_.prefix[0] == *parts_.bos; }
+  size_t suffix_size() const override { return parts_.suffix.size(); }
   const std::string& chat_template() const override { return parts_.chat_template; }
   const std::string& tool_template() const override {
     return parts_.tool_template.empty() ? parts_.chat_template : parts_.tool_template;
@@ -157,8 +172,6 @@ class Pipeline final : public Tokenizer {
 
   std::string decoded(const std::string& token, GrowthLimit& limit) const {
     const TokenDecoder& d = parts_.decoder;
-    std::string bytes;
-    if (d.byte_level) return chars_to_bytes(token, bytes) ? bytes : token;
     if (d.byte_fallback) {
       const int byte = fallback_byte(token);
       if (byte >= 0) return std::string(1, static_cast<char>(byte));
@@ -178,7 +191,8 @@ class Pipeline final : public Tokenizer {
   AddedTokens added_, normalized_;
   StringMap<TokenId> added_ids_;
   size_t tokens_ = 0;
-  std::vector<std::string> pieces_;  // what each token stands for
+  std::vector<std::string> pieces_;                        // what each token stands for; empty for byte_level
+  std::unordered_map<TokenId, std::string> added_pieces_;  // the same of added tokens for byte_level
   std::vector<bool> special_;
 };
 
@@ -195,11 +209,12 @@ std::string normalize(const TokenizerParts& parts, std::string text, const Growt
 std::unique_ptr<Tokenizer> make_pipeline(TokenizerParts parts) { return std::make_unique<Pipeline>(std::move(parts)); }
 
 void add_end_of_turn_tokens(const std::vector<std::pair<TokenId, std::string>>& special, std::vector<TokenId>& ids) {
-  constexpr std::array<std::string_view, 16> kEndOfTurn = {
+  constexpr std::array<std::string_view, 17> kEndOfTurn = {
       "<|im_end|>",      "<|eot_id|>",    "<|eom_id|>",      "<|end|>",
       "<end_of_turn>",   "<|endoftext|>", "<|end_of_text|>", "<|EOT|>",
       "<EOT>",           "_<EOT>",        "[EOT]",           "<｜end▁of▁sentence｜>",
-      "<|end_of_turn|>", "<|eot|>",       "<eos>",           "<end_of_utterance>"};
+      "<|end_of_turn|>", "<|eot|>",       "<eos>",           "<end_of_utterance>",
+      "<turn|>"};
   for (const auto& [id, text] : special) {
     const bool ends = std::find(kEndOfTurn.begin(), kEndOfTurn.end(), text) != kEndOfTurn.end();
     if (ends && std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);

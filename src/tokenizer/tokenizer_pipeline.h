@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <utility>
@@ -60,6 +61,27 @@ void add_end_of_turn_tokens(const std::vector<std::pair<TokenId, std::string>>& 
 std::unique_ptr<Tokenizer> tokenizer_from_json(const std::vector<SideFile>& files, const std::string& what,
                                                const std::string& json_name);
 
+// The same, of a document that stands for tokenizer.json.
+std::unique_ptr<Tokenizer> tokenizer_from_json_document(const nlohmann::json& root, const std::vector<SideFile>& files,
+                                                        const std::string& what, const std::string& json_name);
+
 std::unique_ptr<Tokenizer> tokenizer_from_gguf(const GgufMetadata& metadata, const std::string& what);
+
+// The parts of the latter. sentencepiece: the metadata was made of a tokenizer.model, whose rules for white space count
+// for BPE too, where llama.cpp has none.
+TokenizerParts gguf_tokenizer_parts(const GgufMetadata& metadata, const std::string& what, bool sentencepiece);
+
+// A tokenizer of a folder without tokenizer.json, from one of older_tokenizer_files(): tokenizer.model of SentencePiece
+// (also spiece.model and sentencepiece.bpe.model), vocab.json with merges.txt (byte-level BPE) or vocab.txt (WordPiece).
+// tokenizer_config.json says what the class of the tokenizer adds. Errors as above.
+std::unique_ptr<Tokenizer> tokenizer_from_older_files(const std::vector<SideFile>& files, const std::string& what);
+std::unique_ptr<Tokenizer> tokenizer_from_sentencepiece(const SideFile& model, const std::vector<SideFile>& files,
+                                                        const std::string& what);
+
+// Reads what the other files of a Hugging Face folder say: BOS, EOS and tokens that end a turn, chat templates, names of
+// special tokens, and, unless the post-processor has said so (post_processor_says), what is put around a text. tokens:
+// number of ids.
+void read_tokenizer_config(const std::vector<SideFile>& files, const std::string& what, size_t tokens,
+                           bool post_processor_says, TokenizerParts* parts);
 
 }  // namespace occ

@@ -174,12 +174,14 @@ bool parse_pre_tokenizer(const JsonField& field, std::vector<PreTokenizer>& out)
     const size_t length = field.at("length").present() ? field.at("length").number(1 << 20) : 5;
     if (length == 0) field.at("length").wrong("a length above 0");
     out.push_back(split_pieces(match_lengths(length), SplitBehavior::kIsolated, false));
+  } else if (type == "UnicodeScripts") {
+    out.push_back(split_scripts());
   } else if (type == "BertPreTokenizer") {
     add_bert_pre_tokenizer(out);
   } else {
     unknown(field, type,
             "Sequence, ByteLevel, Split, Digits, Punctuation, Metaspace, Whitespace, WhitespaceSplit, "
-            "CharDelimiterSplit, FixedLength, BertPreTokenizer");
+            "CharDelimiterSplit, FixedLength, UnicodeScripts, BertPreTokenizer");
   }
   return byte_chars;
 }

@@ -9,16 +9,12 @@
 namespace occ {
 
 Unigram::Unigram(const Vocabulary& vocabulary, std::vector<double> scores, const UnigramOptions& options)
-    : vocabulary_(vocabulary), scores_(std::move(scores)), options_(options) {
-  const auto& tokens = vocabulary_.tokens;
-  for (const auto& [text, id] : vocabulary_.ids) {
-    if (!text.empty()) sorted_.push_back(id);
+    : vocabulary_(vocabulary), scores_(std::move(scores)), options_(options), tokens_(vocabulary) {
+  if (options_.unk_score) {
+    unk_score_ = *options_.unk_score;
+  } else if (!scores_.empty()) {
+    unk_score_ = *std::min_element(scores_.begin(), scores_.end()) - 10;
   }
-  const auto text = [&](TokenId id) -> const std::string& { return tokens[static_cast<size_t>(id)]; };
-  std::sort(sorted_.begin(), sorted_.end(), [&](TokenId a, TokenId b) { return text(a) < text(b); });
-  for (const TokenId id : sorted_) ++first_[static_cast<uint8_t>(text(id)[0]) + size_t{1}];
-  for (size_t b = 0; b < 256; ++b) first_[b + 1] += first_[b];
-  if (!scores_.empty()) unk_score_ = *std::min_element(scores_.begin(), scores_.end()) - 10;
   bytes_.fill(-1);
   if (options_.byte_fallback) {
     for (size_t b = 0; b < bytes_.size(); ++b) bytes_[b] = vocabulary_.find(fmt::format("<0x{:02X}>", b)).value_or(-1);
@@ -45,28 +41,13 @@ void Unigram::encode(std::string_view word, std::vector<TokenId>& out) const {
   const auto reach = [&](size_t end, double score, size_t from, bool known) {
     if (best[end].from == std::string_view::npos || score > best[end].score) best[end] = {score, from, known};
   };
-  const auto& tokens = vocabulary_.tokens;
   for (size_t at = 0; at < word.size();) {
     const size_t length = utf8_length(word[at]);
     bool single = false;
-    // The range of the tokens whose first bytes are those of the word here.
-    const auto first_byte = static_cast<uint8_t>(word[at]);
-    auto low = sorted_.begin() + static_cast<std::ptrdiff_t>(first_[first_byte]);
-    auto high = sorted_.begin() + static_cast<std::ptrdiff_t>(first_[first_byte + size_t{1}]);
-    for (size_t n = 1; low != high && at + n <= word.size(); ++n) {
-      const auto text = [&](TokenId id) -> const std::string& { return tokens[static_cast<size_t>(id)]; };
-      if (text(*low).size() == n) {  // the shortest of the range comes first
-        const double score = scores_[static_cast<size_t>(*low)] + best[at].score;
-        reach(at + n, score, at, !options_.unk || *low != *options_.unk);
-        single = single || n == length;
-        ++low;
-      }
-      if (at + n == word.size()) break;
-      const auto next = static_cast<uint8_t>(word[at + n]);
-      const auto byte = [&](TokenId id) { return static_cast<uint8_t>(text(id)[n]); };
-      low = std::partition_point(low, high, [&](TokenId id) { return byte(id) < next; });
-      high = std::partition_point(low, high, [&](TokenId id) { return byte(id) <= next; });
-    }
+    tokens_.for_each(word, at, [&](size_t n, TokenId id) {
+      reach(at + n, scores_[static_cast<size_t>(id)] + best[at].score, at, !options_.unk || id != *options_.unk);
+      single = single || n == length;
+    });
     if (!single) reach(at + length, unk_score_ + best[at].score, at, false);
     at += length;
   }

@@ -8,18 +8,20 @@
 #include <optional>
 #include <vector>
 
-#include "tokenizer/subword.h"
+#include "tokenizer/prefix_tokens.h"
 
 namespace occ {
 
 struct UnigramOptions {
   bool byte_fallback = false;
   std::optional<TokenId> unk;
+  std::optional<double> unk_score;  // of a character that no token begins with; none: 10 less than the worst score
 };
 
 class Unigram final : public SubwordModel {
  public:
-  // scores: one per token of the vocabulary, which must outlive this object.
+  // scores: one per token of the vocabulary, which must outlive this object. Tokens that are not in its index are
+  // never made.
   Unigram(const Vocabulary& vocabulary, std::vector<double> scores, const UnigramOptions& options);
   void encode(std::string_view word, std::vector<TokenId>& out) const override;
 
@@ -29,8 +31,7 @@ class Unigram final : public SubwordModel {
   const Vocabulary& vocabulary_;
   std::vector<double> scores_;
   UnigramOptions options_;
-  std::vector<TokenId> sorted_;      // tokens by text
-  std::array<size_t, 257> first_{};  // where in sorted_ the tokens that begin with a byte stand
+  PrefixTokens tokens_;
   std::array<TokenId, 256> bytes_;
   double unk_score_ = 0;
 };
