@@ -57,7 +57,8 @@ void run(const Arguments& a, const Globals& globals) {
     print_source_notes(*m.file, globals);
     if (!globals.quiet) {
       std::fprintf(stderr, "%s: %s, %.1f million weights, %.2f bits per weight\n", printable(m.id).c_str(),
-                   m.encoder ? "encoder" : "language model", static_cast<double>(m.weights) / 1e6, m.bits_per_weight());
+                   m.scheduler ? "language model" : "encoder", static_cast<double>(m.weights) / 1e6,
+                   m.bits_per_weight());
     }
   }
   catch_signals();

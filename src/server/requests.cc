@@ -205,7 +205,7 @@ TextRequest parse_chat(const json& body_json, const std::string& text, const Ser
 }
 
 EmbeddingsRequest parse_embeddings(const json& text, const ServedModel& model) {
-  if (!model.encoder) throw_usage("{} is a language model: expected an encoder", model.id);
+  if (!model.encoder) throw_usage("{} makes no embeddings: expected an encoder", model.id);
   const JsonField body = root(text);
   const ModelConfig& config = model.encoder->config();
   EmbeddingsRequest request;
@@ -216,9 +216,15 @@ EmbeddingsRequest parse_embeddings(const json& text, const ServedModel& model) {
   request.base64 = format == "base64";
   if (body.at("dimensions").present()) request.dimensions = body.at("dimensions").number(kMostTokens);
   for_each_input(body.at("input"), config.vocab_size, [&](const std::string* s, const std::vector<TokenId>& ids) {
-    request.texts.push_back(s != nullptr ? model.tokenizer->encode(*s) : ids);
-    if (request.texts.back().empty()) throw_usage("request.input: expected texts with at least one token");
+    if (s != nullptr) {
+      request.texts.push_back(*s);
+    } else {
+      request.ids.push_back(ids);
+    }
   });
+  if (!request.texts.empty() && !request.ids.empty()) {
+    throw_usage("request.input: expected texts or token ids, found both");
+  }
   return request;
 }
 

@@ -23,7 +23,8 @@ TextRequest parse_chat(const nlohmann::json& body, const std::string& text, cons
 
 // Of /v1/embeddings.
 struct EmbeddingsRequest {
-  std::vector<std::vector<TokenId>> texts;
+  std::vector<std::string> texts;         // or, if there are none:
+  std::vector<std::vector<TokenId>> ids;  // texts as tokens
   bool base64 = false;
   std::optional<size_t> dimensions;  // that the vectors must have
 };

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "model/mended_file.h"
+#include "model/sentence_modules.h"
 #include "report/inventory.h"
 
 namespace occ {
@@ -20,7 +21,10 @@ std::unique_ptr<ServedModel> open_served_model(const std::string& path, Arithmet
     model->encoder = load_encoder(*model->file, how);
   } else {
     model->transformer = load_transformer(*model->file, how);
+    if (model->transformer->config().says_pooling)
+      model->encoder = make_causal_encoder(*model->transformer, *model->file);
   }
+  if (model->encoder) model->embedding_prompt = find_prompt(*model->file, std::nullopt);
   model->tokenizer = make_tokenizer(*model->file);
   if (model->transformer) {
     model->scheduler = std::make_unique<Scheduler>(*model->transformer, *model->tokenizer, options);

@@ -1,4 +1,4 @@
-// A model that is served: a language model with its scheduler, or an encoder.
+// A model that is served: a language model with its scheduler, an encoder, or a language model that is meant as one, too.
 #pragma once
 
 #include <memory>
@@ -16,7 +16,8 @@ struct ServedModel {
   std::unique_ptr<Tokenizer> tokenizer;
   std::unique_ptr<Transformer> transformer;  // of a language model
   std::unique_ptr<Scheduler> scheduler;
-  std::unique_ptr<Encoder> encoder;  // or of an encoder
+  std::unique_ptr<Encoder> encoder;  // of what makes vectors
+  std::string embedding_prompt;      // that the model has before every text, or empty
   std::mutex encoder_turn;           // who holds it may run the encoder
   std::atomic<size_t> encoder_waiting{0};
   uint64_t file_bytes = 0, weights = 0;

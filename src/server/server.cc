@@ -10,8 +10,8 @@
 #include <thread>
 
 #include "base/error.h"
-#include "evaluation/embeddings.h"
 #include "io/json.h"
+#include "model/embed.h"
 #include "server/api_error.h"
 #include "server/chat_page.h"
 #include "server/connections.h"
@@ -173,7 +173,7 @@ ordered_json Server::Impl::list_models() const {
     m["created"] = created;
     m["owned_by"] = "occ";
     ordered_json& more = m["occ"];
-    more["kind"] = model->encoder ? "encoder" : "language model";
+    more["kind"] = model->scheduler ? "language model" : "encoder";
     more["weights"] = model->weights;
     more["file_bytes"] = model->file_bytes;
     more["bits_per_weight"] = model->bits_per_weight();
@@ -254,7 +254,9 @@ void Server::Impl::embed(const httplib::Request& request, httplib::Response& res
   {
     const std::lock_guard turn(model.encoder_turn);
     --model.encoder_waiting;
-    vectors = model.encoder->embed(parsed.texts);
+    vectors = parsed.ids.empty()
+                  ? embed_texts(*model.encoder, *model.tokenizer, parsed.texts, {.prompt = model.embedding_prompt})
+                  : model.encoder->embed(parsed.ids);
   }
   if (parsed.dimensions && *parsed.dimensions != vectors.cols()) {
     throw ApiError(400, fmt::format("request.dimensions: expected {}, found {}", vectors.cols(), *parsed.dimensions));
@@ -264,7 +266,7 @@ void Server::Impl::embed(const httplib::Request& request, httplib::Response& res
   reply["data"] = ordered_json::array();
   size_t tokens = 0;
   for (size_t i = 0; i < vectors.rows(); ++i) {
-    tokens += parsed.texts[i].size();
+    tokens += parsed.ids.empty() ? model.tokenizer->encode(parsed.texts[i]).size() : parsed.ids[i].size();
     ordered_json entry;
     entry["object"] = "embedding";
     entry["index"] = i;

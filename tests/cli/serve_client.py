@@ -132,7 +132,7 @@ def check_embeddings(server):
     assert list(struct.unpack(f"<{len(vectors[0])}f", base64.b64decode(packed["data"][0]["embedding"]))) == vectors[0]
     ids = server.post("/v1/embeddings", model="encoder", input=[[1, 3, 4, 2]])
     assert ids["data"][0]["embedding"] == vectors[0]
-    server.refuse(400, "is a language model", "/v1/embeddings", model="stories260k", input="a")
+    server.refuse(400, "makes no embeddings", "/v1/embeddings", model="stories260k", input="a")
     server.refuse(400, "is an encoder", model="encoder", prompt="a")
     server.refuse(400, "request.dimensions", "/v1/embeddings", model="encoder", input="a", dimensions=3)
 
