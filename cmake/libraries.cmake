@@ -1,6 +1,6 @@
 # Seven libraries and the binary. What belongs where follows from the folders, so that a new stage needs no line here:
 #   occ_core    base simd tensor io metrics, without weighted_error.cc
-#   occ_decode  transforms quantization entropy recipe container operators, without *_fit.cc and fit_registry.cc
+#   occ_decode  transforms quantization entropy recipe container operators search, without *_fit.cc and fit_registry.cc
 #   occ_model   tokenizer chat model evaluation: language models on top of operators
 #   occ_encode  linalg compress, *_fit.cc and fit_registry.cc of the stages, and weighted_error.cc: the only one that links
 #               BLAS and LAPACK
@@ -21,7 +21,7 @@ endfunction()
 occ_sources(core_sources base simd tensor io metrics)
 set(weighted_error ${PROJECT_SOURCE_DIR}/src/metrics/weighted_error.cc)  # needs BLAS
 list(REMOVE_ITEM core_sources ${weighted_error})
-occ_sources(stage_sources transforms quantization entropy recipe container operators)
+occ_sources(stage_sources transforms quantization entropy recipe container operators search)
 set(fit_sources ${stage_sources})
 list(FILTER fit_sources INCLUDE REGEX "(_fit|/fit_registry)\\.cc$")
 set(decode_sources ${stage_sources})
@@ -83,7 +83,7 @@ foreach(name IN LISTS occ_libraries)
 endforeach()
 
 if(NOT OCC_WITH_ENCODER)
-  list(FILTER cli_sources EXCLUDE REGEX "/cmd_(compress|compare|analyze|sweep|methods)\\.cc$")
+  list(FILTER cli_sources EXCLUDE REGEX "/cmd_(compress|compare|analyze|sweep|methods|index)\\.cc$")
   list(FILTER report_sources EXCLUDE REGEX "/(comparison|comparison_page|html_report|analysis_(file|page|summary)|sweep.*)\\.cc$")
 endif()
 add_library(occ_report STATIC ${report_sources})

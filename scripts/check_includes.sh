@@ -14,6 +14,7 @@ recipe
 container
 compress
 operators
+search
 tokenizer
 chat
 model

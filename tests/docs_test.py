@@ -23,7 +23,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CLI, JSON = ROOT / "docs/reference/cli.md", ROOT / "docs/reference/json.md"
-COMMANDS = ["compress", "decompress", "verify", "inspect", "compare", "analyze", "sweep", "evaluate", "generate", "embed", "serve", "tokenize", "methods"]
+COMMANDS = ["compress", "decompress", "verify", "inspect", "compare", "analyze", "sweep", "evaluate", "generate", "embed", "serve", "tokenize", "methods",
+            "index", "search"]
 NUMBER = re.compile(r"[-+]?\d[\d,]*\.?\d*(?:e[-+]?\d+)?")
 
 
@@ -98,6 +99,8 @@ def prepare(work, occ):
     (work / "calibration.txt").write_bytes(stories[-800000:])
     (work / "text.txt").write_bytes(stories[-15000:])
     (work / "vectors.fvecs").symlink_to(given / "vectors/sift5k_base4500.fvecs")
+    (work / "queries.fvecs").symlink_to(given / "vectors/sift5k_query500.fvecs")
+    (work / "truth.ivecs").symlink_to(given / "vectors/sift5k_gt100_l2.ivecs")
     run_quietly([occ, "decompress", "vectors.fvecs", "-o", "vectors.npy"], cwd=work)
 
 
@@ -217,6 +220,9 @@ evaluate m.occ --reference stories260k --text text.txt --max-tokens 1024 --promp
 evaluate stories260k --task {given}/tasks/piqa.jsonl --limit 4 --json
 evaluate encoder --reference encoder --pairs sentences.txt --json
 evaluate encoder --reference encoder --probe labels.txt,labels.txt --json
+index vectors.npy -o i.occ --method pq --json
+index queries.fvecs -o j.occ --method pq(k=512) --json
+search i.occ vectors.npy -k 2 --originals vectors.npy --json
 tokenize stories260k --prompt Once --json
 tokenize encoder/tokenizer.json --messages chat.json --json
 methods --json

@@ -42,6 +42,10 @@ struct CompressOptions {
   std::string activations;  // input vectors
   std::string hessian;      // E[x x^T]
 
+  // An archive whose first tensor was coded with `recipe`, pq, opq or lopq: its codebooks and rotations are taken, so
+  // that nothing is fitted. The tensors must have rows of the same length.
+  std::filesystem::path codebooks;
+
   uint64_t seed = 0;     // of random signs and samples; the same seed gives the same bytes
   size_t threads = 0;    // 0: all cores
   bool resume = false;   // go on from the finished tensors of an interrupted run

@@ -38,6 +38,8 @@ void add_generate(CLI::App& app, const Globals& globals);
 void add_embed(CLI::App& app, const Globals& globals);
 void add_serve(CLI::App& app, const Globals& globals);
 void add_tokenize(CLI::App& app, const Globals& globals);
+void add_index(CLI::App& app, const Globals& globals);
+void add_search(CLI::App& app, const Globals& globals);
 
 // What the option --bits means for a method: the most bits per weight of the whole file, the width of every code, or
 // the bits per weight of a tensor with its codebooks.

@@ -18,7 +18,8 @@ namespace {
 #ifdef OCC_WITH_ENCODER
 constexpr const char* kBuiltWithout = "";
 #else
-constexpr const char* kBuiltWithout = " (built without the encoder: no compress, compare, analyze, sweep and methods)";
+constexpr const char* kBuiltWithout =
+    " (built without the encoder: no compress, compare, analyze, sweep, methods and index)";
 #endif
 
 int exit_code(ErrorKind kind) {
@@ -67,6 +68,7 @@ int run(int argc, char** argv) {
   add_analyze(app, globals);
   add_sweep(app, globals);
   add_methods(app, globals);
+  add_index(app, globals);
 #endif
   add_decompress(app, globals);
   add_verify(app, globals);
@@ -78,6 +80,7 @@ int run(int argc, char** argv) {
   add_serve(app, globals);
 #endif
   add_tokenize(app, globals);
+  add_search(app, globals);
   const std::string exit_codes = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 corrupt or unsupported input.";
   for (CLI::App* command : app.get_subcommands({})) {
     const std::string own = command->get_footer();

@@ -5,9 +5,12 @@
 #include <numeric>
 #include <unordered_map>
 
+#include "base/error.h"
 #include "base/file.h"
 #include "base/parallel.h"
 #include "compress/encode.h"
+#include "container/archive_file.h"
+#include "container/blob.h"
 #include "linalg/linalg.h"
 #include "metrics/limits.h"
 #include "recipe/method.h"
@@ -31,6 +34,20 @@ double bits_asked_for(const TensorFile& source, const CompressOptions& o) {
   return o.nmse ? gaussian_rate(*o.nmse) : o.bits.value_or(kLeastFedBits);
 }
 
+Bytes read_codebooks(const std::filesystem::path& path) {
+  if (path.empty()) return {};
+  const ArchiveFile archive(path);
+  if (archive.tensors().empty() || !archive.record(0).coded()) {
+    throw_input("{}: expected a coded tensor with codebooks, found none", path.string());
+  }
+  const ArchiveFile::Coded coded = archive.open_coded(0);
+  if (coded.recipe->product_codes() == nullptr) {
+    throw_input("{}: expected codes of pq, opq or lopq, found {}", path.string(), archive.record(0).recipe);
+  }
+  const ByteSpan side = unpack_blob(*coded.blob, path.string())[0];
+  return {side.begin(), side.end()};
+}
+
 }  // namespace
 
 FitContexts::FitContexts(const TensorFile& source, const CompressOptions& options, MatrixView<const double> given,
@@ -39,6 +56,7 @@ FitContexts::FitContexts(const TensorFile& source, const CompressOptions& option
       options_(options),
       calibration_(calibration),
       moments_(options.activations, options.hessian, given),
+      codebooks_(read_codebooks(options.codebooks)),
       feeds_rows_(bits_asked_for(source, options) >= kLeastFedBits) {}
 
 const RowImportance* FitContexts::rows_of(const TensorCalibration& known, const PlannedTensor& t) const {
@@ -93,6 +111,7 @@ std::pair<FitContext, std::shared_ptr<const Moments>> FitContexts::context(const
   FitContext ctx;
   ctx.seed = options_.seed;
   ctx.effort = options_.effort;
+  ctx.codebooks = codebooks_;
   const auto known = calibrated(t);
   std::shared_ptr<const Moments> moments = known ? known->moments : moments_.find(name(t), t.shape.cols);
   if (moments) ctx.hessian = moments->h.view();
@@ -138,6 +157,7 @@ std::string FitContexts::describe() const {
   std::string out = calibration_ != nullptr ? calibration_->describe() : "";
   if (moments_.any()) out += fmt::format("moments {} {}\n", options_.activations, options_.hessian);
   for (const std::filesystem::path& file : moments_.files()) out += describe_files(file);
+  if (!options_.codebooks.empty()) out += "codebooks\n" + describe_files(options_.codebooks);
   return out;
 }
 

@@ -52,6 +52,7 @@ class FitContexts {
   const CompressOptions& options_;
   CalibrationSource* const calibration_;  // or null
   const MomentSource moments_;
+  const Bytes codebooks_;  // side information of the first plane of options.codebooks; empty: none
   bool feeds_rows_ = false;
 };
 

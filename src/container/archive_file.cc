@@ -21,6 +21,8 @@ constexpr size_t kRecentTensors = 2;
 // because threads decode panels side by side and a chunk may lie across the border of two panels. The limit keeps the
 // memory small when a caller reads single rows at many places.
 constexpr size_t kMostParts = 256;
+// The most bytes of decoded tiles that are kept of a tensor.
+constexpr size_t kMostTileBytes = size_t{64} << 20;
 constexpr uint64_t kMaxSideFile = uint64_t{1} << 30;
 
 // Computes the hash64 of bytes that come in pieces.
@@ -171,6 +173,10 @@ std::shared_ptr<ArchiveFile::Loaded> ArchiveFile::load(size_t i) const {
   auto loaded = std::make_shared<Loaded>();
   loaded->tensor = i;
   run_isolated([&] { loaded->coded = open_coded(i); });  // the lock is held
+  const Shape shape = loaded->coded.recipe->shape();
+  if (loaded->coded.recipe->granule().rows != 0 && shape.size() <= kMostTileBytes / sizeof(float)) {
+    loaded->tiles.resize(ceil_div(shape.rows, rows_per_decode(*loaded->coded.recipe)));
+  }
   recent_.push_front(loaded);
   return loaded;
 }
@@ -199,6 +205,20 @@ void ArchiveFile::check_decoded(size_t i, size_t row, MatrixView<const float> va
 }
 
 void ArchiveFile::read_rows(Loaded& loaded, size_t row, MatrixView<float> out) const {
+  const Shape shape = loaded.coded.recipe->shape();
+  const size_t unit = rows_per_decode(*loaded.coded.recipe), number = row / unit, first = number * unit;
+  const size_t rows = std::min(unit, shape.rows - first);
+  if (!loaded.tiles.empty() && out.rows() < rows && row + out.rows() <= first + rows) {
+    Tile& tile = loaded.tiles[number];
+    std::call_once(tile.once, [&] {
+      Matrix<float> values = Matrix<float>::uninitialized(rows, shape.cols);
+      run_isolated([&] { as_input_error(where(loaded.tensor), [&] { decode_rows(loaded, first, values.view()); }); });
+      check_decoded(loaded.tensor, first, values.view());
+      tile.rows = std::move(values);
+    });
+    std::copy_n(tile.rows.row(row - first), out.size(), out.data());
+    return;
+  }
   as_input_error(where(loaded.tensor), [&] { decode_rows(loaded, row, out); });
   check_decoded(loaded.tensor, row, out);
 }

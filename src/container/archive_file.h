@@ -74,10 +74,18 @@ class ArchiveFile final : public TensorFile {
     std::once_flag kept;
     ValuesHash decoded;
   };
+  // A decoded tile.
+  struct Tile {
+    std::once_flag once;
+    Matrix<float> rows;
+  };
   // A coded tensor that read_f32 and read_raw have loaded.
   struct Loaded {
     size_t tensor = 0;
     Coded coded;
+    // The tiles of a tensor of moderate size of which only some rows were read. They are kept, because such readers ask
+    // for one row after the other. Empty for larger tensors.
+    std::deque<Tile> tiles;
     // All values of the tensor; used only for recipes that can decode a tensor only as a whole.
     std::once_flag decoded_once;
     Matrix<float> decoded;

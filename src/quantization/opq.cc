@@ -39,7 +39,7 @@ constexpr size_t kPanelRows = 64;
 constexpr double kWorthOfDoubling =
     0.015;  // bits per weight that blocks of twice the size save, measured on SIFT vectors
 
-class OpqQuantizer final : public Quantizer {
+class OpqQuantizer final : public Quantizer, public ProductCodes {
  public:
   OpqQuantizer(Shape shape, OpqParts parts) : shape_(shape), parts_(std::move(parts)) {}
 
@@ -62,8 +62,7 @@ class OpqQuantizer final : public Quantizer {
       for (size_t r = 0; r < at.rows; ++r) symbols[0](r, 0) = 0;
     }
     by_cluster(symbols[0], values, [&](size_t cluster, std::span<const size_t> rows, MatrixView<float> x) {
-      const std::vector<Symbol> same(rows.size(), static_cast<Symbol>(cluster));
-      to_opq_coordinates(parts_, same, x);
+      to_coordinates(cluster, x);
       Matrix<Symbol> codes(rows.size(), symbols[1].cols());
       parts_.codebooks[cluster]->encode(0, x, codes.view());
       for (size_t i = 0; i < rows.size(); ++i) std::copy_n(codes.row(i), codes.cols(), symbols[1].row(rows[i]));
@@ -80,21 +79,31 @@ class OpqQuantizer final : public Quantizer {
       Matrix<Symbol> codes(rows.size(), symbols[1].cols());
       for (size_t i = 0; i < rows.size(); ++i) std::copy_n(symbols[1].row(rows[i]), codes.cols(), codes.row(i));
       parts_.codebooks[cluster]->decode(0, codes.view(), y);
-      parts_.rotations[cluster].from(y);
-      if (parts_.coarse != nullptr) {
-        Matrix<float> center(1, y.cols());
-        Matrix<Symbol> which(1, 1);
-        which(0, 0) = static_cast<Symbol>(cluster);
-        parts_.coarse->decode(0, which.view(), center.view());
-        for (size_t i = 0; i < y.rows(); ++i) {
-          for (size_t c = 0; c < y.cols(); ++c) y(i, c) += center(0, c);
-        }
-      }
+      from_coordinates(cluster, y);
       for (size_t i = 0; i < y.rows(); ++i) {
         for (size_t c = 0; c < y.cols(); ++c) y(i, c) = finite(y(i, c));
       }
       for (size_t i = 0; i < rows.size(); ++i) std::copy_n(y.row(i), y.cols(), out.row(rows[i]));
     });
+  }
+
+  const ProductCodes* product_codes() const override { return this; }
+  size_t clusters() const override { return parts_.codebooks.size(); }
+  bool rotates() const override { return parts_.coarse != nullptr || parts_.rotations[0].block() > 1; }
+  const ProductCodebook& codebook(size_t cluster) const override { return *parts_.codebooks[cluster]; }
+  void to_coordinates(size_t cluster, MatrixView<float> x) const override {
+    to_opq_coordinates(parts_, std::vector<Symbol>(x.rows(), static_cast<Symbol>(cluster)), x);
+  }
+  void from_coordinates(size_t cluster, MatrixView<float> y) const override {
+    parts_.rotations[cluster].from(y);
+    if (parts_.coarse == nullptr) return;
+    Matrix<float> center(1, y.cols());
+    Matrix<Symbol> which(1, 1);
+    which(0, 0) = static_cast<Symbol>(cluster);
+    parts_.coarse->decode(0, which.view(), center.view());
+    for (size_t i = 0; i < y.rows(); ++i) {
+      for (size_t c = 0; c < y.cols(); ++c) y(i, c) += center(0, c);
+    }
   }
 
   void save(ByteWriter& out) const override {

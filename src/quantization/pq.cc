@@ -25,7 +25,7 @@ constexpr ParamSpec kParams[] = {kBudgetParam,   kSubspacesParam,    kCentroidsP
                                  kCodebookParam, kCodebookBitsParam, kCodebookScaleParam};
 constexpr std::string_view kPlanes[] = {"codes"};
 
-class PqQuantizer final : public Quantizer {
+class PqQuantizer final : public Quantizer, public ProductCodes {
  public:
   PqQuantizer(const Params& params, Shape shape, ErrorKind) : shape_(shape), codebook_(params, shape.cols) {}
 
@@ -58,6 +58,8 @@ class PqQuantizer final : public Quantizer {
     codebook_.decode(at.col / codebook_.width(), symbols[0], out);
   }
   void save(ByteWriter& out) const override { codebook_.save(out); }
+  const ProductCodes* product_codes() const override { return this; }
+  const ProductCodebook& codebook(size_t /*cluster*/) const override { return codebook_; }
 
  private:
   const Shape shape_;

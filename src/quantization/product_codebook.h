@@ -80,6 +80,8 @@ class ProductCodebook {
   // subspaces from number `first` on. Thread-safe.
   void encode(size_t first, MatrixView<const float> x, MatrixView<Symbol> codes) const;
   void decode(size_t first, MatrixView<const Symbol> codes, MatrixView<float> out) const;
+  // Returns the centroids [k, columns] of subspace s.
+  MatrixView<const float> centroids(size_t s) const { return {centroids_of(s), sizes_.k, columns_of(s)}; }
 
  private:
   struct Search;  // what encode() needs; made at the first call

@@ -38,6 +38,24 @@ struct IntegerView {
   size_t restart_rows = 0;
 };
 
+class ProductCodebook;
+
+// How a product quantizer makes rows of its codes. A search compares vectors with the codes by it, without decoding
+// rows. The last symbol plane has the codes [rows, subspaces]; if there are two planes, the first has the cluster of
+// each row [rows, 1]. A decoded row of cluster j is from_coordinates(j, [c_1[q_1] | c_2[q_2] | ...]), where c is the
+// codebook of the cluster.
+class ProductCodes {
+ public:
+  virtual ~ProductCodes() = default;
+  virtual size_t clusters() const { return 1; }
+  virtual const ProductCodebook& codebook(size_t cluster) const = 0;
+  // Map rows in place: a rotation and a shift, and their inverse up to rounding. Unless rotates() is true, rows do not
+  // change.
+  virtual bool rotates() const { return false; }
+  virtual void to_coordinates(size_t /*cluster*/, MatrixView<float> /*x*/) const {}
+  virtual void from_coordinates(size_t /*cluster*/, MatrixView<float> /*y*/) const {}
+};
+
 class Quantizer {
  public:
   virtual ~Quantizer() = default;
@@ -73,6 +91,8 @@ class Quantizer {
   // Computes T_0^T x, T_1^T x, ... of the rows of x [n, cols] side by side: out [n, part_count() * cols]. Only if
   // part_count() > 1.
   virtual void part_inputs(MatrixView<const float> x, MatrixView<float> out) const;
+  // Returns how rows are made of the codes if this is a product quantizer, otherwise null.
+  virtual const ProductCodes* product_codes() const { return nullptr; }
   // Writes the side information: everything that load() needs besides the parameters and the shape.
   virtual void save(ByteWriter& out) const = 0;
   // Whether save() writes more bytes for more rows.

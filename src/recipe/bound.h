@@ -4,6 +4,7 @@
 // decoder and operators use the same tree of nodes.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -52,6 +53,12 @@ class BoundRecipe {
   // body(row, symbols) is called for `rows` rows at a time, or fewer at the end of a tile; `row` is the index of the
   // first of these rows in the matrix.
   virtual void symbols_by_rows(const Rect& at, size_t rows, const SymbolsBody& body) const;
+
+  // If the rows are those of a product quantizer, returns how they are made of its codes (quantizer.h), otherwise null.
+  // codes_of then calls body(planes) with the symbols of `rows` rows from `row` on. Only for a loaded recipe.
+  using CodesBody = std::function<void(std::span<const MatrixView<const Symbol>>)>;
+  virtual const ProductCodes* product_codes() const { return nullptr; }
+  virtual void codes_of(size_t row, size_t rows, const CodesBody& body) const;
 
   // If decoded rows are sums of parts (quantizer.h), these give the number of parts, the parts of a rectangle, and the
   // inputs that belong to them. Only for a loaded recipe.

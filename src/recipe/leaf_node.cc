@@ -133,8 +133,7 @@ void LeafNode::symbols_by_rows(const Rect& at, size_t rows, const SymbolsBody& b
   }
 }
 
-void LeafNode::with_symbols(const Rect& at,
-                            const std::function<void(std::span<const MatrixView<const Symbol>>)>& body) const {
+void LeafNode::with_symbols(const Rect& at, const CodesBody& body) const {
   std::vector<Matrix<Symbol>> buffers;
   std::vector<MatrixView<const Symbol>> views;
   for (size_t i = 0; i < codes_.size(); ++i) {

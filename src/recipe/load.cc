@@ -69,8 +69,9 @@ void PlaneReader::expect_done() const {
   if (at_ != planes_.size()) throw_input("{}: expected {} planes, found {}", what_, at_, planes_.size());
 }
 
-// These must not be called, because integer_view() returns nothing and part_count() is 1.
+// These must not be called, because integer_view() and product_codes() return nothing and part_count() is 1.
 void BoundRecipe::integers(const Rect&, MatrixView<int32_t>) const { OCC_CHECK(false); }
+void BoundRecipe::codes_of(size_t, size_t, const CodesBody&) const { OCC_CHECK(false); }
 void BoundRecipe::parts(const Rect&, MatrixView<float>) const { OCC_CHECK(false); }
 void BoundRecipe::part_inputs(MatrixView<const float>, MatrixView<float>) const { OCC_CHECK(false); }
 void BoundRecipe::symbols_by_rows(const Rect&, size_t, const SymbolsBody&) const { OCC_CHECK(false); }

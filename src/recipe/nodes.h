@@ -45,13 +45,18 @@ class LeafNode final : public BoundRecipe {
   void integers(const Rect& at, MatrixView<int32_t> out) const override;
   void symbols_by_rows(const Rect& at, size_t rows, const SymbolsBody& body) const override;
 
+  const ProductCodes* product_codes() const override { return quantizer_->product_codes(); }
+  void codes_of(size_t row, size_t rows, const CodesBody& body) const override {
+    with_symbols({row, 0, rows, shape_.cols}, body);
+  }
+
   size_t part_count() const override { return quantizer_->part_count(); }
   void parts(const Rect& at, MatrixView<float> out) const override;
   void part_inputs(MatrixView<const float> x, MatrixView<float> out) const override { quantizer_->part_inputs(x, out); }
 
  private:
   // Decodes the symbols of the rectangle and calls `body` with one view for each symbol plane.
-  void with_symbols(const Rect& at, const std::function<void(std::span<const MatrixView<const Symbol>>)>& body) const;
+  void with_symbols(const Rect& at, const CodesBody& body) const;
 
   Shape shape_;
   std::string stage_name_;

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "base/error.h"
 #include "base/parallel.h"
 #include "recipe/feedback_node.h"
 #include "recipe/nodes.h"
@@ -58,7 +59,15 @@ std::unique_ptr<BoundRecipe> fit_chain(const Chain& chain, size_t stage, Matrix<
 std::unique_ptr<BoundRecipe> fit_leaf(const Chain& chain, size_t stage, Matrix<float>& x, const FitContext& ctx) {
   const Stage& s = chain.stages[stage];
   const QuantizerFit fit = quantizer_fit(*find_quantizer(s.name));
-  auto quantizer = fit(s.params, x.view(), ctx);
+  std::unique_ptr<Quantizer> quantizer;
+  if (ctx.codebooks.empty()) {
+    quantizer = fit(s.params, x.view(), ctx);
+  } else {
+    ByteReader side(ctx.codebooks, "codebooks");
+    quantizer = find_quantizer(s.name)->load(s.params, x.shape(), side);
+    side.expect_done();
+    if (quantizer->product_codes() == nullptr) throw_usage("{}: expected a product quantizer for codebooks", s.name);
+  }
   // Error feedback is not possible with this quantizer.
   if (!ctx.feedback_scales.empty() && quantizer->granule().cols == 0) {
     FitContext plain = ctx;

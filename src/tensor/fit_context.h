@@ -31,6 +31,8 @@ struct FitContext {
   // [cols] the diagonal elements L_ii of the lower triangular factor L, where L L^T is the damped H. They are set for a
   // stage whose columns are coded from the last to the first with error feedback. Empty if there is no feedback.
   std::span<const double> feedback_scales{};
+  // The side information of a product quantizer that was fitted before. It takes the place of a fit. Empty: none.
+  std::span<const uint8_t> codebooks{};
   // Receives one line for everything that was done differently from what was asked. May be null.
   std::vector<std::string>* fallbacks = nullptr;
 
