@@ -44,4 +44,5 @@ NB_MODULE(_core, m) {
   occ::python::add_compress(m);
   occ::python::add_archive(m);
   occ::python::add_models(m);
+  occ::python::add_search(m);
 }

@@ -21,6 +21,7 @@ namespace occ::python {
 void add_compress(nanobind::module_& m);
 void add_archive(nanobind::module_& m);
 void add_models(nanobind::module_& m);
+void add_search(nanobind::module_& m);
 
 using Array = nanobind::ndarray<nanobind::numpy, float, nanobind::ndim<2>, nanobind::c_contig>;
 

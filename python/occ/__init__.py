@@ -15,9 +15,10 @@ from ._command import evaluate, inspect, methods
 from ._compress import compress
 from ._core import CompressReport, Error, FailedError, InputError, TensorReport, UsageError
 from ._model import Encoder, Model
+from ._search import VectorIndex
 
 __version__ = "0.2.0"
 __all__ = [
     "Archive", "Codec", "CompressReport", "Encoder", "Error", "FailedError", "InputError", "Model", "Tensor",
-    "TensorReport", "UsageError", "compress", "evaluate", "inspect", "methods", "open",
+    "TensorReport", "UsageError", "VectorIndex", "compress", "evaluate", "inspect", "methods", "open",
 ]
