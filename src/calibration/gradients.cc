@@ -55,7 +55,7 @@ struct Pass {
     for (const std::vector<TokenId>& s : sequences) {
       for (size_t t = 0; t < s.size(); ++t) {
         tokens.push_back(static_cast<uint32_t>(s[t]));
-        positions.push_back(static_cast<uint32_t>(t));
+        positions.push_back(static_cast<uint32_t>(model.config.position_offset + t));
       }
     }
     if (model.config.position == Position::kRotary) rotations = model.make_rotations(sequences);
@@ -133,9 +133,9 @@ GradientModel::Impl::Impl(const TensorFile& base, const std::filesystem::path& f
     return Weights(file, loader->require(loader->embedding_tensor(name), {rows, config.dim}), keep);
   };
   embedding = matrix(names.token_embedding, config.vocab_size);
-  if (config.position == Position::kLearned) positions = matrix(names.position_embedding, config.max_context);
+  if (config.position == Position::kLearned) positions = matrix(names.position_embedding, config.learned_positions());
   if (config.encoder) {
-    type_tensor = loader->embedding_tensor(names.token_type_embedding);
+    if (loader->has_token_types()) type_tensor = loader->embedding_tensor(names.token_type_embedding);
   } else if (!config.tied_embeddings) {
     own_head = matrix(names.head, config.vocab_size);
   }
@@ -219,7 +219,9 @@ void GradientModel::Impl::forward(Pass& pass, const LayerInputs& start) {
     for (size_t r = 0; r < n; ++r) std::copy_n(start.states.row(r), config.dim, first.row(r));
   }
   if (config.encoder) {
-    const std::vector<float> type = loader->first_row(loader->names().token_type_embedding, config.dim);
+    const std::vector<float> type = type_tensor.empty()
+                                        ? std::vector<float>(config.dim)
+                                        : loader->first_row(loader->names().token_type_embedding, config.dim);
     pass.embedded = ScratchMatrix(scratch_folder, n, config.dim);
     for (size_t r = 0; r < n; ++r) {
       add_to(type.data(), first.row(r), config.dim);
@@ -325,7 +327,7 @@ void GradientModel::Impl::backward(Pass& pass, const LayerInputs& start, MatrixV
     norm_backward(config, input_norm, pass.embedded.view(), gradient, dx.view(), vectors);
     vectors.flush(observer);
     for (size_t r = 0; r < dx.rows(); ++r) std::copy_n(dx.row(r), config.dim, gradient.row(r));
-    observer.embedding(type_tensor, std::vector<uint32_t>(gradient.rows()), gradient);
+    if (!type_tensor.empty()) observer.embedding(type_tensor, std::vector<uint32_t>(gradient.rows()), gradient);
   }
   for (const Panel& panel : pass.panels) {
     const auto dx = gradient.row_range(panel.row, panel.tokens);

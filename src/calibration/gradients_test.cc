@@ -239,21 +239,23 @@ TEST(GradientModel, ReadsGguf) {
 }
 
 TEST(GradientModel, TakesEncoders) {
-  const TinyModel tiny("bert", "plain");
-  const auto file = tiny.open(), gguf = open_tensor_file(tiny.gguf());
-  const Sequences texts = random_sequences({17, 1, 30}, read_config(*file).vocab_size, 2);
-  const auto encoder = load_encoder(*file, {Arithmetic::kF32, {}});
-  const Matrix<float> expected = encoder->embed(texts);
-  const TempFolder folder;
-  GradientModel model(*file, folder.path(), true);
-  model.evaluate(texts, [&](size_t, MatrixView<float> found) {
-    Matrix<float> copy(found.rows(), found.cols());
-    std::copy_n(found.data(), found.size(), copy.data());
-    EXPECT_LT(difference_for_test(copy, expected), 1e-5);
-    return 0;
-  });
-  expect_differences(*file, texts);
-  expect_differences(*gguf, texts);
+  for (const char* name : {"bert", "roberta", "nomicbert"}) {
+    const TinyModel tiny(name, "plain");
+    const auto file = tiny.open(), gguf = open_tensor_file(tiny.gguf());
+    const Sequences texts = random_sequences({17, 1, 30}, read_config(*file).vocab_size, 2);
+    const auto encoder = load_encoder(*file, {Arithmetic::kF32, {}});
+    const Matrix<float> expected = encoder->embed(texts);
+    const TempFolder folder;
+    GradientModel model(*file, folder.path(), true);
+    model.evaluate(texts, [&](size_t, MatrixView<float> found) {
+      Matrix<float> copy(found.rows(), found.cols());
+      std::copy_n(found.data(), found.size(), copy.data());
+      EXPECT_LT(difference_for_test(copy, expected), 1e-5);
+      return 0;
+    });
+    expect_differences(*file, texts);
+    expect_differences(*gguf, texts);
+  }
 }
 
 // Sequences with several blocks of queries, with and without an attention window that ends inside a block, and with

@@ -105,7 +105,8 @@ INSTANTIATE_TEST_SUITE_P(Models, EveryCalibration,
                          testing::Values(Variant{"llama", "plain"}, Variant{"mistral", "window"},
                                          Variant{"qwen2", "plain"}, Variant{"qwen3", "plain"}, Variant{"gpt2", "plain"},
                                          Variant{"gptneox", "plain"}, Variant{"phi3", "short"},
-                                         Variant{"bert", "plain"}, Variant{"mixtral", "plain"},
+                                         Variant{"bert", "plain"}, Variant{"roberta", "plain"},
+                                         Variant{"nomicbert", "plain"}, Variant{"mixtral", "plain"},
                                          Variant{"qwen3moe", "raw"}),
                          [](const auto& at) { return std::string(at.param.model) + "_" + at.param.name; });
 

@@ -65,23 +65,23 @@ void Prefix::embed() {
   const Linear embedding = loader_.embedding(names.token_embedding, config_.vocab_size, config_.dim);
   Linear positions;
   if (config_.position == Position::kLearned) {
-    positions = loader_.embedding(names.position_embedding, config_.max_context, config_.dim);
+    positions = loader_.embedding(names.position_embedding, config_.learned_positions(), config_.dim);
   }
   std::vector<float> token_type;
   NormWeights norm;
   if (config_.encoder) {
-    token_type = loader_.first_row(names.token_type_embedding, config_.dim);
+    if (loader_.has_token_types()) token_type = loader_.first_row(names.token_type_embedding, config_.dim);
     norm = loader_.norm(names.embedding_norm, config_.dim);
   }
   size_t row = 0;
   for (const std::vector<TokenId>& s : sequences_) {
     std::vector<uint32_t> ids(s.begin(), s.end()), places(s.size());
-    for (size_t t = 0; t < s.size(); ++t) places[t] = static_cast<uint32_t>(t);
+    for (size_t t = 0; t < s.size(); ++t) places[t] = static_cast<uint32_t>(config_.position_offset + t);
     const MatrixView<float> x = x_.view().row_range(row, s.size());
     embedding.weight->rows(ids, x);
-    if (positions) {
-      Matrix<float> p = Matrix<float>::uninitialized(x.rows(), x.cols());
-      positions.weight->rows(places, p.view());
+    if (positions || config_.encoder) {
+      Matrix<float> p(x.rows(), x.cols());
+      if (positions) positions.weight->rows(places, p.view());
       const Addend addend{p.view(), token_type.empty() ? nullptr : token_type.data()};
       add_and_normalize(config_, std::array{addend}, norm, x, config_.encoder ? x : MatrixView<float>{});
     }

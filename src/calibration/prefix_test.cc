@@ -92,7 +92,8 @@ INSTANTIATE_TEST_SUITE_P(Models, EveryPrefix,
                                          Variant{"mistral", "window"}, Variant{"qwen2", "window"},
                                          Variant{"qwen3", "plain"}, Variant{"gpt2", "plain"},
                                          Variant{"gptneox", "plain"}, Variant{"gptneox", "sequential"},
-                                         Variant{"phi3", "long"}, Variant{"bert", "plain"}, Variant{"mixtral", "plain"},
+                                         Variant{"phi3", "long"}, Variant{"bert", "plain"}, Variant{"roberta", "plain"},
+                                         Variant{"nomicbert", "plain"}, Variant{"mixtral", "plain"},
                                          Variant{"qwen3moe", "raw"}),
                          [](const auto& at) { return std::string(at.param.model) + "_" + at.param.name; });
 

@@ -13,6 +13,8 @@ void set_choices(ModelConfig& config) {
   config.qkv_bias = config.attention_output_bias = config.mlp_bias = true;
 }
 
+}  // namespace
+
 void read_bert_hf(const ConfigKeys& keys, ModelConfig& config) {
   config.vocab_size = keys.size("vocab_size");
   config.dim = keys.size("hidden_size");
@@ -35,15 +37,8 @@ void read_bert_gguf(const ConfigKeys& keys, ModelConfig& config) {
   set_choices(config);
 }
 
-}  // namespace
-
-Architecture bert_architecture() {
-  Architecture a;
-  a.name = "bert";
-  a.hf_classes = {"BertModel", "BertForMaskedLM", "BertForPreTraining", "BertForSequenceClassification"};
-  a.model_types = {"bert"};
-  a.hf_prefixes = {"bert.", ""};
-  TensorNames& hf = a.hf_names;
+TensorNames bert_hf_names() {
+  TensorNames hf;
   hf.token_embedding = "embeddings.word_embeddings";
   hf.position_embedding = "embeddings.position_embeddings";
   hf.token_type_embedding = "embeddings.token_type_embeddings";
@@ -56,14 +51,28 @@ Architecture bert_architecture() {
   hf.up = "encoder.layer.#.intermediate.dense";
   hf.down = "encoder.layer.#.output.dense";
   hf.mlp_norm = "encoder.layer.#.output.LayerNorm";
-  TensorNames& gguf = a.gguf_names;
-  gguf = llama_gguf_names();
+  return hf;
+}
+
+TensorNames bert_gguf_names() {
+  TensorNames gguf = llama_gguf_names();
   gguf.final_norm = gguf.head = gguf.gate = "";
   gguf.position_embedding = "position_embd";
   gguf.token_type_embedding = "token_types";
   gguf.embedding_norm = "token_embd_norm";
   gguf.attention_norm = "blk.#.attn_output_norm";
   gguf.mlp_norm = "blk.#.layer_output_norm";
+  return gguf;
+}
+
+Architecture bert_architecture() {
+  Architecture a;
+  a.name = "bert";
+  a.hf_classes = {"BertModel", "BertForMaskedLM", "BertForPreTraining", "BertForSequenceClassification"};
+  a.model_types = {"bert"};
+  a.hf_prefixes = {"bert.", ""};
+  a.hf_names = bert_hf_names();
+  a.gguf_names = bert_gguf_names();
   a.read_hf = read_bert_hf;
   a.read_gguf = read_bert_gguf;
   return a;

@@ -14,12 +14,14 @@ Architecture gpt2_architecture();
 Architecture gpt_neox_architecture();
 Architecture phi3_architecture();
 Architecture bert_architecture();
+Architecture roberta_architecture();
+Architecture nomic_bert_architecture();
 
 std::span<const Architecture> architectures() {
-  static const std::vector<Architecture> all = {llama_architecture(), mistral_architecture(),  mixtral_architecture(),
-                                                qwen2_architecture(), qwen3_architecture(),    qwen3_moe_architecture(),
-                                                gpt2_architecture(),  gpt_neox_architecture(), phi3_architecture(),
-                                                bert_architecture()};
+  static const std::vector<Architecture> all = {
+      llama_architecture(), mistral_architecture(),   mixtral_architecture(), qwen2_architecture(),
+      qwen3_architecture(), qwen3_moe_architecture(), gpt2_architecture(),    gpt_neox_architecture(),
+      phi3_architecture(),  bert_architecture(),      roberta_architecture(), nomic_bert_architecture()};
   return all;
 }
 

@@ -60,6 +60,10 @@ std::string architecture_list();
 TensorNames llama_hf_names();
 TensorNames llama_gguf_names();
 void read_llama_hf(const ConfigKeys& keys, ModelConfig& config);
+TensorNames bert_hf_names();
+TensorNames bert_gguf_names();
+void read_bert_hf(const ConfigKeys& keys, ModelConfig& config);
+void read_bert_gguf(const ConfigKeys& keys, ModelConfig& config);
 // Reads num_local_experts or num_experts, and num_experts_per_tok.
 void read_experts_hf(const ConfigKeys& keys, ModelConfig& config);
 // Reads what every GGUF has: width, layers, heads, MLP width, context length, kind and epsilon of the norm.

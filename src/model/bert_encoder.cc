@@ -1,5 +1,5 @@
 // BERT-type encoders, computed with the layers of block.h. E, P and T are the embeddings of tokens, positions and
-// types.
+// types; models with rotary positions have no P, some have no T.
 //
 //   x = norm(E[token] + P[position] + T[0])
 //   per layer  x = norm(x + attention(x));  x = norm(x + mlp(x))
@@ -39,6 +39,7 @@ class PlainEncoder final : public Encoder {
   std::vector<float> token_type_;  // of type 0
   NormWeights embedding_norm_;
   std::vector<Layer> layers_;
+  Rope rope_;
   SentenceHead head_;
 };
 
@@ -48,8 +49,14 @@ PlainEncoder::PlainEncoder(const TensorFile& file, const TransformerOptions& opt
   WeightLoader loader(file, config_, options.arithmetic);
   const TensorNames& names = loader.names();
   embedding_ = loader.embedding(names.token_embedding, config_.vocab_size, config_.dim);
-  positions_ = loader.embedding(names.position_embedding, config_.max_context, config_.dim);
-  token_type_ = loader.first_row(names.token_type_embedding, config_.dim);
+  if (config_.position == Position::kLearned) {
+    positions_ = loader.embedding(names.position_embedding, config_.learned_positions(), config_.dim);
+  } else {
+    read_rope_factors(loader, config_);
+    rope_ = Rope(config_, false);
+  }
+  token_type_ = loader.has_token_types() ? loader.first_row(names.token_type_embedding, config_.dim)
+                                         : std::vector<float>(config_.dim);
   embedding_norm_ = loader.norm(names.embedding_norm, config_.dim);
   layers_ = loader.layers();
   head_ = SentenceHead(file, config_);
@@ -82,14 +89,22 @@ Matrix<float> PlainEncoder::hidden(std::span<const std::vector<uint32_t>> texts)
     caches.emplace_back(1, config_.kv_heads, config_.head_dim, text.size(), false);
     segments.push_back({tokens.size(), text.size(), 0, &caches.back()});
     tokens.insert(tokens.end(), text.begin(), text.end());
-    for (size_t t = 0; t < text.size(); ++t) positions.push_back(static_cast<uint32_t>(t));
+    for (size_t t = 0; t < text.size(); ++t) positions.push_back(static_cast<uint32_t>(config_.position_offset + t));
   }
   const size_t n = tokens.size();
   Matrix<float> x = Matrix<float>::uninitialized(n, config_.dim);
   BlockBuffers buffers(config_, n);
   embedding_.weight->rows(tokens, x.view());
   const MatrixView<float> at = buffers.output(n);
-  positions_.weight->rows(positions, at);
+  if (positions_) {
+    positions_.weight->rows(positions, at);
+  } else {
+    buffers.rotations = Matrix<float>::uninitialized(n, config_.rotary_dim);
+    for (size_t t = 0; t < n; ++t) {
+      rope_.table_row(positions[t], buffers.rotations.row(t));
+      std::fill_n(at.row(t), config_.dim, 0.0f);
+    }
+  }
   add_and_normalize(config_, std::array{Addend{at, token_type_.data()}}, embedding_norm_, x.view(), x.view());
   // Caches have one layer, number 0, which every layer of the model uses in turn.
   for (const Layer& layer : layers_) {
@@ -117,7 +132,8 @@ Matrix<float> PlainEncoder::embed(std::span<const std::vector<TokenId>> texts, s
 }
 
 uint64_t PlainEncoder::weight_bytes() const {
-  uint64_t bytes = embedding_.weight->resident_bytes() + positions_.weight->resident_bytes();
+  uint64_t bytes = embedding_.weight->resident_bytes();
+  if (positions_) bytes += positions_.weight->resident_bytes();
   for (const Layer& layer : layers_) bytes += layer_bytes(layer);
   return bytes;
 }

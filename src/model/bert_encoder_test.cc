@@ -1,5 +1,6 @@
 #include "io/expect_error_for_test.h"
 #include "io/safetensors.h"
+#include "model/convert.h"
 #include "model/tiny_models_for_test.h"
 
 namespace occ {
@@ -31,6 +32,31 @@ TEST_F(Bert, GivesTheEmbeddingsOfTransformers) {
     const auto model = load_encoder(*file, kExact);
     EXPECT_LT(difference_for_test(model->embed(texts_), expected), 1e-5) << file->path();
     EXPECT_LT(difference_for_test(load_encoder(*file)->embed(texts_), expected), 0.05) << file->path();
+  }
+}
+
+// XLM-R and Nomic-BERT: folder, GGUF with llama.cpp's names, and each converted to the other form.
+TEST(Encoders, GiveTheEmbeddingsOfTransformers) {
+  for (const auto& [name, variant] :
+       {std::pair("roberta", "plain"), {"nomicbert", "plain"}, {"nomicbert", "original"}}) {
+    const TinyModel tiny(name, "plain",
+                         read_text_for_test(tiny_models_folder() / name / (std::string(variant) + ".config.json")));
+    const std::vector<TokenId> tokens = tiny.integers("tokens");
+    Texts texts;
+    auto at = tokens.begin();
+    for (const TokenId n : tiny.integers("lengths")) {
+      texts.emplace_back(at, at + n);
+      at += n;
+    }
+    const Matrix<float> expected = tiny.expected("embeddings");
+    const auto folder = tiny.open(), gguf = open_tensor_file(tiny.gguf());
+    const auto to_gguf = as_gguf(*folder), to_folder = as_hugging_face(*gguf);
+    for (const TensorFile* file : {folder.get(), gguf.get(), to_gguf.get(), to_folder.get()}) {
+      const auto model = load_encoder(*file, kExact);
+      EXPECT_EQ(model->config().max_context, 96u);
+      EXPECT_LT(difference_for_test(model->embed(texts), expected), 1e-5) << name << " " << file->format();
+      EXPECT_LT(difference_for_test(load_encoder(*file)->embed(texts), expected), 0.05) << name;
+    }
   }
 }
 

@@ -19,21 +19,30 @@ constexpr const char* kHfSideFile = "config.json";
   throw_input("{}: architecture: expected one of {}, found {}", where, architecture_list(), printable(found, 60));
 }
 
+// Whether a class of transformers is `known` or, as embedding models have it, the same model without its head.
+bool is_class(const std::string& name, const std::string& known) {
+  if (name == known) return true;
+  return name.ends_with("Model") && known == name.substr(0, name.size() - 5) + "ForCausalLM";
+}
+
 const Architecture& hf_architecture(const ConfigKeys& keys) {
   const bool named = keys.has("architectures");
   const std::vector<std::string> names =
       named ? keys.texts("architectures") : std::vector<std::string>{keys.text_or("model_type", "none")};
   for (const Architecture& a : architectures()) {
     for (const std::string& known : named ? a.hf_classes : a.model_types) {
-      if (!names.empty() && names[0] == known) return a;
+      if (!names.empty() && (named ? is_class(names[0], known) : names[0] == known)) return a;
     }
   }
   fail_unsupported(keys.where(), names.empty() ? "none" : names[0]);
 }
 
-// Llama's classes with ties decided by the file: no head, no untied one.
+// Llama's classes with ties decided by the file: no head, no untied one. A class without a head needs none.
 bool ties_embeddings(const ConfigKeys& keys, const TensorFile& file, const Architecture& a) {
   const bool has_head = file.find(a.hf_names.head + ".weight") != file.tensors().size();
+  const std::vector<std::string> names =
+      keys.has("architectures") ? keys.texts("architectures") : std::vector<std::string>();
+  if (!has_head && !names.empty() && names[0].ends_with("Model")) return true;
   return keys.flag_or("tie_word_embeddings", !has_head);
 }
 

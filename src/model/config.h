@@ -49,6 +49,7 @@ struct ModelConfig {
   bool lowercase = false;     // texts are put in lower case first
 
   Position position = Position::kRotary;
+  size_t position_offset = 0;  // learned positions: the row of position 0
   // Rotary positions (rope.h) rotate the first rotary_dim elements of each head.
   float rope_theta = 10000;
   size_t rotary_dim = 0;
@@ -69,6 +70,8 @@ struct ModelConfig {
   std::vector<float> rope_factors, rope_long_factors;
   size_t sliding_window = 0;        // a token attends to this many positions, including its own; 0: to all
   size_t sliding_window_layer = 0;  // this layer and all later ones have the window
+
+  size_t learned_positions() const { return position_offset + max_context; }
 };
 
 // Reads the configuration of a model. Throws an input error that names `file`, the key, what was expected and what was

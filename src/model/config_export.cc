@@ -102,6 +102,7 @@ std::string hf_config_json(const ModelConfig& c, const ExportFacts& facts, const
     if (const ordered_json scaling = rope_scaling_json(c, what); !scaling.is_null()) j["rope_scaling"] = scaling;
   }
   if (c.encoder) j["type_vocab_size"] = facts.token_types;
+  if (c.encoder && rotary) j["rope_theta"] = decimal(c.rope_theta);
   if (!c.encoder) j["tie_word_embeddings"] = c.tied_embeddings;
   if (facts.bos) j["bos_token_id"] = *facts.bos;
   if (facts.eos) j["eos_token_id"] = *facts.eos;
@@ -150,7 +151,7 @@ std::string pooling_json(const ModelConfig& c) {
 GgufMetadata gguf_config(const ModelConfig& c, const std::string& name, const std::string& what) {
   const Architecture& a = find_architecture(c.architecture);
   // Models that differ in the form of their configuration only share the GGUF architecture of their kind.
-  const std::string arch = a.read_gguf != nullptr ? a.name : "llama";
+  const std::string arch = a.read_gguf != nullptr ? a.name : c.encoder ? "bert" : "llama";
   GgufMetadata m;
   const auto size = [&](const char* key, size_t value) { m.append(arch + "." + key, static_cast<uint32_t>(value)); };
   m.append("general.architecture", arch);

@@ -225,6 +225,14 @@ ConvertedFile::Change change_of(const ParsedName& name, const ModelConfig& from,
         rotary_rows(q ? from.heads : from.kv_heads, from.head_dim, from.rotary_dim, to.rope_pairs);
     return [rows](Matrix<float> w) { return gather_rows(w, rows); };
   }
+  if (name.part == &TensorNames::position_embedding && from.position_offset > to.position_offset) {
+    const size_t left_out = from.position_offset - to.position_offset;
+    return [left_out](const Matrix<float>& w) {
+      Matrix<float> out = Matrix<float>::uninitialized(w.rows() - left_out, w.cols());
+      std::copy_n(w.row(left_out), out.size(), out.data());
+      return out;
+    };
+  }
   const bool regroup = name.part == &TensorNames::qkv && from.qkv_by_head != to.qkv_by_head;
   const bool turn =
       is_linear(name.part) && name.suffix == ".weight" && from.transposed_weights != to.transposed_weights;
@@ -276,6 +284,7 @@ void convert_tensors(const TensorFile& file, const WeightLoader& loader, const M
     const bool turned = source.change && is_linear(parsed->part) && from.transposed_weights != to.transposed_weights &&
                         info.shape.size() == 2;
     if (turned) std::swap(info.shape[0], info.shape[1]);
+    if (parsed->part == &TensorNames::position_embedding) info.shape[0] -= from.position_offset - to.position_offset;
     out->add(std::move(info), std::move(source));
   }
   out->note_left_out(left_out);

@@ -117,6 +117,20 @@ TEST(Embed, CutsTextsBeforeWhatTheTokenizerAdds) {
   EXPECT_INPUT_ERROR(plain.embed(std::vector<std::string>{"w1", ""}), "text 2: expected one of at least one token");
 }
 
+// Embedding models name the class without a head.
+TEST(Embed, TakesTheClassWithoutAHead) {
+  const json& test_case = expected_values().at("cases")[6];
+  ASSERT_EQ(test_case.at("name"), "last");
+  json config = json::parse(read_text_for_test(tiny_models_folder() / "qwen3" / "plain.config.json"));
+  config["architectures"] = {"Qwen3Model"};
+  const TinyModel tiny("qwen3", "plain", config.dump());
+  put_files(tiny, test_case);
+  const Matrix<float> found =
+      open_encoder(tiny.path().string(), kExact)
+          .embed(expected_values().at("texts").get<std::vector<std::string>>(), {.prompt = "query: "});
+  for (size_t c = 0; c < found.cols(); ++c) EXPECT_NEAR(found(1, c), test_case.at("vectors")[1][c].get<float>(), 1e-5);
+}
+
 TEST(Embed, RefusesWhatIsWrong) {
   const TinyModel tiny("bert", "plain");
   put_files(tiny, expected_values().at("cases")[0]);

@@ -54,9 +54,10 @@ WeightLoader::WeightLoader(const TensorFile& file, const ModelConfig& config, Ar
 void WeightLoader::check_model() {
   const ModelConfig& c = config_;
   require(embedding_tensor(names_.token_embedding), {c.vocab_size, c.dim});
-  if (c.position == Position::kLearned) require(embedding_tensor(names_.position_embedding), {c.max_context, c.dim});
+  if (c.position == Position::kLearned)
+    require(embedding_tensor(names_.position_embedding), {c.learned_positions(), c.dim});
   if (c.encoder) {
-    first_row(names_.token_type_embedding, c.dim);
+    if (has_token_types()) first_row(names_.token_type_embedding, c.dim);
     norm(names_.embedding_norm, c.dim);
   }
   for (size_t i = 0; i < c.layers; ++i) layer(i);

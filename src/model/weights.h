@@ -75,6 +75,11 @@ class WeightLoader {
   Linear embedding(const std::string& name, size_t rows, size_t cols);
   NormWeights norm(const std::string& name, size_t size);
   std::vector<float> vector(const std::string& tensor, std::vector<uint64_t> shape);
+  // Whether the model has an embedding of token types; some GGUF files of encoders leave it out.
+  bool has_token_types() const {
+    return !names_.token_type_embedding.empty() &&
+           (!config_.gguf_names || has(names_.token_type_embedding + ".weight"));
+  }
   // The first row of a matrix with any number of rows.
   std::vector<float> first_row(const std::string& name, size_t cols);
   std::vector<Layer> layers();  // all layers with all their weights

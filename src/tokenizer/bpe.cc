@@ -81,7 +81,11 @@ std::string_view Bpe::text_of(int32_t symbol) const {
 void Bpe::add_merge(std::string_view left, std::string_view right, uint32_t rank) {
   merged_.assign(left);
   merged_.append(right);
-  const int32_t result = symbol(merged_);
+  // Most vocabularies have the merged tokens in the order of the merges: then the next one is it, without a search.
+  const size_t next = results_.empty() ? 0 : static_cast<size_t>(results_.back()) + 1;
+  const bool in_order =
+      next < vocabulary_.tokens.size() && vocabulary_.tokens[next] == merged_ && !vocabulary_.repeats();
+  const int32_t result = in_order ? static_cast<int32_t>(next) : symbol(merged_);
   merges_.add(symbol(left), symbol(right), rank, result);
   results_.push_back(result);
 }

@@ -35,18 +35,22 @@ class Vocabulary {
     if (2 * (used_ + 1) > table_.size()) grow(4 * (used_ + 1));
     Entry& e = table_[slot(text(id))];
     used_ += e.id < 0 ? 1 : 0;
+    repeats_ = repeats_ || e.id >= 0;
     e = {high(hash64(text(id))), id};
   }
   void reserve(size_t count) { grow(2 * count); }
   void clear_index() {
     table_.clear();
     used_ = 0;
+    repeats_ = false;
   }
   std::optional<TokenId> find(std::string_view text) const {
     if (table_.empty()) return std::nullopt;
     const Entry& e = table_[slot(text)];
     return e.id < 0 ? std::nullopt : std::optional(e.id);
   }
+  // Whether two texts that were indexed are equal.
+  bool repeats() const { return repeats_; }
   // Calls body(id) for every text that is found.
   template <typename F>
   void for_each(const F& body) const {
@@ -81,6 +85,7 @@ class Vocabulary {
 
   std::vector<Entry> table_;
   size_t used_ = 0;
+  bool repeats_ = false;
 };
 
 class SubwordModel {

@@ -97,41 +97,60 @@ def causal(out, name, config_class, model_class, seed, variants, **base):
             to_gguf(model, config, os.path.join(folder, variant + ".gguf"))
 
 
-def bert(out, seed):
-    folder = os.path.join(out, "bert")
-    config = tr.BertConfig(vocab_size=VOCAB, hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
-                           intermediate_size=52, max_position_embeddings=96)
+BERT = (("embeddings.word_embeddings", "token_embd"), ("embeddings.LayerNorm", "token_embd_norm"), ("emb_ln", "token_embd_norm"),
+        ("embeddings.position_embeddings", "position_embd"), ("embeddings.token_type_embeddings", "token_types"),
+        ("encoder.layers.", "blk."), ("encoder.layer.", "blk."), ("attention.self.query", "attn_q"),
+        ("attention.self.key", "attn_k"), ("attention.self.value", "attn_v"),
+        ("attention.output.dense", "attn_output"), ("attention.output.LayerNorm", "attn_output_norm"),
+        ("intermediate.dense", "ffn_up"), (".output.dense", ".ffn_down"), (".output.LayerNorm", ".layer_output_norm"),
+        ("attn.Wqkv", "attn_qkv"), ("attn.out_proj", "attn_output"), ("mlp.fc11", "ffn_up"), ("mlp.fc12", "ffn_gate"),
+        ("mlp.fc2", "ffn_down"), (".norm1", ".attn_output_norm"), (".norm2", ".layer_output_norm"))
+
+
+def encoder(out, name, model, seed, arch, offset=0, write_config=None):
+    """An encoder whose embeddings are the means of the last hidden states. Rows of positions before `offset` are not used,
+    and GGUF does not have them."""
+    folder, config = os.path.join(out, name), model.config
     config._attn_implementation = "eager"
-    config.architectures = ["BertModel"]
-    model = tr.BertModel(config, add_pooling_layer=False).eval()
-    randomize(model, seed)
+    config.architectures = [type(model).__name__]
+    randomize(model.eval(), seed)
     save_weights(model, folder)
     save_config(config, os.path.join(folder, "plain.config.json"), False)
+    if write_config:
+        with open(os.path.join(folder, "original.config.json"), "w") as f:
+            json.dump(write_config(config), f, indent=1)
     g = torch.Generator().manual_seed(seed + 1)
-    texts = [torch.randint(0, VOCAB, (n,), generator=g) for n in (1, 5, 70, 96)]
+    texts = [torch.randint(offset, VOCAB, (n,), generator=g) for n in (1, 5, 70, 96)]
     with torch.no_grad():
         rows = [model(t[None]).last_hidden_state[0].mean(0) for t in texts]
     save_file({"tokens": torch.cat(texts).numpy().astype(np.int32),
                "lengths": np.array([len(t) for t in texts], np.int32),
                "embeddings": torch.stack(rows).numpy()}, os.path.join(folder, "plain.expected.safetensors"))
-
-    def names(n):
-        n = n.replace("embeddings.word_embeddings", "token_embd").replace("embeddings.LayerNorm", "token_embd_norm")
-        n = n.replace("embeddings.position_embeddings", "position_embd")
-        n = n.replace("embeddings.token_type_embeddings", "token_types").replace("encoder.layer.", "blk.")
-        for a, b in (("attention.self.query", "attn_q"), ("attention.self.key", "attn_k"),
-                     ("attention.self.value", "attn_v"), ("attention.output.dense", "attn_output"),
-                     ("attention.output.LayerNorm", "attn_output_norm"), ("intermediate.dense", "ffn_up"),
-                     ("output.dense", "ffn_down"), ("output.LayerNorm", "layer_output_norm")):
-            if "." + a + "." in n:
-                return n.replace(a, b)
-        return n
-
-    w = writer(os.path.join(folder, "plain.gguf"), "bert", config, 2, 2)
+    w = writer(os.path.join(folder, "plain.gguf"), arch, config, 2, 2)
     w.add_layer_norm_eps(config.layer_norm_eps)
     w.add_causal_attention(False)
     w.add_pooling_type(gguf.PoolingType.MEAN)
-    finish(w, {names(k): v for k, v in model.state_dict().items() if "position_ids" not in k})
+    if getattr(config, "rope_parameters", None):
+        w.add_rope_freq_base(float(config.rope_parameters["rope_theta"]))
+    from safetensors.torch import load_file
+    tensors = {}
+    for key, t in load_file(os.path.join(folder, "model.safetensors")).items():
+        for a, b in BERT:
+            key = key.replace(a, b, 1)
+        tensors[key] = t[offset:] if key == "position_embd.weight" else t
+    w.add_context_length(config.max_position_embeddings - offset)
+    finish(w, tensors)
+
+
+def nomic_config(c):
+    """As nomic-ai writes it, for its own code."""
+    return {"architectures": ["NomicBertModel"], "model_type": "nomic_bert", "vocab_size": c.vocab_size,
+            "n_embd": c.hidden_size, "n_head": c.num_attention_heads, "n_layer": c.num_hidden_layers,
+            "n_inner": c.intermediate_size, "n_positions": c.max_position_embeddings, "activation_function": "swiglu",
+            "layer_norm_epsilon": c.layer_norm_eps, "prenorm": False, "causal": False, "qkv_proj_bias": False,
+            "mlp_fc1_bias": False, "mlp_fc2_bias": False, "rotary_emb_base": c.rope_parameters["rope_theta"],
+            "rotary_emb_fraction": 1.0, "rotary_emb_interleaved": False, "rotary_scaling_factor": None,
+            "type_vocab_size": c.type_vocab_size}
 
 
 # ---- GGUF as llama.cpp's converters write it
@@ -139,7 +158,8 @@ def bert(out, seed):
 def writer(path, arch, c, heads, kv_heads):
     w = gguf.GGUFWriter(path, arch)
     w.add_block_count(2)
-    w.add_context_length(getattr(c, "n_positions", None) or c.max_position_embeddings)
+    if not hasattr(c, "type_vocab_size"):  # encoders may have fewer positions than rows
+        w.add_context_length(getattr(c, "n_positions", None) or c.max_position_embeddings)
     w.add_embedding_length(c.hidden_size)
     w.add_feed_forward_length(getattr(c, "intermediate_size", None) or 4 * c.hidden_size)
     w.add_head_count(heads)
@@ -298,7 +318,12 @@ def main(out):
             rope_type="longrope", **factors, **rope)), True, llama_like("phi3")),
         "short": (dict(original_max_position_embeddings=100, max_position_embeddings=400, rope_parameters=dict(
             rope_type="longrope", **factors, **rope)), False, None)}, **{**small, **heads})
-    bert(out, 9)
+    bert = dict(vocab_size=VOCAB, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=52)
+    encoder(out, "bert", tr.BertModel(tr.BertConfig(max_position_embeddings=96, **bert), add_pooling_layer=False), 9, "bert")
+    encoder(out, "roberta", tr.XLMRobertaModel(tr.XLMRobertaConfig(
+        max_position_embeddings=98, type_vocab_size=1, pad_token_id=1, **bert), add_pooling_layer=False), 12, "bert", 2)
+    encoder(out, "nomicbert", tr.NomicBertModel(tr.NomicBertConfig(max_position_embeddings=96, **bert)), 13,
+            "nomic-bert", 0, nomic_config)
     causal(out, "mixtral", tr.MixtralConfig, tr.MixtralForCausalLM, 10, {"plain": ({}, False, None)},
            num_local_experts=4, num_experts_per_tok=2, **small, **heads)
     experts = dict(num_experts=6, num_experts_per_tok=3, moe_intermediate_size=20, head_dim=16)
