@@ -390,6 +390,10 @@ class Ggml:
         kind = params.get("type", "Q4_0")
         require(kind in GGML, "ggml: unknown type")
         bits, sub, whole, offsets, least, most, zero = GGML[kind]
+        group = int(params.get("group", 0))
+        require(group in (0, whole) or most == 0, "ggml: a group with integers")
+        if group and most == 0:
+            sub = whole = group
         self.planes = [Plane(rows, cols, 1 << bits)]
         self.levels = IQ4_LEVELS if kind == "IQ4_NL" else np.arange(1 << bits).astype(F32) - F32(zero)
         subs, wholes = -(-cols // sub), -(-cols // whole)

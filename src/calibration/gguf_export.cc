@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/temporary.h"
+#include "calibration/export_parts.h"
 #include "calibration/gguf_types.h"
 #include "container/archive_file.h"
 #include "io/gguf_blocks.h"
@@ -17,8 +18,6 @@
 namespace occ {
 namespace {
 
-constexpr uint64_t kBytesAtOnce = uint64_t{1} << 24;
-
 const GgufType* block_type(std::string_view name) {
   for (uint32_t id = 0; find_gguf_type(id) != nullptr || id < 64; ++id) {
     const GgufType* type = find_gguf_type(id);
@@ -27,35 +26,10 @@ const GgufType* block_type(std::string_view name) {
   throw_usage("GGUF has no type '{}'", name);
 }
 
-// Writes the elements of tensor i as they are, or vectors as f32, which llama.cpp expects.
-void write_floats(const TensorFile& file, size_t i, DType dtype, TensorSink& sink) {
-  const TensorInfo& info = file.tensors()[i];
-  const uint64_t at_once = kBytesAtOnce / dtype_size(dtype);
-  for (uint64_t first = 0; first < info.elements(); first += at_once) {
-    const uint64_t n = std::min(at_once, info.elements() - first);
-    Bytes bytes(n * dtype_size(dtype));
-    if (dtype == info.dtype) {
-      file.read_raw(i, first, n, bytes.data());
-    } else {
-      file.read_f32(i, first, n, reinterpret_cast<float*>(bytes.data()));
-    }
-    sink.write(bytes.data(), bytes.size());
-  }
-}
-
-DType output_type(const TensorInfo& t) { return t.shape.size() < 2 && is_float(t.dtype) ? DType::kF32 : t.dtype; }
-
-// The model in the form of GGUF, in floats.
-void write_gguf(const TensorFile& model, const std::filesystem::path& path) {
-  SinkOptions options;
-  options.side_files = model.side_files();
-  options.sync = false;
-  const std::unique_ptr<TensorSink> sink = make_tensor_sink(path, std::move(options));
-  std::vector<OutTensor> tensors;
-  for (const TensorInfo& t : model.tensors()) tensors.push_back({t.name, output_type(t), t.shape});
-  sink->begin(tensors);
-  for (size_t i = 0; i < tensors.size(); ++i) write_floats(model, i, tensors[i].dtype, *sink);
-  sink->commit();
+// As llama-quantize has them: matrices that have no blocks as f16, vectors as f32.
+DType float_type(const TensorInfo& t) {
+  if (!is_float(t.dtype)) return t.dtype;
+  return t.shape.size() < 2 || stays_f32(t.name) ? DType::kF32 : DType::kF16;
 }
 
 // The codes of tensor i of the archive as blocks.
@@ -87,28 +61,16 @@ CompressReport write_gguf_blocks(const std::filesystem::path& input, const std::
     if (!is_gguf_model(*source)) {
       if (!is_hf_model(*source)) throw_input("{}: expected a model, for GGUF files with block types", input.string());
       model = scratch.temporary_path() / "model.gguf";
-      write_gguf(*as_gguf(*source), model);
+      write_model(*as_gguf(*source), model, true);
     }
   }
-  CompressOptions how = options;
-  how.method = fmt::format("ggml(type={})", mixture.base);
-  how.recipe.clear();
-  how.tensors.clear();
-  how.keep.clear();
-  how.bits.reset();
-  how.ratio.reset();
-  how.size.reset();
-  how.nmse.reset();
-  how.resume = false;
-  how.sync = false;
-  std::vector<std::string> types;
+  std::vector<std::string> types, methods;
+  CompressOptions how;
   {
     const std::unique_ptr<TensorFile> source = open_model_file(model);
     types = gguf_tensor_types(mixture, source->tensors());
-    for (size_t i = 0; i < types.size(); ++i) {
-      how.tensors.emplace_back(source->tensors()[i].name,
-                               types[i].empty() ? "keep" : fmt::format("ggml(type={})", types[i]));
-    }
+    for (const std::string& t : types) methods.push_back(t.empty() ? "" : fmt::format("ggml(type={})", t));
+    how = with_methods(options, *source, methods);
   }
   const std::filesystem::path coded = scratch.temporary_path() / "model.occ";
   CompressReport report = compress_model(model, coded, how, calibration);
@@ -117,7 +79,7 @@ CompressReport write_gguf_blocks(const std::filesystem::path& input, const std::
   std::vector<OutTensor> tensors;
   for (size_t i = 0; i < types.size(); ++i) {  // the archive has the tensors of the source in their order
     const TensorInfo& t = archive.tensors()[i];
-    tensors.push_back({t.name, output_type(t), t.shape, types[i].empty() ? nullptr : block_type(types[i])});
+    tensors.push_back({t.name, float_type(t), t.shape, types[i].empty() ? nullptr : block_type(types[i])});
   }
   SinkOptions sink_options;
   sink_options.side_files = archive.side_files();

@@ -61,6 +61,11 @@ const GgufMixture& find_gguf_mixture(std::string_view name) {
               fmt::join(gguf_mixture_names(), ", "));
 }
 
+bool stays_f32(const std::string& name) {
+  return name.find("norm") != std::string::npos || name.find("ffn_gate_inp") != std::string::npos ||
+         name == "position_embd.weight" || name == "token_types.weight";
+}
+
 std::vector<std::string> gguf_tensor_types(const GgufMixture& mixture, const std::vector<TensorInfo>& tensors) {
   size_t layers = 0;
   bool head = false;
@@ -71,9 +76,7 @@ std::vector<std::string> gguf_tensor_types(const GgufMixture& mixture, const std
   std::vector<std::string> types;
   for (const TensorInfo& t : tensors) {
     const bool matrix = t.shape.size() >= 2 && is_float(t.dtype) && t.elements() != 0 && t.name.ends_with(".weight");
-    const bool kept = t.name.find("norm") != std::string::npos || t.name.find("ffn_gate_inp") != std::string::npos ||
-                      t.name == "position_embd.weight" || t.name == "token_types.weight";
-    if (!matrix || kept || t.shape.back() % 32 != 0) {
+    if (!matrix || stays_f32(t.name) || t.shape.back() % 32 != 0) {
       types.emplace_back();
       continue;
     }

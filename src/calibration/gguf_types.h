@@ -25,6 +25,9 @@ std::vector<std::string> gguf_mixture_names();
 // Usage error with all names if there is none of this name. Case does not matter.
 const GgufMixture& find_gguf_mixture(std::string_view name);
 
+// Whether llama-quantize leaves this matrix in f32: norms, routers, tables of positions and types.
+bool stays_f32(const std::string& name);
+
 // The block type of each tensor of a model in the form of GGUF (names such as "blk.3.attn_v.weight"); empty: its floats
 // are kept, because it is a vector, a router, or has rows that are no multiple of 32. Where rows are a multiple of 32
 // but not of 256, a type of about the same length takes the place of a K type, as in llama.cpp.

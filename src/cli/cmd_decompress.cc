@@ -15,13 +15,14 @@
 #ifdef OCC_WITH_ENCODER
 #include "calibration/gguf_export.h"
 #include "calibration/gguf_types.h"
+#include "calibration/int4_export.h"
 #endif
 
 namespace occ {
 namespace {
 
 struct Arguments {
-  std::string input, output, tensor, dtype, gguf_type;
+  std::string input, output, tensor, dtype, gguf_type, hf_type;
   bool force = false, no_sync = false, no_calibrate = false;
 #ifdef OCC_WITH_ENCODER
   CalibrationOptions calibration;
@@ -77,18 +78,23 @@ void write_tensor(const TensorFile& file, size_t i, DType dtype, TensorSink& sin
 }
 
 #ifdef OCC_WITH_ENCODER
-// Codes the model again in the blocks of a GGUF type.
-void run_gguf_type(Arguments& a, const Globals& globals) {
-  if (std::filesystem::path(a.output).extension() != ".gguf") {
+// Codes the model again, in the blocks of a GGUF type or as integers of four bits.
+void run_coded(Arguments& a, const Globals& globals) {
+  const bool gguf = !a.gguf_type.empty(), folder = is_folder_output(a.output);
+  if (gguf && std::filesystem::path(a.output).extension() != ".gguf") {
     throw_usage("--gguf-type: expected an output named *.gguf, found '{}'", a.output);
   }
-  if (!a.tensor.empty()) throw_usage("--gguf-type: expected without --tensor, a whole model is written");
-  find_gguf_mixture(a.gguf_type);
+  if (!gguf && !folder) throw_usage("--hf-type: expected a folder as output, found '{}'", a.output);
+  if (!a.tensor.empty() || !a.dtype.empty()) {
+    throw_usage("--{}: expected without --tensor and --dtype, a whole model is written",
+                gguf ? "gguf-type" : "hf-type");
+  }
+  if (gguf) find_gguf_mixture(a.gguf_type);
   require_not_input(a.output, a.input);
   for (const std::filesystem::path& text : a.calibration.texts) require_not_input(a.output, text);
-  require_writable_target(a.output, a.force, false);
+  require_writable_target(a.output, a.force, folder);
   const OutputLock lock(a.output);
-  require_writable_target(a.output, a.force, false);  // again: another run may have ended
+  require_writable_target(a.output, a.force, folder);  // again: another run may have ended
   CompressOptions options;
   options.threads = globals.threads;
   options.sync = !a.no_sync;
@@ -98,7 +104,8 @@ void run_gguf_type(Arguments& a, const Globals& globals) {
   a.calibration.effort = kCalibratedEffort;
   a.calibration.warn = [&](const std::string& text) { progress.say("warning: " + printable(text, 2000)); };
   a.calibration.announce = [&](const CalibrationPlan& plan) { progress.announce(plan); };
-  const CompressReport report = write_gguf_blocks(a.input, a.output, a.gguf_type, options, a.calibration);
+  const CompressReport report = gguf ? write_gguf_blocks(a.input, a.output, a.gguf_type, options, a.calibration)
+                                     : write_int4_folder(a.input, a.output, options, a.calibration);
   if (globals.quiet) return;
   std::printf("%s -> %s: %s, %.3f bits per weight\n", a.input.c_str(), a.output.c_str(),
               human_bytes(static_cast<double>(report.file_bytes)).c_str(), report.bpw());
@@ -179,21 +186,28 @@ void add_decompress(CLI::App& app, const Globals& globals) {
                       fmt::format("Block types of a GGUF output, for llama.cpp: {}. The model is calibrated as "
                                   "by 'occ compress'",
                                   fmt::join(gguf_mixture_names(), ", ")));
+  cmd->add_option(
+         "--hf-type", a->hf_type,
+         "int4: linear layers of a folder as integers of four bits in groups of 128 columns (compressed-tensors), "
+         "for vLLM and transformers; calibrated likewise")
+      ->check(CLI::IsMember({"int4"}))
+      ->excludes(gguf_type);
   auto* texts =
       cmd->add_option("--calibrate", a->calibration.texts,
-                      "With --gguf-type: text like what the model will see (repeatable). Default: a mixed text")
-          ->allow_extra_args(false)
-          ->needs(gguf_type);
-  cmd->add_option("--calibration-tokens", a->calibration.tokens, "Tokens of it to use")->needs(gguf_type);
-  cmd->add_flag("--no-calibrate", a->no_calibrate, "With --gguf-type: blocks with the least error of the weights")
-      ->needs(gguf_type)
+                      "With one of these: text like what the model will see (repeatable). Default: a mixed text")
+          ->allow_extra_args(false);
+  cmd->add_option("--calibration-tokens", a->calibration.tokens, "Tokens of it to use");
+  cmd->add_flag("--no-calibrate", a->no_calibrate, "With one of these: the least error of the weights")
       ->excludes(texts);
 #endif
   cmd->add_flag("--force", a->force, "Replace an existing output");
   cmd->add_flag("--no-sync", a->no_sync, "Do not wait until the output is on disk");
   cmd->callback([a, &globals] {
 #ifdef OCC_WITH_ENCODER
-    if (!a->gguf_type.empty()) return run_gguf_type(*a, globals);
+    if (!a->gguf_type.empty() || !a->hf_type.empty()) return run_coded(*a, globals);
+    if (a->no_calibrate || !a->calibration.texts.empty() || a->calibration.tokens != 0) {
+      throw_usage("--calibrate, --calibration-tokens and --no-calibrate: expected with --gguf-type or --hf-type");
+    }
 #endif
     run(*a, globals);
   });

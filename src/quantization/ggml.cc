@@ -15,16 +15,29 @@ namespace {
 
 constexpr ParamSpec kParams[] = {
     choice_param("type", "Q4_0", "Q4_0|Q4_1|Q5_0|Q5_1|Q8_0|IQ4_NL|Q2_K|Q3_K|Q4_K|Q5_K|Q6_K", "type of the blocks"),
+    int_param("group", "0", 0, 65536, "columns of a block, for types without sub-blocks; 0: as in GGUF, 32"),
 };
 constexpr std::string_view kPlanes[] = {"codes"};
 constexpr double kMostHalf = 65504;  // the largest finite f16
 
 uint16_t half_of(double x) { return f32_to_f16(static_cast<float>(std::clamp(x, -kMostHalf, kMostHalf))); }
 
+GgmlType type_of(const Params& params, ErrorKind kind) {
+  GgmlType type = ggml_type(params.choice("type"));
+  const auto group = static_cast<size_t>(params.integer("group"));
+  if (group == 0 || group == type.super) return type;
+  if (type.has_integers()) {
+    throw Error(kind, fmt::format("ggml: expected no group with type {}, found {}", type.name, group));
+  }
+  type.sub = type.super = group;
+  type.bytes = 0;
+  return type;
+}
+
 class GgmlQuantizer final : public Quantizer {
  public:
-  GgmlQuantizer(const Params& params, Shape shape, ErrorKind)
-      : type_(ggml_type(params.choice("type"))),
+  GgmlQuantizer(const Params& params, Shape shape, ErrorKind kind)
+      : type_(type_of(params, kind)),
         shape_(shape),
         subs_(ceil_div(shape.cols, type_.sub)),
         supers_(ceil_div(shape.cols, type_.super)) {}
@@ -109,8 +122,9 @@ class GgmlQuantizer final : public Quantizer {
   }
 
   const GgmlType& type() const { return type_; }
+  std::span<const float> scales() const { return scales_; }
   void pack(size_t first_row, MatrixView<const Symbol> symbols, uint8_t* out) const {
-    OCC_CHECK(shape_.cols % type_.super == 0 && symbols.cols() == shape_.cols);
+    OCC_CHECK(type_.bytes != 0 && shape_.cols % type_.super == 0 && symbols.cols() == shape_.cols);
     const size_t per_super = type_.super / type_.sub;
     std::vector<uint16_t> codes(type_.super);
     for (size_t r = 0; r < symbols.rows(); ++r) {
@@ -157,6 +171,8 @@ class GgmlQuantizer final : public Quantizer {
       const size_t super = r * supers_ + s;
       if (!type_.has_integers()) {
         halves_[super] = half_of(fits[0].scale);
+        // Groups of other sizes are for programs that may store scales as bf16: all bits that it lacks are 0.
+        if (type_.bytes == 0) halves_[super] = f32_to_f16(bf16_to_f32(f32_to_bf16(f16_to_f32(halves_[super]))));
         if (type_.offsets) offset_halves_[super] = half_of(-fits[0].offset);
         continue;
       }
@@ -220,7 +236,7 @@ class GgmlQuantizer final : public Quantizer {
     }
   }
 
-  const GgmlType& type_;
+  const GgmlType type_;
   const Shape shape_;
   const size_t subs_, supers_;  // of a row
   // One for every super-block, in the order of rows: f16 of scale and of offset. The second is the minimum, -offset, in
@@ -244,6 +260,10 @@ QuantizerEntry ggml_entry() {
 std::string_view ggml_type_of(const Quantizer& quantizer) {
   const auto* ggml = dynamic_cast<const GgmlQuantizer*>(&quantizer);
   return ggml == nullptr ? std::string_view() : ggml->type().name;
+}
+
+std::span<const float> ggml_scales(const Quantizer& quantizer) {
+  return dynamic_cast<const GgmlQuantizer&>(quantizer).scales();
 }
 
 void pack_ggml_rows(const Quantizer& quantizer, size_t first_row, MatrixView<const Symbol> symbols, uint8_t* out) {

@@ -20,6 +20,9 @@ QuantizerEntry ggml_entry();
 // The name of the type that a quantizer made by this entry codes, such as "Q4_K"; empty for any other quantizer.
 std::string_view ggml_type_of(const Quantizer& quantizer);
 
+// The scales of its sub-blocks, row after row. Only for a quantizer of this entry.
+std::span<const float> ggml_scales(const Quantizer& quantizer);
+
 // Writes rows [first_row, first_row + symbols.rows()) with these codes as blocks of a GGUF file. `out` has the bytes of
 // these rows. Only for a quantizer of this entry whose columns are a multiple of the columns of a super-block.
 void pack_ggml_rows(const Quantizer& quantizer, size_t first_row, MatrixView<const Symbol> symbols, uint8_t* out);

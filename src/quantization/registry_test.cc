@@ -56,6 +56,7 @@ std::vector<QuantizerCase> all_cases() {
       {"pq", {{"m", "16"}, {"k", "7"}}},
       {"ggml", {{"type", "Q5_1"}}},
       {"ggml", {{"type", "Q8_0"}}},
+      {"ggml", {{"type", "Q4_0"}, {"group", "48"}}},
       {"ggml", {{"type", "IQ4_NL"}}},
       {"ggml", {{"type", "Q2_K"}}},
       {"ggml", {{"type", "Q3_K"}}},

@@ -102,9 +102,11 @@ Recipe kashin_recipe(const Params& params, int bits) {
 constexpr std::array kGgmlParams = {
     choice_param("type", "Q4_K", "Q4_0|Q4_1|Q5_0|Q5_1|Q8_0|IQ4_NL|Q2_K|Q3_K|Q4_K|Q5_K|Q6_K",
                  "block type of GGUF; it sets the rate, whatever the bits"),
+    int_param("group", "0", 0, 65536, "columns of a block, for types without sub-blocks; 0: as in GGUF"),
 };
 Recipe ggml_recipe(const Params& params, int /*bits*/) {
-  return Recipe::parse(fmt::format("ggml(type={}) > bitpack", params.choice("type")));
+  return Recipe::parse(
+      fmt::format("ggml(type={}, group={}) > bitpack", params.choice("type"), params.integer("group")));
 }
 
 Recipe turbo_recipe(const Params&, int bits) {

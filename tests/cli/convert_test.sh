@@ -52,6 +52,19 @@ if "$OCC" decompress --help | grep -q gguf-type; then
   expect 0 "$OCC" decompress m.occ -o plain.gguf --gguf-type q4_0 --no-calibrate --quiet
   [ "$(stat -c %s q4.gguf)" = "$(stat -c %s plain.gguf)" ] || fail "the same types have other sizes"
   perl -e 'exit($ARGV[0] < 0.8 * $ARGV[1] ? 0 : 1)' "$(kl q4.gguf)" "$(kl plain.gguf)" || fail "calibrated blocks are no better"
+  # Four bits for vLLM: the reader, which is compared with the package, gives the values that were coded.
+  expect 0 "$OCC" decompress "$M" -o int4 --hf-type int4 --calibrate calibration --calibration-tokens 4096 --quiet
+  grep -q '"format": "pack-quantized"' int4/config.json && grep -q '"group_size": 64' int4/config.json || fail "config of int4"
+  expect 0 "$OCC" inspect int4 --verbose
+  grep -q '^model.layers.0.self_attn.q_proj.weight .* int4 ' out || fail "no int4 weights"
+  expect 0 "$OCC" decompress "$M" -o int4-plain --hf-type int4 --no-calibrate --quiet
+  perl -e 'exit($ARGV[0] < 0.8 * $ARGV[1] && $ARGV[1] < 0.5 ? 0 : 1)' "$(kl int4)" "$(kl int4-plain)" || fail "calibrated int4 is no better"
+  expect 0 "$OCC" decompress back.gguf -o int4-gguf --hf-type int4 --no-calibrate --quiet
+  expect 0 "$OCC" compare int4-plain int4-gguf --json
+  grep -q '"mse": 0.0,' out || fail "int4 from a GGUF is something else than from the folder"
+
+  expect 2 "$OCC" decompress "$M" -o x.gguf --hf-type int4
+  expect_error "expected a folder"
   expect 2 "$OCC" decompress "$M" -o x.gguf --gguf-type Q9
   expect_error "Q4_K_M"
   expect 2 "$OCC" decompress "$M" -o x --gguf-type Q4_0

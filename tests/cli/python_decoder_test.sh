@@ -123,7 +123,7 @@ for recipe in \
   'rowscale > e8(step=0.02) > bitpack' \
   'e8(step=0.3) > rans(tables=16)' \
   'ggml > bitpack' \
-  'ggml(type=Q5_1) > bitpack' \
+  'ggml(type=Q5_1, group=48) > bitpack' \
   'ggml(type=IQ4_NL) > rans' \
   'ggml(type=Q2_K) > bitpack' \
   'ggml(type=Q3_K) > bitpack' \

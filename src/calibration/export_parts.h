@@ -1,0 +1,24 @@
+// What the exports of coded models share (gguf_export.h, int4_export.h).
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "io/sink.h"
+#include "occ/compress.h"
+#include "recipe/nodes.h"
+#include "tensor/tensor_file.h"
+
+namespace occ {
+
+// Writes all elements of tensor i as its own type, f32, bf16 or f16; input error for values beyond the range of f16.
+void write_floats(const TensorFile& file, size_t i, DType dtype, TensorSink& sink);
+// Writes all tensors of a model to a file or folder; vectors of floats as f32 if `f32_vectors`.
+void write_model(const TensorFile& model, const std::filesystem::path& path, bool f32_vectors);
+// The options without rate, method and tensors of their own: every tensor of `source` gets the method of the same number,
+// and is kept where that is empty.
+CompressOptions with_methods(const CompressOptions& options, const TensorFile& source,
+                             const std::vector<std::string>& methods);
+
+}  // namespace occ
