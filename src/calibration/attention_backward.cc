@@ -8,6 +8,7 @@
 #include "calibration/backward_kernels.h"
 #include "linalg/linalg.h"
 #include "model/block.h"
+#include "model/kernels.h"
 
 namespace occ {
 namespace {
@@ -18,13 +19,26 @@ constexpr size_t kQueries = 128;  // number of queries in a block
 // at least one of them sees).
 class HeadBlocks {
  public:
-  HeadBlocks(const ModelConfig& config, size_t layer, size_t count)
-      : window_(layer >= config.sliding_window_layer ? config.sliding_window : 0),
+  HeadBlocks(const ModelConfig& config, const LayerKind& kind, size_t count)
+      : window_(kind.window),
         count_(count),
-        causal_(!config.encoder),
-        scale_(1 / std::sqrt(static_cast<float>(config.head_dim))) {}
+        causal_(config.causal),
+        scale_(config.score_scale()),
+        cap_(config.attention_softcap) {}
 
-  float scale() const { return scale_; }
+  // What the softmax is taken of, from the products of queries and keys, without scale().
+  void cap(MatrixView<float> scores) const {
+    for (size_t r = 0; r < scores.rows() && cap_ != 0; ++r)
+      scale_and_cap_row(scale_, cap_, scores.row(r), scores.cols());
+  }
+  float scale() const { return cap_ != 0 ? 1 : scale_; }  // factor inside the softmax
+  // Replaces the gradients ds of what cap() made, `capped`, by those of its inputs.
+  void cap_backward(MatrixView<const float> capped, MatrixView<float> ds) const {
+    for (size_t r = 0; r < ds.rows() && cap_ != 0; ++r) {
+      cap_backward_row(scale_, cap_, capped.row(r), ds.row(r), ds.cols());
+    }
+  }
+  bool caps() const { return cap_ != 0; }
 
   template <typename F>
   void for_each(const F& body) const {
@@ -44,7 +58,7 @@ class HeadBlocks {
       const SequenceRows range = seen(queries.row + r, keys.row);
       float* row = scores.row(r);
       std::fill_n(row, range.row, 0.0f);
-      softmax_row(scale_, row + range.row, range.count);
+      softmax_row(scale(), row + range.row, range.count);
       std::fill(row + range.row + range.count, row + keys.count, 0.0f);
     }
   }
@@ -56,7 +70,7 @@ class HeadBlocks {
 
   size_t window_, count_;
   bool causal_;
-  float scale_;
+  float scale_, cap_;
 };
 
 struct Task {
@@ -74,7 +88,7 @@ std::vector<Task> tasks_of(const ModelConfig& c, std::span<const SequenceRows> s
 
 }  // namespace
 
-void attention_forward(const ModelConfig& c, size_t layer, std::span<const SequenceRows> sequences,
+void attention_forward(const ModelConfig& c, const LayerKind& kind, std::span<const SequenceRows> sequences,
                        MatrixView<const float> qkv, MatrixView<float> mixed) {
   const QkvLayout at(c);
   const size_t group = c.heads / c.kv_heads, d = c.head_dim;
@@ -84,7 +98,7 @@ void attention_forward(const ModelConfig& c, size_t layer, std::span<const Seque
     const size_t kv = tasks[i].kv_head;
     const auto k = qkv.sub({rows.row, at.k + kv * at.k_step, rows.count, d});
     const auto v = qkv.sub({rows.row, at.v + kv * at.v_step, rows.count, d});
-    const HeadBlocks blocks(c, layer, rows.count);
+    const HeadBlocks blocks(c, kind, rows.count);
     Matrix<float> buffer = Matrix<float>::uninitialized(std::min(kQueries, rows.count), rows.count);
     for (size_t h = kv * group; h < (kv + 1) * group; ++h) {
       const auto q = qkv.sub({rows.row, at.q + h * at.q_step, rows.count, d});
@@ -93,6 +107,7 @@ void attention_forward(const ModelConfig& c, size_t layer, std::span<const Seque
         const MatrixView<float> scores(buffer.data(), queries.count, keys.count);
         gemm(Op::kNone, Op::kTranspose, 1.0f, q.row_range(queries.row, queries.count),
              k.row_range(keys.row, keys.count), 0.0f, scores);
+        blocks.cap(scores);
         blocks.softmax(queries, keys, scores);
         gemm(Op::kNone, Op::kNone, 1.0f, scores, v.row_range(keys.row, keys.count), 0.0f,
              o.row_range(queries.row, queries.count));
@@ -101,7 +116,7 @@ void attention_forward(const ModelConfig& c, size_t layer, std::span<const Seque
   });
 }
 
-void attention_backward(const ModelConfig& c, size_t layer, std::span<const SequenceRows> sequences,
+void attention_backward(const ModelConfig& c, const LayerKind& kind, std::span<const SequenceRows> sequences,
                         MatrixView<const float> qkv, MatrixView<const float> d_mixed, MatrixView<float> d_qkv) {
   const QkvLayout at(c);
   const size_t group = c.heads / c.kv_heads, d = c.head_dim;
@@ -117,10 +132,11 @@ void attention_backward(const ModelConfig& c, size_t layer, std::span<const Sequ
       std::fill_n(dk.row(r), d, 0.0f);
       std::fill_n(dv.row(r), d, 0.0f);
     }
-    const HeadBlocks blocks(c, layer, rows.count);
+    const HeadBlocks blocks(c, kind, rows.count);
     const size_t most = std::min(kQueries, rows.count);
     Matrix<float> weights = Matrix<float>::uninitialized(most, rows.count);
     Matrix<float> slopes = Matrix<float>::uninitialized(most, rows.count);
+    Matrix<float> capped_scores = Matrix<float>::uninitialized(blocks.caps() ? most : 0, rows.count);
     for (size_t h = kv * group; h < (kv + 1) * group; ++h) {
       const Rect q_at{rows.row, at.q + h * at.q_step, rows.count, d};
       blocks.for_each([&](SequenceRows queries, SequenceRows keys) {
@@ -130,7 +146,10 @@ void attention_backward(const ModelConfig& c, size_t layer, std::span<const Sequ
         const auto near_k = k.row_range(keys.row, keys.count), near_v = v.row_range(keys.row, keys.count);
         const MatrixView<float> p(weights.data(), queries.count, keys.count);
         const MatrixView<float> ds(slopes.data(), queries.count, keys.count);
+        const MatrixView<float> capped(capped_scores.data(), blocks.caps() ? queries.count : 0, keys.count);
         gemm(Op::kNone, Op::kTranspose, 1.0f, q, near_k, 0.0f, p);
+        blocks.cap(p);
+        for (size_t r = 0; r < capped.rows(); ++r) std::copy_n(p.row(r), keys.count, capped.row(r));
         blocks.softmax(queries, keys, p);
         gemm(Op::kTranspose, Op::kNone, 1.0f, p, d_out, 1.0f, dv.row_range(keys.row, keys.count));
         gemm(Op::kNone, Op::kTranspose, 1.0f, d_out, near_v, 0.0f, ds);
@@ -138,6 +157,7 @@ void attention_backward(const ModelConfig& c, size_t layer, std::span<const Sequ
         for (size_t r = 0; r < queries.count; ++r) {
           softmax_backward_row(blocks.scale(), p.row(r), ds.row(r), keys.count);
         }
+        blocks.cap_backward(capped, ds);
         gemm(Op::kNone, Op::kNone, 1.0f, ds, near_k, 0.0f, dq);
         gemm(Op::kTranspose, Op::kNone, 1.0f, ds, q, 1.0f, dk.row_range(keys.row, keys.count));
       });

@@ -169,6 +169,13 @@ void softmax_backward_row(float scale, const float* p, float* dp, size_t n) {
   HWY_DYNAMIC_DISPATCH(SoftmaxBackwardRow)(scale, p, dp, n);
 }
 
+void cap_backward_row(float scale, float cap, const float* y, float* dy, size_t n) {
+  for (size_t i = 0; i < n; ++i) {
+    const float t = cap != 0 ? y[i] / cap : 0;
+    dy[i] *= scale * (1 - t * t);
+  }
+}
+
 void activate_with_derivative(Activation activation, bool gated, const float* bias, MatrixView<float> x,
                               MatrixView<float> y) {
   const size_t n = gated ? x.cols() / 2 : x.cols();

@@ -20,6 +20,10 @@ double softmax_row(float scale, float* x, size_t n);
 // dp := scale p (dp - sum(p dp)), the gradient of the scores.
 void softmax_backward_row(float scale, const float* p, float* dp, size_t n);
 
+// dy, the gradient of y = cap tanh(scale x / cap), becomes that of x: dy scale (1 - (y / cap)^2). With cap = 0, y = scale x,
+// and y may be null.
+void cap_backward_row(float scale, float cap, const float* y, float* dy, size_t n);
+
 // Computes the activation and the factors that its gradient needs.
 // Gated: reads x [rows, 2m] = [g | u], to which the bias is not added yet; writes y [rows, m] = a(g) u and
 // x = [a'(g) u | a(g)], with which dy is multiplied to get dg and du.

@@ -7,10 +7,12 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/parallel.h"
+#include "calibration/backward_kernels.h"
 #include "calibration/batches.h"
 #include "calibration/changed_file.h"
 #include "calibration/dense_layer.h"
 #include "calibration/layer_pass.h"
+#include "calibration/weights_on_demand.h"
 #include "model/kernels.h"
 #include "model/rope.h"
 #include "tensor/scratch_matrix.h"
@@ -19,32 +21,6 @@ namespace occ {
 namespace {
 
 constexpr size_t kLogits = 1 << 24;  // number of logits that are computed together
-
-// A matrix that is kept in memory, or read from the file for every use.
-class Weights {
- public:
-  Weights() = default;
-  Weights(const TensorFile& file, size_t tensor, bool keep) : file_(&file), tensor_(tensor), keep_(keep) {}
-  const std::string& name() const { return file_->tensors()[tensor_].name; }
-  void load() {
-    if (matrix_.size() == 0) matrix_ = read_matrix(*file_, tensor_);
-  }
-  void drop() {
-    if (!keep_) matrix_ = {};
-  }
-  MatrixView<const float> view() const { return matrix_.view(); }
-  void gather(std::span<const uint32_t> rows, MatrixView<float> out) {
-    if (keep_) load();
-    if (matrix_.size() == 0) return gather_rows(*file_, tensor_, rows, out);
-    for (size_t i = 0; i < rows.size(); ++i) std::copy_n(matrix_.row(rows[i]), out.cols(), out.row(i));
-  }
-
- private:
-  const TensorFile* file_ = nullptr;
-  size_t tensor_ = 0;
-  bool keep_ = false;
-  Matrix<float> matrix_;
-};
 
 // What one pass over the sequences works with. Tokens of all sequences are numbered one after the other.
 struct Pass {
@@ -97,7 +73,7 @@ struct GradientModel::Impl {
   // Returns the weights of a layer. They are kept in `layers` or read into `own`.
   const DenseLayer& layer(size_t index, std::optional<DenseLayer>& own);
   DenseLayer read_layer(size_t index);
-  Weights& head_weights() { return config.tied_embeddings ? embedding : own_head; }
+  WeightsOnDemand& head_weights() { return config.tied_embeddings ? embedding : own_head; }
   void embed(const Pass& pass, MatrixView<float> out);
   void forward(Pass& pass, const LayerInputs& start = {});
   // Returns the sum of the losses. Computes gradients only if there is an observer.
@@ -117,7 +93,7 @@ struct GradientModel::Impl {
   bool keep_weights;
   ModelConfig config;
   std::optional<WeightLoader> loader;
-  Weights embedding, positions, own_head;
+  WeightsOnDemand embedding, positions, own_head;
   std::string type_tensor;                                // token types of encoders
   NormWeights final_norm, input_norm;                     // final_norm is used by causal models, input_norm by encoders
   std::vector<DenseLayer> layers;                         // empty unless weights are kept in memory
@@ -129,15 +105,16 @@ GradientModel::Impl::Impl(const TensorFile& base, const std::filesystem::path& f
     : file(base), scratch_folder(folder), keep_weights(keep), config(read_config(base)) {
   loader.emplace(file, config, Arithmetic::kF32);
   const TensorNames& names = loader->names();
-  const auto matrix = [&](const std::string& name, size_t rows) {
-    return Weights(file, loader->require(loader->embedding_tensor(name), {rows, config.dim}), keep);
+  const auto matrix = [&](const std::string& tensor, size_t rows) {
+    return WeightsOnDemand(file, loader->require(tensor, {rows, config.dim}), keep);
   };
-  embedding = matrix(names.token_embedding, config.vocab_size);
-  if (config.position == Position::kLearned) positions = matrix(names.position_embedding, config.learned_positions());
+  embedding = matrix(loader->embedding_tensor(names.token_embedding), config.vocab_size);
+  if (config.position == Position::kLearned)
+    positions = matrix(loader->embedding_tensor(names.position_embedding), config.learned_positions());
   if (config.encoder) {
     if (loader->has_token_types()) type_tensor = loader->embedding_tensor(names.token_type_embedding);
   } else if (!config.tied_embeddings) {
-    own_head = matrix(names.head, config.vocab_size);
+    own_head = matrix(loader->head_tensor(), config.vocab_size);
   }
   read_norms();
   if (config.position == Position::kRotary) read_rope_factors(*loader, config);
@@ -163,8 +140,7 @@ std::vector<Rotations> GradientModel::Impl::make_rotations(std::span<const std::
   size_t longest = 0;
   for (const std::vector<TokenId>& s : sequences) longest = std::max(longest, s.size());
   std::vector<Rotations> out;
-  for (const bool is_long : {false, true}) {
-    const Rope rope(config, is_long);
+  for (const Rope& rope : {Rope(config, false), Rope(config, true), Rope::local(config)}) {
     Rotations& r = out.emplace_back();
     r.forth = Matrix<float>::uninitialized(longest, config.rotary_dim);
     for (size_t t = 0; t < longest; ++t) rope.table_row(t, r.forth.row(t));
@@ -202,6 +178,7 @@ const DenseLayer& GradientModel::Impl::layer(size_t index, std::optional<DenseLa
 
 void GradientModel::Impl::embed(const Pass& pass, MatrixView<float> out) {
   embedding.gather(pass.tokens, out);
+  scale_and_cap(config.embedding_scale, 0, out);
   if (config.position != Position::kLearned) return;
   Matrix<float> rows = Matrix<float>::uninitialized(out.rows(), config.dim);
   positions.gather(pass.positions, rows.view());
@@ -238,14 +215,14 @@ void GradientModel::Impl::forward(Pass& pass, const LayerInputs& start) {
       for (size_t r = 0; r < n; ++r) std::copy_n(from.row(r), config.dim, pass.inputs.back().view().row(r));
     }
     for (const Panel& panel : pass.panels) {
-      pass.layer->forward(weights, l, panel.sequences, pass.inputs.back().view().row_range(panel.row, panel.tokens));
+      pass.layer->forward(weights, panel.sequences, pass.inputs.back().view().row_range(panel.row, panel.tokens));
     }
   }
 }
 
 double GradientModel::Impl::head(const LossFn& loss, MatrixView<const float> x, MatrixView<float> dx,
                                  GradientObserver* observer) {
-  Weights& weights = head_weights();
+  WeightsOnDemand& weights = head_weights();
   weights.load();
   const size_t step = std::min(x.rows(), std::clamp<size_t>(kLogits / config.vocab_size, 32, kPanelTokens));
   Matrix<float> normed = Matrix<float>::uninitialized(step, config.dim), d_normed = normed.clone();
@@ -259,8 +236,14 @@ double GradientModel::Impl::head(const LossFn& loss, MatrixView<const float> x, 
     const MatrixView<float> logits = buffer.view().row_range(0, n), d_hidden = d_normed.view().row_range(0, n);
     normalize(config, final_norm, part, hidden);
     product(hidden, Op::kTranspose, weights.view(), logits);
+    scale_and_cap(config.logit_scale, config.logit_softcap, logits);
+    const Matrix<float> capped = observer != nullptr && config.logit_softcap != 0 ? buffer.clone() : Matrix<float>();
     sum += loss(row, logits);
     if (observer == nullptr) continue;
+    for (size_t r = 0; r < n && (capped.size() != 0 || config.logit_scale != 1); ++r) {
+      const float* y = capped.size() != 0 ? capped.row(r) : nullptr;
+      cap_backward_row(config.logit_scale, config.logit_softcap, y, logits.row(r), logits.cols());
+    }
     const MatrixView<float> d_part = dx.row_range(row, n);
     observer->linear({weights.name(), hidden, weights.view(), logits, {}});
     product(logits, Op::kNone, weights.view(), d_hidden);
@@ -315,7 +298,7 @@ void GradientModel::Impl::backward(Pass& pass, const LayerInputs& start, MatrixV
     const DenseLayer& weights = layer(l, own);
     VectorGradients vectors;
     for (const Panel& panel : pass.panels) {
-      pass.layer->backward(weights, l, panel.sequences, pass.inputs.back().view().row_range(panel.row, panel.tokens),
+      pass.layer->backward(weights, panel.sequences, pass.inputs.back().view().row_range(panel.row, panel.tokens),
                            gradient.row_range(panel.row, panel.tokens), observer, vectors);
     }
     vectors.flush(observer);
@@ -331,9 +314,11 @@ void GradientModel::Impl::backward(Pass& pass, const LayerInputs& start, MatrixV
   }
   for (const Panel& panel : pass.panels) {
     const auto dx = gradient.row_range(panel.row, panel.tokens);
+    if (config.position == Position::kLearned) {
+      observer.embedding(positions.name(), std::span(pass.positions).subspan(panel.row, panel.tokens), dx);
+    }
+    scale_and_cap(config.embedding_scale, 0, dx);
     observer.embedding(embedding.name(), std::span(pass.tokens).subspan(panel.row, panel.tokens), dx);
-    if (config.position != Position::kLearned) continue;
-    observer.embedding(positions.name(), std::span(pass.positions).subspan(panel.row, panel.tokens), dx);
   }
 }
 
@@ -400,7 +385,7 @@ void GradientModel::advance(std::span<const std::vector<TokenId>> sequences, boo
   for (size_t l = first; l < end; ++l) {
     const DenseLayer weights = m.read_layer(l);
     for (const Panel& panel : pass.panels) {
-      pass.layer->forward(weights, l, panel.sequences, states.row_range(panel.row, panel.tokens));
+      pass.layer->forward(weights, panel.sequences, states.row_range(panel.row, panel.tokens));
     }
   }
 }
@@ -441,9 +426,10 @@ void GradientModel::hidden(std::span<const std::vector<TokenId>> sequences, Matr
 
 void GradientModel::logits(MatrixView<const float> hidden, MatrixView<float> out) {
   OCC_CHECK(!impl_->config.encoder);
-  Weights& head = impl_->head_weights();
+  WeightsOnDemand& head = impl_->head_weights();
   head.load();
   product(hidden, Op::kTranspose, head.view(), out);
+  scale_and_cap(impl_->config.logit_scale, impl_->config.logit_softcap, out);
 }
 
 }  // namespace occ

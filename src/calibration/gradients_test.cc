@@ -213,20 +213,22 @@ TEST_P(Gradients, AreTheSameWithWeightsKept) {
   EXPECT_EQ(gradients_at(*file, sequences, true), gradients_at(*file, sequences, false));
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, Gradients,
-                         testing::Values(Variant{"llama", "plain"}, Variant{"llama", "llama3"},
-                                         Variant{"llama", "yarn"}, Variant{"llama-bias", "plain"},
-                                         Variant{"mistral", "window"}, Variant{"qwen2", "plain"},
-                                         Variant{"qwen2", "window"}, Variant{"qwen3", "plain"},
-                                         Variant{"gpt2", "plain"}, Variant{"gptneox", "plain"},
-                                         Variant{"gptneox", "sequential"}, Variant{"phi3", "long"},
-                                         Variant{"phi3", "short"}, Variant{"mixtral", "plain", 12},
-                                         Variant{"qwen3moe", "plain"}, Variant{"qwen3moe", "raw", 3}),
-                         [](const testing::TestParamInfo<Variant>& at) {
-                           std::string name = std::string(at.param.model) + "_" + at.param.name;
-                           std::replace(name.begin(), name.end(), '-', '_');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Models, Gradients,
+    testing::Values(Variant{"llama", "plain"}, Variant{"llama", "llama3"}, Variant{"llama", "yarn"},
+                    Variant{"llama-bias", "plain"}, Variant{"mistral", "window"}, Variant{"qwen2", "plain"},
+                    Variant{"qwen2", "window"}, Variant{"qwen3", "plain"}, Variant{"gpt2", "plain"},
+                    Variant{"gptneox", "plain"}, Variant{"gptneox", "sequential"}, Variant{"phi3", "long"},
+                    Variant{"phi3", "short"}, Variant{"mixtral", "plain", 12}, Variant{"olmo2", "plain"},
+                    Variant{"olmo3", "plain"}, Variant{"smollm3", "plain"}, Variant{"granite", "plain"},
+                    Variant{"gemma", "plain"}, Variant{"gemma2", "plain"}, Variant{"gemma3", "plain"},
+                    Variant{"opt", "plain"}, Variant{"ministral3", "plain"}, Variant{"qwen3moe", "plain"},
+                    Variant{"qwen3moe", "raw", 3}),
+    [](const testing::TestParamInfo<Variant>& at) {
+      std::string name = std::string(at.param.model) + "_" + at.param.name;
+      std::replace(name.begin(), name.end(), '-', '_');
+      return name;
+    });
 
 TEST(GradientModel, ReadsGguf) {
   for (const char* model : {"llama", "gpt2", "gptneox", "phi3"}) {

@@ -37,8 +37,9 @@ std::vector<ModelPart> model_parts(const TensorFile& file, const ModelConfig& co
     parts.push_back(std::move(down));
   }
   if (config.encoder) return parts;
-  const std::string& head = config.tied_embeddings ? loader.names().token_embedding : loader.names().head;
-  parts.push_back({config.layers, LayerPart::kHead, {{loader.embedding_tensor(head)}}});
+  const std::string head =
+      config.tied_embeddings ? loader.embedding_tensor(loader.names().token_embedding) : loader.head_tensor();
+  parts.push_back({config.layers, LayerPart::kHead, {{head}}});
   return parts;
 }
 

@@ -1,6 +1,7 @@
 #include "calibration/layer_pass.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/parallel.h"
 #include "calibration/backward_kernels.h"
@@ -86,6 +87,7 @@ void VectorGradients::flush(GradientObserver& observer) {
 void norm_backward(const ModelConfig& c, const NormWeights& norm, MatrixView<const float> x, MatrixView<const float> dy,
                    MatrixView<float> dx, VectorGradients& vectors) {
   const size_t n = x.cols(), panels = ceil_div(x.rows(), kRowsOfSum);
+  if (norm.weight.empty()) return add_rows(dy, nullptr, dx);
   Matrix<float> dw(panels, n), db(norm.bias.empty() ? 0 : panels, n);
   parallel_for(panels, [&](size_t p) {
     for (size_t r = p * kRowsOfSum; r < std::min(x.rows(), (p + 1) * kRowsOfSum); ++r) {
@@ -100,7 +102,8 @@ void norm_backward(const ModelConfig& c, const NormWeights& norm, MatrixView<con
 LayerPass::LayerPass(const ModelConfig& c, size_t rows, std::span<const Rotations> rotations)
     : config_(c), rotations_(rotations) {
   const auto make = [&](size_t cols) { return Matrix<float>::uninitialized(rows, cols); };
-  for (Matrix<float>* m : {&normed_, &normed_mlp_, &middle_, &out_, &d_normed_, &d_normed_mlp_}) *m = make(c.dim);
+  for (Matrix<float>* m : {&normed_, &normed_mlp_, &middle_, &out_, &added_, &d_normed_, &d_normed_mlp_})
+    *m = make(c.dim);
   for (Matrix<float>* m : {&qkv_, &d_qkv_}) *m = make(qkv_dim(c));
   for (Matrix<float>* m : {&mixed_, &d_mixed_}) *m = make(c.heads * c.head_dim);
   for (Matrix<float>* m : {&narrow_, &d_narrow_}) *m = make(c.ff_dim);
@@ -111,22 +114,24 @@ LayerPass::LayerPass(const ModelConfig& c, size_t rows, std::span<const Rotation
 }
 
 template <typename F>
-void LayerPass::for_tokens(std::span<const SequenceRows> sequences, size_t cost, const F& body) const {
+void LayerPass::for_tokens(const LayerKind& kind, std::span<const SequenceRows> sequences, size_t cost,
+                           const F& body) const {
   for (const SequenceRows& s : sequences) {
     const bool is_long = s.count > config_.rope_original_context;
-    const Rotations* rotations = rotations_.empty() ? nullptr : &rotations_[is_long ? 1 : 0];
+    const size_t table = kind.local_rope ? 2 : is_long ? 1 : 0;
+    const Rotations* rotations = rotations_.empty() || !kind.rotates ? nullptr : &rotations_[table];
     for_row_panels(s.count, cost, [&](size_t first, size_t count) {
       for (size_t t = first; t < first + count; ++t) body(s.row + t, t, rotations);
     });
   }
 }
 
-void LayerPass::attention(const DenseLayer& layer, size_t index, std::span<const SequenceRows> sequences,
-                          MatrixView<const float> x, bool keep_raw) {
+void LayerPass::attention(const DenseLayer& layer, std::span<const SequenceRows> sequences, MatrixView<const float> x,
+                          bool keep_raw) {
   const ModelConfig& c = config_;
   const size_t n = x.rows();
   const MatrixView<float> normed = normed_.view().row_range(0, n), qkv = qkv_.view().row_range(0, n);
-  if (c.encoder) {
+  if (c.norms_residual_sums) {
     copy_rows(x, normed);
   } else {
     normalize(c, layer.info.attention_norm, x, normed);
@@ -135,25 +140,27 @@ void LayerPass::attention(const DenseLayer& layer, size_t index, std::span<const
   const Layer& w = layer.info;
   keep_raw = keep_raw && !w.q_norm.empty();
   if (keep_raw && raw_.size() == 0) raw_ = Matrix<float>::uninitialized(qkv_.rows(), qkv_.cols());
-  for_tokens(sequences, 4 * qkv.cols(), [&](size_t r, size_t position, const Rotations* rotations) {
+  for_tokens(w.kind, sequences, 4 * qkv.cols(), [&](size_t r, size_t position, const Rotations* rotations) {
     float* row = qkv.row(r);
     if (!w.qkv_bias.empty()) add_to(w.qkv_bias.data(), row, qkv.cols());
     if (keep_raw) std::copy_n(row, qkv.cols(), raw_.row(r));
-    finish_heads(c, w, rotations != nullptr ? rotations->forth.row(position) : nullptr, row);
+    finish_heads(c, w, position, rotations != nullptr ? rotations->forth.row(position) : nullptr, row);
   });
-  attention_forward(c, index, sequences, qkv, mixed_.view().row_range(0, n));
+  attention_forward(c, w.kind, sequences, qkv, mixed_.view().row_range(0, n));
 }
 
-void LayerPass::forward_to_mlp(const DenseLayer& layer, size_t index, std::span<const SequenceRows> sequences,
+void LayerPass::forward_to_mlp(const DenseLayer& layer, std::span<const SequenceRows> sequences,
                                MatrixView<const float> x, MatrixView<float> middle, bool keep_raw) {
   const Layer& w = layer.info;
   const MatrixView<float> normed = normed_mlp_.view().row_range(0, x.rows()), out = out_.view().row_range(0, x.rows());
-  attention(layer, index, sequences, x, keep_raw);
+  attention(layer, sequences, x, keep_raw);
   if (config_.parallel_residual) normalize(config_, w.mlp_norm, x, normed);
   product(mixed_.view().row_range(0, x.rows()), Op::kTranspose, layer.attention_output(), out);
   if (middle.data() != x.data()) copy_rows(x, middle);
-  add_rows(out, w.attention_output.bias_data(), middle);
-  if (!config_.parallel_residual) normalize(config_, config_.encoder ? w.attention_norm : w.mlp_norm, middle, normed);
+  const Addend addend{out, w.attention_output.bias_data(), &w.attention_post_norm, config_.residual_scale};
+  if (config_.parallel_residual) return add_and_normalize(config_, std::array{addend}, {}, middle, {});
+  add_and_normalize(config_, std::array{addend}, config_.norms_residual_sums ? w.attention_norm : w.mlp_norm, middle,
+                    normed);
 }
 
 Routes LayerPass::route(const DenseLayer& layer, MatrixView<const float> in) {
@@ -170,71 +177,96 @@ void LayerPass::mlp_forward(const DenseLayer& layer, size_t mlp, MatrixView<cons
   product(wide.sub({0, 0, in.rows(), config_.ff_dim}), Op::kTranspose, layer.down(mlp), out);
 }
 
-void LayerPass::forward(const DenseLayer& layer, size_t index, std::span<const SequenceRows> sequences,
-                        MatrixView<float> x) {
+void LayerPass::mlp_output(const DenseLayer& layer, MatrixView<const float> in, MatrixView<float> out) {
+  if (!layer.info.has_experts()) return mlp_forward(layer, 0, in, out);
+  const Routes routes = route(layer, in);
+  for (size_t r = 0; r < out.rows(); ++r) std::fill_n(out.row(r), out.cols(), 0.0f);
+  for (size_t e = 0; e < routes.size(); ++e) {
+    const size_t count = routes[e].size();
+    if (count == 0) continue;
+    const MatrixView<float> gathered = gathered_.view().row_range(0, count), made = out_.view().row_range(0, count);
+    gather_routed(routes[e], in, gathered);
+    mlp_forward(layer, e, gathered, made);
+    add_routed(routes[e], made, layer.info.mlps[e].down.bias_data(), out);
+  }
+}
+
+void LayerPass::forward(const DenseLayer& layer, std::span<const SequenceRows> sequences, MatrixView<float> x) {
   const ModelConfig& c = config_;
   const Layer& w = layer.info;
   const size_t n = x.rows();
   const auto rows = [&](Matrix<float>& m) { return m.view().row_range(0, n); };
   const MatrixView<const float> normed = rows(normed_mlp_);
-  forward_to_mlp(layer, index, sequences, x, x, false);
-  if (c.encoder) copy_rows(normed, x);
-  if (w.has_experts()) {
-    const Routes routes = route(layer, normed);
-    for (size_t e = 0; e < routes.size(); ++e) {
-      const size_t count = routes[e].size();
-      if (count == 0) continue;
-      const MatrixView<float> in = gathered_.view().row_range(0, count), out = out_.view().row_range(0, count);
-      gather_routed(routes[e], normed, in);
-      mlp_forward(layer, e, in, out);
-      add_routed(routes[e], out, w.mlps[e].down.bias_data(), x);
-    }
-  } else {
-    mlp_forward(layer, 0, normed, rows(out_));
-    add_rows(rows(out_), w.mlp_output_bias(), x);
+  forward_to_mlp(layer, sequences, x, x, false);
+  if (c.norms_residual_sums) copy_rows(normed, x);
+  mlp_output(layer, normed, rows(added_));
+  const Addend addend{rows(added_), w.mlp_output_bias(), &w.mlp_post_norm, c.residual_scale};
+  add_and_normalize(c, std::array{addend}, w.mlp_norm, x, c.norms_residual_sums ? x : MatrixView<float>{});
+}
+
+template <typename F>
+MatrixView<const float> LayerPass::added_gradient(const NormWeights& norm, const float* bias,
+                                                  MatrixView<const float> dx, const F& make_outputs,
+                                                  VectorGradients& vectors) {
+  const size_t n = dx.rows();
+  MatrixView<const float> d_normed = dx;
+  if (config_.residual_scale != 1) {
+    if (d_scaled_.size() == 0) d_scaled_ = Matrix<float>::uninitialized(added_.rows(), added_.cols());
+    const MatrixView<float> scaled = d_scaled_.view().row_range(0, n);
+    copy_rows(dx, scaled);
+    scale_and_cap(config_.residual_scale, 0, scaled);
+    d_normed = scaled;
   }
-  if (c.encoder) normalize(c, w.mlp_norm, x, x);
+  if (norm.weight.empty()) return d_normed;
+  const MatrixView<float> outputs = added_.view().row_range(0, n);
+  make_outputs(outputs);
+  for (size_t r = 0; r < n && bias != nullptr; ++r) add_to(bias, outputs.row(r), outputs.cols());
+  d_added_ = Matrix<float>(n, dx.cols());
+  norm_backward(config_, norm, outputs, d_normed, d_added_.view(), vectors);
+  return d_added_.view();
 }
 
 // Sets d_in to the gradient of the attention's inputs (after their norm). d_out is the gradient of its output. Uses the
 // activations that the last call of attention() has left.
-void LayerPass::attention_gradient(const DenseLayer& layer, size_t index, std::span<const SequenceRows> sequences,
+void LayerPass::attention_gradient(const DenseLayer& layer, std::span<const SequenceRows> sequences,
                                    MatrixView<const float> d_out, MatrixView<float> d_in, GradientObserver& observer,
                                    VectorGradients& vectors) {
   const ModelConfig& c = config_;
   const Layer& w = layer.info;
-  const size_t n = d_out.rows(), d = c.head_dim;
+  const size_t n = d_out.rows();
   const auto rows = [&](Matrix<float>& m) { return m.view().row_range(0, n); };
   const MatrixView<float> d_qkv = rows(d_qkv_);
   observe({&w.attention_output}, sequences, rows(mixed_), layer.attention_output(), d_out, observer, vectors);
   product(d_out, Op::kNone, layer.attention_output(), rows(d_mixed_));
-  attention_backward(c, index, sequences, rows(qkv_), rows(d_mixed_), d_qkv);
+  attention_backward(c, w.kind, sequences, rows(qkv_), rows(d_mixed_), d_qkv);
   const QkvLayout at(c);
-  if (!rotations_.empty()) {
-    for_tokens(sequences, 2 * d_qkv.cols(), [&](size_t r, size_t position, const Rotations* rotations) {
-      const float* table = rotations->back.row(position);
-      float* row = d_qkv.row(r);
-      for (size_t h = 0; h < c.heads; ++h)
-        rotate_head(c.rope_pairs, table, c.rotary_dim / 2, row + at.q + h * at.q_step);
-      for (size_t h = 0; h < c.kv_heads; ++h) {
-        rotate_head(c.rope_pairs, table, c.rotary_dim / 2, row + at.k + h * at.k_step);
-      }
-    });
-  }
+  for_tokens(w.kind, sequences, 2 * d_qkv.cols(), [&](size_t r, size_t position, const Rotations* rotations) {
+    const float factor = query_factor(c, position);
+    const auto back = [&](float* head) {
+      if (rotations != nullptr) rotate_head(c.rope_pairs, rotations->back.row(position), c.rotary_dim / 2, head);
+    };
+    float* row = d_qkv.row(r);
+    for (size_t h = 0; h < c.heads; ++h) {
+      back(row + at.q + h * at.q_step);
+      if (factor != 1) scale_and_cap_row(factor, 0, row + at.q + h * at.q_step, c.head_dim);
+    }
+    for (size_t h = 0; h < c.kv_heads; ++h) back(row + at.k + h * at.k_step);
+  });
   if (!w.q_norm.empty()) {
     const size_t panels = ceil_div(n, kRowsOfSum);
-    Matrix<float> dq(panels, d), dk(panels, d);
+    const size_t q_norms = c.norms_whole_queries ? 1 : c.heads, k_norms = c.norms_whole_queries ? 1 : c.kv_heads;
+    Matrix<float> dq(panels, w.q_norm.size()), dk(panels, w.k_norm.size());
     parallel_for(panels, [&](size_t p) {
-      std::vector<float> dx(d);
+      std::vector<float> dx;
       for (size_t r = p * kRowsOfSum; r < std::min(n, (p + 1) * kRowsOfSum); ++r) {
         const auto back = [&](const std::vector<float>& norm, size_t col, float* dw) {
-          std::fill(dx.begin(), dx.end(), 0.0f);
+          dx.assign(norm.size(), 0.0f);
           norm_backward_row(true, c.norm_eps, norm.data(), raw_.row(r) + col, d_qkv.row(r) + col, dx.data(), dw,
-                            nullptr, d);
+                            nullptr, norm.size());
           std::copy(dx.begin(), dx.end(), d_qkv.row(r) + col);
         };
-        for (size_t h = 0; h < c.heads; ++h) back(w.q_norm, at.q + h * at.q_step, dq.row(p));
-        for (size_t h = 0; h < c.kv_heads; ++h) back(w.k_norm, at.k + h * at.k_step, dk.row(p));
+        for (size_t h = 0; h < q_norms; ++h) back(w.q_norm, at.q + h * at.q_step, dq.row(p));
+        for (size_t h = 0; h < k_norms; ++h) back(w.k_norm, at.k + h * at.k_step, dk.row(p));
       }
     });
     vectors.add_columns(w.q_norm_tensor, dq.view());
@@ -321,32 +353,36 @@ void LayerPass::experts_gradient(const DenseLayer& layer, std::span<const Sequen
   add_rows(out_.view().row_range(0, n), nullptr, d_in);
 }
 
-void LayerPass::backward(const DenseLayer& layer, size_t index, std::span<const SequenceRows> sequences,
-                         MatrixView<const float> x, MatrixView<float> dx, GradientObserver& observer,
-                         VectorGradients& vectors) {
+void LayerPass::backward(const DenseLayer& layer, std::span<const SequenceRows> sequences, MatrixView<const float> x,
+                         MatrixView<float> dx, GradientObserver& observer, VectorGradients& vectors) {
   const ModelConfig& c = config_;
   const Layer& w = layer.info;
   const size_t n = x.rows();
   const auto rows = [&](Matrix<float>& m) { return m.view().row_range(0, n); };
-  if (c.encoder) return backward_encoder(layer, index, sequences, x, dx, observer, vectors);
-  forward_to_mlp(layer, index, sequences, x, rows(middle_), true);
+  if (c.norms_residual_sums) return backward_of_sums(layer, sequences, x, dx, observer, vectors);
+  forward_to_mlp(layer, sequences, x, rows(middle_), true);
   const MatrixView<const float> before_mlp = c.parallel_residual ? x : rows(middle_);
+  const auto d_mlp = added_gradient(
+      w.mlp_post_norm, w.mlp_output_bias(), dx, [&](auto out) { mlp_output(layer, rows(normed_mlp_), out); }, vectors);
   if (w.has_experts()) {
-    experts_gradient(layer, sequences, rows(normed_mlp_), dx, rows(d_normed_mlp_), observer, vectors);
+    experts_gradient(layer, sequences, rows(normed_mlp_), d_mlp, rows(d_normed_mlp_), observer, vectors);
   } else {
     mlp_inner(layer, 0, rows(normed_mlp_));
-    mlp_gradient(layer, 0, sequences, rows(normed_mlp_), dx, rows(d_normed_mlp_), observer, vectors);
+    mlp_gradient(layer, 0, sequences, rows(normed_mlp_), d_mlp, rows(d_normed_mlp_), observer, vectors);
   }
   // With parallel residuals, the gradient of the attention's output is that of the layer's output.
   if (!c.parallel_residual) norm_backward(c, w.mlp_norm, before_mlp, rows(d_normed_mlp_), dx, vectors);
-  attention_gradient(layer, index, sequences, dx, rows(d_normed_), observer, vectors);
+  const auto d_attention = added_gradient(
+      w.attention_post_norm, w.attention_output.bias_data(), dx,
+      [&](auto out) { product(rows(mixed_), Op::kTranspose, layer.attention_output(), out); }, vectors);
+  attention_gradient(layer, sequences, d_attention, rows(d_normed_), observer, vectors);
   if (c.parallel_residual) norm_backward(c, w.mlp_norm, before_mlp, rows(d_normed_mlp_), dx, vectors);
   norm_backward(c, w.attention_norm, x, rows(d_normed_), dx, vectors);
 }
 
-// Encoders normalise after the residual additions: middle = x + attention(x), n = norm(middle), last = n + mlp(n), and
+// With norms_residual_sums: middle = x + attention(x), n = norm(middle), last = n + mlp(n), and
 // the output is norm(last).
-void LayerPass::backward_encoder(const DenseLayer& layer, size_t index, std::span<const SequenceRows> sequences,
+void LayerPass::backward_of_sums(const DenseLayer& layer, std::span<const SequenceRows> sequences,
                                  MatrixView<const float> x, MatrixView<float> dx, GradientObserver& observer,
                                  VectorGradients& vectors) {
   const ModelConfig& c = config_;
@@ -357,7 +393,7 @@ void LayerPass::backward_encoder(const DenseLayer& layer, size_t index, std::spa
     for (size_t r = 0; r < m.rows(); ++r) std::fill_n(m.row(r), m.cols(), 0.0f);
   };
   const MatrixView<float> middle = rows(middle_), last = rows(out_), d_last = rows(d_normed_mlp_);
-  forward_to_mlp(layer, index, sequences, x, middle, true);
+  forward_to_mlp(layer, sequences, x, middle, true);
   mlp_inner(layer, 0, rows(normed_mlp_));
   product(rows(narrow_), Op::kTranspose, layer.down(0), last);
   add_rows(rows(normed_mlp_), w.mlp_output_bias(), last);
@@ -367,7 +403,7 @@ void LayerPass::backward_encoder(const DenseLayer& layer, size_t index, std::spa
   add_rows(rows(d_normed_), nullptr, d_last);
   clear(dx);
   norm_backward(c, w.attention_norm, middle, d_last, dx, vectors);
-  attention_gradient(layer, index, sequences, dx, rows(d_normed_), observer, vectors);
+  attention_gradient(layer, sequences, dx, rows(d_normed_), observer, vectors);
   add_rows(rows(d_normed_), nullptr, dx);
 }
 

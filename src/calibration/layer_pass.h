@@ -37,52 +37,59 @@ class VectorGradients {
   std::map<std::string, std::vector<double>> sums_;
 };
 
-// Adds the gradient of x to dx, where out = norm(x) and dy is the gradient of out. Adds the gradients of the norm's
-// weight and bias to `vectors`.
+// Adds the gradient of x to dx, where out = norm(x) (x itself if the norm has no weights) and dy is the gradient of out.
+// Adds the gradients of the norm's weight and bias to `vectors`.
 void norm_backward(const ModelConfig& config, const NormWeights& norm, MatrixView<const float> x,
                    MatrixView<const float> dy, MatrixView<float> dx, VectorGradients& vectors);
 
 class LayerPass {
  public:
   // Makes buffers for up to `rows` tokens. rotations[0] is for sequences of at most rope_original_context tokens,
-  // rotations[1] for longer ones; empty without rotary positions.
+  // rotations[1] for longer ones, rotations[2] for layers with LayerKind::local_rope; empty without rotary positions.
   LayerPass(const ModelConfig& config, size_t rows, std::span<const Rotations> rotations);
 
   // x [rows, dim] is the input of the layer and is replaced by its output.
-  void forward(const DenseLayer& layer, size_t index, std::span<const SequenceRows> sequences, MatrixView<float> x);
+  void forward(const DenseLayer& layer, std::span<const SequenceRows> sequences, MatrixView<float> x);
   // x is the input of the layer. dx is the gradient of the layer's output and is replaced by that of its input.
-  void backward(const DenseLayer& layer, size_t index, std::span<const SequenceRows> sequences,
-                MatrixView<const float> x, MatrixView<float> dx, GradientObserver& observer, VectorGradients& vectors);
+  void backward(const DenseLayer& layer, std::span<const SequenceRows> sequences, MatrixView<const float> x,
+                MatrixView<float> dx, GradientObserver& observer, VectorGradients& vectors);
 
  private:
   // Computes normed_, qkv_ and mixed_ from the layer's input x; with keep_raw also raw_.
-  void attention(const DenseLayer& layer, size_t index, std::span<const SequenceRows> sequences,
-                 MatrixView<const float> x, bool keep_raw);
+  void attention(const DenseLayer& layer, std::span<const SequenceRows> sequences, MatrixView<const float> x,
+                 bool keep_raw);
   // Computes everything up to the MLP: attention(), middle := x + its output, normed_mlp_ := the input of the MLP.
   // `middle` may be the same memory as x.
-  void forward_to_mlp(const DenseLayer& layer, size_t index, std::span<const SequenceRows> sequences,
-                      MatrixView<const float> x, MatrixView<float> middle, bool keep_raw);
-  void attention_gradient(const DenseLayer& layer, size_t index, std::span<const SequenceRows> sequences,
+  void forward_to_mlp(const DenseLayer& layer, std::span<const SequenceRows> sequences, MatrixView<const float> x,
+                      MatrixView<float> middle, bool keep_raw);
+  void attention_gradient(const DenseLayer& layer, std::span<const SequenceRows> sequences,
                           MatrixView<const float> d_out, MatrixView<float> d_in, GradientObserver& observer,
                           VectorGradients& vectors);
+  // The gradient of the outputs of a linear layer before its bias, of which the residual stream got
+  // residual_scale * norm(outputs + bias). dx is the gradient of the residual stream. `make_outputs` is called if the
+  // norm needs the outputs. The result is dx or lies in buffers until the next call.
+  template <typename F>
+  MatrixView<const float> added_gradient(const NormWeights& norm, const float* bias, MatrixView<const float> dx,
+                                         const F& make_outputs, VectorGradients& vectors);
   // Chooses the experts of every token. The logits of the router stay in logits_.
   Routes route(const DenseLayer& layer, MatrixView<const float> in);
-  // out := the output of the MLP without the bias of `down`.
+  // out := the output of the MLP, or of all experts with their biases, but without Layer::mlp_output_bias.
+  void mlp_output(const DenseLayer& layer, MatrixView<const float> in, MatrixView<float> out);
+  // out := the output of one MLP without the bias of `down`.
   void mlp_forward(const DenseLayer& layer, size_t mlp, MatrixView<const float> in, MatrixView<float> out);
   // Sets narrow_ to the input of `down` and wide_ to the derivatives of the activation.
   void mlp_inner(const DenseLayer& layer, size_t mlp, MatrixView<const float> in);
-  void backward_encoder(const DenseLayer& layer, size_t index, std::span<const SequenceRows> sequences,
-                        MatrixView<const float> x, MatrixView<float> dx, GradientObserver& observer,
-                        VectorGradients& vectors);
+  void backward_of_sums(const DenseLayer& layer, std::span<const SequenceRows> sequences, MatrixView<const float> x,
+                        MatrixView<float> dx, GradientObserver& observer, VectorGradients& vectors);
   void mlp_gradient(const DenseLayer& layer, size_t mlp, std::span<const SequenceRows> sequences,
                     MatrixView<const float> in, MatrixView<const float> d_out, MatrixView<float> d_in,
                     GradientObserver& observer, VectorGradients& vectors);
   void experts_gradient(const DenseLayer& layer, std::span<const SequenceRows> sequences, MatrixView<const float> in,
                         MatrixView<const float> d_out, MatrixView<float> d_in, GradientObserver& observer,
                         VectorGradients& vectors);
-  // Calls body(row, index of the row in the rotations, rotations) for every token of the sequences, in parallel.
+  // Calls body(row, position, rotations or null) for every token of the sequences, in parallel.
   template <typename F>
-  void for_tokens(std::span<const SequenceRows> sequences, size_t cost, const F& body) const;
+  void for_tokens(const LayerKind& kind, std::span<const SequenceRows> sequences, size_t cost, const F& body) const;
 
   const ModelConfig& config_;
   std::span<const Rotations> rotations_;
@@ -90,6 +97,7 @@ class LayerPass {
   // norms and the rotation.
   Matrix<float> normed_, qkv_, raw_, mixed_, middle_, wide_, narrow_, out_;
   Matrix<float> normed_mlp_, d_qkv_, d_mixed_, d_narrow_, d_normed_, d_normed_mlp_;
+  Matrix<float> added_, d_added_, d_scaled_;      // outputs that are added to the residual stream
   Matrix<float> gathered_, d_gathered_, logits_;  // for mixtures of experts
 };
 

@@ -107,8 +107,14 @@ INSTANTIATE_TEST_SUITE_P(Models, EveryCalibration,
                                          Variant{"gptneox", "plain"}, Variant{"phi3", "short"},
                                          Variant{"bert", "plain"}, Variant{"roberta", "plain"},
                                          Variant{"nomicbert", "plain"}, Variant{"mixtral", "plain"},
-                                         Variant{"qwen3moe", "raw"}),
-                         [](const auto& at) { return std::string(at.param.model) + "_" + at.param.name; });
+                                         Variant{"olmo2", "plain"}, Variant{"gemma3", "plain"},
+                                         Variant{"granite", "plain"}, Variant{"opt", "plain"},
+                                         Variant{"gemma3-images", "plain"}, Variant{"qwen3moe", "raw"}),
+                         [](const auto& at) {
+                           std::string name = std::string(at.param.model) + "_" + at.param.name;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
 
 }  // namespace
 }  // namespace occ

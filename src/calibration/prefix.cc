@@ -20,7 +20,6 @@ Prefix::Prefix(const TensorFile& weights, const ModelConfig& config, std::span<c
                const std::filesystem::path& folder)
     : file_(weights),
       config_(config),
-      layer_config_(config),
       sequences_(sequences),
       folder_(folder),
       loader_(file_, config_, Arithmetic::kF32),
@@ -48,7 +47,10 @@ Prefix::Prefix(const TensorFile& weights, const ModelConfig& config, std::span<c
   if (config_.position == Position::kRotary) {
     read_rope_factors(loader_, config_);
     rope_ = Rope(config_, longest > config_.rope_original_context);
-    buffers_->rotations = Matrix<float>::uninitialized(most_rows_, config_.rotary_dim);
+    local_rope_ = Rope::local(config_);
+    for (Matrix<float>* m : {&buffers_->rotations, &buffers_->local_rotations}) {
+      *m = Matrix<float>::uninitialized(most_rows_, config_.rotary_dim);
+    }
   }
 }
 
@@ -79,6 +81,7 @@ void Prefix::embed() {
     for (size_t t = 0; t < s.size(); ++t) places[t] = static_cast<uint32_t>(config_.position_offset + t);
     const MatrixView<float> x = x_.view().row_range(row, s.size());
     embedding.weight->rows(ids, x);
+    scale_and_cap(config_.embedding_scale, 0, x);
     if (positions || config_.encoder) {
       Matrix<float> p(x.rows(), x.cols());
       if (positions) positions.weight->rows(places, p.view());
@@ -89,54 +92,59 @@ void Prefix::embed() {
   }
 }
 
-void Prefix::begin_layer(size_t layer) {
-  layer_ = loader_.layer(layer);
-  // The caches have a single layer with number 0, so the configuration must say whether the current layer has a window.
-  layer_config_ = config_;
-  if (layer < config_.sliding_window_layer) layer_config_.sliding_window = 0;
-  layer_config_.sliding_window_layer = 0;
-}
+void Prefix::begin_layer(size_t layer) { layer_ = loader_.layer(layer); }
 
 MatrixView<const float> Prefix::normed(const NormWeights& norm, MatrixView<float> x, MatrixView<float> buffer) const {
-  if (config_.encoder) return x;
+  if (config_.norms_residual_sums) return x;
   const MatrixView<float> out = buffer.row_range(0, x.rows());
   normalize(config_, norm, x, out);
   return out;
 }
 
-void Prefix::add_output(const Linear& linear, MatrixView<const float> inputs, const NormWeights& norm) {
+void Prefix::add_output(const Linear& linear, MatrixView<const float> inputs, const NormWeights& post_norm,
+                        const NormWeights& norm) {
   Matrix<float> y = buffer();
   for (const Chunk& c : chunks_) {
     const MatrixView<float> to = y.view().row_range(0, c.rows), x = x_.view().row_range(c.row, c.rows);
     linear.apply(inputs.row_range(c.row, c.rows), to, options_);
-    const Addend addend{to, linear.bias_data()};
-    add_and_normalize(config_, std::array{addend}, norm, x, config_.encoder ? x : MatrixView<float>{});
+    const Addend addend{to, linear.bias_data(), &post_norm, config_.residual_scale};
+    add_and_normalize(config_, std::array{addend}, norm, x, config_.norms_residual_sums ? x : MatrixView<float>{});
   }
 }
 
-void Prefix::add_attention() { add_output(layer_.attention_output, mixed_.view(), layer_.attention_norm); }
+void Prefix::add_attention() {
+  add_output(layer_.attention_output, mixed_.view(), layer_.attention_post_norm, layer_.attention_norm);
+}
 
 void Prefix::add_mlp() {
-  if (!layer_.has_experts()) {
-    load({&layer_.mlps[0].down});
-    return add_output(layer_.mlps[0].down, left_.view(), layer_.mlp_norm);
-  }
+  if (layer_.has_experts()) return add_experts();
+  load({&layer_.mlps[0].down});
+  add_output(layer_.mlps[0].down, left_.view(), layer_.mlp_post_norm, layer_.mlp_norm);
+}
+
+void Prefix::add_experts() {
   size_t row = 0;
   Matrix<float> y = buffer();
+  ScratchMatrix sums(folder_, tokens_, config_.dim);
+  for (size_t t = 0; t < tokens_; ++t) std::fill_n(sums.view().row(t), config_.dim, 0.0f);
   for (size_t e = 0; e < layer_.mlps.size(); ++e) {
     Linear& down = layer_.mlps[e].down;
     load({&down});
     for_chunks_of(e, &row, [&](const Chunk& c, std::span<const Routed> routed, size_t first) {
       const MatrixView<float> out = y.view().row_range(0, routed.size());
       down.apply(left_.view().row_range(first, routed.size()), out, options_);
-      add_routed(routed, out, down.bias_data(), x_.view().row_range(c.row, c.rows));
+      add_routed(routed, out, down.bias_data(), sums.view().row_range(c.row, c.rows));
     });
     down.weight.reset();
+  }
+  for (const Chunk& c : chunks_) {
+    const Addend addend{sums.view().row_range(c.row, c.rows), nullptr, &layer_.mlp_post_norm, config_.residual_scale};
+    add_and_normalize(config_, std::array{addend}, {}, x_.view().row_range(c.row, c.rows), {});
   }
 }
 
 void Prefix::activate_to(const Mlp& mlp, MatrixView<const float> inputs, MatrixView<float> left) {
-  const MatrixView<float> made = activated(layer_config_, mlp, inputs, *buffers_, options_);
+  const MatrixView<float> made = activated(config_, mlp, inputs, *buffers_, options_);
   for (size_t r = 0; r < made.rows(); ++r) std::copy_n(made.row(r), made.cols(), left.row(r));
 }
 
@@ -236,10 +244,11 @@ void Prefix::run(const ModelPart& at, const Visit& visit) {
       for (const Segment& g : c.segments) {
         for (size_t t = 0; t < g.count && rope_.pairs() != 0; ++t) {
           rope_.table_row(t, buffers_->rotations.row(g.row + t));
+          local_rope_.table_row(t, buffers_->local_rotations.row(g.row + t));
         }
       }
       const MatrixView<float> mixed = mixed_.view().row_range(c.row, c.rows);
-      mix_tokens(layer_config_, layer_, 0, c.segments, inputs, mixed, *buffers_, options_);
+      mix_tokens(config_, layer_, 0, c.segments, inputs, mixed, *buffers_, options_);
       inputs = mixed;
     } else if (part == LayerPart::kDown) {
       const MatrixView<float> left = left_.view().row_range(c.row, c.rows);

@@ -59,12 +59,14 @@ class Prefix {
   void embed();
   void begin_layer(size_t layer);
   void run_head(const Visit& visit);
-  // Adds the output of `linear` for inputs [tokens, in] to the residual stream. In encoders the sum is then normalised.
-  void add_output(const Linear& linear, MatrixView<const float> inputs, const NormWeights& norm);
+  // Adds the output of `linear` for inputs [tokens, in] to the residual stream, after post_norm. With
+  // norms_residual_sums the sum is then normalised by `norm`.
+  void add_output(const Linear& linear, MatrixView<const float> inputs, const NormWeights& post_norm,
+                  const NormWeights& norm);
+  void add_experts();
   void add_attention();
   void add_mlp();
-  // Returns the input of the attention or of the MLP: norm(x), written to `buffer`, or in encoders, which normalise
-  // after adding, x itself.
+  // Returns the input of the attention or of the MLP: norm(x), written to `buffer`, or with norms_residual_sums x itself.
   MatrixView<const float> normed(const NormWeights& norm, MatrixView<float> x, MatrixView<float> buffer) const;
   std::span<const size_t> tokens_of(const Chunk& c) const { return std::span(numbers_).subspan(c.row, c.rows); }
   // Sets `left` to the inputs of `down`.
@@ -82,7 +84,6 @@ class Prefix {
 
   const TensorFile& file_;
   ModelConfig config_;
-  ModelConfig layer_config_;  // configuration with the attention window of the current layer
   std::span<const std::vector<TokenId>> sequences_;
   std::filesystem::path folder_;
   WeightLoader loader_;
@@ -97,7 +98,7 @@ class Prefix {
   ScratchMatrix left_;   // inputs of `down`, one expert after the other
   Layer layer_;
   std::optional<BlockBuffers> buffers_;
-  Rope rope_;
+  Rope rope_, local_rope_;
   TransformerOptions options_;
 };
 

@@ -87,15 +87,17 @@ TEST_P(EveryPrefix, GivesWhatTheModelGivesItsLayers) {
   EXPECT_EQ(tensors + (config.experts != 0 ? config.layers : 0), expected.size()) << "routers are no part";
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, EveryPrefix,
-                         testing::Values(Variant{"llama", "plain"}, Variant{"llama", "llama3"},
-                                         Variant{"mistral", "window"}, Variant{"qwen2", "window"},
-                                         Variant{"qwen3", "plain"}, Variant{"gpt2", "plain"},
-                                         Variant{"gptneox", "plain"}, Variant{"gptneox", "sequential"},
-                                         Variant{"phi3", "long"}, Variant{"bert", "plain"}, Variant{"roberta", "plain"},
-                                         Variant{"nomicbert", "plain"}, Variant{"mixtral", "plain"},
-                                         Variant{"qwen3moe", "raw"}),
-                         [](const auto& at) { return std::string(at.param.model) + "_" + at.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Models, EveryPrefix,
+    testing::Values(Variant{"llama", "plain"}, Variant{"llama", "llama3"}, Variant{"mistral", "window"},
+                    Variant{"qwen2", "window"}, Variant{"qwen3", "plain"}, Variant{"gpt2", "plain"},
+                    Variant{"gptneox", "plain"}, Variant{"gptneox", "sequential"}, Variant{"phi3", "long"},
+                    Variant{"bert", "plain"}, Variant{"roberta", "plain"}, Variant{"nomicbert", "plain"},
+                    Variant{"mixtral", "plain"}, Variant{"olmo2", "plain"}, Variant{"olmo3", "plain"},
+                    Variant{"smollm3", "plain"}, Variant{"granite", "plain"}, Variant{"gemma", "plain"},
+                    Variant{"gemma2", "plain"}, Variant{"gemma3", "plain"}, Variant{"opt", "plain"},
+                    Variant{"ministral3", "plain"}, Variant{"qwen3moe", "raw"}),
+    [](const auto& at) { return std::string(at.param.model) + "_" + at.param.name; });
 
 }  // namespace
 }  // namespace occ

@@ -7,7 +7,8 @@ namespace occ {
 namespace {
 
 void set_choices(ModelConfig& config) {
-  config.encoder = true;
+  config.encoder = config.norms_residual_sums = true;
+  config.causal = false;
   config.norm = Norm::kLayer;
   config.position = Position::kLearned;
   config.qkv_bias = config.attention_output_bias = config.mlp_bias = true;
@@ -67,7 +68,7 @@ TensorNames bert_gguf_names() {
 
 Architecture bert_architecture() {
   Architecture a;
-  a.name = "bert";
+  a.name = a.gguf_name = "bert";
   a.hf_classes = {"BertModel", "BertForMaskedLM", "BertForPreTraining", "BertForSequenceClassification"};
   a.model_types = {"bert"};
   a.hf_prefixes = {"bert.", ""};

@@ -69,10 +69,12 @@ Activation read_activation(const ConfigKeys& keys, const std::string& key, const
   keys.fail(key, "silu, gelu, gelu_new (gelu_pytorch_tanh) or relu");
 }
 
-void read_llama_hf(const ConfigKeys& keys, ModelConfig& config) {
+void read_llama_hf(const ConfigKeys& keys, ModelConfig& config) { read_llama_like_hf(keys, config, 10000); }
+
+void read_llama_like_hf(const ConfigKeys& keys, ModelConfig& config, float default_rope_theta) {
   config.vocab_size = keys.size("vocab_size");
   config.dim = keys.size("hidden_size");
-  config.layers = keys.size("num_hidden_layers");
+  config.layers = read_layers(keys, "num_hidden_layers");
   config.ff_dim = keys.size("intermediate_size");
   read_heads(keys, "num_attention_heads", "num_key_value_heads", "head_dim", config);
   config.max_context = keys.size_or("max_position_embeddings", 2048);
@@ -80,7 +82,7 @@ void read_llama_hf(const ConfigKeys& keys, ModelConfig& config) {
   config.activation = read_activation(keys, "hidden_act", "silu");
   config.qkv_bias = config.attention_output_bias = keys.flag_or("attention_bias", false);
   config.mlp_bias = keys.flag_or("mlp_bias", false);
-  read_rope_hf(keys, config);
+  read_rope_hf(keys, config, "rope_theta", "partial_rotary_factor", 1, default_rope_theta);
 }
 
 void read_experts_hf(const ConfigKeys& keys, ModelConfig& config) {
@@ -91,24 +93,60 @@ void read_experts_hf(const ConfigKeys& keys, ModelConfig& config) {
   }
 }
 
-void read_layer_windows(const ConfigKeys& keys, ModelConfig& config) {
-  if (!keys.flag_or("use_sliding_window", false) || !keys.has("sliding_window")) return;
-  config.sliding_window = keys.size("sliding_window");
-  config.sliding_window_layer = keys.has("max_window_layers") ? keys.count("max_window_layers") : 28;
-  if (!keys.has("layer_types")) return;
-  const std::vector<std::string> types = keys.texts("layer_types");
-  config.sliding_window_layer =
-      static_cast<size_t>(std::find(types.begin(), types.end(), "sliding_attention") - types.begin());
-  for (size_t i = 0; i < types.size(); ++i) {
-    if (types[i] != (i < config.sliding_window_layer ? "full_attention" : "sliding_attention")) {
-      keys.fail("layer_types", "full_attention for the first layers and sliding_attention for the others");
+size_t read_layers(const ConfigKeys& keys, const std::string& key) {
+  constexpr size_t kMost = 65536;
+  const size_t layers = keys.size(key);
+  if (layers > kMost) keys.fail(key, fmt::format("an integer from 1 to {}", kMost));
+  return layers;
+}
+
+void set_windows(ModelConfig& config, size_t window) {
+  config.layer_kinds.resize(config.layers);
+  for (LayerKind& kind : config.layer_kinds) kind.window = window;
+}
+
+void read_layer_types(const ConfigKeys& keys, ModelConfig& config,
+                      const std::function<bool(size_t layer)>& by_default) {
+  config.layer_kinds.resize(config.layers);
+  const bool named = keys.has("layer_types");
+  const std::vector<std::string> types = named ? keys.texts("layer_types") : std::vector<std::string>(config.layers);
+  if (types.size() < config.layers) keys.fail("layer_types", fmt::format("the types of {} layers", config.layers));
+  for (size_t i = 0; i < config.layers; ++i) {
+    const bool sliding = named ? types[i] == "sliding_attention" : by_default(i);
+    if (named && !sliding && types[i] != "full_attention") {
+      keys.fail("layer_types", "full_attention or sliding_attention for every layer");
     }
+    if (sliding && keys.has("sliding_window")) config.layer_kinds[i].window = keys.size("sliding_window");
   }
+}
+
+void read_layer_types_gguf(const ConfigKeys& keys, ModelConfig& config, size_t default_period) {
+  const std::string key = "attention.sliding_window", pattern = "attention.sliding_window_pattern";
+  const size_t window = keys.has(key) ? keys.count(key) : 0;
+  if (window == 0) return;
+  set_windows(config, window);
+  const bool listed = keys.is_array(pattern);
+  const std::vector<bool> flags = listed ? keys.flags(pattern) : std::vector<bool>();
+  if (listed && flags.size() != config.layers) keys.fail(pattern, fmt::format("flags of {} layers", config.layers));
+  const size_t period = listed ? 1 : keys.size_or(pattern, default_period);
+  for (size_t i = 0; i < config.layers; ++i) {
+    if (listed ? !flags[i] : period > 1 && i % period == period - 1) config.layer_kinds[i].window = 0;
+  }
+}
+
+void write_window_pattern(const ModelConfig& config, const std::string& prefix, GgufMetadata& metadata) {
+  std::vector<bool> flags;
+  bool any = false;
+  for (size_t i = 0; i < config.layers; ++i) {
+    flags.push_back(config.layer_kind(i).window != 0);
+    any |= flags.back();
+  }
+  if (any) metadata.append(prefix + "attention.sliding_window_pattern", GgufArray{std::move(flags)});
 }
 
 void read_gguf_sizes(const ConfigKeys& keys, ModelConfig& config) {
   config.dim = keys.size("embedding_length");
-  config.layers = keys.size("block_count");
+  config.layers = read_layers(keys, "block_count");
   config.ff_dim = keys.size("feed_forward_length");
   read_heads(keys, "attention.head_count", "attention.head_count_kv", "attention.key_length", config);
   if (keys.has("attention.value_length") && keys.size("attention.value_length") != config.head_dim) {
@@ -156,24 +194,32 @@ void read_yarn_hf(const ConfigKeys& keys, ModelConfig& config) {
 }  // namespace
 
 void read_rope_hf(const ConfigKeys& keys, ModelConfig& config, const std::string& theta_key,
-                  const std::string& partial_key, float default_partial) {
+                  const std::string& partial_key, float default_partial, float default_theta) {
   // Since transformers 5 all of it is in rope_parameters; before, the scaling alone was in rope_scaling.
   const bool merged = keys.has("rope_parameters");
   const std::string scaling_key = merged ? "rope_parameters" : "rope_scaling";
   const bool scaled = keys.has(scaling_key);
-  const ConfigKeys scaling = scaled ? keys.object(scaling_key) : keys;
+  ConfigKeys scaling = scaled ? keys.object(scaling_key) : keys;
+  if (scaled && scaling.is_object("full_attention")) {  // one object for every type of layer
+    if (scaling.has("sliding_attention")) {
+      const ConfigKeys local = scaling.object("sliding_attention");
+      if (local.text_or("rope_type", "default") != "default") local.fail("rope_type", "default");
+      config.rope_local_theta = local.number_or("rope_theta", config.rope_local_theta, 1.0001f, kLargest);
+    }
+    scaling = scaling.object("full_attention");
+  }
   const auto number = [&](const std::string& inner, const std::string& outer, float fallback, float least, float most) {
     return scaled && scaling.has(inner) ? scaling.number(inner, least, most)
                                         : keys.number_or(outer, fallback, least, most);
   };
-  config.rope_theta = number("rope_theta", theta_key, 10000, 1.0001f, kLargest);
+  config.rope_theta = number("rope_theta", theta_key, default_theta, 1.0001f, kLargest);
   const float partial = number("partial_rotary_factor", partial_key, default_partial, 0, 1);
   set_rotary_dim(static_cast<size_t>(static_cast<double>(config.head_dim) * static_cast<double>(partial)), keys,
                  partial_key, config);
   if (!scaled) return;
   const std::string type_key = scaling.has("rope_type") ? "rope_type" : "type";
   const std::string type = scaling.text_or(type_key, "default");
-  if (type == "default") return;
+  if (type == "default" || type == "mrope") return;  // mrope: with text alone it is the default
   // An original context beside the scaling (Phi-3) counts more than one in it.
   const size_t in_scaling = scaling.size_or("original_max_position_embeddings", config.max_context);
   config.rope_original_context = keys.size_or("original_max_position_embeddings", in_scaling);
@@ -224,7 +270,8 @@ void read_rope_gguf(const ConfigKeys& keys, ModelConfig& config) {
     config.rope_beta_fast = keys.number_or("rope.scaling.yarn_beta_fast", 32, 0.01f, 1e6f);
     config.rope_beta_slow = keys.number_or("rope.scaling.yarn_beta_slow", 1, 0.01f, 1e6f);
     config.rope_attention_factor =
-        keys.number_or("rope.scaling.attn_factor", 1, 0.01f, 100) * yarn_magnitude(config.rope_factor, 1);
+        keys.number_or("rope.scaling.attn_factor", 1, 0.01f, 100) * yarn_magnitude(config.rope_factor, 1) /
+        yarn_magnitude(config.rope_factor, keys.number_or("rope.scaling.yarn_log_multiplier", 0, 0, 100));
   } else {
     keys.fail("rope.scaling.type", "none, linear, yarn or longrope");
   }

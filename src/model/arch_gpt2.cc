@@ -37,7 +37,7 @@ void read_gpt2_gguf(const ConfigKeys& /*keys*/, ModelConfig& config) {
 
 Architecture gpt2_architecture() {
   Architecture a;
-  a.name = "gpt2";
+  a.name = a.gguf_name = "gpt2";
   a.hf_classes = {"GPT2LMHeadModel"};
   a.model_types = {"gpt2"};
   a.hf_prefixes = {"transformer.", ""};

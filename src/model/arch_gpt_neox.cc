@@ -34,7 +34,7 @@ void read_gpt_neox_gguf(const ConfigKeys& keys, ModelConfig& config) {
 
 Architecture gpt_neox_architecture() {
   Architecture a;
-  a.name = "gptneox";
+  a.name = a.gguf_name = "gptneox";
   a.hf_classes = {"GPTNeoXForCausalLM"};
   a.model_types = {"gpt_neox"};
   a.hf_prefixes = {"gpt_neox.", ""};

@@ -13,13 +13,13 @@ namespace {
 
 void read_mistral_hf(const ConfigKeys& keys, ModelConfig& config) {
   read_llama_hf(keys, config);
-  if (keys.has("sliding_window")) config.sliding_window = keys.size("sliding_window");
-  if (keys.absent("sliding_window")) config.sliding_window = 4096;  // null: none
+  if (keys.has("sliding_window")) set_windows(config, keys.size("sliding_window"));
+  if (keys.absent("sliding_window")) set_windows(config, 4096);  // null: none
 }
 
 void read_mixtral_hf(const ConfigKeys& keys, ModelConfig& config) {
   read_llama_hf(keys, config);
-  if (keys.has("sliding_window")) config.sliding_window = keys.size("sliding_window");
+  if (keys.has("sliding_window")) set_windows(config, keys.size("sliding_window"));
   read_experts_hf(keys, config);
 }
 
@@ -28,14 +28,14 @@ void read_llama_gguf(const ConfigKeys& keys, ModelConfig& config) {
   if (keys.has("expert_count") && keys.count("expert_count") != 0) {
     keys.fail("expert_count", "no experts (mixtures of experts run from Hugging Face folders alone)");
   }
-  if (keys.has("attention.sliding_window")) config.sliding_window = keys.count("attention.sliding_window");
+  read_layer_types_gguf(keys, config, 1);
 }
 
 }  // namespace
 
 Architecture llama_architecture() {
   Architecture a;
-  a.name = "llama";
+  a.name = a.gguf_name = "llama";
   a.hf_classes = {"LlamaForCausalLM", "LLaMAForCausalLM"};
   a.model_types = {"llama"};
   a.hf_prefixes = {"model.", ""};
@@ -43,6 +43,8 @@ Architecture llama_architecture() {
   a.gguf_names = llama_gguf_names();
   a.read_hf = read_llama_hf;
   a.read_gguf = read_llama_gguf;
+  a.hf_defaults = R"({"vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32,
+      "num_attention_heads": 32})";
   return a;
 }
 
@@ -52,13 +54,16 @@ Architecture mistral_architecture() {
   a.hf_classes = {"MistralForCausalLM"};
   a.model_types = {"mistral"};
   a.read_hf = read_mistral_hf;
-  a.read_gguf = nullptr;  // there it is a llama
+  a.read_gguf = nullptr;
+  a.hf_defaults = R"({"vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32,
+      "num_attention_heads": 32, "num_key_value_heads": 8, "max_position_embeddings": 131072})";
   return a;
 }
 
 Architecture mixtral_architecture() {
   Architecture a = mistral_architecture();
   a.name = "mixtral";
+  a.gguf_name = "";
   a.hf_classes = {"MixtralForCausalLM"};
   a.model_types = {"mixtral"};
   a.hf_names.router = "layers.#.block_sparse_moe.gate";

@@ -6,7 +6,8 @@ namespace occ {
 namespace {
 
 void set_choices(ModelConfig& config) {
-  config.encoder = true;
+  config.encoder = config.norms_residual_sums = true;
+  config.causal = false;
   config.norm = Norm::kLayer;
   config.qkv_bias = config.attention_output_bias = config.mlp_bias = false;
 }
@@ -49,7 +50,7 @@ void read_nomic_bert_gguf(const ConfigKeys& keys, ModelConfig& config) {
 
 Architecture nomic_bert_architecture() {
   Architecture a;
-  a.name = "nomic-bert";
+  a.name = a.gguf_name = "nomic-bert";
   a.hf_classes = {"NomicBertModel", "NomicBertForMaskedLM", "NomicBertForPreTraining",
                   "NomicBertForSequenceClassification"};
   a.model_types = {"nomic_bert"};

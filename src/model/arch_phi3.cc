@@ -7,18 +7,16 @@ namespace {
 
 void read_phi3_hf(const ConfigKeys& keys, ModelConfig& config) {
   read_llama_hf(keys, config);
-  if (keys.has("sliding_window")) config.sliding_window = keys.size("sliding_window");
+  if (keys.has("sliding_window")) set_windows(config, keys.size("sliding_window"));
 }
 
-void read_phi3_gguf(const ConfigKeys& keys, ModelConfig& config) {
-  if (keys.has("attention.sliding_window")) config.sliding_window = keys.count("attention.sliding_window");
-}
+void read_phi3_gguf(const ConfigKeys& keys, ModelConfig& config) { read_layer_types_gguf(keys, config, 1); }
 
 }  // namespace
 
 Architecture phi3_architecture() {
   Architecture a;
-  a.name = "phi3";
+  a.name = a.gguf_name = "phi3";
   a.hf_classes = {"Phi3ForCausalLM"};
   a.model_types = {"phi3"};
   a.hf_prefixes = {"model.", ""};

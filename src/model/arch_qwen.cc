@@ -6,16 +6,26 @@
 namespace occ {
 namespace {
 
+void read_windows(const ConfigKeys& keys, ModelConfig& config) {
+  if (!keys.flag_or("use_sliding_window", false)) return;
+  const size_t first = keys.has("max_window_layers") ? keys.count("max_window_layers") : 28;
+  read_layer_types(keys, config, [&](size_t layer) { return layer >= first; });
+}
+
+void write_windows(const ModelConfig& /*config*/, nlohmann::ordered_json& json) {
+  if (json.contains("sliding_window")) json["use_sliding_window"] = true;
+}
+
 void read_qwen2_hf(const ConfigKeys& keys, ModelConfig& config) {
   read_llama_hf(keys, config);
   config.qkv_bias = true;
   config.attention_output_bias = config.mlp_bias = false;
-  read_layer_windows(keys, config);
+  read_windows(keys, config);
 }
 
 void read_qwen3_hf(const ConfigKeys& keys, ModelConfig& config) {
   read_llama_hf(keys, config);
-  read_layer_windows(keys, config);
+  read_windows(keys, config);
 }
 
 void read_qwen3_moe_hf(const ConfigKeys& keys, ModelConfig& config) {
@@ -34,12 +44,14 @@ void read_qwen3_gguf(const ConfigKeys& /*keys*/, ModelConfig& /*config*/) {}
 
 Architecture qwen2_architecture() {
   Architecture a;
-  a.name = "qwen2";
-  a.hf_classes = {"Qwen2ForCausalLM"};
-  a.model_types = {"qwen2"};
+  a.name = a.gguf_name = "qwen2";
+  // The models of images and text of 2024 have no text_config.
+  a.hf_classes = {"Qwen2ForCausalLM", "Qwen2VLForConditionalGeneration", "Qwen2_5_VLForConditionalGeneration"};
+  a.model_types = {"qwen2", "qwen2_vl", "qwen2_5_vl"};
   a.hf_prefixes = {"model.", ""};
   a.hf_names = llama_hf_names();
   a.gguf_names = llama_gguf_names();
+  a.write_hf = write_windows;
   a.read_hf = read_qwen2_hf;
   a.read_gguf = read_qwen2_gguf;
   return a;
@@ -47,9 +59,9 @@ Architecture qwen2_architecture() {
 
 Architecture qwen3_architecture() {
   Architecture a = qwen2_architecture();
-  a.name = "qwen3";
+  a.name = a.gguf_name = "qwen3";
   a.hf_classes = {"Qwen3ForCausalLM"};
-  a.model_types = {"qwen3"};
+  a.model_types = {"qwen3", "qwen3_vl"};
   a.hf_names.q_norm = "layers.#.self_attn.q_norm";
   a.hf_names.k_norm = "layers.#.self_attn.k_norm";
   a.gguf_names.q_norm = "blk.#.attn_q_norm";
@@ -62,6 +74,7 @@ Architecture qwen3_architecture() {
 Architecture qwen3_moe_architecture() {
   Architecture a = qwen3_architecture();
   a.name = "qwen3moe";
+  a.gguf_name = "";
   a.hf_classes = {"Qwen3MoeForCausalLM"};
   a.model_types = {"qwen3_moe"};
   a.hf_names.router = "layers.#.mlp.gate";

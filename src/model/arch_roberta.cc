@@ -20,6 +20,7 @@ void read_roberta_hf(const ConfigKeys& keys, ModelConfig& config) {
 Architecture roberta_architecture() {
   Architecture a;
   a.name = "roberta";
+  a.gguf_name = "bert";
   for (const char* family : {"Roberta", "XLMRoberta", "Camembert"}) {
     for (const char* task : {"Model", "ForMaskedLM", "ForSequenceClassification"}) {
       a.hf_classes.push_back(std::string(family) + task);

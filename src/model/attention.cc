@@ -123,6 +123,15 @@ HWY_INLINE void SoftmaxBlock(float* scores, size_t begin, size_t end, RowState* 
   state->sum += hn::GetLane(hn::SumOfLanes(d, sum));
 }
 
+// x = cap tanh(x / cap) = 2 cap sigmoid(2 x / cap) - cap; n is a multiple of the lanes.
+HWY_INLINE void CapScores(float cap, float* x, size_t n) {
+  const DA d;
+  const VA factor = hn::Set(d, 2 / cap), vcap = hn::Set(d, cap), twice = hn::Set(d, 2 * cap);
+  for (size_t i = 0; i < n; i += hn::Lanes(d)) {
+    hn::StoreU(hn::Sub(TimesSigmoid(d, twice, hn::Mul(hn::LoadU(d, x + i), factor)), vcap), d, x + i);
+  }
+}
+
 template <typename T>
 HWY_INLINE void Attend(const AttentionPanel& p) {
   const size_t rows = p.tokens * p.group, dim = p.head_dim, value_dim = ceil_div(dim, kKeyBlock) * kKeyBlock;
@@ -148,6 +157,7 @@ HWY_INLINE void Attend(const AttentionPanel& p) {
     for (size_t r = 0; r < rows; ++r) {
       const size_t from = std::clamp(begin(r), start, start + count) - start;
       const size_t to = std::max(std::clamp(end(r), start, start + count) - start, from);
+      if (p.softcap != 0) CapScores(p.softcap, scores.row(r), ceil_div(count, kKeyBlock) * kKeyBlock);
       SoftmaxBlock(scores.row(r), from, to, &states[r], out.row(r), value_dim);
     }
     Product(

@@ -1,4 +1,4 @@
-// Attention: softmax(scale q K^T) V for some consecutive tokens (a panel) and the query heads that share one key head.
+// Attention: softmax(cap(scale q K^T)) V, cap(s) = c tanh(s / c) where the model has a soft cap c, for some consecutive tokens (a panel) and the query heads that share one key head.
 // Positions are visited in blocks of 64, and the softmax is computed with a running maximum and sum (Milakov &
 // Gimelshein 2018, arXiv 1805.02867; Dao et al. 2022, arXiv 2205.14135). Scores are f32. A row is one token of one
 // query head; every key and value is loaded once for up to four rows. The result of a row does not depend on the other
@@ -20,6 +20,7 @@ struct AttentionPanel {
   size_t out_token_step = 0;
   size_t tokens = 0, group = 0, head_dim = 0;  // group: number of query heads that share the key head
   float scale = 1;                             // factor of the scores, usually 1 / sqrt(head_dim)
+  float softcap = 0;                           // 0: none
   size_t first = 0;                            // position of the first token
   size_t length = 0;                           // positions in the cache, including those of the panel's tokens
   bool causal = true;                          // true: a token does not attend to later ones

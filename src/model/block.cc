@@ -32,8 +32,8 @@ void apply_linears(MatrixView<const float> x, std::initializer_list<LinearOutput
 // Tokens of one segment whose attention is one task: rows (token, head of a group) that fill a few tiles.
 constexpr size_t kPanelRows = 64;
 
-void run_panels(const ModelConfig& c, size_t layer, std::span<const Segment> segments, MatrixView<const float> qkv,
-                MatrixView<float> out) {
+void run_panels(const ModelConfig& c, const Layer& w, size_t layer, std::span<const Segment> segments,
+                MatrixView<const float> qkv, MatrixView<float> out) {
   const QkvLayout at(c);
   const size_t group = c.heads / c.kv_heads, panel = std::max<size_t>(1, kPanelRows / group);
   std::vector<AttentionPanel> panels;
@@ -44,11 +44,12 @@ void run_panels(const ModelConfig& c, size_t layer, std::span<const Segment> seg
       p.tokens = std::min(panel, s.count - t);
       p.group = group;
       p.head_dim = c.head_dim;
-      p.scale = 1 / std::sqrt(static_cast<float>(c.head_dim));
+      p.scale = c.score_scale();
+      p.softcap = c.attention_softcap;
       p.first = s.position + t;
       p.length = s.position + s.count;
-      p.causal = !c.encoder;
-      p.window = layer >= c.sliding_window_layer ? c.sliding_window : 0;
+      p.causal = c.causal;
+      p.window = w.kind.window;
       p.q_token_step = qkv.stride();
       p.q_head_step = at.q_step;
       p.out_token_step = out.stride();
@@ -78,14 +79,25 @@ BlockBuffers::BlockBuffers(const ModelConfig& c, size_t rows)
       output_(Matrix<float>::uninitialized(rows, c.dim)),
       attended_(Matrix<float>::uninitialized(rows, c.dim)) {}
 
-void finish_heads(const ModelConfig& c, const Layer& w, const float* rotation, float* row) {
+float query_factor(const ModelConfig& c, size_t position) {
+  if (c.query_growth == 0) return 1;
+  return 1 + c.query_growth * std::log1p(static_cast<float>(position / c.rope_original_context));
+}
+
+void finish_heads(const ModelConfig& c, const Layer& w, size_t position, const float* rotation, float* row) {
   const QkvLayout at(c);
-  const auto finish = [&](float* head, const std::vector<float>& norm) {
-    if (!norm.empty()) rms_norm_head(norm.data(), c.norm_eps, head, c.head_dim);
+  const float q_factor = query_factor(c, position);
+  const auto finish = [&](float* head, const std::vector<float>& norm, float factor) {
+    if (!norm.empty() && !c.norms_whole_queries) rms_norm_head(norm.data(), c.norm_eps, head, c.head_dim);
     if (rotation != nullptr) rotate_head(c.rope_pairs, rotation, c.rotary_dim / 2, head);
+    if (factor != 1) scale_and_cap_row(factor, 0, head, c.head_dim);
   };
-  for (size_t h = 0; h < c.heads; ++h) finish(row + at.q + h * at.q_step, w.q_norm);
-  for (size_t h = 0; h < c.kv_heads; ++h) finish(row + at.k + h * at.k_step, w.k_norm);
+  if (!w.q_norm.empty() && c.norms_whole_queries) {
+    rms_norm_head(w.q_norm.data(), c.norm_eps, row + at.q, w.q_norm.size());
+    rms_norm_head(w.k_norm.data(), c.norm_eps, row + at.k, w.k_norm.size());
+  }
+  for (size_t h = 0; h < c.heads; ++h) finish(row + at.q + h * at.q_step, w.q_norm, q_factor);
+  for (size_t h = 0; h < c.kv_heads; ++h) finish(row + at.k + h * at.k_step, w.k_norm, 1);
 }
 
 void mix_tokens(const ModelConfig& c, const Layer& w, size_t layer, std::span<const Segment> segments,
@@ -103,7 +115,6 @@ void mix_tokens(const ModelConfig& c, const Layer& w, size_t layer, std::span<co
                   options);
   }
   const QkvLayout at(c);
-  const bool rotates = c.position == Position::kRotary;
   std::vector<const Segment*> of_row(x.rows());
   for (const Segment& s : segments) std::fill_n(of_row.begin() + static_cast<ptrdiff_t>(s.row), s.count, &s);
   for_row_panels(x.rows(), 4 * qkv.cols(), [&](size_t first, size_t count) {
@@ -111,13 +122,14 @@ void mix_tokens(const ModelConfig& c, const Layer& w, size_t layer, std::span<co
       const Segment& s = *of_row[r];
       float* row = qkv.row(r);
       if (!w.qkv_bias.empty()) add_to(w.qkv_bias.data(), row, w.qkv_bias.size());
-      finish_heads(c, w, rotates ? buffers.rotations.row(r) : nullptr, row);
+      const size_t position = s.position + r - s.row;
+      finish_heads(c, w, position, buffers.rotation(w.kind, r), row);
       for (size_t h = 0; h < c.kv_heads; ++h) {
-        s.cache->put(layer, h, s.position + r - s.row, row + at.k + h * at.k_step, row + at.v + h * at.v_step);
+        s.cache->put(layer, h, position, row + at.k + h * at.k_step, row + at.v + h * at.v_step);
       }
     }
   });
-  run_panels(c, layer, segments, qkv, mixed);
+  run_panels(c, w, layer, segments, qkv, mixed);
 }
 
 MatrixView<float> activated(const ModelConfig& c, const Mlp& w, MatrixView<const float> x, BlockBuffers& buffers,
@@ -168,7 +180,8 @@ void run_layer(const ModelConfig& c, const Layer& w, size_t layer, std::span<con
                const TransformerOptions& options) {
   const size_t n = x.rows();
   const MatrixView<float> mixed = buffers.mixed(n), attended = buffers.attended(n), fed = buffers.output(n);
-  const Addend attention{attended, w.attention_output.bias_data()}, mlp{fed, w.mlp_output_bias()};
+  const Addend attention{attended, w.attention_output.bias_data(), &w.attention_post_norm, c.residual_scale};
+  const Addend mlp{fed, w.mlp_output_bias(), &w.mlp_post_norm, c.residual_scale};
   mix_tokens(c, w, layer, segments, normed, mixed, buffers, options);
   w.attention_output.apply(mixed, attended, options);
   if (c.parallel_residual) {
@@ -177,9 +190,9 @@ void run_layer(const ModelConfig& c, const Layer& w, size_t layer, std::span<con
     add_and_normalize(c, std::array{attention, mlp}, next, x, normed);
     return;
   }
-  add_and_normalize(c, std::array{attention}, c.encoder ? w.attention_norm : w.mlp_norm, x, normed);
+  add_and_normalize(c, std::array{attention}, c.norms_residual_sums ? w.attention_norm : w.mlp_norm, x, normed);
   run_mlp(c, w, normed, fed, buffers, options);
-  add_and_normalize(c, std::array{mlp}, c.encoder ? w.mlp_norm : next, x, normed);
+  add_and_normalize(c, std::array{mlp}, c.norms_residual_sums ? w.mlp_norm : next, x, normed);
 }
 
 }  // namespace occ

@@ -52,18 +52,26 @@ class BlockBuffers {
   MatrixView<float> output(size_t rows) { return output_.view().row_range(0, rows); }
   // Outputs of the attention [rows, dim].
   MatrixView<float> attended(size_t rows) { return attended_.view().row_range(0, rows); }
-  // Cosines and sines of the position of every row [rows, rotary_dim] (Rope::table_row); empty without rotary
-  // positions.
-  Matrix<float> rotations;
+  // Cosines and sines of the position of every row [rows, rotary_dim] (Rope::table_row), and those of layers with
+  // LayerKind::local_rope; empty if the model has none.
+  Matrix<float> rotations, local_rotations;
+  // Those of a row in a layer; null if it does not rotate.
+  const float* rotation(const LayerKind& kind, size_t row) const {
+    const Matrix<float>& table = kind.local_rope ? local_rotations : rotations;
+    return kind.rotates && table.size() != 0 ? table.row(row) : nullptr;
+  }
 
  private:
   Matrix<float> qkv_, mixed_, wide_, output_, attended_;
 };
 
-// Applies the norms of the heads (if the model has them) and the rotation to the queries and keys of one token. `row`
-// is the token's row of the joined outputs [qkv_dim], to which the bias has been added already. rotation: cosines and
-// sines of the token's position [rotary_dim], or null if the model does not rotate.
-void finish_heads(const ModelConfig& config, const Layer& weights, const float* rotation, float* row);
+// The factor of queries at a position (ModelConfig::query_growth).
+float query_factor(const ModelConfig& config, size_t position);
+
+// Applies the norms of queries and keys (if the model has them), the rotation and query_factor to the queries and keys of
+// one token at `position`. `row` is the token's row of the joined outputs [qkv_dim], to which the bias has been added
+// already. rotation: cosines and sines of the position [rotary_dim], or null if the layer does not rotate.
+void finish_heads(const ModelConfig& config, const Layer& weights, size_t position, const float* rotation, float* row);
 
 // Computes mixed [rows, heads * head_dim], the input of the attention's output projection, from x [rows, dim]. Writes
 // the new keys and values to the caches, but the caller has to set the lengths of the caches. `layer` is the number of
@@ -77,9 +85,8 @@ MatrixView<float> activated(const ModelConfig& config, const Mlp& weights, Matri
                             BlockBuffers& buffers, const TransformerOptions& options);
 
 // Runs one layer. x [rows, dim] is the residual stream. normed [rows, dim] is the layer's input, and after the call
-// that of the next layer. Causal models normalise what they feed to the attention and to the MLP; `next` is the first
-// norm of the next layer, or the final norm. Encoders normalise the residual stream itself; for them `normed` must be
-// x, and `next` is not used.
+// that of the next layer. `next` is the first norm of the next layer, or the final norm. With norms_residual_sums the
+// residual stream itself is normalised; then `normed` must be x, and `next` is not used.
 void run_layer(const ModelConfig& config, const Layer& weights, size_t layer, std::span<const Segment> segments,
                const NormWeights& next, MatrixView<float> x, MatrixView<float> normed, BlockBuffers& buffers,
                const TransformerOptions& options);

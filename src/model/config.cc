@@ -25,21 +25,46 @@ bool is_class(const std::string& name, const std::string& known) {
   return name.ends_with("Model") && known == name.substr(0, name.size() - 5) + "ForCausalLM";
 }
 
-const Architecture& hf_architecture(const ConfigKeys& keys) {
+const Architecture* find_hf_architecture(const ConfigKeys& keys, std::string* name) {
   const bool named = keys.has("architectures");
   const std::vector<std::string> names =
       named ? keys.texts("architectures") : std::vector<std::string>{keys.text_or("model_type", "none")};
+  *name = names.empty() ? "none" : names[0];
   for (const Architecture& a : architectures()) {
     for (const std::string& known : named ? a.hf_classes : a.model_types) {
-      if (!names.empty() && (named ? is_class(names[0], known) : names[0] == known)) return a;
+      if (named ? is_class(*name, known) : *name == known) return &a;
     }
   }
-  fail_unsupported(keys.where(), names.empty() ? "none" : names[0]);
+  return nullptr;
 }
 
-// Llama's classes with ties decided by the file: no head, no untied one. A class without a head needs none.
+// The keys of the language model and its description. A model of images and text has those of its text tower, whose
+// model_type may end in "_text", in text_config.
+const Architecture& hf_architecture(ConfigKeys* keys) {
+  if (!keys->is_object("text_config")) {
+    std::string name;
+    if (const Architecture* a = find_hf_architecture(*keys, &name)) return *a;
+    fail_unsupported(keys->where(), name);
+  }
+  ConfigKeys text = keys->object("text_config");
+  const Architecture* a = nullptr;
+  const std::string type = text.text_or("model_type", "none");
+  for (const Architecture& known : architectures()) {
+    for (const std::string& t : known.model_types) {
+      if (type == t || type == t + "_text") a = &known;
+    }
+  }
+  if (a == nullptr) fail_unsupported(text.where(), type);
+  if (keys->has("tie_word_embeddings"))
+    text.set_flag("tie_word_embeddings", keys->flag_or("tie_word_embeddings", true));
+  text.add_defaults(a->hf_defaults);
+  *keys = text;
+  return *a;
+}
+
+// What the configuration does not say is decided by the file: no head, no untied one. A class without a head needs none.
 bool ties_embeddings(const ConfigKeys& keys, const TensorFile& file, const Architecture& a) {
-  const bool has_head = file.find(a.hf_names.head + ".weight") != file.tensors().size();
+  const bool has_head = file.find(hf_head_tensor(hf_prefix(file, a), a)) != file.tensors().size();
   const std::vector<std::string> names =
       keys.has("architectures") ? keys.texts("architectures") : std::vector<std::string>();
   if (!has_head && !names.empty() && names[0].ends_with("Model")) return true;
@@ -48,8 +73,8 @@ bool ties_embeddings(const ConfigKeys& keys, const TensorFile& file, const Archi
 
 ModelConfig read_hf(const TensorFile& file, const Bytes& bytes, const std::vector<SideFile>& side_files) {
   const std::string where = file.path() + ": " + kHfSideFile;
-  const ConfigKeys keys(parse_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, where), where);
-  const Architecture& a = hf_architecture(keys);
+  ConfigKeys keys(parse_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, where), where);
+  const Architecture& a = hf_architecture(&keys);
   ModelConfig config;
   config.architecture = a.name;
   a.read_hf(keys, config);
@@ -78,9 +103,8 @@ ModelConfig read_gguf(const TensorFile& file, const GgufMetadata& metadata) {
   const std::string where = file.path() + ": GGUF metadata";
   const std::string* name = metadata.string("general.architecture");
   if (name == nullptr) fail_unsupported(where, "none");
-  const auto known = std::find_if(architectures().begin(), architectures().end(),
-                                  [&](const Architecture& a) { return a.name == *name && a.read_gguf != nullptr; });
-  if (known == architectures().end()) fail_unsupported(where, *name);
+  const Architecture* known = find_gguf_architecture(*name);
+  if (known == nullptr) fail_unsupported(where, *name);
   const ConfigKeys keys = gguf_config_keys(metadata, where, *name + ".");
   ModelConfig config;
   config.architecture = known->name;

@@ -1,6 +1,7 @@
 // The configuration of a model: its sizes and variants, in one form for config.json (Hugging Face) and GGUF metadata.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -19,15 +20,33 @@ enum class RopePairs { kHalves, kAdjacent };
 // value of each element, their sum / sqrt(tokens), or a mean in which token t = 1, 2, ... weighs t.
 enum class Pooling { kMean, kFirst, kLast, kMax, kMeanSqrt, kWeightedMean };
 
+// What may differ between the layers of a model.
+struct LayerKind {
+  size_t window = 0;        // a token attends to this many positions, including its own; 0: to all
+  bool rotates = true;      // whether rotary positions are applied to queries and keys
+  bool local_rope = false;  // the frequencies are those of rope_local_theta, without scaling
+  bool operator==(const LayerKind&) const = default;
+};
+
 struct ModelConfig {
   std::string architecture;  // Architecture::name of its description: "llama", "qwen2", "gpt2", "bert", ...
-  bool encoder = false;      // attention in both directions and no head; such models are loaded by load_encoder
+  bool encoder = false;      // no head; such models are loaded by load_encoder
+  bool causal = true;        // a token attends to no later ones
   bool gguf_names = false;   // tensors have the names and the order of rows of GGUF
   // dim: width of the residual stream; heads: query heads; kv_heads: key and value heads; ff_dim: width of the MLP.
   size_t vocab_size = 0, dim = 0, layers = 0, heads = 0, kv_heads = 0, head_dim = 0, ff_dim = 0;
   size_t max_context = 0;  // longest context the model was made for, in tokens, with its rotary scaling
   Norm norm = Norm::kRms;
   float norm_eps = 1e-5f;
+  bool norm_adds_one = false;        // the factor of a norm is 1 + its weight, those of heads included
+  bool norms_residual_sums = false;  // BERT: x = norm(x + attention(x)), where others have x += attention(norm(x))
+  bool norms_whole_queries = false;  // norms of queries and keys go over all heads together, not over each head
+  float embedding_scale = 1;         // factor of the token embeddings
+  float attention_scale = 0;         // factor of the scores; 0: 1 / sqrt(head_dim)
+  float residual_scale = 1;          // factor of what attention and MLP add to the residual stream
+  float logit_scale = 1;             // factor of the logits
+  // A soft cap c makes c tanh(s / c) of a score or logit s, after its factor. 0: none.
+  float attention_softcap = 0, logit_softcap = 0;
   bool tied_embeddings = false;
   Activation activation = Activation::kSilu;
   // Mixture of experts: every layer has `experts` MLPs, and a token goes through the `experts_used` to which the router
@@ -68,9 +87,15 @@ struct ModelConfig {
   // (rope_long_factors) for caches of more than rope_original_context tokens. In GGUF they are tensors, which are read
   // together with the weights (read_rope_factors).
   std::vector<float> rope_factors, rope_long_factors;
-  size_t sliding_window = 0;        // a token attends to this many positions, including its own; 0: to all
-  size_t sliding_window_layer = 0;  // this layer and all later ones have the window
+  float rope_local_theta = 10000;  // for layers with LayerKind::local_rope
+  // Queries at position p are multiplied by 1 + query_growth ln(1 + floor(p / rope_original_context)). 0: not at all.
+  float query_growth = 0;
+  std::vector<LayerKind> layer_kinds;  // of layers 0, 1, ...; those behind its end are of the default kind
 
+  LayerKind layer_kind(size_t layer) const { return layer < layer_kinds.size() ? layer_kinds[layer] : LayerKind{}; }
+  float score_scale() const {
+    return attention_scale != 0 ? attention_scale : 1 / std::sqrt(static_cast<float>(head_dim));
+  }
   size_t learned_positions() const { return position_offset + max_context; }
 };
 

@@ -65,6 +65,16 @@ constexpr SizeKeys kLayerNormKeys = {"hidden_size",       "num_hidden_layers",  
 constexpr SizeKeys kGpt2Keys = {
     "n_embd", "n_layer", "n_head", "n_inner", "n_positions", "layer_norm_epsilon", "activation_function"};
 
+// The factor of cosines and sines that YaRN has by itself.
+float usual_magnitude(const ModelConfig& c) { return 0.1f * std::log(c.rope_factor) + 1; }
+
+// Of all layers; 0: none has a window.
+size_t widest_window(const ModelConfig& c) {
+  size_t window = 0;
+  for (const LayerKind& kind : c.layer_kinds) window = std::max(window, kind.window);
+  return window;
+}
+
 // The shortest decimal that reads back as the float.
 double decimal(float v) { return std::stod(fmt::format("{}", v)); }
 
@@ -94,13 +104,19 @@ std::string hf_config_json(const ModelConfig& c, const ExportFacts& facts, const
     }
     j["attention_bias"] = c.attention_output_bias;
     j["mlp_bias"] = c.mlp_bias;
-    if (c.sliding_window != 0) j["sliding_window"] = c.sliding_window;
+    if (const size_t window = widest_window(c); window != 0) {
+      j["sliding_window"] = window;
+      for (size_t i = 0; i < c.layers; ++i) {
+        j["layer_types"].push_back(c.layer_kind(i).window != 0 ? "sliding_attention" : "full_attention");
+      }
+    }
   } else if (rotary) {
     j["rotary_pct"] = static_cast<double>(c.rotary_dim) / static_cast<double>(c.head_dim);
     j["rotary_emb_base"] = decimal(c.rope_theta);
     j["use_parallel_residual"] = c.parallel_residual;
     if (const ordered_json scaling = rope_scaling_json(c, what); !scaling.is_null()) j["rope_scaling"] = scaling;
   }
+  if (a.write_hf != nullptr) a.write_hf(c, j);
   if (c.encoder) j["type_vocab_size"] = facts.token_types;
   if (c.encoder && rotary) j["rope_theta"] = decimal(c.rope_theta);
   if (!c.encoder) j["tie_word_embeddings"] = c.tied_embeddings;
@@ -150,8 +166,8 @@ std::string pooling_json(const ModelConfig& c) {
 
 GgufMetadata gguf_config(const ModelConfig& c, const std::string& name, const std::string& what) {
   const Architecture& a = find_architecture(c.architecture);
-  // Models that differ in the form of their configuration only share the GGUF architecture of their kind.
-  const std::string arch = a.read_gguf != nullptr ? a.name : c.encoder ? "bert" : "llama";
+  const std::string& arch = a.gguf_name;
+  if (arch.empty()) throw_input("{}: GGUF has no form of {} that can be written", what, a.hf_classes[0]);
   GgufMetadata m;
   const auto size = [&](const char* key, size_t value) { m.append(arch + "." + key, static_cast<uint32_t>(value)); };
   m.append("general.architecture", arch);
@@ -169,7 +185,8 @@ GgufMetadata gguf_config(const ModelConfig& c, const std::string& name, const st
   }
   m.append(arch + (c.norm == Norm::kRms ? ".attention.layer_norm_rms_epsilon" : ".attention.layer_norm_epsilon"),
            c.norm_eps);
-  if (c.sliding_window != 0) size("attention.sliding_window", c.sliding_window);
+  if (const size_t window = widest_window(c); window != 0) size("attention.sliding_window", window);
+  if (a.write_gguf != nullptr) a.write_gguf(c, arch + ".", m);
   if (c.encoder) m.append(arch + ".attention.causal", false);
   if (c.encoder || c.says_pooling) m.append(arch + ".pooling_type", gguf_pooling(c, what));
   if (!c.encoder && c.norm == Norm::kLayer && c.position == Position::kRotary) {
@@ -187,10 +204,16 @@ GgufMetadata gguf_config(const ModelConfig& c, const std::string& name, const st
       m.append(arch + ".rope.scaling.factor", c.rope_factor);
       break;
     case RopeScaling::kYarn:
-      // The parameters that readers of GGUF take for granted.
-      if (c.rope_beta_fast != 32 || c.rope_beta_slow != 1 || !c.rope_truncate ||
-          std::abs(c.rope_attention_factor - (0.1f * std::log(c.rope_factor) + 1)) > 1e-5f) {
+      if (!c.rope_truncate || (!a.gguf_full_yarn && (c.rope_beta_fast != 32 || c.rope_beta_slow != 1 ||
+                                                     std::abs(c.rope_attention_factor - usual_magnitude(c)) > 1e-5f))) {
         throw_input("{}: its YaRN parameters cannot be written to the other format", what);
+      }
+      if (a.gguf_full_yarn) {
+        m.append(arch + ".rope.scaling.yarn_beta_fast", c.rope_beta_fast);
+        m.append(arch + ".rope.scaling.yarn_beta_slow", c.rope_beta_slow);
+        // Readers divide the usual magnitude by that of this multiplier.
+        m.append(arch + ".rope.scaling.yarn_log_multiplier",
+                 (usual_magnitude(c) / c.rope_attention_factor - 1) / (usual_magnitude(c) - 1));
       }
       m.append(arch + ".rope.scaling.type", std::string("yarn"));
       m.append(arch + ".rope.scaling.factor", c.rope_factor);

@@ -92,6 +92,23 @@ std::vector<std::string> ConfigKeys::texts(const std::string& key) const {
   return out;
 }
 
+std::vector<bool> ConfigKeys::flags(const std::string& key) const {
+  const json& value = get(key, "an array of booleans");
+  std::vector<bool> out;
+  for (const json& item : value.is_array() ? value : json::array({"x"})) {
+    if (!item.is_boolean() && item != 0 && item != 1) fail(key, "an array of booleans");
+    out.push_back(item.is_boolean() ? item.get<bool>() : item == 1);
+  }
+  return out;
+}
+
+void ConfigKeys::add_defaults(const char* text) {
+  const json defaults = json::parse(text);
+  for (const auto& [key, value] : defaults.items()) {
+    if (!values_.contains(prefix_ + key)) values_[prefix_ + key] = value;
+  }
+}
+
 ConfigKeys ConfigKeys::object(const std::string& key) const {
   const json& value = get(key, "an object");
   if (!value.is_object()) fail(key, "an object");
@@ -107,7 +124,15 @@ ConfigKeys gguf_config_keys(const GgufMetadata& metadata, const std::string& whe
         [&](const auto& v) {
           using T = std::decay_t<decltype(v)>;
           if constexpr (std::is_same_v<T, GgufArray>) {
-            value = json::array();  // no key that is read is one
+            value = json::array();
+            std::visit(
+                [&](const auto& items) {
+                  using Item = typename std::decay_t<decltype(items)>::value_type;
+                  if constexpr (std::is_integral_v<Item>) {
+                    for (const Item item : items) value.push_back(item);
+                  }
+                },
+                v.items);
           } else if constexpr (std::is_same_v<T, std::string>) {
             value = printable(v);
           } else {

@@ -35,7 +35,13 @@ class ConfigKeys {
   }
   std::vector<float> numbers(const std::string& key, size_t count) const;  // exactly `count` positive numbers
   std::vector<std::string> texts(const std::string& key) const;
+  std::vector<bool> flags(const std::string& key) const;  // an array of true and false, or of 1 and 0
+  bool is_array(const std::string& key) const { return has(key) && get(key, "").is_array(); }
+  bool is_object(const std::string& key) const { return has(key) && get(key, "").is_object(); }
   ConfigKeys object(const std::string& key) const;
+  // Adds the keys of a JSON object that are missing here.
+  void add_defaults(const char* text);
+  void set_flag(const std::string& key, bool value) { values_[prefix_ + key] = value; }
 
   // Throws the input error "where: key 'k': expected ..., found ...".
   [[noreturn]] void fail(const std::string& key, const std::string& expected) const;
@@ -49,8 +55,8 @@ class ConfigKeys {
   std::string prefix_;
 };
 
-// The metadata whose keys begin with `prefix`; they are looked up without it. Arrays become empty ones, because no
-// architecture reads a key whose value is an array.
+// The metadata whose keys begin with `prefix`; they are looked up without it. Arrays of anything but whole numbers and
+// booleans become empty ones, because no architecture reads a key with such a value.
 ConfigKeys gguf_config_keys(const GgufMetadata& metadata, const std::string& where, const std::string& prefix);
 
 }  // namespace occ

@@ -47,8 +47,8 @@ TEST(Config, ReadsSizesAndChoices) {
   EXPECT_EQ(neox.rotary_dim, 4u);
   EXPECT_TRUE(neox.parallel_residual);
   EXPECT_EQ(read_changed("gpt2", json::object()).ff_dim, 128u);
-  EXPECT_EQ(read_changed("mistral", {{"sliding_window", nullptr}}).sliding_window, 0u);
-  EXPECT_EQ(read_changed("qwen2", {{"use_sliding_window", false}, {"sliding_window", 9}}).sliding_window, 0u);
+  EXPECT_EQ(read_changed("mistral", {{"sliding_window", nullptr}}).layer_kind(1).window, 0u);
+  EXPECT_EQ(read_changed("qwen2", {{"use_sliding_window", false}, {"sliding_window", 9}}).layer_kind(1).window, 0u);
   EXPECT_EQ(read_changed("bert", json::object()).encoder, true);
 }
 
@@ -106,7 +106,7 @@ TEST(Config, HostileValuesAreInputErrors) {
   expect("llama", {{"architectures", "LlamaForCausalLM"}}, "an array of strings");
   expect("llama", {{"architectures", {1}}}, "an array of strings");
   expect("llama", {{"architectures", json::array()}}, "LlamaForCausalLM, MistralForCausalLM");
-  expect("llama", {{"architectures", {"GemmaForCausalLM"}}}, "BertModel, found GemmaForCausalLM");
+  expect("llama", {{"architectures", {"BloomForCausalLM"}}}, "BertModel, found BloomForCausalLM");
   expect("gptneox", {{"rotary_pct", 2}}, "rotary_pct");
   expect("gptneox", {{"rotary_pct", 0.01}}, "rotary_pct");
   expect("gpt2", {{"scale_attn_by_inverse_layer_idx", true}}, "scale_attn_by_inverse_layer_idx");
@@ -152,7 +152,9 @@ TEST(Weights, ShapesAreChecked) {
   expect_load_error("llama", {{"num_attention_heads", 6}}, "q_proj.weight': expected shape [96, 32], found [64, 32]");
   expect_load_error("llama", {{"num_hidden_layers", 3}},
                     "'model.layers.2.input_layernorm.weight': expected shape [32], found no");
-  expect_load_error("llama", {{"num_hidden_layers", 100'000'000}}, "model.layers.2.input_layernorm.weight");
+  expect_load_error("llama", {{"num_hidden_layers", 60'000}}, "model.layers.2.input_layernorm.weight");
+  expect_load_error("llama", {{"num_hidden_layers", 100'000'000}},
+                    "'num_hidden_layers': expected an integer from 1 to 65536, found 100000000");
   expect_load_error("llama", {{"attention_bias", true}}, "q_proj.bias': expected shape [64], found no such tensor");
   expect_load_error("llama", {{"architectures", {"Qwen3ForCausalLM"}}}, "q_norm.weight");
   expect_load_error("gpt2", {{"n_positions", 512}},
@@ -168,7 +170,7 @@ TEST(Config, ReadsExperts) {
   EXPECT_EQ(mixtral.experts_used, 2u);
   EXPECT_EQ(mixtral.ff_dim, 52u);
   EXPECT_TRUE(mixtral.normalized_experts);
-  EXPECT_EQ(mixtral.sliding_window, 0u);
+  EXPECT_EQ(mixtral.layer_kind(0).window, 0u);
   const ModelConfig qwen = read_config(*TinyModel("qwen3moe", "raw").open());
   EXPECT_EQ(qwen.experts, 6u);
   EXPECT_EQ(qwen.ff_dim, 20u);

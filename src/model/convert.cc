@@ -17,6 +17,8 @@
 #include "model/architectures.h"
 #include "model/config_export.h"
 #include "model/rope.h"
+#include "model/row_orders.h"
+#include "model/same_config.h"
 #include "model/sentence_modules.h"
 #include "model/weights.h"
 #include "simd/panel.h"
@@ -34,6 +36,7 @@ constexpr Part kParts[] = {&TensorNames::token_embedding,
                            &TensorNames::final_norm,
                            &TensorNames::head,
                            &TensorNames::attention_norm,
+                           &TensorNames::attention_post_norm,
                            &TensorNames::q,
                            &TensorNames::k,
                            &TensorNames::v,
@@ -42,6 +45,7 @@ constexpr Part kParts[] = {&TensorNames::token_embedding,
                            &TensorNames::k_norm,
                            &TensorNames::attention_output,
                            &TensorNames::mlp_norm,
+                           &TensorNames::mlp_post_norm,
                            &TensorNames::gate,
                            &TensorNames::up,
                            &TensorNames::gate_up,
@@ -59,7 +63,7 @@ std::optional<ParsedName> parse_name(const std::string& name, const TensorNames&
     const std::string base = name.substr(0, name.size() - std::char_traits<char>::length(suffix));
     for (const Part part : kParts) {
       if ((names.*part).empty()) continue;
-      const std::string pattern = part == &TensorNames::head ? names.*part : prefix + names.*part;
+      const std::string pattern = (part == &TensorNames::head ? hf_head_prefix(prefix) : prefix) + names.*part;
       const size_t mark = pattern.find('#');
       if (mark == std::string::npos) {
         if (base == pattern) return ParsedName{part, "", suffix};
@@ -77,7 +81,17 @@ std::optional<ParsedName> parse_name(const std::string& name, const TensorNames&
 std::string make_name(const ParsedName& parsed, const TensorNames& names, const std::string& prefix) {
   const std::string& name = names.*parsed.part;
   OCC_CHECK(!name.empty());
-  return (parsed.part == &TensorNames::head ? "" : prefix) + name_in_layer(name, parsed.layer) + parsed.suffix;
+  return (parsed.part == &TensorNames::head ? hf_head_prefix(prefix) : prefix) + name_in_layer(name, parsed.layer) +
+         parsed.suffix;
+}
+
+bool is_norm(Part part) {
+  for (const Part p : {&TensorNames::embedding_norm, &TensorNames::final_norm, &TensorNames::attention_norm,
+                       &TensorNames::attention_post_norm, &TensorNames::q_norm, &TensorNames::k_norm,
+                       &TensorNames::mlp_norm, &TensorNames::mlp_post_norm}) {
+    if (p == part) return true;
+  }
+  return false;
 }
 
 bool is_linear(Part part) {
@@ -87,54 +101,6 @@ bool is_linear(Part part) {
     if (p == part) return true;
   }
   return false;
-}
-
-// Row r of the result is row from[r] of w.
-Matrix<float> gather_rows(const Matrix<float>& w, const std::vector<size_t>& from) {
-  OCC_CHECK(from.size() == w.rows());  // WeightLoader compared the shapes with the configuration
-  Matrix<float> out = Matrix<float>::uninitialized(w.rows(), w.cols());
-  for (size_t r = 0; r < from.size(); ++r) {
-    OCC_CHECK(from[r] < w.rows());
-    std::copy_n(w.row(from[r]), w.cols(), out.row(r));
-  }
-  return out;
-}
-
-// Where row r of a head in one order of rotary pairs stands in the other.
-std::vector<size_t> rotary_rows(size_t heads, size_t head_dim, size_t rotary_dim, RopePairs to) {
-  std::vector<size_t> from(heads * head_dim);
-  const size_t half = rotary_dim / 2;
-  for (size_t r = 0; r < from.size(); ++r) {
-    const size_t base = r - r % head_dim, i = r % head_dim;
-    if (i >= rotary_dim) {
-      from[r] = r;
-    } else if (to == RopePairs::kAdjacent) {
-      from[r] = base + (i % 2) * half + i / 2;
-    } else {
-      from[r] = base + 2 * (i % half) + i / half;
-    }
-  }
-  return from;
-}
-
-// q, k, v of one head after the other, and all q, all k, all v.
-std::vector<size_t> fused_rows(size_t heads, size_t head_dim, bool to_by_head) {
-  std::vector<size_t> from(3 * heads * head_dim);
-  for (size_t h = 0; h < heads; ++h) {
-    for (size_t p = 0; p < 3; ++p) {
-      for (size_t i = 0; i < head_dim; ++i) {
-        const size_t by_head = (h * 3 + p) * head_dim + i, by_part = (p * heads + h) * head_dim + i;
-        (to_by_head ? from[by_head] : from[by_part]) = to_by_head ? by_part : by_head;
-      }
-    }
-  }
-  return from;
-}
-
-Matrix<float> transposed(const Matrix<float>& w) {
-  Matrix<float> out = Matrix<float>::uninitialized(w.cols(), w.rows());
-  transpose(w.view(), out.view());
-  return out;
 }
 
 // Tensors of another file, renamed and rearranged, or made here.
@@ -233,6 +199,13 @@ ConvertedFile::Change change_of(const ParsedName& name, const ModelConfig& from,
       return out;
     };
   }
+  if (is_norm(name.part) && name.suffix == ".weight" && from.norm_adds_one != to.norm_adds_one) {
+    const float change = from.norm_adds_one ? 1.0f : -1.0f;
+    return [change](Matrix<float> w) {
+      for (size_t r = 0; r < w.rows(); ++r) w(r, 0) += change;
+      return w;
+    };
+  }
   const bool regroup = name.part == &TensorNames::qkv && from.qkv_by_head != to.qkv_by_head;
   const bool turn =
       is_linear(name.part) && name.suffix == ".weight" && from.transposed_weights != to.transposed_weights;
@@ -321,16 +294,6 @@ void find_llama3_scaling(const TensorFile& file, const std::vector<float>& facto
               file.path());
 }
 
-// What the written configuration says must be what was read.
-void check_same(const TensorFile& file, const ModelConfig& from, const ModelConfig& to, const char* where) {
-  const bool same = from.activation == to.activation && from.norm == to.norm && from.heads == to.heads &&
-                    from.kv_heads == to.kv_heads && from.head_dim == to.head_dim && from.rotary_dim == to.rotary_dim &&
-                    from.parallel_residual == to.parallel_residual && from.sliding_window == to.sliding_window;
-  if (!same)
-    throw_input("{}: its configuration (activation, sizes of heads, sliding window) cannot be expressed in {}",
-                file.path(), where);
-}
-
 [[noreturn]] void fail_unknown(const TensorFile& file, const TensorInfo& info, const char* where) {
   throw_input("{}: tensor '{}': expected a tensor that {} has a name for", file.path(), info.name, where);
 }
@@ -410,7 +373,9 @@ std::unique_ptr<TensorFile> as_gguf(const TensorFile& file) {
   // As above: GGUF's own description says how its rows stand.
   const std::string& gguf_name = *metadata.string("general.architecture");
   ModelConfig to;
-  find_architecture(gguf_name).read_gguf(gguf_config_keys(metadata, file.path(), gguf_name + "."), to);
+  const ConfigKeys keys = gguf_config_keys(metadata, file.path(), gguf_name + ".");
+  read_gguf_sizes(keys, to);
+  find_gguf_architecture(gguf_name)->read_gguf(keys, to);
   auto out = std::make_unique<ConvertedFile>(file, "gguf");
   convert_tensors(
       file, check, config, to, a.hf_names, hf_prefix(file, a), a.gguf_names, "", true,

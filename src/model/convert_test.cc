@@ -192,7 +192,10 @@ INSTANTIATE_TEST_SUITE_P(Models, EveryConversion,
                                          Variant{"llama", "llama3"}, Variant{"llama", "yarn-default"},
                                          Variant{"qwen2", "plain"}, Variant{"qwen3", "plain"}, Variant{"gpt2", "plain"},
                                          Variant{"gptneox", "plain"}, Variant{"gptneox", "sequential"},
-                                         Variant{"phi3", "plain"}),
+                                         Variant{"phi3", "plain"}, Variant{"olmo2", "plain"},
+                                         Variant{"smollm3", "plain"}, Variant{"granite", "plain"},
+                                         Variant{"gemma", "plain"}, Variant{"gemma2", "plain"},
+                                         Variant{"gemma3", "plain"}, Variant{"ministral3", "plain"}),
                          variant_name);
 
 // A Mistral becomes a llama of GGUF, which knows windows; its way back is Llama's class with the same logits.

@@ -1,5 +1,6 @@
 #include "model/kernels.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/check.h"
@@ -61,6 +62,24 @@ void AddTo(const float* y, float* x, size_t n) {
   size_t i = 0;
   for (; i + lanes <= n; i += lanes) hn::StoreU(hn::Add(hn::LoadU(d, x + i), hn::LoadU(d, y + i)), d, x + i);
   for (; i < n; ++i) x[i] += y[i];
+}
+
+// cap tanh(u / cap) = 2 cap sigmoid(2 u / cap) - cap
+void ScaleAndCap(float scale, float cap, float* x, size_t n) {
+  const DF d;
+  const size_t lanes = hn::Lanes(d);
+  const VF factor = hn::Set(d, cap == 0 ? scale : 2 * scale / cap), vcap = hn::Set(d, cap), twice = hn::Set(d, 2 * cap);
+  const auto step = [&](float* at) HWY_ATTR {
+    const VF u = hn::Mul(hn::LoadU(d, at), factor);
+    hn::StoreU(cap == 0 ? u : hn::Sub(TimesSigmoid(d, twice, u), vcap), d, at);
+  };
+  size_t i = 0;
+  for (; i + lanes <= n; i += lanes) step(x + i);
+  if (i == n) return;
+  HWY_ALIGN float tail[HWY_MAX_BYTES / 4] = {};
+  for (size_t j = i; j < n; ++j) tail[j - i] = x[j];
+  step(tail);
+  for (size_t j = i; j < n; ++j) x[j] = tail[j - i];
 }
 
 template <Activation kind>
@@ -160,6 +179,7 @@ namespace occ {
 
 HWY_EXPORT(NormalizeRow);
 HWY_EXPORT(AddTo);
+HWY_EXPORT(ScaleAndCap);
 HWY_EXPORT(ActivateRow);
 HWY_EXPORT(RotateHalves);
 HWY_EXPORT(RotateAdjacent);
@@ -176,18 +196,37 @@ void for_row_panels(size_t rows, size_t cost, const std::function<void(size_t, s
 
 namespace {
 
-void normalize_row(const ModelConfig& config, const NormWeights& norm, const float* x, float* out) {
+void normalize_row(const ModelConfig& config, const NormWeights& norm, const float* x, float* out, size_t n) {
+  if (norm.weight.empty()) {
+    if (out != x) std::copy_n(x, n, out);
+    return;
+  }
   HWY_DYNAMIC_DISPATCH(NormalizeRow)
   (config.norm == Norm::kRms, config.norm_eps, norm.weight.data(), norm.bias.empty() ? nullptr : norm.bias.data(), x,
-   out, norm.weight.size());
+   out, n);
+}
+
+void add_row(const ModelConfig& config, const Addend& a, size_t r, float* x) {
+  const size_t n = a.y.cols();
+  float* y = a.y.row(r);
+  const bool normed = a.norm != nullptr && !a.norm->weight.empty();
+  if (!normed && a.scale == 1) {
+    add_to(y, x, n);
+    if (a.bias != nullptr) add_to(a.bias, x, n);
+    return;
+  }
+  if (a.bias != nullptr) add_to(a.bias, y, n);
+  if (normed) normalize_row(config, *a.norm, y, y, n);
+  if (a.scale != 1) scale_and_cap_row(a.scale, 0, y, n);
+  add_to(y, x, n);
 }
 
 }  // namespace
 
 void normalize(const ModelConfig& config, const NormWeights& norm, MatrixView<const float> x, MatrixView<float> out) {
-  OCC_CHECK(x.shape() == out.shape() && x.cols() == norm.weight.size());
+  OCC_CHECK(x.shape() == out.shape() && (norm.weight.empty() || x.cols() == norm.weight.size()));
   for_row_panels(x.rows(), x.cols(), [&](size_t first, size_t count) {
-    for (size_t r = first; r < first + count; ++r) normalize_row(config, norm, x.row(r), out.row(r));
+    for (size_t r = first; r < first + count; ++r) normalize_row(config, norm, x.row(r), out.row(r), x.cols());
   });
 }
 
@@ -196,11 +235,8 @@ void add_and_normalize(const ModelConfig& config, std::span<const Addend> addend
   OCC_CHECK(out.size() == 0 || x.shape() == out.shape());
   for_row_panels(x.rows(), 2 * x.cols(), [&](size_t first, size_t count) {
     for (size_t r = first; r < first + count; ++r) {
-      for (const Addend& addend : addends) {
-        add_to(addend.y.row(r), x.row(r), x.cols());
-        if (addend.bias != nullptr) add_to(addend.bias, x.row(r), x.cols());
-      }
-      if (out.size() != 0) normalize_row(config, norm, x.row(r), out.row(r));
+      for (const Addend& addend : addends) add_row(config, addend, r, x.row(r));
+      if (out.size() != 0) normalize_row(config, norm, x.row(r), out.row(r), x.cols());
     }
   });
 }
@@ -214,6 +250,17 @@ void activate(Activation activation, bool gated, const float* bias, MatrixView<f
       (activation, row, bias, gated ? row + n : nullptr, gated && bias != nullptr ? bias + n : nullptr, n);
     }
   });
+}
+
+void scale_and_cap(float scale, float cap, MatrixView<float> x) {
+  if (scale == 1 && cap == 0) return;
+  for_row_panels(x.rows(), 2 * x.cols(), [&](size_t first, size_t count) {
+    for (size_t r = first; r < first + count; ++r) scale_and_cap_row(scale, cap, x.row(r), x.cols());
+  });
+}
+
+void scale_and_cap_row(float scale, float cap, float* x, size_t n) {
+  HWY_DYNAMIC_DISPATCH(ScaleAndCap)(scale, cap, x, n);
 }
 
 void add_to(const float* y, float* x, size_t n) { HWY_DYNAMIC_DISPATCH(AddTo)(y, x, n); }

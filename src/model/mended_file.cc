@@ -16,6 +16,16 @@ namespace {
 
 constexpr const char* kConfig = "config.json";
 
+constexpr const char* kTies = "tie_word_embeddings";
+
+// Where config.json says whether embeddings are tied. Models of images and text may say it in the text tower's part alone.
+template <typename Json>
+Json& said_of_ties(Json& config) {
+  const auto text = config.find("text_config");
+  const bool in_text = text != config.end() && text->is_object() && text->contains(kTies);
+  return in_text && !config.contains(kTies) ? *text : config;
+}
+
 // Some tensors of another file, one of them perhaps with another name.
 class MendedFile final : public TensorFile {
  public:
@@ -58,8 +68,9 @@ class MendedFile final : public TensorFile {
     std::vector<SideFile> files = base_->side_files();
     if (!say_tied_) return files;
     change_side_json(&files, kConfig, path(), [](nlohmann::json& config) {
-      if (config.value("tie_word_embeddings", nlohmann::json()) == true) return false;
-      config["tie_word_embeddings"] = true;
+      nlohmann::json& said = said_of_ties(config);
+      if (said.value(kTies, nlohmann::json()) == true) return false;
+      said[kTies] = true;
       return true;
     });
     return files;
@@ -95,7 +106,7 @@ std::optional<bool> said_ties(const TensorFile& file, const ModelConfig& config)
   const SideFile* side = config.gguf_names ? nullptr : find_side_file(files, kConfig);
   if (side == nullptr) return std::nullopt;
   const nlohmann::json values = parse_json(text_of(*side), file.path() + ": " + kConfig);
-  const nlohmann::json said = values.value("tie_word_embeddings", nlohmann::json());
+  const nlohmann::json said = said_of_ties(values).value(kTies, nlohmann::json());
   return said.is_boolean() ? std::optional(said.get<bool>()) : std::nullopt;
 }
 
@@ -104,7 +115,8 @@ void mend_ties(const ModelConfig& config, MendedFile* file) {
   const TensorNames& names = config.gguf_names ? a.gguf_names : a.hf_names;
   if (config.encoder || names.head.empty()) return;
   const std::string prefix = config.gguf_names ? "" : hf_prefix(*file, a);
-  const std::string embedding_name = prefix + names.token_embedding + ".weight", head_name = names.head + ".weight";
+  const std::string embedding_name = prefix + names.token_embedding + ".weight";
+  const std::string head_name = config.gguf_names ? names.head + ".weight" : hf_head_tensor(prefix, a);
   const size_t none = file->tensors().size(), embedding = file->find(embedding_name), head = file->find(head_name);
   const std::optional<bool> said = said_ties(*file, config);
   if (head == none || said == false) return;

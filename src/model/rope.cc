@@ -56,6 +56,13 @@ Rope::Rope(const ModelConfig& c, bool long_context) : scale_(static_cast<double>
   }
 }
 
+Rope Rope::local(const ModelConfig& config) {
+  ModelConfig plain;
+  plain.rotary_dim = config.rotary_dim;
+  plain.rope_theta = config.rope_local_theta;
+  return Rope(plain, false);
+}
+
 void Rope::table_row(size_t position, float* out) const {
   for (size_t i = 0; i < pairs(); ++i) {
     const double angle = static_cast<double>(position) * frequencies_[i];

@@ -25,6 +25,9 @@ class Rope {
   // rope_attention_factor.
   void table_row(size_t position, float* out) const;
   size_t pairs() const { return frequencies_.size(); }
+  // Those of layers with LayerKind::local_rope.
+  static Rope local(const ModelConfig& config);
+
   const std::vector<double>& frequencies() const { return frequencies_; }  // radians per position, of each pair
 
  private:

@@ -1,10 +1,11 @@
 // Causal language models, computed with the layers of block.h.
 //
-//   x = E[token] (+ P[position])
-//   per layer  x += attention(norm(x));  x += mlp(norm(x))   (parallel_residual: both from the same x)
-//   hidden = norm(x);  logits = hidden H^T
+//   x = a E[token] (+ P[position])
+//   per layer  x += b norm(attention(norm(x)));  x += b norm(mlp(norm(x)))   (parallel_residual: both from the same x)
+//   hidden = norm(x);  logits = cap(c hidden H^T)
 //
-// E, P and H are the token embedding, the position embedding and the head. The tokens of all sequences go through a
+// E, P and H are the token embedding, the position embedding and the head. Most models have only some of these norms, no
+// cap and factors a = b = c = 1. The tokens of all sequences go through a
 // layer together, at most kChunk at a time. So the matrix products are large enough, and the activations need little
 // memory.
 #include "model/transformer.h"
@@ -42,7 +43,7 @@ class PlainTransformer final : public Transformer {
   Linear embedding_, positions_, head_;  // head_ is empty if embeddings are tied
   NormWeights final_norm_;
   std::vector<Layer> layers_;
-  Rope rope_, long_rope_;
+  Rope rope_, long_rope_, local_rope_;
 };
 
 PlainTransformer::PlainTransformer(const TensorFile& file, const TransformerOptions& options)
@@ -54,15 +55,18 @@ PlainTransformer::PlainTransformer(const TensorFile& file, const TransformerOpti
   const TensorNames& names = loader.names();
   embedding_ = loader.embedding(names.token_embedding, config_.vocab_size, config_.dim);
   if (config_.position == Position::kLearned) {
-    positions_ = loader.embedding(names.position_embedding, config_.max_context, config_.dim);
+    positions_ = loader.embedding(names.position_embedding, config_.learned_positions(), config_.dim);
   }
   layers_ = loader.layers();
   final_norm_ = loader.norm(names.final_norm, config_.dim);
-  if (!config_.tied_embeddings) head_ = loader.embedding(names.head, config_.vocab_size, config_.dim);
+  if (!config_.tied_embeddings) head_ = loader.head();
   if (config_.position == Position::kRotary) {
     read_rope_factors(loader, config_);
     rope_ = Rope(config_, false);
     long_rope_ = Rope(config_, true);
+    for (const LayerKind& kind : config_.layer_kinds) {
+      if (kind.local_rope) local_rope_ = Rope::local(config_);
+    }
   }
 }
 
@@ -108,6 +112,7 @@ Matrix<float> PlainTransformer::hidden(std::span<const Sequence> sequences) cons
     if (tokens.empty()) return;
     const MatrixView<float> rows = x.view().row_range(0, tokens.size());
     embedding_.weight->rows(tokens, rows);
+    scale_and_cap(config_.embedding_scale, 0, rows);
     const MatrixView<float> to = out.view().row_range(done, tokens.size());
     if (positions_) {
       positions_.weight->rows(positions, to);  // as scratch
@@ -126,7 +131,7 @@ Matrix<float> PlainTransformer::hidden(std::span<const Sequence> sequences) cons
       segments.push_back({tokens.size(), count, position, static_cast<PlainKvCache*>(s.cache)});
       for (size_t t = 0; t < count; ++t) {
         tokens.push_back(static_cast<uint32_t>(s.tokens[i + t]));
-        positions.push_back(static_cast<uint32_t>(position + t));
+        positions.push_back(static_cast<uint32_t>(config_.position_offset + position + t));
       }
       i += count;
       if (tokens.size() == kChunk) flush();
@@ -149,6 +154,14 @@ void PlainTransformer::run(std::span<const Segment> segments, MatrixView<float> 
       for (size_t t = 0; t < s.count; ++t) rope.table_row(s.position + t, buffers.rotations.row(s.row + t));
     }
   }
+  if (local_rope_.pairs() != 0) {
+    buffers.local_rotations = Matrix<float>::uninitialized(n, config_.rotary_dim);
+    for (const Segment& s : segments) {
+      for (size_t t = 0; t < s.count; ++t) {
+        local_rope_.table_row(s.position + t, buffers.local_rotations.row(s.row + t));
+      }
+    }
+  }
   normalize(config_, layers_[0].attention_norm, x, out);
   for (size_t l = 0; l < layers_.size(); ++l) {
     const NormWeights& next = l + 1 < layers_.size() ? layers_[l + 1].attention_norm : final_norm_;
@@ -158,6 +171,7 @@ void PlainTransformer::run(std::span<const Segment> segments, MatrixView<float> 
 
 void PlainTransformer::logits(MatrixView<const float> hidden, MatrixView<float> out) const {
   (head_ ? head_ : embedding_).apply(hidden, out, options_);
+  scale_and_cap(config_.logit_scale, config_.logit_softcap, out);
 }
 
 uint64_t PlainTransformer::weight_bytes() const {

@@ -135,13 +135,22 @@ INSTANTIATE_TEST_SUITE_P(
                     Variant{"qwen2", "window"}, Variant{"qwen3", "plain"}, Variant{"gpt2", "plain"},
                     Variant{"gptneox", "plain"}, Variant{"gptneox", "sequential"}, Variant{"phi3", "plain"},
                     Variant{"phi3", "long"}, Variant{"phi3", "short"}, Variant{"mixtral", "plain"},
-                    Variant{"qwen3moe", "plain"}, Variant{"qwen3moe", "raw"}),
+                    Variant{"olmo2", "plain"}, Variant{"olmo3", "plain"}, Variant{"smollm3", "plain"},
+                    Variant{"granite", "plain"}, Variant{"gemma", "plain"}, Variant{"gemma2", "plain"},
+                    Variant{"gemma3", "plain"}, Variant{"opt", "plain"}, Variant{"ministral", "plain"},
+                    Variant{"ministral3", "plain"}, Variant{"smollm3", "window"}, Variant{"gemma2", "scalar"},
+                    Variant{"gemma3-images", "plain"}, Variant{"mistral3-images", "plain"},
+                    Variant{"qwen25-images", "plain"}, Variant{"qwen3moe", "plain"}, Variant{"qwen3moe", "raw"}),
     variant_name);
 INSTANTIATE_TEST_SUITE_P(Models, EveryGguf,
                          testing::Values(Variant{"llama", "plain"}, Variant{"llama", "llama3"},
                                          Variant{"llama", "yarn-default"}, Variant{"qwen2", "plain"},
                                          Variant{"qwen3", "plain"}, Variant{"gpt2", "plain"},
-                                         Variant{"gptneox", "plain"}, Variant{"phi3", "long"}),
+                                         Variant{"gptneox", "plain"}, Variant{"phi3", "long"},
+                                         Variant{"olmo2", "plain"}, Variant{"olmo3", "plain"},
+                                         Variant{"smollm3", "plain"}, Variant{"granite", "plain"},
+                                         Variant{"gemma", "plain"}, Variant{"gemma2", "plain"},
+                                         Variant{"gemma3", "plain"}, Variant{"ministral3", "plain"}),
                          variant_name);
 
 // The oracle of attention, rotation and norms written out is transformers; what follows is about this interface.

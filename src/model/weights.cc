@@ -63,7 +63,7 @@ void WeightLoader::check_model() {
   for (size_t i = 0; i < c.layers; ++i) layer(i);
   if (!c.encoder) {
     norm(names_.final_norm, c.dim);
-    const std::string head = embedding_tensor(names_.head);
+    const std::string head = head_tensor();
     if (!c.tied_embeddings || has(head)) require(head, {c.vocab_size, c.dim});
   }
   if (c.position == Position::kRotary) {
@@ -120,8 +120,19 @@ Linear WeightLoader::linear(const std::string& name, size_t out, size_t in, bool
   return linear;
 }
 
-std::string WeightLoader::embedding_tensor(const std::string& name) const {
-  return (name == names_.head ? "" : prefix_) + name + ".weight";
+std::string WeightLoader::embedding_tensor(const std::string& name) const { return prefix_ + name + ".weight"; }
+
+std::string WeightLoader::head_tensor() const {
+  const Architecture& a = find_architecture(config_.architecture);
+  return config_.gguf_names ? names_.head + ".weight" : hf_head_tensor(prefix_, a);
+}
+
+Linear WeightLoader::head() {
+  Linear linear;
+  linear.tensor = head_tensor();
+  linear.outputs = config_.vocab_size;
+  linear.weight = make_operator(file_, require(linear.tensor, {config_.vocab_size, config_.dim}), {arithmetic_, false});
+  return linear;
 }
 
 Linear WeightLoader::embedding(const std::string& name, size_t rows, size_t cols) {
@@ -132,13 +143,22 @@ Linear WeightLoader::embedding(const std::string& name, size_t rows, size_t cols
   return linear;
 }
 
+std::vector<float> WeightLoader::norm_factors(const std::string& tensor, size_t size) {
+  std::vector<float> out = vector(tensor, {size});
+  if (config_.norm_adds_one) {
+    for (float& w : out) w += 1;
+  }
+  return out;
+}
+
 NormWeights WeightLoader::norm(const std::string& name, size_t size) {
+  if (name.empty()) return {};
   const std::string base = prefix_ + name;
   const bool old_names = has(base + ".gamma") && !has(base + ".weight");  // of BERT's first checkpoints
   NormWeights norm;
   norm.weight_tensor = base + (old_names ? ".gamma" : ".weight");
   norm.bias_tensor = base + (old_names ? ".beta" : ".bias");
-  norm.weight = vector(norm.weight_tensor, {size});
+  norm.weight = norm_factors(norm.weight_tensor, size);
   if (config_.norm == Norm::kLayer || has(norm.bias_tensor)) norm.bias = vector(norm.bias_tensor, {size});
   return norm;
 }
@@ -163,7 +183,9 @@ Layer WeightLoader::layer(size_t i) {
   const size_t q_dim = c.heads * c.head_dim, kv_dim = c.kv_heads * c.head_dim;
   const auto name = [&](const std::string& n) { return name_in_layer(n, std::to_string(i)); };
   Layer l;
+  l.kind = c.layer_kind(i);
   l.attention_norm = norm(name(names_.attention_norm), c.dim);
+  l.attention_post_norm = norm(name(names_.attention_post_norm), c.dim);
   if (!names_.qkv.empty()) {
     l.qkv = linear(name(names_.qkv), q_dim + 2 * kv_dim, c.dim, c.qkv_bias);
     l.qkv_bias = join_biases({&l.qkv});
@@ -176,11 +198,12 @@ Layer WeightLoader::layer(size_t i) {
   if (!names_.q_norm.empty()) {
     l.q_norm_tensor = prefix_ + name(names_.q_norm) + ".weight";
     l.k_norm_tensor = prefix_ + name(names_.k_norm) + ".weight";
-    l.q_norm = vector(l.q_norm_tensor, {c.head_dim});
-    l.k_norm = vector(l.k_norm_tensor, {c.head_dim});
+    l.q_norm = norm_factors(l.q_norm_tensor, c.norms_whole_queries ? q_dim : c.head_dim);
+    l.k_norm = norm_factors(l.k_norm_tensor, c.norms_whole_queries ? kv_dim : c.head_dim);
   }
   l.attention_output = linear(name(names_.attention_output), c.dim, q_dim, c.attention_output_bias);
   l.mlp_norm = norm(name(names_.mlp_norm), c.dim);
+  l.mlp_post_norm = norm(name(names_.mlp_post_norm), c.dim);
   if (c.experts != 0) {
     l.router = linear(name(names_.router), c.experts, c.dim, false);
     for (size_t e = 0; e < c.experts; ++e) l.mlps.push_back(mlp(std::to_string(i), std::to_string(e)));

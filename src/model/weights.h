@@ -29,6 +29,7 @@ struct Linear {
   }
 };
 
+// `weight` is empty if the model has no norm at this place.
 struct NormWeights {
   std::vector<float> weight, bias;                   // [dim]; bias is empty if there is none
   std::string weight_tensor = {}, bias_tensor = {};  // names in the file
@@ -44,11 +45,15 @@ struct Mlp {
 };
 
 struct Layer {
+  LayerKind kind;
+  // Of the inputs of attention and MLP, or with norms_residual_sums of the sums behind them.
   NormWeights attention_norm, mlp_norm;
+  NormWeights attention_post_norm, mlp_post_norm;  // of their outputs, before these are added
   // Either one linear layer qkv, or q, k and v. Their joined outputs are [qkv_dim], see QkvLayout in block.h.
   Linear qkv, q, k, v;
-  std::vector<float> qkv_bias;        // biases of q, k and v, joined; empty if none has a bias
-  std::vector<float> q_norm, k_norm;  // [head_dim], or empty
+  std::vector<float> qkv_bias;  // biases of q, k and v, joined; empty if none has a bias
+  // [head_dim], or with norms_whole_queries [heads * head_dim] and [kv_heads * head_dim]; or empty
+  std::vector<float> q_norm, k_norm;
   std::string q_norm_tensor, k_norm_tensor;
   Linear attention_output;
   Linear router;          // only with experts: gives one logit per expert
@@ -73,7 +78,11 @@ class WeightLoader {
   // `name` is a name of TensorNames, `tensor` the full name of a tensor in the file. All of these throw an input error
   // unless the tensor exists and has this shape.
   Linear embedding(const std::string& name, size_t rows, size_t cols);
+  Linear head();
+  // An empty name gives empty weights.
   NormWeights norm(const std::string& name, size_t size);
+  // The factors of a norm, which are the weight, or 1 + weight with norm_adds_one.
+  std::vector<float> norm_factors(const std::string& tensor, size_t size);
   std::vector<float> vector(const std::string& tensor, std::vector<uint64_t> shape);
   // Whether the model has an embedding of token types; some GGUF files of encoders leave it out.
   bool has_token_types() const {
@@ -88,8 +97,9 @@ class WeightLoader {
   void load(Linear& linear) const;
   // Index in the file of a tensor that must exist with this shape.
   size_t require(const std::string& tensor, const std::vector<uint64_t>& shape);
-  // Full name in the file of an embedding or the head, which TensorNames calls `name`.
+  // Full name in the file of an embedding, which TensorNames calls `name`, and of the head.
   std::string embedding_tensor(const std::string& name) const;
+  std::string head_tensor() const;
   // Indices of the tensors that the model does not use, without buffers: those of other layers, of other heads, ...
   std::vector<size_t> unused() const;
 

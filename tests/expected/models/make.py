@@ -3,7 +3,7 @@
 transformers gives for a prompt.
 
     pip install torch transformers gguf safetensors
-    python make.py OUT
+    python make.py OUT [NAME ...]           # only these models
 
 Every folder OUT/<name>/ has model.safetensors (bf16, exact for the model that was run in f32), and for each variant
 <variant>.config.json and <variant>.expected.safetensors (tokens, rows: which tokens' logits are kept, logits; for BERT
@@ -19,9 +19,13 @@ import numpy as np
 import torch
 import transformers as tr
 from safetensors.numpy import save_file
+from safetensors.torch import load_file
 from safetensors.torch import save_file as save_torch
 
+from to_gguf import finish, gpt2, gpt_neox, llama_like, writer
+
 VOCAB, TOKENS = 64, 80
+ONLY = sys.argv[2:]
 ROWS = list(range(0, TOKENS, 8)) + [TOKENS - 1]
 
 
@@ -31,7 +35,9 @@ def randomize(model, seed):
     for name, p in model.named_parameters():
         r = torch.randn(p.shape, generator=g)
         if "norm" in name.lower() or "ln_" in name:
-            value = (1 if name.endswith("weight") else 0) + 0.2 * r
+            # Gemma's factors are 1 + weight.
+            one = 1 if name.endswith("weight") and "gemma" not in model.config.model_type else 0
+            value = one + 0.2 * r
         elif p.dim() == 1:
             value = 0.3 * r
         elif "emb" in name or "wte" in name or "wpe" in name:
@@ -48,7 +54,6 @@ def save_weights(model, folder):
     for extra in ("generation_config.json",):
         if os.path.exists(os.path.join(folder, extra)):
             os.remove(os.path.join(folder, extra))
-    from safetensors.torch import load_file
     path = os.path.join(folder, "model.safetensors")
     save_torch({k: v.bfloat16().contiguous() for k, v in load_file(path).items()}, path)
 
@@ -60,10 +65,14 @@ def save_config(config, path, old_style):
     rope = keep.get("rope_parameters")
     if old_style and rope:
         del keep["rope_parameters"]
+        rope = {**rope.pop("full_attention"), **rope} if "full_attention" in rope else rope
         keep["rotary_emb_base" if config.model_type == "gpt_neox" else "rope_theta"] = rope.pop("rope_theta")
         partial = rope.pop("partial_rotary_factor", None)
         if partial is not None:
             keep["rotary_pct" if config.model_type == "gpt_neox" else "partial_rotary_factor"] = partial
+        local = rope.pop("sliding_attention", None)
+        if local:  # Gemma 3: one object for every type of layer
+            keep["rope_local_base_freq"] = local["rope_theta"]
         keep["rope_scaling"] = rope if rope.get("rope_type", "default") != "default" else None
     with open(path, "w") as f:
         json.dump(keep, f, indent=1)
@@ -72,6 +81,8 @@ def save_config(config, path, old_style):
 def causal(out, name, config_class, model_class, seed, variants, **base):
     """variants: name -> (changes of the config, old_style, how to write a GGUF or None)."""
     folder = os.path.join(out, name)
+    if ONLY and name not in ONLY:
+        return
     weights = None
     for variant, (changes, old_style, to_gguf) in variants.items():
         config = config_class(vocab_size=VOCAB, bos_token_id=1, eos_token_id=2, pad_token_id=0, **{**base, **changes})
@@ -86,15 +97,37 @@ def causal(out, name, config_class, model_class, seed, variants, **base):
             model.load_state_dict(weights)
         model.tie_weights()
         save_config(config, os.path.join(folder, variant + ".config.json"), old_style)
-        g = torch.Generator().manual_seed(seed + 1)
-        tokens = torch.randint(0, VOCAB, (1, TOKENS), generator=g)
-        with torch.no_grad():
-            logits = model(tokens).logits[0, ROWS]
-        print(name, variant, "logits", float(logits.std()))
-        save_file({"tokens": tokens[0].numpy().astype(np.int32), "rows": np.array(ROWS, np.int32),
-                   "logits": logits.numpy()}, os.path.join(folder, variant + ".expected.safetensors"))
+        expect(model, seed, folder, name, variant)
         if to_gguf:
             to_gguf(model, config, os.path.join(folder, variant + ".gguf"))
+
+
+def tower(out, name, config, model_class, seed, names=None):
+    """A model of images and text, run on text alone. names: (old, new) part of the names."""
+    if ONLY and name not in ONLY:
+        return
+    folder = os.path.join(out, name)
+    config._attn_implementation = "eager"
+    config.architectures = [model_class.__name__]
+    model = model_class(config).eval()
+    randomize(model, seed)
+    save_weights(model, folder)
+    if names:
+        path = os.path.join(folder, "model.safetensors")
+        save_torch({k.replace(*names): v for k, v in load_file(path).items()}, path)
+    model.tie_weights()
+    save_config(config, os.path.join(folder, "plain.config.json"), False)
+    expect(model, seed, folder, name, "plain")
+
+
+def expect(model, seed, folder, name, variant):
+    g = torch.Generator().manual_seed(seed + 1)
+    tokens = torch.randint(0, VOCAB, (1, TOKENS), generator=g)
+    with torch.no_grad():
+        logits = model(tokens).logits[0, ROWS]
+    print(name, variant, "logits", float(logits.std()))
+    save_file({"tokens": tokens[0].numpy().astype(np.int32), "rows": np.array(ROWS, np.int32),
+               "logits": logits.numpy()}, os.path.join(folder, variant + ".expected.safetensors"))
 
 
 BERT = (("embeddings.word_embeddings", "token_embd"), ("embeddings.LayerNorm", "token_embd_norm"), ("emb_ln", "token_embd_norm"),
@@ -155,127 +188,6 @@ def nomic_config(c):
 
 # ---- GGUF as llama.cpp's converters write it
 
-def writer(path, arch, c, heads, kv_heads):
-    w = gguf.GGUFWriter(path, arch)
-    w.add_block_count(2)
-    if not hasattr(c, "type_vocab_size"):  # encoders may have fewer positions than rows
-        w.add_context_length(getattr(c, "n_positions", None) or c.max_position_embeddings)
-    w.add_embedding_length(c.hidden_size)
-    w.add_feed_forward_length(getattr(c, "intermediate_size", None) or 4 * c.hidden_size)
-    w.add_head_count(heads)
-    w.add_head_count_kv(kv_heads)
-    return w
-
-
-def finish(w, tensors):
-    for name, t in tensors.items():
-        a = t.float().numpy()
-        if a.ndim == 1:
-            w.add_tensor(name, a)
-        else:
-            kind = gguf.GGMLQuantizationType.BF16
-            w.add_tensor(name, gguf.quants.quantize(a, kind), raw_dtype=kind)
-    w.write_header_to_file()
-    w.write_kv_data_to_file()
-    w.write_tensors_to_file()
-    w.close()
-
-
-def permute(t, heads):
-    """Rows of q or k from half-split rotary order to adjacent pairs (llama.cpp, LlamaModel.permute)."""
-    return t.reshape(heads, 2, t.shape[0] // heads // 2, *t.shape[1:]).swapaxes(1, 2).reshape(t.shape)
-
-
-LLAMA = (("model.embed_tokens", "token_embd"), ("model.norm", "output_norm"), ("lm_head", "output"),
-         ("model.layers.", "blk."), ("input_layernorm", "attn_norm"), ("post_attention_layernorm", "ffn_norm"),
-         ("self_attn.qkv_proj", "attn_qkv"), ("self_attn.q_proj", "attn_q"), ("self_attn.k_proj", "attn_k"),
-         ("self_attn.v_proj", "attn_v"), ("self_attn.o_proj", "attn_output"), ("self_attn.q_norm", "attn_q_norm"),
-         ("self_attn.k_norm", "attn_k_norm"), ("mlp.gate_up_proj", "ffn_up"), ("mlp.gate_proj", "ffn_gate"),
-         ("mlp.up_proj", "ffn_up"), ("mlp.down_proj", "ffn_down"))
-NEOX = (("gpt_neox.embed_in", "token_embd"), ("gpt_neox.final_layer_norm", "output_norm"), ("lm_head", "output"),
-        ("gpt_neox.layers.", "blk."), ("input_layernorm", "attn_norm"), ("post_attention_layernorm", "ffn_norm"),
-        ("attention.query_key_value", "attn_qkv"), ("attention.dense", "attn_output"),
-        ("mlp.dense_h_to_4h", "ffn_up"), ("mlp.dense_4h_to_h", "ffn_down"))
-GPT2 = (("transformer.wte", "token_embd"), ("transformer.wpe", "position_embd"), ("transformer.ln_f", "output_norm"),
-        ("transformer.h.", "blk."), ("ln_1", "attn_norm"), ("ln_2", "ffn_norm"), ("attn.c_attn", "attn_qkv"),
-        ("attn.c_proj", "attn_output"), ("mlp.c_fc", "ffn_up"), ("mlp.c_proj", "ffn_down"))
-
-
-def renamed(model, table):
-    out = {}
-    for name, t in model.state_dict().items():
-        if name == "lm_head.weight" and model.config.tie_word_embeddings:
-            continue
-        for a, b in table:
-            name = name.replace(a, b, 1)
-        out[name] = t
-    return out
-
-
-def rope_keys(w, c, dim):
-    r = c.rope_parameters
-    w.add_rope_freq_base(float(r["rope_theta"]))
-    w.add_rope_dimension_count(dim)
-    if r["rope_type"] == "linear":
-        w.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
-        w.add_rope_scaling_factor(r["factor"])
-    if r["rope_type"] == "yarn":
-        w.add_rope_scaling_type(gguf.RopeScalingType.YARN)
-        w.add_rope_scaling_factor(r["factor"])
-        w.add_rope_scaling_orig_ctx_len(r["original_max_position_embeddings"])
-
-
-def llama_like(arch, permuted=False):
-    def to_gguf(model, c, path):
-        w = writer(path, arch, c, c.num_attention_heads, c.num_key_value_heads)
-        w.add_layer_norm_rms_eps(c.rms_norm_eps)
-        head_dim = getattr(c, "head_dim", None) or c.hidden_size // c.num_attention_heads
-        w.add_key_length(head_dim)
-        w.add_value_length(head_dim)
-        rope_keys(w, c, head_dim)
-        tensors = renamed(model, LLAMA)
-        for name in tensors if permuted else ():
-            if ".attn_q." in name:
-                tensors[name] = permute(tensors[name], c.num_attention_heads)
-            if ".attn_k." in name:
-                tensors[name] = permute(tensors[name], c.num_key_value_heads)
-        r = c.rope_parameters
-        if r["rope_type"] == "llama3":
-            from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
-            scaled, _ = ROPE_INIT_FUNCTIONS["llama3"](c)
-            plain = 1.0 / (r["rope_theta"] ** (torch.arange(0, head_dim, 2).float() / head_dim))
-            tensors["rope_freqs.weight"] = plain / scaled
-        if r["rope_type"] == "longrope":
-            w.add_rope_scaling_orig_ctx_len(r["original_max_position_embeddings"])
-            scale = c.max_position_embeddings / r["original_max_position_embeddings"]
-            w.add_rope_scaling_attn_factors(
-                float(np.sqrt(1 + np.log(scale) / np.log(r["original_max_position_embeddings"]))))
-            tensors["rope_factors_long.weight"] = torch.tensor(r["long_factor"])
-            tensors["rope_factors_short.weight"] = torch.tensor(r["short_factor"])
-        finish(w, tensors)
-    return to_gguf
-
-
-def gpt_neox(model, c, path):
-    w = writer(path, "gptneox", c, c.num_attention_heads, c.num_attention_heads)
-    head_dim = c.hidden_size // c.num_attention_heads
-    rope_keys(w, c, int(head_dim * c.rope_parameters["partial_rotary_factor"]))
-    w.add_parallel_residual(c.use_parallel_residual)
-    w.add_layer_norm_eps(c.layer_norm_eps)
-    tensors = renamed(model, NEOX)
-    for name, t in tensors.items():
-        if "attn_qkv" in name:
-            rest = t.shape[1:]
-            tensors[name] = t.reshape(c.num_attention_heads, 3, head_dim, *rest).swapaxes(0, 1).reshape(-1, *rest)
-    finish(w, tensors)
-
-
-def gpt2(model, c, path):
-    w = writer(path, "gpt2", c, c.n_head, c.n_head)
-    w.add_layer_norm_eps(c.layer_norm_epsilon)
-    tensors = renamed(model, GPT2)
-    finish(w, {n: t.T.contiguous() if "blk." in n and t.dim() == 2 else t for n, t in tensors.items()})
-
 
 def main(out):
     torch.set_num_threads(1)
@@ -330,6 +242,97 @@ def main(out):
     causal(out, "qwen3moe", tr.Qwen3MoeConfig, tr.Qwen3MoeForCausalLM, 11, {
         "plain": (dict(norm_topk_prob=True), False, None), "raw": (dict(norm_topk_prob=False), True, None)},
         **experts, **{**small, **heads})
+    decoders(out, small, heads, rope)
+    towers(out)
+
+
+def granite_keys(w, c):
+    w.add_attention_scale(c.attention_multiplier)
+    w.add_embedding_scale(c.embedding_multiplier)
+    w.add_residual_scale(c.residual_multiplier)
+    w.add_logit_scale(c.logits_scaling)
+
+
+def gemma2_keys(w, c):
+    w.add_attn_logit_softcapping(c.attn_logit_softcapping)
+    w.add_final_logit_softcapping(c.final_logit_softcapping)
+    w.add_sliding_window(c.sliding_window)
+
+
+def gemma3_keys(w, c):
+    w.add_sliding_window(c.sliding_window)
+
+
+def ministral3_keys(w, c):
+    w.add_rope_scaling_yarn_log_mul(c.rope_parameters["mscale_all_dim"])
+    w.add_attn_temperature_scale(c.rope_parameters["llama_4_scaling_beta"])
+
+
+def olmo3_keys(w, c):
+    w.add_sliding_window(c.sliding_window)
+    w.add_sliding_window_pattern([t == "sliding_attention" for t in c.layer_types])
+
+
+def decoders(out, small, heads, rope):
+    four = {**small, "hidden_size": 24, "intermediate_size": 36, "num_hidden_layers": 4}
+    causal(out, "olmo2", tr.Olmo2Config, tr.Olmo2ForCausalLM, 12, {
+        "plain": ({}, True, llama_like("olmo2", post_norms=True))}, **small, **heads)
+    causal(out, "olmo3", tr.Olmo3Config, tr.Olmo3ForCausalLM, 13, {
+        "plain": (dict(rope_parameters=dict(
+            full_attention=dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=32, rope_theta=5000.0),
+            sliding_attention=dict(rope_type="default", rope_theta=5000.0))), False,
+            llama_like("olmo2", post_norms=True, extra=olmo3_keys))}, sliding_window=20, **four, **heads)
+    causal(out, "smollm3", tr.SmolLM3Config, tr.SmolLM3ForCausalLM, 14, {
+        "plain": ({}, False, llama_like("smollm3", permuted=True)),
+        "window": (dict(no_rope_layers=[0, 1, 1, 0], use_sliding_window=True, sliding_window=20), True, None)},
+        **four, **heads)
+    causal(out, "granite", tr.GraniteConfig, tr.GraniteForCausalLM, 15, {
+        "plain": ({}, True, llama_like("granite", permuted=True, extra=granite_keys))},
+        embedding_multiplier=3.0, attention_multiplier=0.2, residual_multiplier=0.6, logits_scaling=4.0,
+        tie_word_embeddings=True, **small, **heads)
+    gemma = dict(head_dim=16, **heads)
+    causal(out, "gemma", tr.GemmaConfig, tr.GemmaForCausalLM, 16, {
+        "plain": ({}, True, llama_like("gemma", shift=1))}, **small, **gemma)
+    causal(out, "gemma2", tr.Gemma2Config, tr.Gemma2ForCausalLM, 17, {
+        "plain": (dict(query_pre_attn_scalar=16), True,
+                  llama_like("gemma2", shift=1, post_norms=True, extra=gemma2_keys)),
+        "scalar": (dict(query_pre_attn_scalar=50, final_logit_softcapping=None), False, None)},
+        sliding_window=20, attn_logit_softcapping=3.0, final_logit_softcapping=5.0, **small, **gemma)
+    causal(out, "gemma3", tr.Gemma3TextConfig, tr.Gemma3ForCausalLM, 18, {
+        "plain": (dict(rope_parameters=dict(
+            full_attention=dict(rope_type="linear", factor=8.0, rope_theta=1e6),
+            sliding_attention=dict(rope_type="default", rope_theta=10000.0))), True,
+            llama_like("gemma3", shift=1, post_norms=True, extra=gemma3_keys))},
+        query_pre_attn_scalar=16, sliding_window=20, **{**four, "num_hidden_layers": 7}, **gemma)
+    causal(out, "opt", tr.OPTConfig, tr.OPTForCausalLM, 19, {"plain": ({}, False, None)}, hidden_size=32, ffn_dim=52,
+           num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=128, word_embed_proj_dim=32)
+    causal(out, "ministral", tr.MinistralConfig, tr.MinistralForCausalLM, 20, {
+        "plain": (dict(layer_types=["full_attention", "sliding_attention"]), True, None)},
+        sliding_window=20, head_dim=8, **small, **heads)
+    causal(out, "ministral3", tr.Ministral3Config, tr.Ministral3ForCausalLM, 21, {
+        "plain": (dict(rope_parameters=dict(
+            rope_type="yarn", factor=4.0, original_max_position_embeddings=32, beta_fast=32.0, beta_slow=1.0, mscale=1.0,
+            mscale_all_dim=1.0, llama_4_scaling_beta=0.4, **rope)), False,
+            llama_like("mistral3", permuted=True, extra=ministral3_keys))}, head_dim=16, **small, **heads)
+
+
+def towers(out):
+    text = dict(vocab_size=VOCAB, hidden_size=32, intermediate_size=52, num_hidden_layers=2, num_attention_heads=4,
+                num_key_value_heads=2, head_dim=16, max_position_embeddings=128)
+    vision = dict(hidden_size=16, intermediate_size=20, num_hidden_layers=1, num_attention_heads=2, image_size=16,
+                  patch_size=8)
+    tower(out, "gemma3-images", tr.Gemma3Config(
+        text_config=dict(query_pre_attn_scalar=16, sliding_window=20, **text), vision_config=vision,
+        mm_tokens_per_image=4), tr.Gemma3ForConditionalGeneration, 22)
+    tower(out, "mistral3-images", tr.Mistral3Config(
+        text_config=dict(model_type="mistral", **text), vision_config=dict(model_type="pixtral", head_dim=8, **vision)),
+        tr.Mistral3ForConditionalGeneration, 23,
+        names=("language_model.model.", "model.language_model."))
+    qwen = {k: v for k, v in text.items() if k != "head_dim"}
+    tower(out, "qwen25-images", tr.Qwen2_5_VLConfig(
+        text_config=dict(rope_parameters=dict(rope_type="default", rope_theta=1e4, mrope_section=[1, 1, 2]), **qwen),
+        vision_config=dict(depth=1, hidden_size=16, intermediate_size=20, num_heads=2, out_hidden_size=32,
+                           fullatt_block_indexes=[0])), tr.Qwen2_5_VLForConditionalGeneration, 24)
 
 
 if __name__ == "__main__":
