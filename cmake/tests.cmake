@@ -23,7 +23,11 @@ target_link_libraries(occ_test_data PUBLIC GTest::gtest PRIVATE occ_flags occ_co
 set_source_files_properties(${PROJECT_SOURCE_DIR}/tests/test_data.cc PROPERTIES
   COMPILE_DEFINITIONS "OCC_DEFAULT_TEST_DATA=\"${OCC_DEFAULT_TEST_DATA}\";OCC_SOURCE_DIR=\"${PROJECT_SOURCE_DIR}\"")
 # What is tested is in the libraries; the tests' own code is what takes long to compile.
-set(OCC_TEST_OPTIONS $<IF:$<BOOL:${OCC_SANITIZE}>,-O0,$<$<CONFIG:Release>:-O1>>)
+if(OCC_SANITIZE)
+  set(OCC_TEST_OPTIONS -O0)
+else()
+  set(OCC_TEST_OPTIONS $<$<CONFIG:Release>:-O1>)
+endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # g++ 12 reports its own std::string (PR 105651), and precompiled headers are no longer headers of the system to it.
   list(APPEND OCC_TEST_OPTIONS -Wno-array-bounds -Wno-restrict)
