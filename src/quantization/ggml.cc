@@ -19,8 +19,11 @@ constexpr ParamSpec kParams[] = {
 };
 constexpr std::string_view kPlanes[] = {"codes"};
 constexpr double kMostHalf = 65504;  // the largest finite f16
+constexpr double kMostBoth = 65280;  // the largest number that both f16 and bf16 have
 
 uint16_t half_of(double x) { return f32_to_f16(static_cast<float>(std::clamp(x, -kMostHalf, kMostHalf))); }
+
+float as_bf16(uint16_t half) { return bf16_to_f32(f32_to_bf16(f16_to_f32(half))); }
 
 GgmlType type_of(const Params& params, ErrorKind kind) {
   GgmlType type = ggml_type(params.choice("type"));
@@ -172,7 +175,8 @@ class GgmlQuantizer final : public Quantizer {
       if (!type_.has_integers()) {
         halves_[super] = half_of(fits[0].scale);
         // Groups of other sizes are for programs that may store scales as bf16: all bits that it lacks are 0.
-        if (type_.bytes == 0) halves_[super] = f32_to_f16(bf16_to_f32(f32_to_bf16(f16_to_f32(halves_[super]))));
+        if (type_.bytes == 0)
+          halves_[super] = half_of(std::clamp<double>(as_bf16(halves_[super]), -kMostBoth, kMostBoth));
         if (type_.offsets) offset_halves_[super] = half_of(-fits[0].offset);
         continue;
       }
