@@ -12,8 +12,6 @@
 
 namespace occ {
 
-// Writes all elements of tensor i as its own type, f32, bf16 or f16; input error for values beyond the range of f16.
-void write_floats(const TensorFile& file, size_t i, DType dtype, TensorSink& sink);
 // Writes all tensors of a model to a file or folder; vectors of floats as f32 if `f32_vectors`.
 void write_model(const TensorFile& model, const std::filesystem::path& path, bool f32_vectors);
 // The options without rate, method and tensors of their own: every tensor of `source` gets the method of the same number,

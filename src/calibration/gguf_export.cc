@@ -8,6 +8,7 @@
 #include "calibration/export_parts.h"
 #include "calibration/gguf_types.h"
 #include "container/archive_file.h"
+#include "io/copy_tensor.h"
 #include "io/gguf_blocks.h"
 #include "io/sink.h"
 #include "model/convert.h"
@@ -17,14 +18,6 @@
 
 namespace occ {
 namespace {
-
-const GgufType* block_type(std::string_view name) {
-  for (uint32_t id = 0; find_gguf_type(id) != nullptr || id < 64; ++id) {
-    const GgufType* type = find_gguf_type(id);
-    if (type != nullptr && type->name == name) return type;
-  }
-  throw_usage("GGUF has no type '{}'", name);
-}
 
 // As llama-quantize has them: matrices that have no blocks as f16, vectors as f32.
 DType float_type(const TensorInfo& t) {
@@ -79,7 +72,7 @@ CompressReport write_gguf_blocks(const std::filesystem::path& input, const std::
   std::vector<OutTensor> tensors;
   for (size_t i = 0; i < types.size(); ++i) {  // the archive has the tensors of the source in their order
     const TensorInfo& t = archive.tensors()[i];
-    tensors.push_back({t.name, float_type(t), t.shape, types[i].empty() ? nullptr : block_type(types[i])});
+    tensors.push_back({t.name, float_type(t), t.shape, types[i].empty() ? nullptr : find_gguf_type(types[i])});
   }
   SinkOptions sink_options;
   sink_options.side_files = archive.side_files();
@@ -91,7 +84,7 @@ CompressReport write_gguf_blocks(const std::filesystem::path& input, const std::
     if (tensors[i].blocks != nullptr) {
       write_blocks(archive, i, *tensors[i].blocks, *sink);
     } else {
-      write_floats(archive, i, tensors[i].dtype, *sink);
+      copy_tensor(archive, i, tensors[i].dtype, *sink);
     }
   }
   sink->commit();

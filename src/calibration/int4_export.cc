@@ -11,6 +11,7 @@
 #include "calibration/export_parts.h"
 #include "calibration/layer_part.h"
 #include "container/archive_file.h"
+#include "io/copy_tensor.h"
 #include "io/side_json.h"
 #include "model/convert.h"
 #include "model/mended_file.h"
@@ -160,7 +161,7 @@ CompressReport write_int4_folder(const std::filesystem::path& input, const std::
   sink->begin(tensors);
   for (size_t i = 0; i < methods.size(); ++i) {
     if (methods[i].empty()) {
-      write_floats(archive, i, archive.tensors()[i].dtype, *sink);
+      copy_tensor(archive, i, archive.tensors()[i].dtype, *sink);
     } else {
       write_packed(archive, i, group, *sink);
     }

@@ -1,6 +1,4 @@
-#include <cmath>
 #include <cstdio>
-#include <functional>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -8,10 +6,10 @@
 #include "base/parallel.h"
 #include "cli/cli.h"
 #include "cli/run_progress.h"
+#include "io/copy_tensor.h"
 #include "io/sink.h"
 #include "model/convert.h"
 #include "model/mended_file.h"
-#include "tensor/panels.h"
 #ifdef OCC_WITH_ENCODER
 #include "calibration/gguf_export.h"
 #include "calibration/gguf_types.h"
@@ -33,48 +31,6 @@ DType output_dtype(const std::string& name) {
   if (name == "f32") return DType::kF32;
   if (name == "f16") return DType::kF16;
   return DType::kBF16;
-}
-
-// Input error for finite values that are too large for the output type. They would otherwise become infinite silently.
-void require_in_range(const std::string& where, DType dtype, const std::vector<float>& values, uint64_t first) {
-  if (dtype != DType::kF16 && dtype != DType::kBF16) return;
-  // These are the largest values that are rounded to a finite one.
-  const float limit = dtype == DType::kF16 ? 65519.996f : 3.3961775e38f;
-  for (size_t k = 0; k < values.size(); ++k) {
-    if (std::isfinite(values[k]) && std::abs(values[k]) > limit) {
-      throw_input("{}: expected values within the range of {}, found {} at element {} (--dtype f32 holds it)", where,
-                  dtype_name(dtype), values[k], first + k);
-    }
-  }
-}
-
-// Writes all of tensor i in order. Several panels are decoded at the same time, each by one thread.
-void write_tensor(const TensorFile& file, size_t i, DType dtype, TensorSink& sink,
-                  const std::function<void(uint64_t)>& progress) {
-  const TensorInfo& info = file.tensors()[i];
-  const uint64_t elements = info.elements();
-  if (elements == 0) return;
-  const Shape shape = matrix_shape(info.shape);
-  const uint64_t panel = panel_rows(file, i) * shape.cols;
-  const size_t at_once = 4 * max_threads();
-  std::vector<Bytes> panels(at_once);
-  for (uint64_t start = 0; start < elements; start += panel * at_once) {
-    const size_t count = std::min<uint64_t>(at_once, ceil_div(elements - start, panel));
-    parallel_for(count, [&](size_t p) {
-      const uint64_t first = start + p * panel;
-      const uint64_t n = std::min(panel, elements - first);
-      panels[p].resize(n * dtype_size(dtype));
-      if (dtype == info.dtype) return file.read_raw(i, first, n, panels[p].data());
-      std::vector<float> values(n);
-      file.read_f32(i, first, n, values.data());
-      convert_from_f32(dtype, values.data(), panels[p].data(), n);
-      require_in_range(file.path() + ": tensor '" + info.name + "'", dtype, values, first);
-    });
-    for (size_t p = 0; p < count; ++p) {
-      sink.write(panels[p].data(), panels[p].size());
-      progress(panels[p].size());
-    }
-  }
 }
 
 #ifdef OCC_WITH_ENCODER
@@ -113,7 +69,7 @@ void run_coded(Arguments& a, const Globals& globals) {
     std::printf("%s %.4g on %zu tokens %s\n", report.loss_is_cosine ? "1 - cosine" : "KL divergence", *report.loss,
                 static_cast<size_t>(report.loss_tokens), report.loss_text.c_str());
   }
-  for (const std::string& note : report.notes) std::printf("note: %s\n", printable(note, 2000).c_str());
+  for (const std::string& note : report.notes) print_note(note);
 }
 #endif
 
@@ -156,7 +112,7 @@ void run(const Arguments& a, const Globals& globals) {
   const ProgressFn bar = progress_bar(globals);
   uint64_t done = 0;
   for (size_t k = 0; k < chosen.size(); ++k) {
-    write_tensor(*file, chosen[k], tensors[k].dtype, *sink, [&](uint64_t n) {
+    copy_tensor(*file, chosen[k], tensors[k].dtype, *sink, [&](uint64_t n) {
       done += n;
       if (bar) bar("write", done, bytes);
     });

@@ -312,6 +312,11 @@ const std::vector<GgufType>& types() {
 
 const GgufType* find_gguf_type(uint32_t id) { return id < types().size() ? &types()[id] : nullptr; }
 
+const GgufType* find_gguf_type(std::string_view name) {
+  const auto found = std::find_if(types().begin(), types().end(), [&](const auto& t) { return t.name == name; });
+  return found == types().end() ? nullptr : &*found;
+}
+
 const GgufType* find_gguf_type(DType dtype) {
   for (const GgufType& type : types()) {
     if (type.supported() && !type.quantized() && type.dtype == dtype) return &type;

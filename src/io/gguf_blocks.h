@@ -45,6 +45,8 @@ inline constexpr size_t kGgufMaxBlockElements = 256;
 
 // The type with this number, or null if the number is above those that are known here.
 const GgufType* find_gguf_type(uint32_t id);
+// The type with this name ("Q4_K"), or null.
+const GgufType* find_gguf_type(std::string_view name);
 // The type that stores elements of this type unchanged, or null if GGUF has none (unsigned integers, BOOL).
 const GgufType* find_gguf_type(DType dtype);
 

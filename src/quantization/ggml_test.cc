@@ -14,21 +14,13 @@
 namespace occ {
 namespace {
 
-const GgufType* gguf_type(std::string_view name) {
-  for (uint32_t id = 0; id < 64; ++id) {
-    const GgufType* type = find_gguf_type(id);
-    if (type != nullptr && type->name == name) return type;
-  }
-  return nullptr;
-}
-
 class GgmlTypeTest : public testing::TestWithParam<std::string> {
  protected:
   QuantizerCase code() const { return {"ggml", {{"type", GetParam()}}}; }
 };
 
 TEST_P(GgmlTypeTest, BlocksDecodeToTheValues) {
-  const GgufType* type = gguf_type(GetParam());
+  const GgufType* type = find_gguf_type(std::string_view(GetParam()));
   ASSERT_NE(type, nullptr);
   ASSERT_EQ(type->block_bytes, ggml_type(GetParam()).bytes);
   for (const float shift : {0.0f, 0.7f, -3.0f}) {
