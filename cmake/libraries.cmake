@@ -8,6 +8,20 @@
 #   occ_report  report: for the binary and the tests, not installed
 #   occ_server  server: likewise, with OCC_WITH_SERVER
 # With OCC_WITH_ENCODER=OFF encode and calibration are left out, and the binary has no `compress`, `compare`, `analyze` and `methods`.
+
+# Compiles several files as one, so that what headers define is generated once. Left out are files for several SIMD targets, which
+# include themselves, and stages and operators, which call the same things by the same names.
+function(occ_join_sources target)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+  get_target_property(sources ${target} SOURCES)
+  foreach(source IN LISTS sources)
+    file(STRINGS ${source} several_targets REGEX "hwy/foreach_target.h" LIMIT_COUNT 1)
+    if(several_targets OR (source MATCHES "src/(quantization|transforms|entropy|operators)/" AND NOT source MATCHES "_test\\.cc$"))
+      set_source_files_properties(${source} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+    endif()
+  endforeach()
+endfunction()
+
 function(occ_sources out)
   set(all)
   foreach(folder IN LISTS ARGN)
@@ -123,4 +137,12 @@ if(OCC_PRECOMPILE)
       target_precompile_headers(occ_${name} REUSE_FROM occ_core)
     endif()
   endforeach()
+endif()
+if(OCC_JOIN)
+  foreach(target IN LISTS occ_libraries ITEMS report server)
+    if(TARGET occ_${target})
+      occ_join_sources(occ_${target})
+    endif()
+  endforeach()
+  occ_join_sources(occ)
 endif()

@@ -23,6 +23,6 @@ if [ $sanitize = 1 ]; then
 fi
 
 # The corpora were replayed under the sanitizers.
-cmake --preset release -DOCC_WERROR=ON -DOCC_BUILD_FUZZERS=$([ $sanitize = 1 ] && echo OFF || echo ON)
+cmake --preset release -DOCC_WERROR=ON -DOCC_JOIN=ON -DOCC_BUILD_FUZZERS=$([ $sanitize = 1 ] && echo OFF || echo ON)
 cmake --build --preset release -j "$jobs"
 ctest --preset release -j "$jobs"

@@ -16,7 +16,7 @@ hide_blas "$work/hidden"
 
 configure() { cmake -S "$source" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER="$compiler" "$@" >"$work/log" 2>&1; }
 ! configure || fail "the encoder was configured without BLAS"
-configure -DOCC_WERROR=ON -DOCC_WITH_ENCODER=OFF || fail "$(cat "$work/log")"
+configure -DOCC_WERROR=ON -DOCC_JOIN="$(sed -n 's/^OCC_JOIN:BOOL=//p' "$1/CMakeCache.txt")" -DOCC_WITH_ENCODER=OFF || fail "$(cat "$work/log")"
 cmake --build "$build" -j 2 --target occ >"$work/log" 2>&1 || fail "$(cat "$work/log")"
 occ=$build/occ
 ! ldd "$occ" | grep -q -i -E 'blas|lapack' || fail "occ links BLAS"

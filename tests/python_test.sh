@@ -14,8 +14,9 @@ python=${OCC_PYTHON:-python3}
 "$python" -m venv "$work/fresh" || { echo "SKIPPED: $python cannot make environments"; exit 77; }
 "$work/fresh/bin/pip" install --quiet --disable-pip-version-check --retries 1 --timeout 20 pytest numpy >"$work/log" 2>&1 ||
   { echo "SKIPPED: PyPI cannot be reached"; exit 77; }
-compiler=$(sed -n 's/^CMAKE_CXX_COMPILER:[A-Z]*=//p' "$1/CMakeCache.txt")  # ccache tells compilers apart by their names
-OCC_WHEEL_ARGUMENTS="-Ccmake.define.OCC_WERROR=ON -Cbuild-dir=$build -Ccmake.define.CMAKE_CXX_COMPILER=$compiler" "$source/scripts/build_wheel.sh" "$work/wheel" "$python"
+of_build() { sed -n "s/^$1:[A-Z]*=//p" "$2/CMakeCache.txt"; }
+compiler=$(of_build CMAKE_CXX_COMPILER "$1")  # ccache tells compilers apart by their names
+OCC_WHEEL_ARGUMENTS="-Ccmake.define.OCC_WERROR=ON -Cbuild-dir=$build -Ccmake.define.CMAKE_CXX_COMPILER=$compiler -Ccmake.define.OCC_JOIN=$(of_build OCC_JOIN "$1")" "$source/scripts/build_wheel.sh" "$work/wheel" "$python"
 "$work/fresh/bin/pip" install --quiet --disable-pip-version-check "$work"/wheel/*.whl
 
 size=$(stat -c %s "$work"/wheel/*.whl)

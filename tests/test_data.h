@@ -12,6 +12,8 @@ namespace occ {
 std::filesystem::path source_folder();
 // OCC_TEST_DATA, or where the build expects the data.
 std::filesystem::path test_data_folder();
+// The bytes of a file.
+std::string read_text_for_test(const std::filesystem::path& path);
 
 // A fresh folder for one test, removed with it.
 class TempFolder {

@@ -16,8 +16,6 @@
 namespace occ {
 namespace {
 
-std::string errno_text() { return std::strerror(errno); }
-
 // The path without a slash at its end: "out" for "out/".
 std::filesystem::path without_slash(const std::filesystem::path& path) {
   return path.has_filename() ? path : path.parent_path();
@@ -61,7 +59,7 @@ int create_temporary(const std::filesystem::path& path, bool folder, std::filesy
       fd = ::open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     }
     if (fd < 0 && errno == EEXIST) continue;
-    if (fd < 0) throw_failed("{}: cannot be created: {}", name, errno_text());
+    if (fd < 0) throw_failed("{}: cannot be created: {}", name, std::strerror(errno));
     // Before it is locked, another run may take it for the temporary of a killed run and remove it. On a file system
     // without locks no run removes temporaries of others.
     const bool taken = ::flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;

@@ -14,7 +14,7 @@
 namespace occ {
 namespace {
 
-constexpr size_t kTile = 256;  // number of outputs that one task sums
+constexpr size_t kTaskOutputs = 256;  // number of outputs that one task sums
 
 double row_energy(const float* x, size_t n) {
   double sums[8] = {};
@@ -191,16 +191,16 @@ void Accumulator::linear(const LinearGradients& g) {
   if (!head_.empty() && tensor == head_) return head_moment(x);
   Sums& sums = linear_[tensor];
   sums.squares.resize(dy.cols());
-  parallel_for(ceil_div(dy.cols(), kTile), [&](size_t block) {
-    const size_t end = std::min(dy.cols(), (block + 1) * kTile);
+  parallel_for(ceil_div(dy.cols(), kTaskOutputs), [&](size_t block) {
+    const size_t end = std::min(dy.cols(), (block + 1) * kTaskOutputs);
     for (size_t r = 0; r < dy.rows(); ++r) {
-      for (size_t c = block * kTile; c < end; ++c) sums.squares[c] += static_cast<double>(dy(r, c) * dy(r, c));
+      for (size_t c = block * kTaskOutputs; c < end; ++c) sums.squares[c] += static_cast<double>(dy(r, c) * dy(r, c));
     }
   });
   if (options_.exact) {
     sums.exact.resize(dy.cols());
-    parallel_for(ceil_div(dy.cols(), kTile), [&](size_t block) {
-      const size_t c = block * kTile, cols = std::min(kTile, dy.cols() - c);
+    parallel_for(ceil_div(dy.cols(), kTaskOutputs), [&](size_t block) {
+      const size_t c = block * kTaskOutputs, cols = std::min(kTaskOutputs, dy.cols() - c);
       Matrix<float> dw = Matrix<float>::uninitialized(cols, x.cols());
       for (const auto& [row, count] : g.sequences) {
         gemm(Op::kTranspose, Op::kNone, 1.0f, dy.sub({row, c, count, cols}), x.row_range(row, count), 0.0f, dw.view());
@@ -382,7 +382,7 @@ std::optional<Fisher> unpack_fisher(ByteSpan bytes) {
 double predicted_kl(const TensorFisher& fisher, MatrixView<const float> errors) {
   OCC_CHECK(errors.rows() >= fisher.rows.size());
   const size_t n = errors.cols();
-  const size_t panels = ceil_div(fisher.rows.size(), kTile);
+  const size_t panels = ceil_div(fisher.rows.size(), kTaskOutputs);
   Matrix<float> h;
   if (fisher.moments) {
     OCC_CHECK(fisher.moments->rows() == n);
@@ -391,7 +391,7 @@ double predicted_kl(const TensorFisher& fisher, MatrixView<const float> errors) 
   }
   std::vector<double> sums(panels);
   parallel_for(panels, [&](size_t p) {
-    const size_t first = p * kTile, rows = std::min(kTile, fisher.rows.size() - first);
+    const size_t first = p * kTaskOutputs, rows = std::min(kTaskOutputs, fisher.rows.size() - first);
     const auto e = errors.row_range(first, rows);
     Matrix<float> eh = Matrix<float>::uninitialized(rows, n);
     if (fisher.moments) gemm(Op::kNone, Op::kNone, 1.0f, e, h.view(), 0.0f, eh.view());

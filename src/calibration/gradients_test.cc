@@ -8,13 +8,12 @@
 #include "base/parallel.h"
 #include "base/rng.h"
 #include "calibration/changed_file.h"
+#include "calibration/reference.h"
 #include "io/expect_error_for_test.h"
 #include "model/tiny_models_for_test.h"
 
 namespace occ {
 namespace {
-
-using Sequences = std::vector<std::vector<TokenId>>;
 
 Sequences random_sequences(std::initializer_list<size_t> lengths, size_t vocab_size, uint64_t seed) {
   Rng rng(seed);

@@ -9,10 +9,6 @@
 namespace occ {
 namespace {
 
-struct Variant {
-  const char *model, *name;
-};
-
 std::vector<std::vector<TokenId>> random_texts(size_t count, size_t length, size_t vocab_size, uint64_t seed) {
   Rng rng(seed);
   std::vector<std::vector<TokenId>> texts(count);
@@ -22,7 +18,7 @@ std::vector<std::vector<TokenId>> random_texts(size_t count, size_t length, size
   return texts;
 }
 
-class EveryCalibration : public testing::TestWithParam<Variant> {};
+class EveryCalibration : public testing::TestWithParam<TinyVariant> {};
 
 // For every architecture the whole model can be coded, and linear layers have second moments of their inputs.
 TEST_P(EveryCalibration, CodesTheWholeModel) {
@@ -101,20 +97,19 @@ TEST(Experts, ThatSawTooFewTokensAreCodedAsIfInputsWereWhite) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, EveryCalibration,
-                         testing::Values(Variant{"llama", "plain"}, Variant{"mistral", "window"},
-                                         Variant{"qwen2", "plain"}, Variant{"qwen3", "plain"}, Variant{"gpt2", "plain"},
-                                         Variant{"gptneox", "plain"}, Variant{"phi3", "short"},
-                                         Variant{"bert", "plain"}, Variant{"roberta", "plain"},
-                                         Variant{"nomicbert", "plain"}, Variant{"mixtral", "plain"},
-                                         Variant{"olmo2", "plain"}, Variant{"gemma3", "plain"},
-                                         Variant{"granite", "plain"}, Variant{"opt", "plain"},
-                                         Variant{"gemma3-images", "plain"}, Variant{"qwen3moe", "raw"}),
-                         [](const auto& at) {
-                           std::string name = std::string(at.param.model) + "_" + at.param.name;
-                           std::replace(name.begin(), name.end(), '-', '_');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Models, EveryCalibration,
+    testing::Values(TinyVariant{"llama", "plain"}, TinyVariant{"mistral", "window"}, TinyVariant{"qwen2", "plain"},
+                    TinyVariant{"qwen3", "plain"}, TinyVariant{"gpt2", "plain"}, TinyVariant{"gptneox", "plain"},
+                    TinyVariant{"phi3", "short"}, TinyVariant{"bert", "plain"}, TinyVariant{"roberta", "plain"},
+                    TinyVariant{"nomicbert", "plain"}, TinyVariant{"mixtral", "plain"}, TinyVariant{"olmo2", "plain"},
+                    TinyVariant{"gemma3", "plain"}, TinyVariant{"granite", "plain"}, TinyVariant{"opt", "plain"},
+                    TinyVariant{"gemma3-images", "plain"}, TinyVariant{"qwen3moe", "raw"}),
+    [](const auto& at) {
+      std::string name = std::string(at.param.model) + "_" + at.param.name;
+      std::replace(name.begin(), name.end(), '-', '_');
+      return name;
+    });
 
 }  // namespace
 }  // namespace occ

@@ -8,8 +8,8 @@
 namespace occ {
 namespace {
 
-constexpr size_t kTile = 256;   // rows and columns of the matrix that one task computes
-constexpr size_t kRows = 1024;  // number of tokens in a panel
+constexpr size_t kSumTile = 256;     // rows and columns of the matrix that one task computes
+constexpr size_t kSumTokens = 1024;  // number of tokens in a panel
 
 // Number of tokens per input at which half as many white inputs are added as with few tokens.
 constexpr double kManyTokens = 64;
@@ -23,14 +23,14 @@ double correction_damping(size_t inputs, size_t tokens) {
 }  // namespace
 
 void add_moment(MatrixView<const float> x, MatrixView<const float> y, MatrixView<double> sum) {
-  const size_t n = sum.rows(), tiles = ceil_div(n, kTile);
+  const size_t n = sum.rows(), tiles = ceil_div(n, kSumTile);
   const bool symmetric = x.data() == y.data();
   parallel_for(tiles * tiles, [&](size_t t) {
-    const size_t i = t / tiles * kTile, j = t % tiles * kTile;
+    const size_t i = t / tiles * kSumTile, j = t % tiles * kSumTile;
     if (symmetric && i < j) return;
-    Matrix<float> part = Matrix<float>::uninitialized(std::min(kTile, n - i), std::min(kTile, n - j));
-    for (size_t first = 0; first < x.rows(); first += kRows) {
-      const size_t rows = std::min(kRows, x.rows() - first);
+    Matrix<float> part = Matrix<float>::uninitialized(std::min(kSumTile, n - i), std::min(kSumTile, n - j));
+    for (size_t first = 0; first < x.rows(); first += kSumTokens) {
+      const size_t rows = std::min(kSumTokens, x.rows() - first);
       gemm(Op::kTranspose, Op::kNone, 1.0f, x.sub({first, i, rows, part.rows()}), y.sub({first, j, rows, part.cols()}),
            0.0f, part.view());
       for (size_t r = 0; r < part.rows(); ++r) {

@@ -11,11 +11,7 @@
 namespace occ {
 namespace {
 
-struct Variant {
-  const char *model, *name;
-};
-
-class EveryPrefix : public testing::TestWithParam<Variant> {};
+class EveryPrefix : public testing::TestWithParam<TinyVariant> {};
 
 std::vector<std::vector<TokenId>> random_texts(std::initializer_list<size_t> lengths, size_t vocab_size) {
   Rng rng(3);
@@ -89,14 +85,14 @@ TEST_P(EveryPrefix, GivesWhatTheModelGivesItsLayers) {
 
 INSTANTIATE_TEST_SUITE_P(
     Models, EveryPrefix,
-    testing::Values(Variant{"llama", "plain"}, Variant{"llama", "llama3"}, Variant{"mistral", "window"},
-                    Variant{"qwen2", "window"}, Variant{"qwen3", "plain"}, Variant{"gpt2", "plain"},
-                    Variant{"gptneox", "plain"}, Variant{"gptneox", "sequential"}, Variant{"phi3", "long"},
-                    Variant{"bert", "plain"}, Variant{"roberta", "plain"}, Variant{"nomicbert", "plain"},
-                    Variant{"mixtral", "plain"}, Variant{"olmo2", "plain"}, Variant{"olmo3", "plain"},
-                    Variant{"smollm3", "plain"}, Variant{"granite", "plain"}, Variant{"gemma", "plain"},
-                    Variant{"gemma2", "plain"}, Variant{"gemma3", "plain"}, Variant{"opt", "plain"},
-                    Variant{"ministral3", "plain"}, Variant{"qwen3moe", "raw"}),
+    testing::Values(TinyVariant{"llama", "plain"}, TinyVariant{"llama", "llama3"}, TinyVariant{"mistral", "window"},
+                    TinyVariant{"qwen2", "window"}, TinyVariant{"qwen3", "plain"}, TinyVariant{"gpt2", "plain"},
+                    TinyVariant{"gptneox", "plain"}, TinyVariant{"gptneox", "sequential"}, TinyVariant{"phi3", "long"},
+                    TinyVariant{"bert", "plain"}, TinyVariant{"roberta", "plain"}, TinyVariant{"nomicbert", "plain"},
+                    TinyVariant{"mixtral", "plain"}, TinyVariant{"olmo2", "plain"}, TinyVariant{"olmo3", "plain"},
+                    TinyVariant{"smollm3", "plain"}, TinyVariant{"granite", "plain"}, TinyVariant{"gemma", "plain"},
+                    TinyVariant{"gemma2", "plain"}, TinyVariant{"gemma3", "plain"}, TinyVariant{"opt", "plain"},
+                    TinyVariant{"ministral3", "plain"}, TinyVariant{"qwen3moe", "raw"}),
     [](const auto& at) { return std::string(at.param.model) + "_" + at.param.name; });
 
 }  // namespace

@@ -19,7 +19,7 @@ namespace occ {
 namespace {
 
 constexpr uint64_t kMostWeights = 160'000'000;  // limit for the weights of all layers, which take 16 bytes each
-constexpr size_t kRows = 64;                    // number of rows in a task
+constexpr size_t kTaskRows = 64;                // number of rows in a task
 
 // The Adam optimizer for the weights of linear layers.
 class WeightAdam final : public GradientObserver {
@@ -48,8 +48,8 @@ class WeightAdam final : public GradientObserver {
     if (found == tuned_.end()) return;
     Tuned& t = found->second;
     const size_t cols = t.weights.cols();
-    parallel_for(ceil_div(t.weights.rows(), kRows), [&](size_t i) {
-      const size_t row = i * kRows, rows = std::min(kRows, t.weights.rows() - row);
+    parallel_for(ceil_div(t.weights.rows(), kTaskRows), [&](size_t i) {
+      const size_t row = i * kTaskRows, rows = std::min(kTaskRows, t.weights.rows() - row);
       Matrix<float> gradient = Matrix<float>::uninitialized(rows, cols);
       gemm(Op::kTranspose, Op::kNone, 1.0f, g.gradients.sub({0, row, g.gradients.rows(), rows}), g.inputs, 0.0f,
            gradient.view());
@@ -105,8 +105,8 @@ class WeightAdam final : public GradientObserver {
   void for_rows(const Body& body) {
     for (auto& entry : tuned_) {
       Tuned& t = entry.second;
-      parallel_for(ceil_div(t.weights.rows(), kRows), [&](size_t i) {
-        for (size_t row = i * kRows; row < std::min(t.weights.rows(), (i + 1) * kRows); ++row) {
+      parallel_for(ceil_div(t.weights.rows(), kTaskRows), [&](size_t i) {
+        for (size_t row = i * kTaskRows; row < std::min(t.weights.rows(), (i + 1) * kTaskRows); ++row) {
           body(t, row, t.weights.cols(), t.weights.row(row));
         }
       });

@@ -60,6 +60,8 @@ struct Builtin {
   std::string_view name, parameters;
   Value (*run)(Context& context, const Value& input, std::vector<Value>& a, Call& call);
 };
+// Whether an optional argument was given, and not as none.
+inline bool given(const Value& v) { return !v.is(Kind::kMissing) && !v.is(Kind::kNone); }
 Value run_builtin(const Builtin& builtin, Context& context, const Value& input, Call& call);
 
 const Builtin* find_filter(std::string_view name);

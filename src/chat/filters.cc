@@ -15,7 +15,6 @@ using Arguments = std::vector<Value>;
 
 std::string str(Context& c, const Value& v) { return to_str(c.meter, v); }
 bool markup(const Value& v) { return v.is(Kind::kString) && v.text().markup; }
-bool given(const Value& v) { return !v.is(Kind::kMissing) && !v.is(Kind::kNone); }
 bool flag(const Value& v) { return is_true(v); }
 
 // A filter that makes one text of another and keeps whether it is markup.

@@ -12,8 +12,6 @@ namespace {
 
 using Arguments = std::vector<Value>;
 
-bool given(const Value& v) { return !v.is(Kind::kMissing) && !v.is(Kind::kNone); }
-
 // A text of the same sort as `v`: markup stays markup.
 Value alike(Context& c, const Value& v, std::string text) { return c.text(std::move(text), v.text().markup); }
 // An argument that is put into `v`: markup escapes it.

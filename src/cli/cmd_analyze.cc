@@ -21,7 +21,7 @@ namespace {
 
 using nlohmann::ordered_json;
 
-struct Arguments {
+struct AnalyzeArguments {
   std::string input, activations, report, resume;
   bool force = false;
   std::filesystem::path text;  // to calibrate with
@@ -30,7 +30,7 @@ struct Arguments {
   bool json = false;
 };
 
-void print_analysis_json(const Arguments& a, const std::vector<TensorAnalysis>& tensors) {
+void print_analysis_json(const AnalyzeArguments& a, const std::vector<TensorAnalysis>& tensors) {
   const AnalysisSummary summary = summarize(tensors);
   ordered_json out = {{"input", a.input},
                       {"elements", summary.elements},
@@ -111,7 +111,7 @@ void print_summary(const AnalysisSummary& summary) {
   std::puts("");
 }
 
-void print_analysis(const Arguments& a, const std::vector<TensorAnalysis>& tensors, const Globals& globals) {
+void print_analysis(const AnalyzeArguments& a, const std::vector<TensorAnalysis>& tensors, const Globals& globals) {
   if (!globals.quiet) {
     Table table({{"tensor", ColumnKind::kText},
                  {"shape", ColumnKind::kText},
@@ -142,7 +142,7 @@ void print_analysis(const Arguments& a, const std::vector<TensorAnalysis>& tenso
 }
 
 // All that the figures of a tensor depend on.
-std::string job(const Arguments& a) {
+std::string job(const AnalyzeArguments& a) {
   std::string out = fmt::format("{}, bits {:.17g}, seed {}, {}", tool_name(), a.options.bits, a.options.seed,
                                 describe_files(a.input));
   if (!a.activations.empty()) out += "activations " + describe_files(a.activations);
@@ -152,7 +152,7 @@ std::string job(const Arguments& a) {
   return out;
 }
 
-void run(Arguments& a, const Globals& globals) {
+void run(AnalyzeArguments& a, const Globals& globals) {
   const ThreadLimit limit(globals.threads);
   CompressOptions asked;
   if (!a.options.tensor.empty()) asked.tensors.emplace_back(a.options.tensor, "trellis");
@@ -202,7 +202,7 @@ void add_analyze(CLI::App& app, const Globals& globals) {
   CLI::App* cmd = app.add_subcommand(
       "analyze",
       "Which coordinate system takes the fewest bits at equal error, tensor by tensor (--verbose: all figures)");
-  auto a = std::make_shared<Arguments>();
+  auto a = std::make_shared<AnalyzeArguments>();
   cmd->add_option("input", a->input, "HF folder, .safetensors, .gguf, .npy, .npz, .fvecs, .bvecs, .ivecs or .occ")
       ->required();
   cmd->add_option("--tensor", a->options.tensor, "GLOB: only tensors whose name matches");

@@ -15,7 +15,7 @@ namespace {
 
 using nlohmann::ordered_json;
 
-struct Arguments {
+struct CompareArguments {
   std::string a, b, report;
   ComparisonOptions options;
   bool json = false, force = false;
@@ -132,7 +132,7 @@ void print_comparison(const Comparison& c, const std::string& a, const Globals& 
   table.print(globals.verbose);
 }
 
-void run(Arguments& a, const Globals& globals) {
+void run(CompareArguments& a, const Globals& globals) {
   const ThreadLimit limit(globals.threads);
   if (!a.report.empty()) {
     for (const std::string& input : {a.a, a.b, a.options.activations}) {
@@ -158,7 +158,7 @@ void run(Arguments& a, const Globals& globals) {
 void add_compare(CLI::App& app, const Globals& globals) {
   CLI::App* cmd = app.add_subcommand(
       "compare", "Errors of B against A: by kind of tensor, by layer (--verbose: by tensor) and in total");
-  auto a = std::make_shared<Arguments>();
+  auto a = std::make_shared<CompareArguments>();
   cmd->add_option("A", a->a, "Reference: any input format or archive")->required();
   cmd->add_option("B", a->b, "What is measured: any input format or archive")->required();
   cmd->add_option("--tensor", a->options.tensor, "GLOB: only tensors whose name matches");

@@ -16,7 +16,7 @@ namespace {
 
 using nlohmann::ordered_json;
 
-struct Arguments {
+struct CompressArguments {
   std::string input, output, size, report;
   std::vector<std::string> tensors;
   bool no_verify = false, no_sync = false, json = false, no_calibrate = false;
@@ -35,7 +35,7 @@ void note_growth(CompressReport* r) {
   }
 }
 
-void print_report_json(const Arguments& a, const CompressReport& r) {
+void print_report_json(const CompressArguments& a, const CompressReport& r) {
   ordered_json tensors = ordered_json::array();
   for (const TensorReport& t : r.tensors) {
     ordered_json item = {{"name", t.name},
@@ -83,7 +83,7 @@ void print_report_json(const Arguments& a, const CompressReport& r) {
 }
 
 // Begins with what people want to know first: size, ratio, loss, and what the input had.
-void print_summary(const Arguments& a, const CompressReport& r) {
+void print_summary(const CompressArguments& a, const CompressReport& r) {
   if (a.options.dry_run && r.file_bytes == 0) {
     return static_cast<void>(
         std::printf("%s -> %s: size unknown (dry run, nothing written)\n", a.input.c_str(), a.output.c_str()));
@@ -105,7 +105,7 @@ void print_summary(const Arguments& a, const CompressReport& r) {
               r.verified ? "verified" : "not verified");
 }
 
-void print_report(const Arguments& a, const CompressReport& r, bool verbose) {
+void print_report(const CompressArguments& a, const CompressReport& r, bool verbose) {
   print_summary(a, r);
   for (const std::string& note : r.notes) print_note(note);
   if (!verbose && r.tensors.size() > kShortTable) return;
@@ -127,7 +127,7 @@ void print_report(const Arguments& a, const CompressReport& r, bool verbose) {
   table.print(verbose);
 }
 
-void run(Arguments& a, const Globals& globals) {
+void run(CompressArguments& a, const Globals& globals) {
   CompressOptions& o = a.options;
   o.threads = globals.threads;
   o.verify = !a.no_verify;
@@ -183,7 +183,7 @@ void run(Arguments& a, const Globals& globals) {
 
 void add_compress(CLI::App& app, const Globals& globals) {
   CLI::App* cmd = app.add_subcommand("compress", "Compress a checkpoint or matrix to a .occ archive");
-  auto a = std::make_shared<Arguments>();
+  auto a = std::make_shared<CompressArguments>();
   cmd->add_option("input", a->input, "HF folder, .safetensors, .gguf, .npy, .npz, .fvecs, .bvecs, .ivecs or .occ")
       ->required();
   cmd->add_option("-o,--output", a->output, "Archive to write")->required();

@@ -19,7 +19,7 @@
 namespace occ {
 namespace {
 
-struct Arguments {
+struct DecompressArguments {
   std::string input, output, tensor, dtype, gguf_type, hf_type;
   bool force = false, no_sync = false, no_calibrate = false;
 #ifdef OCC_WITH_ENCODER
@@ -35,7 +35,7 @@ DType output_dtype(const std::string& name) {
 
 #ifdef OCC_WITH_ENCODER
 // Codes the model again, in the blocks of a GGUF type or as integers of four bits.
-void run_coded(Arguments& a, const Globals& globals) {
+void run_coded(DecompressArguments& a, const Globals& globals) {
   const bool gguf = !a.gguf_type.empty(), folder = is_folder_output(a.output);
   if (gguf && std::filesystem::path(a.output).extension() != ".gguf") {
     throw_usage("--gguf-type: expected an output named *.gguf, found '{}'", a.output);
@@ -73,7 +73,7 @@ void run_coded(Arguments& a, const Globals& globals) {
 }
 #endif
 
-void run(const Arguments& a, const Globals& globals) {
+void run(const DecompressArguments& a, const Globals& globals) {
   const ThreadLimit limit(globals.threads);
   require_not_input(a.output, a.input);
   const std::unique_ptr<TensorFile> source = open_model_file(a.input);
@@ -129,7 +129,7 @@ void run(const Arguments& a, const Globals& globals) {
 
 void add_decompress(CLI::App& app, const Globals& globals) {
   CLI::App* cmd = app.add_subcommand("decompress", "Restore an archive, or convert between formats");
-  auto a = std::make_shared<Arguments>();
+  auto a = std::make_shared<DecompressArguments>();
   cmd->add_option("input", a->input, "Archive or any input format")->required();
   cmd->add_option("-o,--output", a->output, ".safetensors, .npy, .fvecs, .gguf, or a folder (Hugging Face layout)")
       ->required();

@@ -16,7 +16,7 @@
 namespace occ {
 namespace {
 
-struct Arguments {
+struct EmbedArguments {
   std::string model, text, output, arithmetic = "f32";
   std::optional<std::string> prompt, prompt_name;
   bool normalize = false, force = false, no_sync = false;
@@ -25,7 +25,7 @@ struct Arguments {
 // Vectors that are in memory together.
 constexpr size_t kTextsAtOnce = 65'536;
 
-void run(const Arguments& a, const Globals& globals) {
+void run(const EmbedArguments& a, const Globals& globals) {
   const ThreadLimit limit(globals.threads);
   if (a.prompt && a.prompt_name) throw_usage("--prompt: expected without --prompt-name, which names one of the model");
   if (is_folder_output(a.output)) throw_usage("--output: expected .npy, .fvecs or .safetensors, found a folder");
@@ -73,7 +73,7 @@ void run(const Arguments& a, const Globals& globals) {
 
 void add_embed(CLI::App& app, const Globals& globals) {
   CLI::App* cmd = app.add_subcommand("embed", "Make a vector of every line of a text, as sentence-transformers does");
-  auto a = std::make_shared<Arguments>();
+  auto a = std::make_shared<EmbedArguments>();
   cmd->add_option("model", a->model, "Hugging Face folder, .gguf or archive")->required();
   cmd->add_option("--text", a->text, "File with one text per line")->required();
   cmd->add_option("-o,--output", a->output, ".npy, .fvecs or .safetensors: one row per line")->required();

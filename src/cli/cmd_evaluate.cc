@@ -21,7 +21,7 @@ namespace {
 
 using nlohmann::ordered_json;
 
-struct Arguments {
+struct EvaluateArguments {
   std::string model, reference, text, pairs, prompt, report, arithmetic = "f32";
   std::vector<std::string> tasks, probe;
   size_t context = 0, max_tokens = 0, limit = 0;
@@ -69,7 +69,7 @@ void report_perplexity(const PerplexityResult& r, ordered_json* json, bool print
 
 // Usage error if the reference has a tokenizer of its own that cuts the text into other tokens. Its logits would then
 // be about other tokens than those of the model.
-void require_same_tokens(const Arguments& a, const LanguageModel& model, const TensorFile& reference,
+void require_same_tokens(const EvaluateArguments& a, const LanguageModel& model, const TensorFile& reference,
                          const std::string& text) {
   const std::vector<SideFile> files = reference.side_files();
   const bool has_tokenizer = std::any_of(files.begin(), files.end(), [](const SideFile& f) {
@@ -86,7 +86,7 @@ void require_same_tokens(const Arguments& a, const LanguageModel& model, const T
 constexpr size_t kAnswerTokens = 128;
 
 // What a model makes of a prompt, always the likeliest token.
-std::string answer(const Transformer& model, const Tokenizer& tokenizer, const Arguments& a) {
+std::string answer(const Transformer& model, const Tokenizer& tokenizer, const EvaluateArguments& a) {
   const std::vector<TokenId> prompt = tokenizer.encode(a.prompt);
   if (prompt.empty()) throw_input("{}: its tokenizer makes no token of the prompt", a.model);
   GenerateOptions how;
@@ -96,7 +96,8 @@ std::string answer(const Transformer& model, const Tokenizer& tokenizer, const A
   return Generator(model, tokenizer, most == 0 ? wanted : std::min(most, wanted)).run(prompt, how, {}).text;
 }
 
-void evaluate_causal(const Arguments& a, const Globals& globals, const TransformerOptions& options, Evaluation* page) {
+void evaluate_causal(const EvaluateArguments& a, const Globals& globals, const TransformerOptions& options,
+                     Evaluation* page) {
   std::optional<std::string> text;
   if (!a.text.empty()) text = read_text(a.text);
   std::vector<Task> tasks;
@@ -192,7 +193,8 @@ void report_probe(const ProbeResult& r, ordered_json* json, bool print) {
   print_row("probe of reference", "acc " + plus_minus(r.reference_acc->mean, r.reference_acc->standard_error));
 }
 
-void evaluate_encoder(const Arguments& a, const Globals& globals, const TransformerOptions& options, Evaluation* page) {
+void evaluate_encoder(const EvaluateArguments& a, const Globals& globals, const TransformerOptions& options,
+                      Evaluation* page) {
   if (!a.text.empty() || !a.tasks.empty() || !a.prompt.empty()) {
     throw_usage("vectors of {} are measured, which have no perplexity: expected only --pairs or --probe", a.model);
   }
@@ -230,7 +232,7 @@ void evaluate_encoder(const Arguments& a, const Globals& globals, const Transfor
   if (a.json) print_json(json);
 }
 
-void run(const Arguments& a, const Globals& globals) {
+void run(const EvaluateArguments& a, const Globals& globals) {
   const ThreadLimit limit(globals.threads);
   TransformerOptions options;
   options.arithmetic = a.arithmetic == "f32" ? Arithmetic::kF32 : Arithmetic::kInt8;
@@ -257,7 +259,7 @@ void run(const Arguments& a, const Globals& globals) {
 
 void add_evaluate(CLI::App& app, const Globals& globals) {
   CLI::App* cmd = app.add_subcommand("evaluate", "Perplexity, KL divergence, tasks; similarities of embeddings");
-  auto a = std::make_shared<Arguments>();
+  auto a = std::make_shared<EvaluateArguments>();
   cmd->add_option("model", a->model, "Hugging Face folder, .gguf or archive")->required();
   cmd->add_option("--text", a->text, "Perplexity on this text");
   cmd->add_option("--context", a->context,

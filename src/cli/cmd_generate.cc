@@ -14,7 +14,7 @@
 namespace occ {
 namespace {
 
-struct Arguments {
+struct GenerateArguments {
   std::string model, prompt, system, arithmetic = "int8";
   bool chat = false, prompt_given = false;
   size_t context = 4096;
@@ -49,7 +49,7 @@ void show_memory(const LanguageModel& model) {
 }
 
 // Returns the conversation as tokens. The oldest turns are dropped until there is room for an answer.
-std::vector<TokenId> chat_tokens(const Arguments& a, const LanguageModel& model, size_t capacity,
+std::vector<TokenId> chat_tokens(const GenerateArguments& a, const LanguageModel& model, size_t capacity,
                                  std::vector<ChatMessage>* messages) {
   const auto first = a.system.empty() ? 0 : 1;
   while (true) {
@@ -61,7 +61,7 @@ std::vector<TokenId> chat_tokens(const Arguments& a, const LanguageModel& model,
   }
 }
 
-void chat(const Arguments& a, const LanguageModel& model, Generator& generator, const Globals& globals) {
+void chat(const GenerateArguments& a, const LanguageModel& model, Generator& generator, const Globals& globals) {
   std::vector<ChatMessage> messages;
   if (!a.system.empty()) messages.push_back({"system", a.system});
   const bool terminal = isatty(STDIN_FILENO) != 0 && !a.prompt_given;
@@ -83,7 +83,7 @@ void chat(const Arguments& a, const LanguageModel& model, Generator& generator, 
   }
 }
 
-void run(Arguments& a, const Globals& globals) {
+void run(GenerateArguments& a, const Globals& globals) {
   if (!a.chat && !a.prompt_given) throw_usage("expected --prompt TEXT or --chat");
   if (!a.system.empty() && !a.chat) throw_usage("--system: expected with --chat");
   const ThreadLimit limit(globals.threads);
@@ -106,7 +106,7 @@ void run(Arguments& a, const Globals& globals) {
 
 void add_generate(CLI::App& app, const Globals& globals) {
   CLI::App* cmd = app.add_subcommand("generate", "Continue a prompt, or chat, straight from the compressed file");
-  auto a = std::make_shared<Arguments>();
+  auto a = std::make_shared<GenerateArguments>();
   a->options.sampling.temperature = 0.7f;
   a->options.sampling.top_p = 0.95f;
   cmd->add_option("model", a->model, "Hugging Face folder, .gguf or archive")->required();

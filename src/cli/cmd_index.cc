@@ -8,14 +8,14 @@
 namespace occ {
 namespace {
 
-struct Arguments {
+struct IndexArguments {
   std::string input, output;
   std::optional<double> bytes;
   bool json = false;
   CompressOptions options;
 };
 
-void run(Arguments& a, const Globals& globals) {
+void run(IndexArguments& a, const Globals& globals) {
   CompressOptions& o = a.options;
   o.threads = globals.threads;
   require_not_input(a.output, a.input);
@@ -54,7 +54,7 @@ void run(Arguments& a, const Globals& globals) {
 
 void add_index(CLI::App& app, const Globals& globals) {
   CLI::App* cmd = app.add_subcommand("index", "Compress vectors to an archive for occ search");
-  auto a = std::make_shared<Arguments>();
+  auto a = std::make_shared<IndexArguments>();
   a->options.method = "opq";
   cmd->add_option("vectors", a->input, "A matrix [vectors, dimension]: .npy, .fvecs, .bvecs, .safetensors, .occ, ...")
       ->required();

@@ -13,7 +13,7 @@ namespace {
 
 using nlohmann::ordered_json;
 
-struct Arguments {
+struct InspectArguments {
   std::string input;
   bool limits = false, json = false;
 };
@@ -160,7 +160,7 @@ void print_total(const std::string& input, const TensorFile& file, const Invento
   std::puts(line.c_str());
 }
 
-void run(const Arguments& a, const Globals& globals) {
+void run(const InspectArguments& a, const Globals& globals) {
   const std::unique_ptr<TensorFile> file = open_any(a.input);
   const auto* archive = dynamic_cast<const ArchiveFile*>(file.get());
   if (a.limits && archive == nullptr) throw_usage("--limits: {} is no archive", a.input);
@@ -190,7 +190,7 @@ void run(const Arguments& a, const Globals& globals) {
 void add_inspect(CLI::App& app, const Globals& globals) {
   CLI::App* cmd = app.add_subcommand(
       "inspect", "What any input or archive consists of: by kind of tensor and layer (--verbose: by tensor and plane)");
-  auto a = std::make_shared<Arguments>();
+  auto a = std::make_shared<InspectArguments>();
   cmd->add_option("file", a->input, "Any input format or archive")->required();
   cmd->add_flag("--limits", a->limits, "Distance of every coded tensor from the rate-distortion limits");
   cmd->add_flag("--json", a->json, "One JSON document on stdout");

@@ -16,7 +16,7 @@ namespace {
 
 using nlohmann::ordered_json;
 
-struct Arguments {
+struct SearchArguments {
   std::string index, queries, metric = "l2", rerank, truth, originals;
   std::vector<std::string> more;
   size_t k = 10, candidates = 0;
@@ -97,7 +97,7 @@ void print_table(const Neighbours& found) {
   }
 }
 
-void run(const Arguments& a, const Globals& globals) {
+void run(const SearchArguments& a, const Globals& globals) {
   const ThreadLimit limit(globals.threads);
   if (a.candidates != 0 && a.rerank.empty()) throw_usage("--candidates: expected with --rerank");
   if (a.candidates != 0 && a.candidates < a.k) {
@@ -150,7 +150,7 @@ void run(const Arguments& a, const Globals& globals) {
 
 void add_search(CLI::App& app, const Globals& globals) {
   CLI::App* cmd = app.add_subcommand("search", "Nearest neighbours of queries among the vectors of an archive");
-  auto a = std::make_shared<Arguments>();
+  auto a = std::make_shared<SearchArguments>();
   cmd->add_option("index", a->index, "Archive of vectors, see occ index; other files of vectors are searched exactly")
       ->required();
   cmd->add_option("queries", a->queries, "A matrix [queries, dimension] of any input format")->required();

@@ -14,7 +14,7 @@ namespace {
 
 constexpr double kGraceSeconds = 5;  // for answers that are under way when the server shall end
 
-struct Arguments {
+struct ServeArguments {
   std::vector<std::string> models;
   std::string arithmetic = "int8";
   ServerOptions options;
@@ -47,7 +47,7 @@ void catch_signals() {
   signal(SIGPIPE, SIG_IGN);  // a client that has gone is seen where its answer is written
 }
 
-void run(const Arguments& a, const Globals& globals) {
+void run(const ServeArguments& a, const Globals& globals) {
   const ThreadLimit limit(globals.threads);
   std::vector<std::unique_ptr<ServedModel>> models;
   for (const std::string& path : a.models) {
@@ -78,7 +78,7 @@ void run(const Arguments& a, const Globals& globals) {
 
 void add_serve(CLI::App& app, const Globals& globals) {
   CLI::App* cmd = app.add_subcommand("serve", "Answer requests over HTTP, as the API of OpenAI, with a page to chat");
-  auto a = std::make_shared<Arguments>();
+  auto a = std::make_shared<ServeArguments>();
   ServerOptions& o = a->options;
   cmd->add_option("models", a->models, "Hugging Face folders, .gguf files or archives; the first one is the default")
       ->required();

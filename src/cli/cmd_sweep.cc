@@ -18,14 +18,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Arguments {
+struct SweepArguments {
   std::string input, output, methods;
   SweepOptions options;
   bool json = false, force = false;
 };
 
 // A folder that holds files of these names, but no earlier sweep, is someone else's.
-void prepare_folder(const Arguments& a) {
+void prepare_folder(const SweepArguments& a) {
   const fs::path folder = a.output;
   for (const fs::path& input : {fs::path(a.input), a.options.calibrate, a.options.text}) {
     if (input.empty()) continue;
@@ -62,7 +62,7 @@ constexpr Loss kLosses[] = {
      [](const SweepCell& c) { return c.recall.has_value(); }},
 };
 
-void print_sweep(const Arguments& a, const Sweep& s, const Globals& globals) {
+void print_sweep(const SweepArguments& a, const Sweep& s, const Globals& globals) {
   std::vector<const Loss*> losses;
   for (const Loss& l : kLosses) {
     if (std::any_of(s.cells.begin(), s.cells.end(), l.has)) losses.push_back(&l);
@@ -106,7 +106,7 @@ double share_of(const std::string& phase, double done) {
   return phase == "compress" ? 0.7 * done : 0;
 }
 
-Sweep sweep_with_progress(Arguments& a, const Globals& globals) {
+Sweep sweep_with_progress(SweepArguments& a, const Globals& globals) {
   constexpr uint64_t kParts = 1000;  // of a cell
   RunProgress line(globals);
   std::map<size_t, double> shares;  // of the cells that were begun
@@ -132,7 +132,7 @@ Sweep sweep_with_progress(Arguments& a, const Globals& globals) {
   return run_sweep(a.input, a.output, a.options);
 }
 
-void run(Arguments& a, const Globals& globals) {
+void run(SweepArguments& a, const Globals& globals) {
   SweepOptions& o = a.options;
   o.methods = split_methods(a.methods);
   o.threads = globals.threads;
@@ -159,7 +159,7 @@ void run(Arguments& a, const Globals& globals) {
 
 void add_sweep(CLI::App& app, const Globals& globals) {
   CLI::App* cmd = app.add_subcommand("sweep", "Several methods at several rates: a table and a page of rate and loss");
-  auto a = std::make_shared<Arguments>();
+  auto a = std::make_shared<SweepArguments>();
   cmd->add_option("input", a->input, "HF folder, .safetensors, .gguf, .npy, .npz, .fvecs, .bvecs, .ivecs or .occ")
       ->required();
   cmd->add_option("--methods", a->methods, "NAME(PARAMS),NAME,..., see 'occ methods'")->required();

@@ -9,12 +9,12 @@
 namespace occ {
 namespace {
 
-struct Arguments {
+struct TokenizeArguments {
   std::string model, prompt, text, messages;
   bool no_special = false, json = false;
 };
 
-void run(const Arguments& a, bool has_prompt) {
+void run(const TokenizeArguments& a, bool has_prompt) {
   const bool chat = !a.messages.empty();
   if (chat && a.no_special) throw_usage("--no-special: expected without --messages, whose text has special tokens");
   const std::unique_ptr<Tokenizer> tokenizer = open_tokenizer(a.model);
@@ -42,7 +42,7 @@ void run(const Arguments& a, bool has_prompt) {
 
 void add_tokenize(CLI::App& app, const Globals&) {
   CLI::App* cmd = app.add_subcommand("tokenize", "Print the token ids of a text");
-  auto a = std::make_shared<Arguments>();
+  auto a = std::make_shared<TokenizeArguments>();
   cmd->add_option("model", a->model, "Model of any format, tokenizer.json, or GGUF with only a vocabulary")->required();
   CLI::Option_group* source = cmd->add_option_group("text");
   const CLI::Option* prompt = source->add_option("--prompt", a->prompt, "The text itself");

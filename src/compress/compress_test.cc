@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "base/file.h"
+#include "base/normal_matrix_for_test.h"
 #include "base/rng.h"
 #include "compress/calibration_source.h"
 #include "compress/encode.h"
@@ -21,15 +22,8 @@ namespace {
 
 using testing::HasSubstr;
 
-Matrix<float> gaussian(size_t rows, size_t cols, uint64_t seed = 1) {
-  Matrix<float> x(rows, cols);
-  Rng rng(seed);
-  for (size_t i = 0; i < x.size(); ++i) x.data()[i] = static_cast<float>(rng.normal());
-  return x;
-}
-
 // Writes a small model: two matrices, a norm, a bias, integers and an empty tensor.
-std::filesystem::path write_model(const TempFolder& folder, size_t rows = 300, size_t cols = 256) {
+std::filesystem::path write_mixed_model(const TempFolder& folder, size_t rows = 300, size_t cols = 256) {
   const std::filesystem::path path = folder / "model.safetensors";
   SafetensorsWriter writer(path,
                            {{"a.weight", DType::kF32, {rows, cols}},
@@ -39,7 +33,7 @@ std::filesystem::path write_model(const TempFolder& folder, size_t rows = 300, s
                             {"ids", DType::kI64, {2, 3}},
                             {"empty", DType::kF32, {0, 5}}},
                            {}, false);
-  const Matrix<float> a = gaussian(rows, cols), b = gaussian(rows / 2, cols, 2);
+  const Matrix<float> a = normal_matrix(rows, cols), b = normal_matrix(rows / 2, cols, 2);
   writer.write(a.data(), a.size() * 4);
   std::vector<uint16_t> half(b.size());
   convert_from_f32(DType::kBF16, b.data(), half.data(), half.size());
@@ -52,7 +46,7 @@ std::filesystem::path write_model(const TempFolder& folder, size_t rows = 300, s
   return path;
 }
 
-CompressOptions quick() {
+CompressOptions quick_options() {
   CompressOptions o;
   o.sync = false;
   return o;
@@ -61,10 +55,10 @@ CompressOptions quick() {
 // The archive is complete before it is accepted, but it is renamed to the output only then.
 TEST(CompressSource, GivesOnlyAcceptedArchivesTheirName) {
   const TempFolder folder;
-  const std::unique_ptr<TensorFile> source = open_any(write_model(folder));
+  const std::unique_ptr<TensorFile> source = open_any(write_mixed_model(folder));
   const std::filesystem::path output = folder / "m.occ";
   for (const bool accepted : {false, true}) {
-    compress_source(*source, output, quick(), nullptr, [&](const std::filesystem::path& archive) {
+    compress_source(*source, output, quick_options(), nullptr, [&](const std::filesystem::path& archive) {
       EXPECT_FALSE(std::filesystem::exists(output));
       ArchiveFile(archive).verify();
       return accepted;
@@ -79,10 +73,10 @@ TEST(CompressSource, GivesOnlyAcceptedArchivesTheirName) {
 TEST(CompressFile, KeepsRoutersOfExpertsButNoOtherGates) {
   const TempFolder folder;
   const auto note = [&](const char* name, size_t rows) {
-    CompressOptions o = quick();
+    CompressOptions o = quick_options();
     o.method = "rtn";
     o.force = true;
-    return compress_matrix(gaussian(rows, 256).view(), name, folder / "m.occ", o).tensors[0].note;
+    return compress_matrix(normal_matrix(rows, 256).view(), name, folder / "m.occ", o).tensors[0].note;
   };
   EXPECT_EQ(note("layers.0.mlp.gate.weight", 8), "router of experts");
   EXPECT_EQ(note("layers.0.block_sparse_moe.gate.weight", 8), "router of experts");
@@ -93,8 +87,8 @@ TEST(CompressFile, KeepsRoutersOfExpertsButNoOtherGates) {
 
 TEST(CompressFile, KeepsWhatShouldBeKeptAndVerifies) {
   const TempFolder folder;
-  const auto input = write_model(folder);
-  CompressOptions o = quick();
+  const auto input = write_mixed_model(folder);
+  CompressOptions o = quick_options();
   o.method = "rtn";
   const CompressReport r = compress_file(input, folder / "m.occ", o);
   EXPECT_TRUE(r.verified);
@@ -116,13 +110,13 @@ TEST(CompressFile, KeepsWhatShouldBeKeptAndVerifies) {
 
 TEST(CompressFile, TheSameBytesAtAnyThreadCount) {
   const TempFolder folder;
-  const auto input = write_model(folder, 1000, 331);
+  const auto input = write_mixed_model(folder, 1000, 331);
   for (const std::string recipe : {"signs > hadamard > uniform(group=32, zero=asymmetric) > rans",
                                    "lloyd(codebook=fitted, per=tensor) > rans", "pca(block=64) > uniform > bitpack",
                                    "lowrank > { left: uniform > rans ; right: uniform > rans } + trellis > rans"}) {
     Bytes first;
     for (const size_t threads : {1, 2, 4}) {
-      CompressOptions o = quick();
+      CompressOptions o = quick_options();
       o.recipe = recipe;
       o.threads = threads;
       o.force = true;
@@ -137,8 +131,8 @@ TEST(CompressFile, TheSameBytesAtAnyThreadCount) {
 // A sum of a term that decodes only as a whole and a term that decodes by tiles.
 TEST(CompressFile, ASumWithALowRankTermIsReadByRows) {
   const TempFolder folder;
-  const Matrix<float> x = gaussian(5000, 120);
-  CompressOptions o = quick();
+  const Matrix<float> x = normal_matrix(5000, 120);
+  CompressOptions o = quick_options();
   o.recipe = "lowrank(rank=3) > { left: uniform > rans ; right: uniform > rans } + trellis > rans";
   EXPECT_TRUE(compress_matrix(x.view(), "w", folder / "m.occ", o).verified);
   const ArchiveFile archive(folder / "m.occ");
@@ -159,9 +153,9 @@ TEST(CompressFile, CeilingsAreMetFromBelow) {
   };
   for (const Case c :
        {Case{1500, 1024, "rtn"}, Case{100, 333, "rtn(zero=asymmetric, group=50)"}, Case{2000, 700, "lloyd"}}) {
-    const Matrix<float> x = gaussian(c.rows, c.cols);
+    const Matrix<float> x = normal_matrix(c.rows, c.cols);
     for (const double ratio : {5.0, 7.3, 9.9, 14.0}) {
-      CompressOptions o = quick();
+      CompressOptions o = quick_options();
       o.method = c.method;
       o.ratio = ratio;
       o.force = true;
@@ -175,8 +169,8 @@ TEST(CompressFile, CeilingsAreMetFromBelow) {
 
 TEST(CompressFile, SizeChargesEverythingInTheFile) {
   const TempFolder folder;
-  const auto input = write_model(folder, 1200, 512);
-  CompressOptions o = quick();
+  const auto input = write_mixed_model(folder, 1200, 512);
+  CompressOptions o = quick_options();
   o.size = 400'000;
   const CompressReport r = compress_file(input, folder / "m.occ", o);
   EXPECT_LE(std::filesystem::file_size(folder / "m.occ"), 400'000u);
@@ -189,9 +183,9 @@ TEST(CompressFile, SizeChargesEverythingInTheFile) {
 
 TEST(CompressFile, FixedWidthsStayWithinTheirOverhead) {
   const TempFolder folder;
-  const Matrix<float> x = gaussian(1024, 1024);
+  const Matrix<float> x = normal_matrix(1024, 1024);
   for (const char* method : {"rtn", "rtn(zero=asymmetric)", "lloyd"}) {
-    CompressOptions o = quick();
+    CompressOptions o = quick_options();
     o.method = method;
     o.bits = 3;
     o.force = true;
@@ -203,8 +197,8 @@ TEST(CompressFile, FixedWidthsStayWithinTheirOverhead) {
 
 TEST(CompressFile, DryRunPredictsTheExactSize) {
   const TempFolder folder;
-  const auto input = write_model(folder);
-  CompressOptions o = quick();
+  const auto input = write_mixed_model(folder);
+  CompressOptions o = quick_options();
   o.bits = 3;
   const CompressReport real = compress_file(input, folder / "m.occ", o);
   o.dry_run = true;
@@ -216,11 +210,11 @@ TEST(CompressFile, DryRunPredictsTheExactSize) {
 TEST(CompressFile, NonFiniteValuesAreNamed) {
   const TempFolder folder;
   for (const float bad : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
-    Matrix<float> x = gaussian(300, 500);
+    Matrix<float> x = normal_matrix(300, 500);
     x(123, 45) = bad;
     x(200, 1) = bad;
     try {
-      compress_matrix(x.view(), "the.name", folder / "m.occ", quick());
+      compress_matrix(x.view(), "the.name", folder / "m.occ", quick_options());
       FAIL();
     } catch (const Error& e) {
       EXPECT_EQ(e.kind(), ErrorKind::kInput);
@@ -234,9 +228,9 @@ TEST(CompressFile, NonFiniteValuesAreNamed) {
 
 TEST(CompressFile, ResumeGivesTheSameBytes) {
   const TempFolder folder;
-  const auto input = write_model(folder);
-  compress_file(input, folder / "whole.occ", quick());
-  CompressOptions o = quick();
+  const auto input = write_mixed_model(folder);
+  compress_file(input, folder / "whole.occ", quick_options());
+  CompressOptions o = quick_options();
   struct Stop {};
   o.progress = [](const char* phase, uint64_t done, uint64_t) {
     if (phase == std::string("compress") && done > 300 * 256 * 4) throw Stop();  // stops within the second tensor
@@ -257,8 +251,8 @@ TEST(CompressFile, ResumeGivesTheSameBytes) {
 
 TEST(CompressFile, TensorSpecsAndKeepGlobs) {
   const TempFolder folder;
-  const auto input = write_model(folder);
-  CompressOptions o = quick();
+  const auto input = write_mixed_model(folder);
+  CompressOptions o = quick_options();
   o.tensors = {{"*.weight", "lloyd"}, {"b.*", "dct > uniform(bits=8) > rans"}, {"norm*", "keep"}};
   o.keep = {"a.*"};
   o.bits = 3;
@@ -275,8 +269,8 @@ TEST(CompressFile, TensorSpecsAndKeepGlobs) {
 
 TEST(CompressFile, RefusesContradictions) {
   const TempFolder folder;
-  const auto input = write_model(folder);
-  std::vector<CompressOptions> bad(8, quick());
+  const auto input = write_mixed_model(folder);
+  std::vector<CompressOptions> bad(8, quick_options());
   bad[6].ratio = 1e12;
   bad[7].size = 0;
   bad[0].bits = 4, bad[0].ratio = 4;
@@ -306,7 +300,7 @@ TEST(Predict, BlobBytesAreExactForFixedLengthRecipes) {
         "outliers(fraction=0.01) > qet(levels=1, bits=5) > bitpack + uniform(bits=2) > bitpack"}) {
     for (const Shape shape : {Shape{50, 331}, Shape{1000, 700}, Shape{33, 1}}) {
       const Recipe recipe = Recipe::parse(text);
-      const Matrix<float> x = gaussian(shape.rows, shape.cols);
+      const Matrix<float> x = normal_matrix(shape.rows, shape.cols);
       EXPECT_EQ(predict_blob_bytes(recipe, shape), encode_matrix(recipe, MatrixSource(x.view()), {}, "x").blob.size())
           << text << " " << shape.rows << "x" << shape.cols;
     }
@@ -314,7 +308,7 @@ TEST(Predict, BlobBytesAreExactForFixedLengthRecipes) {
   EXPECT_EQ(predict_blob_bytes(Recipe::parse("uniform > rans"), {10, 10}), 0u);
   const Recipe order = Recipe::parse("qet(levels=1, bits=5) > { codes: bitpack ; order: rans(tables=64) }");
   const uint64_t most = predict_blob_bytes(order, {1000, 70});
-  const Matrix<float> x = gaussian(1000, 70);
+  const Matrix<float> x = normal_matrix(1000, 70);
   const size_t real = encode_matrix(order, MatrixSource(x.view()), {}, "x").blob.size();
   EXPECT_LE(real, most);
   // The order bits of independent data cannot be compressed.
@@ -340,20 +334,20 @@ TEST(CompressFile, KeepsWhatCodingWouldNotHelp) {
   const TempFolder folder;
   Matrix<float> x(2, 3);
   x(1, 1) = 1;
-  CompressReport r = compress_matrix(x.view(), "tiny", folder / "tiny.occ", quick());
+  CompressReport r = compress_matrix(x.view(), "tiny", folder / "tiny.occ", quick_options());
   EXPECT_EQ(r.tensors[0].recipe, "");
   EXPECT_THAT(r.tensors[0].note, HasSubstr("not be smaller"));
   Matrix<float> y(100, 100);
   std::fill_n(y.data(), y.size(), 1e-42f);
-  CompressOptions o = quick();
+  CompressOptions o = quick_options();
   o.method = "rtn";
   r = compress_matrix(y.view(), "small", folder / "small.occ", o);
   EXPECT_EQ(r.tensors[0].recipe, "");
   EXPECT_THAT(r.tensors[0].note, HasSubstr("as large as the values"));
   ASSERT_EQ(r.notes.size(), 2u);
-  Matrix<float> huge = gaussian(64, 64);
+  Matrix<float> huge = normal_matrix(64, 64);
   for (size_t i = 0; i < huge.size(); ++i) huge.data()[i] = std::copysign(3e38f, huge.data()[i]);
-  CompressOptions rotated = quick();
+  CompressOptions rotated = quick_options();
   rotated.recipe = "hadamard > uniform > rans";  // the rotation overflows, so the tensor is kept
   r = compress_matrix(huge.view(), "huge", folder / "huge.occ", rotated);
   EXPECT_EQ(r.tensors[0].recipe, "");

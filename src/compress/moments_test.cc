@@ -73,7 +73,7 @@ std::filesystem::path write(const TempFolder& folder, const std::string& file,
   return path;
 }
 
-CompressOptions quick(const std::filesystem::path& activations, const std::filesystem::path& hessian = {}) {
+CompressOptions options_with(const std::filesystem::path& activations, const std::filesystem::path& hessian = {}) {
   CompressOptions o;
   o.sync = false;
   o.activations = activations.string();
@@ -127,7 +127,7 @@ TEST(CompressWithMoments, LowersTheErrorOfTheOutputsAndTellsIt) {
 
   double errors[2];
   for (const bool with : {false, true}) {
-    CompressOptions o = quick(with ? file : "");
+    CompressOptions o = options_with(with ? file : "");
     o.method = "rtn";
     o.bits = 3;
     const CompressReport r = compress_file(model, folder / "m.occ", o);
@@ -152,7 +152,7 @@ TEST(CompressWithMoments, LowersTheErrorOfTheOutputsAndTellsIt) {
 
   // A matrix per tensor and a matrix in memory give the same result.
   const auto hessian = write<double>(folder, "h.safetensors", {{"a", &h}, {"nobody", &h}});
-  CompressOptions o = quick("", hessian);
+  CompressOptions o = options_with("", hessian);
   o.method = "rtn";
   o.bits = 3;
   const CompressReport r = compress_file(model, folder / "h.occ", o);
@@ -181,7 +181,7 @@ TEST(CompressWithMoments, SameBytesAtAnyThreadCount) {
   const TempFolder folder;
   const Matrix<float> w = weights(1500, 64), x = inputs(100, 64);
   const auto model = write<float>(folder, "m.safetensors", {{"a", &w}});
-  CompressOptions o = quick(write<float>(folder, "x.safetensors", {{"x", &x}}));
+  CompressOptions o = options_with(write<float>(folder, "x.safetensors", {{"x", &x}}));
   compress_file(model, folder / "two.occ", o);
   o.threads = 1;
   compress_file(model, folder / "one.occ", o);
@@ -194,7 +194,7 @@ TEST(CompressWithMoments, FewRowsAndIdleInputsAreFine) {
   Matrix<float> x = inputs(5, 80);
   for (size_t r = 0; r < 5; ++r) x(r, 17) = x(r, 79) = 0;
   const auto model = write<float>(folder, "m.safetensors", {{"a", &w}});
-  CompressOptions o = quick(write<float>(folder, "x.safetensors", {{"x", &x}}));
+  CompressOptions o = options_with(write<float>(folder, "x.safetensors", {{"x", &x}}));
   const CompressReport r = compress_file(model, folder / "m.occ", o);
   EXPECT_EQ(r.notes.size(), 0u);
   ASSERT_TRUE(r.tensors[0].weighted_error);
@@ -213,20 +213,20 @@ TEST(CompressWithMoments, RefusesWhatIsWrongAndSaysWhere) {
   const auto run = [&](const CompressOptions& o) {
     return error_of([&] { compress_file(model, folder / "m.occ", o); });
   };
-  EXPECT_THAT(run(quick(write<float>(folder, "x.safetensors", {{"x", &wide}}))),
+  EXPECT_THAT(run(options_with(write<float>(folder, "x.safetensors", {{"x", &wide}}))),
               testing::AllOf(HasSubstr("of width 41"), HasSubstr("40 columns")));
-  EXPECT_THAT(run(quick(write<float>(folder, "x.safetensors", {{"x", &x}, {"y", &x}}))),
+  EXPECT_THAT(run(options_with(write<float>(folder, "x.safetensors", {{"x", &x}, {"y", &x}}))),
               HasSubstr("expected one tensor"));
   const Matrix<float> none(0, 40);
-  EXPECT_THAT(run(quick(write<float>(folder, "x.safetensors", {{"x", &none}}))), HasSubstr("shape [0, 40]"));
+  EXPECT_THAT(run(options_with(write<float>(folder, "x.safetensors", {{"x", &none}}))), HasSubstr("shape [0, 40]"));
   Matrix<float> bad = x.clone();
   bad(31, 7) = std::numeric_limits<float>::quiet_NaN();
-  EXPECT_THAT(run(quick(write<float>(folder, "x.safetensors", {{"x", &bad}}))),
+  EXPECT_THAT(run(options_with(write<float>(folder, "x.safetensors", {{"x", &bad}}))),
               testing::AllOf(HasSubstr("x.safetensors: tensor 'x'"), HasSubstr("row 31, column 7")));
 
   Matrix<double> h = moments_oracle(x);
   const auto with = [&](const Matrix<double>& m) {
-    return run(quick("", write<double>(folder, "h.safetensors", {{"a", &m}})));
+    return run(options_with("", write<double>(folder, "h.safetensors", {{"a", &m}})));
   };
   EXPECT_THAT(with(Matrix<double>(40, 39)), testing::AllOf(HasSubstr("[40, 40], found [40, 39]"), HasSubstr("'a'")));
   h(3, 5) += 0.5;

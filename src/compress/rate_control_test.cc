@@ -8,6 +8,7 @@
 #include <set>
 
 #include "base/file.h"
+#include "base/normal_matrix_for_test.h"
 #include "base/rng.h"
 #include "compress/calibration_source.h"
 #include "compress/coordinates.h"
@@ -24,15 +25,8 @@ namespace {
 using testing::HasSubstr;
 using testing::StartsWith;
 
-Matrix<float> gaussian(size_t rows, size_t cols, uint64_t seed, double scale = 1) {
-  Matrix<float> x(rows, cols);
-  Rng rng(seed);
-  for (size_t i = 0; i < x.size(); ++i) x.data()[i] = static_cast<float>(scale * rng.normal());
-  return x;
-}
-
 // Writes three matrices of different sizes and scales, and a norm.
-std::filesystem::path write_model(const TempFolder& folder) {
+std::filesystem::path write_matrices(const TempFolder& folder) {
   const std::filesystem::path path = folder / "model.safetensors";
   SafetensorsWriter writer(path,
                            {{"a.weight", DType::kF32, {600, 320}},
@@ -40,7 +34,8 @@ std::filesystem::path write_model(const TempFolder& folder) {
                             {"c.weight", DType::kF32, {64, 128}},
                             {"norm.weight", DType::kF32, {320}}},
                            {}, false);
-  const Matrix<float> a = gaussian(600, 320, 1), b = gaussian(1200, 256, 2, 0.01), c = gaussian(64, 128, 3, 5);
+  const Matrix<float> a = normal_matrix(600, 320, 1), b = normal_matrix(1200, 256, 2, 0.01),
+                      c = normal_matrix(64, 128, 3, 5);
   for (const Matrix<float>* m : {&a, &b, &c}) writer.write(m->data(), m->size() * 4);
   const std::vector<float> ones(320, 1.0f);
   writer.write(ones.data(), ones.size() * 4);
@@ -48,7 +43,7 @@ std::filesystem::path write_model(const TempFolder& folder) {
   return path;
 }
 
-CompressOptions quick() {
+CompressOptions forced_options() {
   CompressOptions o;
   o.sync = false;
   o.force = true;
@@ -63,9 +58,9 @@ std::map<std::string, TensorReport> by_name(const CompressReport& r) {
 
 TEST(RateControl, CeilingsAreMetFromBelow) {
   const TempFolder folder;
-  const auto input = write_model(folder);
+  const auto input = write_matrices(folder);
   for (const double bits : {1.0, 2.0, 3.3, 6.0}) {
-    CompressOptions o = quick();
+    CompressOptions o = forced_options();
     o.bits = bits;
     const CompressReport r = compress_file(input, folder / "m.occ", o);
     EXPECT_EQ(r.file_bytes, std::filesystem::file_size(folder / "m.occ"));
@@ -73,7 +68,7 @@ TEST(RateControl, CeilingsAreMetFromBelow) {
     EXPECT_GE(r.bpw(), 0.985 * bits);
   }
   for (const uint64_t size : {60'000u, 200'000u}) {
-    CompressOptions o = quick();
+    CompressOptions o = forced_options();
     o.size = size;
     const CompressReport r = compress_file(input, folder / "m.occ", o);
     EXPECT_LE(r.file_bytes, size);
@@ -83,9 +78,9 @@ TEST(RateControl, CeilingsAreMetFromBelow) {
 
 TEST(RateControl, AllTensorsLoseTheSameShare) {
   const TempFolder folder;
-  CompressOptions o = quick();
+  CompressOptions o = forced_options();
   o.bits = 3;
-  const auto tensors = by_name(compress_file(write_model(folder), folder / "m.occ", o));
+  const auto tensors = by_name(compress_file(write_matrices(folder), folder / "m.occ", o));
   for (const char* name : {"b.weight", "c.weight"}) {
     EXPECT_NEAR(tensors.at(name).nmse / tensors.at("a.weight").nmse, 1, 0.1) << name;
   }
@@ -94,10 +89,10 @@ TEST(RateControl, AllTensorsLoseTheSameShare) {
 TEST(RateControl, SensitivitiesMoveTheBits) {
   const TempFolder folder;
   std::ofstream(folder / "s.json") << R"({"a.weight": 16})";
-  CompressOptions o = quick();
+  CompressOptions o = forced_options();
   o.bits = 3;
   o.sensitivity = folder / "s.json";
-  const CompressReport r = compress_file(write_model(folder), folder / "m.occ", o);
+  const CompressReport r = compress_file(write_matrices(folder), folder / "m.occ", o);
   const auto tensors = by_name(r);
   EXPECT_NEAR(tensors.at("b.weight").nmse / tensors.at("a.weight").nmse, 16, 2);
   EXPECT_NEAR(tensors.at("a.weight").bpw() - tensors.at("b.weight").bpw(), 2, 0.1);  // 1/2 log2 16 = 2 bits
@@ -109,9 +104,9 @@ TEST(RateControl, SensitivitiesMoveTheBits) {
 TEST(RateControl, NmseIsTheDual) {
   const TempFolder folder;
   for (const double nmse : {0.3, 0.02, 0.001}) {
-    CompressOptions o = quick();
+    CompressOptions o = forced_options();
     o.nmse = nmse;
-    const CompressReport r = compress_file(write_model(folder), folder / "m.occ", o);
+    const CompressReport r = compress_file(write_matrices(folder), folder / "m.occ", o);
     EXPECT_LE(r.nmse, nmse);
     EXPECT_GE(r.nmse, 0.97 * nmse);
   }
@@ -119,14 +114,14 @@ TEST(RateControl, NmseIsTheDual) {
 
 TEST(RateControl, FixedWidthsBesideContinuousRates) {
   const TempFolder folder;
-  CompressOptions o = quick();
+  CompressOptions o = forced_options();
   o.bits = 3;
   o.tensors = {{"b.*", "rtn"}};
-  CompressReport r = compress_file(write_model(folder), folder / "m.occ", o);
+  CompressReport r = compress_file(write_matrices(folder), folder / "m.occ", o);
   EXPECT_EQ(by_name(r).at("b.weight").recipe, "uniform(bits=3) > bitpack");
   o.bits.reset();
   o.ratio = 10;
-  r = compress_file(write_model(folder), folder / "m.occ", o);
+  r = compress_file(write_matrices(folder), folder / "m.occ", o);
   EXPECT_THAT(by_name(r).at("b.weight").recipe, StartsWith("uniform(bits=3)"));
   EXPECT_LE(r.file_bytes, r.input_bytes / 10);
   EXPECT_GE(static_cast<double>(r.file_bytes),
@@ -135,10 +130,10 @@ TEST(RateControl, FixedWidthsBesideContinuousRates) {
 
 TEST(RateControl, OneHugeValueIsNoReasonToMiss) {
   const TempFolder folder;
-  Matrix<float> x = gaussian(2000, 384, 8);
+  Matrix<float> x = normal_matrix(2000, 384, 8);
   x(3, 4) = 1000;  // has more energy than all other values; no sample of the rows contains it
   for (const uint64_t size : {100'000u, 150'000u, 300'000u}) {
-    CompressOptions o = quick();
+    CompressOptions o = forced_options();
     o.size = size;
     const CompressReport r = compress_matrix(x.view(), "x", folder / "x.occ", o);
     EXPECT_LE(r.file_bytes, size);
@@ -148,20 +143,20 @@ TEST(RateControl, OneHugeValueIsNoReasonToMiss) {
 
 TEST(RateControl, LowRatesDropTensorsInsteadOfKeepingThem) {
   const TempFolder folder;
-  CompressOptions o = quick();
+  CompressOptions o = forced_options();
   o.bits = 0.2;
-  const CompressReport r = compress_file(write_model(folder), folder / "m.occ", o);
+  const CompressReport r = compress_file(write_matrices(folder), folder / "m.occ", o);
   EXPECT_LE(r.bpw(), 0.2);
   EXPECT_LT(r.nmse, 1);
   o.bits.reset();
   o.nmse = 0.95;
-  EXPECT_LE(compress_file(write_model(folder), folder / "m.occ", o).nmse, 0.95);
+  EXPECT_LE(compress_file(write_matrices(folder), folder / "m.occ", o).nmse, 0.95);
 }
 
 TEST(RateControl, SameBytesAtAnyThreadCount) {
   const TempFolder folder;
-  const auto input = write_model(folder);
-  CompressOptions o = quick();
+  const auto input = write_matrices(folder);
+  CompressOptions o = forced_options();
   o.bits = 2.5;
   compress_file(input, folder / "two.occ", o);
   o.threads = 1;
@@ -209,13 +204,13 @@ TEST(RateControl, FollowsWhatChangesWhileItIsCoded) {
   }
   SafetensorsWriter writer(folder / "model.safetensors", tensors, {}, false);
   for (size_t i = 0; i < tensors.size(); ++i) {
-    const Matrix<float> w = gaussian(ShiftingInputs::kRows, ShiftingInputs::kCols, i + 1);
+    const Matrix<float> w = normal_matrix(ShiftingInputs::kRows, ShiftingInputs::kCols, i + 1);
     writer.write(w.data(), w.size() * 4);
   }
   writer.commit();
   const auto source = open_any(folder / "model.safetensors");
   for (const double bits : {1.5, 3.0}) {
-    CompressOptions o = quick();
+    CompressOptions o = forced_options();
     o.bits = bits;
     o.dry_run = true;
     ShiftingInputs planned, inputs;
@@ -231,7 +226,7 @@ TEST(RateControl, FollowsWhatChangesWhileItIsCoded) {
 }
 
 TEST(Estimate, AgreesWithCodingTheWhole) {
-  const Matrix<float> x = gaussian(4000, 256, 5);
+  const Matrix<float> x = normal_matrix(4000, 256, 5);
   const Recipe recipe = Recipe::parse("rowscale > trellis(step=0.5) > rans");
   const Estimate whole = estimate_blob(recipe, x.view(), 4000, {}, "x");
   const Matrix<float> sample = sample_rows(MatrixSource(x.view()), 1 << 17);
@@ -249,7 +244,7 @@ Coordinates choice_for(const Matrix<float>& x) {
 }
 
 TEST(Coordinates, IdentityForWhatIsAlreadyWhite) {
-  EXPECT_EQ(choice_for(gaussian(1000, 256, 1)).transforms, "");
+  EXPECT_EQ(choice_for(normal_matrix(1000, 256, 1)).transforms, "");
   Matrix<float> heavy(1000, 256);  // Laplace-distributed: a rotation would make it Gaussian, which takes more bits
   Rng rng(2);
   for (size_t i = 0; i < heavy.size(); ++i) {
@@ -262,15 +257,15 @@ TEST(Coordinates, IdentityForWhatIsAlreadyWhite) {
 
 TEST(Coordinates, TransformsThatGatherTheEnergy) {
   // Rows are correlated along the columns, so the DCT concentrates their energy.
-  Matrix<float> smooth = gaussian(1000, 256, 3);
+  Matrix<float> smooth = normal_matrix(1000, 256, 3);
   for (size_t r = 0; r < smooth.rows(); ++r) {
     for (size_t c = 1; c < smooth.cols(); ++c) smooth(r, c) = 0.95f * smooth(r, c - 1) + 0.3f * smooth(r, c);
   }
   EXPECT_EQ(choice_for(smooth).transforms, "dct");
   // Directions of falling energy that no fixed transform can find.
-  const Matrix<float> mix = gaussian(48, 48, 4);
+  const Matrix<float> mix = normal_matrix(48, 48, 4);
   Matrix<float> hidden(4000, 48);
-  const Matrix<float> white = gaussian(4000, 48, 5);
+  const Matrix<float> white = normal_matrix(4000, 48, 5);
   for (size_t r = 0; r < hidden.rows(); ++r) {
     for (size_t k = 0; k < 48; ++k) {
       const double scale = std::exp(-0.1 * static_cast<double>(k));
@@ -282,8 +277,8 @@ TEST(Coordinates, TransformsThatGatherTheEnergy) {
 }
 
 TEST(Coordinates, LeadingComponentsAreCodedApart) {
-  Matrix<float> x = gaussian(1500, 700, 6);
-  const Matrix<float> left = gaussian(1500, 3, 7), right = gaussian(3, 700, 8);
+  Matrix<float> x = normal_matrix(1500, 700, 6);
+  const Matrix<float> left = normal_matrix(1500, 3, 7), right = normal_matrix(3, 700, 8);
   for (size_t r = 0; r < x.rows(); ++r) {
     for (size_t c = 0; c < x.cols(); ++c) {
       for (size_t k = 0; k < 3; ++k) x(r, c) += left(r, k) * right(k, c);
@@ -294,24 +289,24 @@ TEST(Coordinates, LeadingComponentsAreCodedApart) {
   EXPECT_NEAR(c.step_factor, 2, 0.1);  // the low-rank term leaves a quarter of the energy
   // At the same size the error is smaller, by about the predicted amount.
   const TempFolder folder;
-  CompressOptions o = quick();
+  CompressOptions o = forced_options();
   o.bits = 2;
   const double with = compress_matrix(x.view(), "x", folder / "x.occ", o).nmse;
   o.method = "trellis";
   const double without = compress_matrix(x.view(), "x", folder / "x.occ", o).nmse;
   EXPECT_LT(with, 0.4 * without);
-  EXPECT_EQ(choice_for(gaussian(1500, 700, 9)).first_term, "");
+  EXPECT_EQ(choice_for(normal_matrix(1500, 700, 9)).first_term, "");
 }
 
 TEST(Forms, QetIsNeverWorseThanPq) {
-  Matrix<float> smooth = gaussian(800, 64, 3), outliers = gaussian(800, 64, 4);
+  Matrix<float> smooth = normal_matrix(800, 64, 3), outliers = normal_matrix(800, 64, 4);
   for (size_t r = 0; r < smooth.rows(); ++r) {
     for (size_t c = 1; c < smooth.cols(); ++c) smooth(r, c) = 0.95f * smooth(r, c - 1) + 0.3f * smooth(r, c);
   }
   for (size_t i = 0; i < outliers.size(); i += 9973) outliers.data()[i] = 300;
   const TempFolder folder;
   const auto code = [&](const Matrix<float>& x, const char* method, double ratio) {
-    CompressOptions o = quick();
+    CompressOptions o = forced_options();
     o.method = method;
     o.ratio = ratio;
     return compress_matrix(x.view(), "x", folder / "x.occ", o);

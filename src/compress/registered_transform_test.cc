@@ -16,10 +16,10 @@
 namespace occ {
 namespace {
 
-constexpr size_t kCols = 61;  // no other test of this program has a matrix with this number of columns
+constexpr size_t kToyCols = 61;  // no other test of this program has a matrix with this number of columns
 
 std::vector<float> pattern() {
-  std::vector<float> p(kCols);
+  std::vector<float> p(kToyCols);
   Rng rng(1);
   for (float& v : p) v = static_cast<float>(rng.normal());
   return p;
@@ -43,7 +43,7 @@ class Rotated final : public Transform {
   void add(const Rect& at, float sign, MatrixView<const float> from, MatrixView<float> to) const {
     for (size_t r = 0; r < from.rows(); ++r) {
       const size_t shift = shifts_[at.row + r];
-      for (size_t c = 0; c < kCols; ++c) to(r, c) = from(r, c) + sign * pattern_[(c + shift) % kCols];
+      for (size_t c = 0; c < kToyCols; ++c) to(r, c) = from(r, c) + sign * pattern_[(c + shift) % kToyCols];
     }
   }
 
@@ -56,9 +56,9 @@ std::unique_ptr<Transform> fit(const Params&, MatrixView<const float> x, const F
   std::vector<uint16_t> shifts(x.rows());
   for (size_t r = 0; r < x.rows(); ++r) {
     double most = -1e30;
-    for (size_t shift = 0; shift < kCols; ++shift) {
+    for (size_t shift = 0; shift < kToyCols; ++shift) {
       double product = 0;
-      for (size_t c = 0; c < kCols; ++c) product += x(r, c) * p[(c + shift) % kCols];
+      for (size_t c = 0; c < kToyCols; ++c) product += x(r, c) * p[(c + shift) % kToyCols];
       if (product > most) most = product, shifts[r] = static_cast<uint16_t>(shift);
     }
   }
@@ -71,7 +71,7 @@ std::unique_ptr<Transform> load(const Params&, Shape shape, ByteReader& side) {
   return std::make_unique<Rotated>(std::move(shifts));
 }
 
-std::string candidate(Shape shape, size_t, uint64_t) { return shape.cols == kCols ? "rotated" : ""; }
+std::string candidate(Shape shape, size_t, uint64_t) { return shape.cols == kToyCols ? "rotated" : ""; }
 
 const TransformEntry& rotated_entry = register_transform({.name = "rotated",
                                                           .summary = "rows that are rotated copies of a pattern",
@@ -83,11 +83,11 @@ const TransformEntry& rotated_entry = register_transform({.name = "rotated",
 
 Matrix<float> rotated_copies(size_t rows) {
   const std::vector<float> p = pattern();
-  Matrix<float> x(rows, kCols);
+  Matrix<float> x(rows, kToyCols);
   Rng rng(2);
   for (size_t r = 0; r < rows; ++r) {
-    const size_t shift = rng.next() % kCols;
-    for (size_t c = 0; c < kCols; ++c) x(r, c) = p[(c + shift) % kCols] + static_cast<float>(0.1 * rng.normal());
+    const size_t shift = rng.next() % kToyCols;
+    for (size_t c = 0; c < kToyCols; ++c) x(r, c) = p[(c + shift) % kToyCols] + static_cast<float>(0.1 * rng.normal());
   }
   return x;
 }
@@ -119,7 +119,7 @@ TEST(RegisteredTransform, IsChosenByAutoAndDecodes) {
 
 TEST(RegisteredTransform, ItsSideInformationIsEstimatedForAllRows) {
   const Matrix<float> x = rotated_copies(8000);
-  const Matrix<float> sample = sample_rows(MatrixSource(x.view()), 500 * kCols);
+  const Matrix<float> sample = sample_rows(MatrixSource(x.view()), 500 * kToyCols);
   ASSERT_EQ(sample.rows(), 500u);
   const Recipe recipe =
       Coordinates{.transforms = std::string(rotated_entry.name)}.around(Recipe::parse("trellis(step=0.5) > rans"));

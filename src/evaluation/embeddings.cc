@@ -13,7 +13,7 @@
 namespace occ {
 namespace {
 
-constexpr size_t kPanelRows = 128;
+constexpr size_t kPanelTexts = 128;
 
 // Returns the rank of every value. Ranks start at 1, and equal values share their mean rank.
 std::vector<double> ranks(std::span<const double> values) {
@@ -69,12 +69,12 @@ double dot(const double* a, const double* b, size_t n) {
 // Returns the gradient of -log p(label | x) with respect to W [classes, dim], summed over the rows of x. The sums of
 // the panels are added in a fixed order, so that the result does not depend on the number of threads.
 Matrix<double> loss_gradient(const Matrix<double>& x, std::span<const size_t> labels, const Matrix<double>& w) {
-  const size_t classes = w.rows(), panels = ceil_div(x.rows(), kPanelRows);
+  const size_t classes = w.rows(), panels = ceil_div(x.rows(), kPanelTexts);
   std::vector<Matrix<double>> parts(panels);
   parallel_for(panels, [&](size_t p) {
     Matrix<double> part(classes, x.cols());
     std::vector<double> prob(classes);
-    for (size_t r = p * kPanelRows; r < std::min(x.rows(), (p + 1) * kPanelRows); ++r) {
+    for (size_t r = p * kPanelTexts; r < std::min(x.rows(), (p + 1) * kPanelTexts); ++r) {
       for (size_t k = 0; k < classes; ++k) prob[k] = dot(x.row(r), w.row(k), x.cols());
       const double top = *std::max_element(prob.begin(), prob.end());
       double sum = 0;

@@ -16,7 +16,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr size_t kBatchTokens = 2048;
+constexpr size_t kTaskBatchTokens = 2048;
 
 std::string text_of(const json& value, const std::string& where, const char* key) {
   if (!value.is_string()) throw_input("{}: '{}': expected a text", where, key);
@@ -117,7 +117,7 @@ class Batch {
     tokens_ += longest;
     entries_.push_back(std::move(entry));
   }
-  bool full() const { return tokens_ >= kBatchTokens; }
+  bool full() const { return tokens_ >= kTaskBatchTokens; }
   bool empty() const { return entries_.empty(); }
 
   // Returns the scores as [item][choice] and leaves the batch empty.

@@ -303,22 +303,23 @@ std::vector<GgufType> all_types() {
   return all;
 }
 
-const std::vector<GgufType>& types() {
+const std::vector<GgufType>& gguf_types() {
   static const std::vector<GgufType> kTypes = all_types();
   return kTypes;
 }
 
 }  // namespace
 
-const GgufType* find_gguf_type(uint32_t id) { return id < types().size() ? &types()[id] : nullptr; }
+const GgufType* find_gguf_type(uint32_t id) { return id < gguf_types().size() ? &gguf_types()[id] : nullptr; }
 
 const GgufType* find_gguf_type(std::string_view name) {
-  const auto found = std::find_if(types().begin(), types().end(), [&](const auto& t) { return t.name == name; });
-  return found == types().end() ? nullptr : &*found;
+  const auto found =
+      std::find_if(gguf_types().begin(), gguf_types().end(), [&](const auto& t) { return t.name == name; });
+  return found == gguf_types().end() ? nullptr : &*found;
 }
 
 const GgufType* find_gguf_type(DType dtype) {
-  for (const GgufType& type : types()) {
+  for (const GgufType& type : gguf_types()) {
     if (type.supported() && !type.quantized() && type.dtype == dtype) return &type;
   }
   return nullptr;

@@ -42,12 +42,6 @@ std::map<std::string, Expected> read_expected(const std::filesystem::path& path)
   return out;
 }
 
-std::vector<float> read_all(const TensorFile& file, size_t i) {
-  std::vector<float> out(file.tensors()[i].elements());
-  file.read_f32(i, 0, out.size(), out.data());
-  return out;
-}
-
 bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
 }

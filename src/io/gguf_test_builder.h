@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "tensor/tensor_file.h"
 #include "test_data.h"
 
 namespace occ {
@@ -85,6 +86,12 @@ inline std::filesystem::path write_test_file(const std::filesystem::path& path, 
   std::ofstream out(path, std::ios::binary | std::ios::trunc);
   out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
   return path;
+}
+
+inline std::vector<float> read_all(const TensorFile& file, size_t i) {
+  std::vector<float> out(file.tensors()[i].elements());
+  file.read_f32(i, 0, out.size(), out.data());
+  return out;
 }
 
 }  // namespace occ

@@ -39,12 +39,6 @@ void convert(const TensorFile& from, const std::filesystem::path& to, std::optio
   sink->commit();
 }
 
-std::vector<float> read_all(const TensorFile& file, size_t i) {
-  std::vector<float> out(file.tensors()[i].elements());
-  file.read_f32(i, 0, out.size(), out.data());
-  return out;
-}
-
 void expect_same_tensors(const TensorFile& a, const TensorFile& b) {
   ASSERT_EQ(a.tensors().size(), b.tensors().size());
   for (size_t i = 0; i < a.tensors().size(); ++i) {

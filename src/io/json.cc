@@ -91,7 +91,7 @@ class Builder : public nlohmann::json_sax<Json> {
 
 // The length in bytes of the UTF-8 character at the start of `text`, or 0 if there is none (RFC 3629: no overlong
 // forms, no surrogates).
-size_t utf8_length(std::string_view text) {
+size_t valid_length(std::string_view text) {
   const auto byte = [&](size_t i) { return i < text.size() ? static_cast<uint8_t>(text[i]) : 0; };
   const auto tail = [&](size_t i, uint8_t low = 0x80, uint8_t high = 0xbf) {
     return byte(i) >= low && byte(i) <= high;
@@ -131,7 +131,7 @@ json parse_json_file(const std::filesystem::path& path, uint64_t limit, std::vec
 std::string printable(std::string_view text, size_t limit) {
   std::string out;
   while (!text.empty() && out.size() < limit) {
-    const size_t length = utf8_length(text);
+    const size_t length = valid_length(text);
     const auto first = static_cast<uint8_t>(text[0]);
     if (length == 0 || first < 0x20 || first == 0x7f) {
       out += '?';

@@ -12,12 +12,12 @@
 namespace occ {
 namespace {
 
-struct Oracle {
+struct ConcentrationOracle {
   long double mean = 0, variance = 0, kurtosis = 0, energy = 0;
   std::vector<double> magnitudes;  // in descending order
 };
-Oracle oracle(MatrixView<const float> x) {
-  Oracle o;
+ConcentrationOracle oracle(MatrixView<const float> x) {
+  ConcentrationOracle o;
   const long double n = static_cast<long double>(x.size());
   long double m2 = 0, m4 = 0;
   for (size_t r = 0; r < x.rows(); ++r) {
@@ -54,7 +54,7 @@ TEST(Concentration, MatchesTheOracle) {
     for (const int power : {1, 3}) {
       const Matrix<float> x = random(700, 401, mean, power);
       const ConcentrationAccumulator a = measure_concentration(x.view());
-      const Oracle o = oracle(x.view());
+      const ConcentrationOracle o = oracle(x.view());
       EXPECT_EQ(a.elements(), x.size());
       EXPECT_NEAR(a.mean(), static_cast<double>(o.mean), 1e-9 * (1 + mean));
       EXPECT_NEAR(a.variance(), static_cast<double>(o.variance), 1e-9 * static_cast<double>(o.variance));

@@ -14,12 +14,12 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-struct Oracle {
+struct DistortionOracle {
   long double d2 = 0, x2 = 0, y2 = 0, xy = 0, d1 = 0, rel = 0, nonzero = 0, max = 0;
   long double n = 0;
 };
-Oracle oracle(MatrixView<const float> x, MatrixView<const float> y) {
-  Oracle o;
+DistortionOracle oracle(MatrixView<const float> x, MatrixView<const float> y) {
+  DistortionOracle o;
   for (size_t r = 0; r < x.rows(); ++r) {
     for (size_t c = 0; c < x.cols(); ++c) {
       const long double a = x(r, c), b = y(r, c), d = std::fabs(a - b);
@@ -35,7 +35,7 @@ void expect_near_relative(double found, long double expected) {
   EXPECT_NEAR(found, static_cast<double>(expected), 1e-12 * std::fabs(static_cast<double>(expected)));
 }
 
-void expect_matches(const DistortionAccumulator& a, const Oracle& o) {
+void expect_matches(const DistortionAccumulator& a, const DistortionOracle& o) {
   expect_near_relative(a.mse(), o.d2 / o.n);
   expect_near_relative(a.nmse(), o.d2 / o.x2);
   expect_near_relative(a.mae(), o.d1 / o.n);

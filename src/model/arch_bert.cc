@@ -6,7 +6,7 @@
 namespace occ {
 namespace {
 
-void set_choices(ModelConfig& config) {
+void set_bert_choices(ModelConfig& config) {
   config.encoder = config.norms_residual_sums = true;
   config.causal = false;
   config.norm = Norm::kLayer;
@@ -29,13 +29,13 @@ void read_bert_hf(const ConfigKeys& keys, ModelConfig& config) {
     keys.fail("position_embedding_type", "absolute");
   }
   if (keys.flag_or("is_decoder", false)) keys.fail("is_decoder", "false");
-  set_choices(config);
+  set_bert_choices(config);
 }
 
 void read_bert_gguf(const ConfigKeys& keys, ModelConfig& config) {
   config.activation = Activation::kGelu;
   if (keys.flag_or("attention.causal", false)) keys.fail("attention.causal", "false");
-  set_choices(config);
+  set_bert_choices(config);
 }
 
 TensorNames bert_hf_names() {

@@ -13,7 +13,7 @@
 namespace occ {
 namespace {
 
-constexpr float kMost = 1e9f;
+constexpr float kMostValue = 1e9f;
 
 float inverse_root(float x) { return 1 / std::sqrt(x); }
 
@@ -34,11 +34,11 @@ void read_gemma_hf(const ConfigKeys& keys, ModelConfig& config) {
 
 // Missing: the default; null: none.
 float softcap(const ConfigKeys& keys, const std::string& key, float fallback) {
-  return keys.absent(key) ? fallback : keys.number_or(key, 0, 0, kMost);
+  return keys.absent(key) ? fallback : keys.number_or(key, 0, 0, kMostValue);
 }
 
 void read_scores_hf(const ConfigKeys& keys, ModelConfig& config, float attention_softcap, float logit_softcap) {
-  config.attention_scale = inverse_root(keys.number_or("query_pre_attn_scalar", 256, 1e-9f, kMost));
+  config.attention_scale = inverse_root(keys.number_or("query_pre_attn_scalar", 256, 1e-9f, kMostValue));
   config.attention_softcap = softcap(keys, "attn_logit_softcapping", attention_softcap);
   config.logit_softcap = softcap(keys, "final_logit_softcapping", logit_softcap);
 }
@@ -62,15 +62,15 @@ void read_gemma3_hf(const ConfigKeys& keys, ModelConfig& config) {
   set_local_ropes(config);
 }
 
-void write_gemma_hf(const ModelConfig& config, nlohmann::ordered_json& json) {
-  json["hidden_act"] = json["hidden_activation"] = "gelu_pytorch_tanh";
-  json["query_pre_attn_scalar"] = std::lround(1 / (config.score_scale() * config.score_scale()));
+void write_gemma_hf(const ModelConfig& config, nlohmann::ordered_json& out) {
+  out["hidden_act"] = out["hidden_activation"] = "gelu_pytorch_tanh";
+  out["query_pre_attn_scalar"] = std::lround(1 / (config.score_scale() * config.score_scale()));
   const auto cap = [&](const char* key, float value) {
-    json[key] = value != 0 ? nlohmann::ordered_json(value) : nullptr;
+    out[key] = value != 0 ? nlohmann::ordered_json(value) : nullptr;
   };
   cap("attn_logit_softcapping", config.attention_softcap);
   cap("final_logit_softcapping", config.logit_softcap);
-  if (config.rope_local_theta != 10000) json["rope_local_base_freq"] = config.rope_local_theta;
+  if (config.rope_local_theta != 10000) out["rope_local_base_freq"] = config.rope_local_theta;
 }
 
 void read_gemma_gguf(const ConfigKeys& /*keys*/, ModelConfig& config) {
@@ -87,15 +87,15 @@ void set_score_scale(ModelConfig& config, size_t layers_of_the_largest) {
 void read_gemma2_gguf(const ConfigKeys& keys, ModelConfig& config) {
   read_gemma_gguf(keys, config);
   set_score_scale(config, 46);
-  config.attention_softcap = keys.number_or("attn_logit_softcapping", 50, 0, kMost);
-  config.logit_softcap = keys.number_or("final_logit_softcapping", 30, 0, kMost);
+  config.attention_softcap = keys.number_or("attn_logit_softcapping", 50, 0, kMostValue);
+  config.logit_softcap = keys.number_or("final_logit_softcapping", 30, 0, kMostValue);
   read_layer_types_gguf(keys, config, 2);
 }
 
 void read_gemma3_gguf(const ConfigKeys& keys, ModelConfig& config) {
   read_gemma_gguf(keys, config);
   set_score_scale(config, 62);
-  config.logit_softcap = keys.number_or("final_logit_softcapping", 0, 0, kMost);
+  config.logit_softcap = keys.number_or("final_logit_softcapping", 0, 0, kMostValue);
   config.rope_local_theta = keys.number_or("rope.freq_base_swa", 10000, 1.0001f, 1e15f);
   read_layer_types_gguf(keys, config, 6);
   set_local_ropes(config);

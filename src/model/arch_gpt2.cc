@@ -6,7 +6,7 @@
 namespace occ {
 namespace {
 
-void set_choices(ModelConfig& config) {
+void set_gpt2_choices(ModelConfig& config) {
   config.norm = Norm::kLayer;
   config.position = Position::kLearned;
   config.qkv_bias = config.attention_output_bias = config.mlp_bias = true;
@@ -25,12 +25,12 @@ void read_gpt2_hf(const ConfigKeys& keys, ModelConfig& config) {
   if (keys.flag_or("scale_attn_by_inverse_layer_idx", false)) keys.fail("scale_attn_by_inverse_layer_idx", "false");
   if (keys.flag_or("add_cross_attention", false)) keys.fail("add_cross_attention", "false");
   config.transposed_weights = true;
-  set_choices(config);
+  set_gpt2_choices(config);
 }
 
 void read_gpt2_gguf(const ConfigKeys& /*keys*/, ModelConfig& config) {
   config.activation = Activation::kGeluTanh;
-  set_choices(config);
+  set_gpt2_choices(config);
 }
 
 }  // namespace

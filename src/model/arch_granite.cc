@@ -5,29 +5,29 @@
 namespace occ {
 namespace {
 
-constexpr float kLeast = 1e-9f, kMost = 1e9f;
+constexpr float kLeastScale = 1e-9f, kMostScale = 1e9f;
 
 void read_granite_hf(const ConfigKeys& keys, ModelConfig& config) {
   read_llama_hf(keys, config);
-  config.embedding_scale = keys.number_or("embedding_multiplier", 1, kLeast, kMost);
-  config.attention_scale = keys.number_or("attention_multiplier", 1, kLeast, kMost);
-  config.residual_scale = keys.number_or("residual_multiplier", 1, kLeast, kMost);
-  config.logit_scale = 1 / keys.number_or("logits_scaling", 1, kLeast, kMost);
+  config.embedding_scale = keys.number_or("embedding_multiplier", 1, kLeastScale, kMostScale);
+  config.attention_scale = keys.number_or("attention_multiplier", 1, kLeastScale, kMostScale);
+  config.residual_scale = keys.number_or("residual_multiplier", 1, kLeastScale, kMostScale);
+  config.logit_scale = 1 / keys.number_or("logits_scaling", 1, kLeastScale, kMostScale);
 }
 
 void read_granite_gguf(const ConfigKeys& keys, ModelConfig& config) {
   config.rope_pairs = RopePairs::kAdjacent;
-  config.embedding_scale = keys.number_or("embedding_scale", 1, kLeast, kMost);
-  config.attention_scale = keys.number_or("attention.scale", 0, 0, kMost);
-  config.residual_scale = keys.number_or("residual_scale", 1, kLeast, kMost);
-  config.logit_scale = 1 / keys.number_or("logit_scale", 1, kLeast, kMost);
+  config.embedding_scale = keys.number_or("embedding_scale", 1, kLeastScale, kMostScale);
+  config.attention_scale = keys.number_or("attention.scale", 0, 0, kMostScale);
+  config.residual_scale = keys.number_or("residual_scale", 1, kLeastScale, kMostScale);
+  config.logit_scale = 1 / keys.number_or("logit_scale", 1, kLeastScale, kMostScale);
 }
 
-void write_granite_hf(const ModelConfig& config, nlohmann::ordered_json& json) {
-  json["embedding_multiplier"] = config.embedding_scale;
-  json["attention_multiplier"] = config.score_scale();
-  json["residual_multiplier"] = config.residual_scale;
-  json["logits_scaling"] = 1 / config.logit_scale;
+void write_granite_hf(const ModelConfig& config, nlohmann::ordered_json& out) {
+  out["embedding_multiplier"] = config.embedding_scale;
+  out["attention_multiplier"] = config.score_scale();
+  out["residual_multiplier"] = config.residual_scale;
+  out["logits_scaling"] = 1 / config.logit_scale;
 }
 
 void write_granite_gguf(const ModelConfig& config, const std::string& prefix, GgufMetadata& metadata) {

@@ -28,16 +28,16 @@ void read_ministral3_gguf(const ConfigKeys& keys, ModelConfig& config) {
   config.query_growth = keys.number_or("attention.temperature_scale", 0, 0, 1e6f);
 }
 
-void write_ministral3_hf(const ModelConfig& config, nlohmann::ordered_json& json) {
-  nlohmann::ordered_json rope = json.value("rope_scaling", nlohmann::ordered_json{{"rope_type", "default"}});
+void write_ministral3_hf(const ModelConfig& config, nlohmann::ordered_json& out) {
+  nlohmann::ordered_json rope = out.value("rope_scaling", nlohmann::ordered_json{{"rope_type", "default"}});
   rope["rope_theta"] = config.rope_theta;
   if (config.query_growth != 0) {
     rope["llama_4_scaling_beta"] = config.query_growth;
     rope["original_max_position_embeddings"] = config.rope_original_context;
   }
-  json.erase("rope_theta");
-  json.erase("rope_scaling");
-  json["rope_parameters"] = std::move(rope);
+  out.erase("rope_theta");
+  out.erase("rope_scaling");
+  out["rope_parameters"] = std::move(rope);
 }
 
 void write_ministral3_gguf(const ModelConfig& config, const std::string& prefix, GgufMetadata& metadata) {

@@ -5,7 +5,7 @@
 namespace occ {
 namespace {
 
-void set_choices(ModelConfig& config) {
+void set_nomic_bert_choices(ModelConfig& config) {
   config.encoder = config.norms_residual_sums = true;
   config.causal = false;
   config.norm = Norm::kLayer;
@@ -37,13 +37,13 @@ void read_nomic_bert_hf(const ConfigKeys& keys, ModelConfig& config) {
   }
   read_rope_hf(keys, config, as_gpt ? "rotary_emb_base" : "rope_theta", "rotary_emb_fraction");
   if (as_gpt && !keys.has("rotary_emb_base")) config.rope_theta = 1000;
-  set_choices(config);
+  set_nomic_bert_choices(config);
 }
 
 void read_nomic_bert_gguf(const ConfigKeys& keys, ModelConfig& config) {
   config.activation = Activation::kSilu;
   if (keys.flag_or("attention.causal", false)) keys.fail("attention.causal", "false");
-  set_choices(config);
+  set_nomic_bert_choices(config);
 }
 
 }  // namespace

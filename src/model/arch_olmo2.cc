@@ -10,7 +10,7 @@ namespace occ {
 namespace {
 
 // Layers with a window have the rotary positions of the others without their scaling.
-void set_local_ropes(ModelConfig& config) {
+void set_window_ropes(ModelConfig& config) {
   for (LayerKind& kind : config.layer_kinds) kind.local_rope = kind.window != 0;
 }
 
@@ -24,14 +24,14 @@ void read_olmo3_hf(const ConfigKeys& keys, ModelConfig& config) {
   read_llama_like_hf(keys, config, 500000);
   config.norms_whole_queries = true;
   read_layer_types(keys, config, [](size_t layer) { return layer % 4 != 3; });
-  set_local_ropes(config);
+  set_window_ropes(config);
 }
 
 void read_olmo2_gguf(const ConfigKeys& keys, ModelConfig& config) {
   config.norms_whole_queries = true;
   config.rope_local_theta = keys.number_or("rope.freq_base", 10000, 1.0001f, 1e15f);
   read_layer_types_gguf(keys, config, 4);
-  set_local_ropes(config);
+  set_window_ropes(config);
 }
 
 }  // namespace

@@ -12,8 +12,8 @@ void read_windows(const ConfigKeys& keys, ModelConfig& config) {
   read_layer_types(keys, config, [&](size_t layer) { return layer >= first; });
 }
 
-void write_windows(const ModelConfig& /*config*/, nlohmann::ordered_json& json) {
-  if (json.contains("sliding_window")) json["use_sliding_window"] = true;
+void write_windows(const ModelConfig& /*config*/, nlohmann::ordered_json& out) {
+  if (out.contains("sliding_window")) out["use_sliding_window"] = true;
 }
 
 void read_qwen2_hf(const ConfigKeys& keys, ModelConfig& config) {

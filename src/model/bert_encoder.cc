@@ -18,7 +18,7 @@
 namespace occ {
 namespace {
 
-constexpr size_t kChunk = 1024;  // tokens that go through a layer together (a text is never cut)
+constexpr size_t kTextTokens = 1024;  // tokens that go through a layer together (a text is never cut)
 
 class PlainEncoder final : public Encoder {
  public:
@@ -118,7 +118,7 @@ Matrix<float> PlainEncoder::embed(std::span<const std::vector<TokenId>> texts, s
   std::vector<std::vector<uint32_t>> batch;
   for (size_t done = 0; done < texts.size(); done += batch.size()) {
     batch.clear();
-    for (size_t tokens = 0; done + batch.size() < texts.size() && tokens < kChunk; tokens += batch.back().size()) {
+    for (size_t tokens = 0; done + batch.size() < texts.size() && tokens < kTextTokens; tokens += batch.back().size()) {
       batch.push_back(cut(texts[done + batch.size()]));
     }
     const Matrix<float> x = hidden(batch);

@@ -6,8 +6,6 @@
 namespace occ {
 namespace {
 
-const TransformerOptions kExact{Arithmetic::kF32, {}};
-
 using Texts = std::vector<std::vector<TokenId>>;
 
 class Bert : public testing::Test {

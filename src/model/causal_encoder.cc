@@ -12,7 +12,7 @@ std::unique_ptr<Encoder> load_plain_encoder(const TensorFile& file, const Transf
 
 namespace {
 
-constexpr size_t kChunk = 1024;  // tokens that go through the model together (a text is never cut)
+constexpr size_t kTextBatchTokens = 1024;  // tokens that go through the model together (a text is never cut)
 
 class CausalEncoder final : public Encoder {
  public:
@@ -36,7 +36,7 @@ Matrix<float> CausalEncoder::embed(std::span<const std::vector<TokenId>> texts, 
     std::vector<std::unique_ptr<KvCache>> caches;
     std::vector<Sequence> sequences;
     size_t tokens = 0;
-    while (done + batch.size() < texts.size() && tokens < kChunk) {
+    while (done + batch.size() < texts.size() && tokens < kTextBatchTokens) {
       const std::vector<TokenId>& text = batch.emplace_back(texts[done + batch.size()]);
       if (text.empty()) throw_input("text to embed: expected at least one token, found none");
       tokens += text.size();

@@ -13,8 +13,6 @@ namespace {
 
 using nlohmann::json;
 
-const TransformerOptions kExact{Arithmetic::kF32, {}};
-
 json config_of(const std::string& model) {
   return json::parse(read_text_for_test(tiny_models_folder() / model / "plain.config.json"));
 }

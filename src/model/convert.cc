@@ -333,12 +333,12 @@ std::unique_ptr<TensorFile> as_hugging_face(const TensorFile& file) {
   if (const size_t i = file.find(a.gguf_names.token_type_embedding + ".weight"); i != file.tensors().size()) {
     facts.token_types = file.tensors()[i].shape[0];
   }
-  const std::string json = hf_config_json(config, facts, file.path());
+  const std::string config_json = hf_config_json(config, facts, file.path());
 
   // What the new configuration says of the order of rows decides what is rearranged.
   ModelConfig to;
   to.architecture = a.name;
-  a.read_hf(ConfigKeys(parse_json(json, "config.json"), "config.json"), to);
+  a.read_hf(ConfigKeys(parse_json(config_json, "config.json"), "config.json"), to);
   check_same(file, config, to, "config.json");
   auto out = std::make_unique<ConvertedFile>(file, "hf");
   convert_tensors(
@@ -347,7 +347,7 @@ std::unique_ptr<TensorFile> as_hugging_face(const TensorFile& file) {
         if (info.name != "rope_freqs.weight") fail_unknown(file, info, "Hugging Face's format");
       },
       out.get());
-  out->add_side_file(side_file("config.json", json));
+  out->add_side_file(side_file("config.json", config_json));
   if (config.encoder || config.says_pooling) {
     out->add_side_file(side_file("modules.json", sentence_modules_json()));
     out->add_side_file(side_file(kPoolingFile, pooling_json(config)));

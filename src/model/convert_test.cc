@@ -7,20 +7,7 @@
 namespace occ {
 namespace {
 
-const TransformerOptions kExact{Arithmetic::kF32, {}};
-
-struct Variant {
-  const char* model;
-  const char* name;
-};
-
-std::string variant_name(const testing::TestParamInfo<Variant>& variant) {
-  std::string name = std::string(variant.param.model) + "_" + variant.param.name;
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
-}
-
-class EveryConversion : public testing::TestWithParam<Variant> {
+class EveryConversion : public testing::TestWithParam<TinyVariant> {
  protected:
   EveryConversion() : tiny_(GetParam().model, GetParam().name), file_(tiny_.open()) {}
   TinyModel tiny_;
@@ -187,16 +174,15 @@ TEST_P(EveryConversion, EveryShapeIsChecked) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, EveryConversion,
-                         testing::Values(Variant{"llama", "plain"}, Variant{"llama", "linear"},
-                                         Variant{"llama", "llama3"}, Variant{"llama", "yarn-default"},
-                                         Variant{"qwen2", "plain"}, Variant{"qwen3", "plain"}, Variant{"gpt2", "plain"},
-                                         Variant{"gptneox", "plain"}, Variant{"gptneox", "sequential"},
-                                         Variant{"phi3", "plain"}, Variant{"olmo2", "plain"},
-                                         Variant{"smollm3", "plain"}, Variant{"granite", "plain"},
-                                         Variant{"gemma", "plain"}, Variant{"gemma2", "plain"},
-                                         Variant{"gemma3", "plain"}, Variant{"ministral3", "plain"}),
-                         variant_name);
+INSTANTIATE_TEST_SUITE_P(
+    Models, EveryConversion,
+    testing::Values(TinyVariant{"llama", "plain"}, TinyVariant{"llama", "linear"}, TinyVariant{"llama", "llama3"},
+                    TinyVariant{"llama", "yarn-default"}, TinyVariant{"qwen2", "plain"}, TinyVariant{"qwen3", "plain"},
+                    TinyVariant{"gpt2", "plain"}, TinyVariant{"gptneox", "plain"}, TinyVariant{"gptneox", "sequential"},
+                    TinyVariant{"phi3", "plain"}, TinyVariant{"olmo2", "plain"}, TinyVariant{"smollm3", "plain"},
+                    TinyVariant{"granite", "plain"}, TinyVariant{"gemma", "plain"}, TinyVariant{"gemma2", "plain"},
+                    TinyVariant{"gemma3", "plain"}, TinyVariant{"ministral3", "plain"}),
+    tiny_variant_name);
 
 // A Mistral becomes a llama of GGUF, which knows windows; its way back is Llama's class with the same logits.
 TEST(Convert, MistralIsALlamaOfGguf) {

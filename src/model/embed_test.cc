@@ -15,8 +15,6 @@ namespace {
 using nlohmann::json;
 
 const std::filesystem::path kExpected = source_folder() / "tests/expected/embed";
-const TransformerOptions kExact{Arithmetic::kF32, {}};
-
 const json& expected_values() {
   static const json kValues = parse_json_file(kExpected / "cases.json");
   return kValues;

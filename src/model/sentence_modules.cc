@@ -88,8 +88,8 @@ void require_sentence(const JsonField& config) {
 }
 
 SentenceModule read_dense(const TensorFile& file, const JsonField& config, const std::string& path, size_t in) {
-  constexpr uint64_t kMost = 1 << 20;
-  const size_t inputs = config.at("in_features").number(kMost), out = config.at("out_features").number(kMost);
+  constexpr uint64_t kMostWidth = 1 << 20;
+  const size_t inputs = config.at("in_features").number(kMostWidth), out = config.at("out_features").number(kMostWidth);
   if (inputs != in || out == 0) throw_input("{}: expected {} in_features, found {}", config.where, in, inputs);
   SentenceModule dense;
   dense.kind = SentenceModule::Kind::kDense;

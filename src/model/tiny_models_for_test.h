@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -16,12 +17,21 @@
 
 namespace occ {
 
-inline std::filesystem::path tiny_models_folder() { return source_folder() / "tests" / "expected" / "models"; }
+const TransformerOptions kExact{Arithmetic::kF32, {}};
 
-inline std::string read_text_for_test(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
+// A parameter of tests that run for many models.
+struct TinyVariant {
+  const char* model;
+  const char* name;
+};
+
+inline std::string tiny_variant_name(const testing::TestParamInfo<TinyVariant>& at) {
+  std::string name = std::string(at.param.model) + "_" + at.param.name;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
 }
+
+inline std::filesystem::path tiny_models_folder() { return source_folder() / "tests" / "expected" / "models"; }
 
 // The Hugging Face folder of one variant of a model, or a copy with another config.json. It is a temporary folder,
 // which is deleted with the object.

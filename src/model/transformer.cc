@@ -6,7 +6,7 @@
 //
 // E, P and H are the token embedding, the position embedding and the head. Most models have only some of these norms, no
 // cap and factors a = b = c = 1. The tokens of all sequences go through a
-// layer together, at most kChunk at a time. So the matrix products are large enough, and the activations need little
+// layer together, at most kChunkTokens at a time. So the matrix products are large enough, and the activations need little
 // memory.
 #include "model/transformer.h"
 
@@ -21,7 +21,7 @@
 namespace occ {
 namespace {
 
-constexpr size_t kChunk = 1024;
+constexpr size_t kChunkTokens = 1024;
 
 class PlainTransformer final : public Transformer {
  public:
@@ -104,7 +104,7 @@ size_t PlainTransformer::check(std::span<const Sequence> sequences) const {
 
 Matrix<float> PlainTransformer::hidden(std::span<const Sequence> sequences) const {
   Matrix<float> out = Matrix<float>::uninitialized(check(sequences), config_.dim);
-  Matrix<float> x = Matrix<float>::uninitialized(std::min(out.rows(), kChunk), config_.dim);
+  Matrix<float> x = Matrix<float>::uninitialized(std::min(out.rows(), kChunkTokens), config_.dim);
   std::vector<Segment> segments;
   std::vector<uint32_t> tokens, positions;
   size_t done = 0;
@@ -126,7 +126,7 @@ Matrix<float> PlainTransformer::hidden(std::span<const Sequence> sequences) cons
   };
   for (const Sequence& s : sequences) {
     for (size_t i = 0; i < s.tokens.size();) {
-      const size_t count = std::min(s.tokens.size() - i, kChunk - tokens.size());
+      const size_t count = std::min(s.tokens.size() - i, kChunkTokens - tokens.size());
       const size_t position = s.cache->length() + i;
       segments.push_back({tokens.size(), count, position, static_cast<PlainKvCache*>(s.cache)});
       for (size_t t = 0; t < count; ++t) {
@@ -134,7 +134,7 @@ Matrix<float> PlainTransformer::hidden(std::span<const Sequence> sequences) cons
         positions.push_back(static_cast<uint32_t>(config_.position_offset + position + t));
       }
       i += count;
-      if (tokens.size() == kChunk) flush();
+      if (tokens.size() == kChunkTokens) flush();
     }
   }
   flush();

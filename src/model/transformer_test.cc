@@ -11,14 +11,7 @@
 namespace occ {
 namespace {
 
-const TransformerOptions kExact{Arithmetic::kF32, {}};
-
-struct Variant {
-  const char* model;
-  const char* name;
-};
-
-class EveryModel : public testing::TestWithParam<Variant> {
+class EveryModel : public testing::TestWithParam<TinyVariant> {
  protected:
   EveryModel() : tiny_(GetParam().model, GetParam().name) {}
 
@@ -121,37 +114,33 @@ TEST_P(EveryModel, StepsOfSeveralSequencesGiveTheBitsOfSingleOnes) {
   }
 }
 
-std::string variant_name(const testing::TestParamInfo<Variant>& at) {
-  std::string name = std::string(at.param.model) + "_" + at.param.name;
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
-}
-
 INSTANTIATE_TEST_SUITE_P(
     Models, EveryModel,
-    testing::Values(Variant{"llama", "plain"}, Variant{"llama", "linear"}, Variant{"llama", "llama3"},
-                    Variant{"llama", "yarn"}, Variant{"llama", "yarn-default"}, Variant{"llama-bias", "plain"},
-                    Variant{"mistral", "plain"}, Variant{"mistral", "window"}, Variant{"qwen2", "plain"},
-                    Variant{"qwen2", "window"}, Variant{"qwen3", "plain"}, Variant{"gpt2", "plain"},
-                    Variant{"gptneox", "plain"}, Variant{"gptneox", "sequential"}, Variant{"phi3", "plain"},
-                    Variant{"phi3", "long"}, Variant{"phi3", "short"}, Variant{"mixtral", "plain"},
-                    Variant{"olmo2", "plain"}, Variant{"olmo3", "plain"}, Variant{"smollm3", "plain"},
-                    Variant{"granite", "plain"}, Variant{"gemma", "plain"}, Variant{"gemma2", "plain"},
-                    Variant{"gemma3", "plain"}, Variant{"opt", "plain"}, Variant{"ministral", "plain"},
-                    Variant{"ministral3", "plain"}, Variant{"smollm3", "window"}, Variant{"gemma2", "scalar"},
-                    Variant{"gemma3-images", "plain"}, Variant{"mistral3-images", "plain"},
-                    Variant{"qwen25-images", "plain"}, Variant{"qwen3moe", "plain"}, Variant{"qwen3moe", "raw"}),
-    variant_name);
+    testing::Values(TinyVariant{"llama", "plain"}, TinyVariant{"llama", "linear"}, TinyVariant{"llama", "llama3"},
+                    TinyVariant{"llama", "yarn"}, TinyVariant{"llama", "yarn-default"},
+                    TinyVariant{"llama-bias", "plain"}, TinyVariant{"mistral", "plain"},
+                    TinyVariant{"mistral", "window"}, TinyVariant{"qwen2", "plain"}, TinyVariant{"qwen2", "window"},
+                    TinyVariant{"qwen3", "plain"}, TinyVariant{"gpt2", "plain"}, TinyVariant{"gptneox", "plain"},
+                    TinyVariant{"gptneox", "sequential"}, TinyVariant{"phi3", "plain"}, TinyVariant{"phi3", "long"},
+                    TinyVariant{"phi3", "short"}, TinyVariant{"mixtral", "plain"}, TinyVariant{"olmo2", "plain"},
+                    TinyVariant{"olmo3", "plain"}, TinyVariant{"smollm3", "plain"}, TinyVariant{"granite", "plain"},
+                    TinyVariant{"gemma", "plain"}, TinyVariant{"gemma2", "plain"}, TinyVariant{"gemma3", "plain"},
+                    TinyVariant{"opt", "plain"}, TinyVariant{"ministral", "plain"}, TinyVariant{"ministral3", "plain"},
+                    TinyVariant{"smollm3", "window"}, TinyVariant{"gemma2", "scalar"},
+                    TinyVariant{"gemma3-images", "plain"}, TinyVariant{"mistral3-images", "plain"},
+                    TinyVariant{"qwen25-images", "plain"}, TinyVariant{"qwen3moe", "plain"},
+                    TinyVariant{"qwen3moe", "raw"}),
+    tiny_variant_name);
 INSTANTIATE_TEST_SUITE_P(Models, EveryGguf,
-                         testing::Values(Variant{"llama", "plain"}, Variant{"llama", "llama3"},
-                                         Variant{"llama", "yarn-default"}, Variant{"qwen2", "plain"},
-                                         Variant{"qwen3", "plain"}, Variant{"gpt2", "plain"},
-                                         Variant{"gptneox", "plain"}, Variant{"phi3", "long"},
-                                         Variant{"olmo2", "plain"}, Variant{"olmo3", "plain"},
-                                         Variant{"smollm3", "plain"}, Variant{"granite", "plain"},
-                                         Variant{"gemma", "plain"}, Variant{"gemma2", "plain"},
-                                         Variant{"gemma3", "plain"}, Variant{"ministral3", "plain"}),
-                         variant_name);
+                         testing::Values(TinyVariant{"llama", "plain"}, TinyVariant{"llama", "llama3"},
+                                         TinyVariant{"llama", "yarn-default"}, TinyVariant{"qwen2", "plain"},
+                                         TinyVariant{"qwen3", "plain"}, TinyVariant{"gpt2", "plain"},
+                                         TinyVariant{"gptneox", "plain"}, TinyVariant{"phi3", "long"},
+                                         TinyVariant{"olmo2", "plain"}, TinyVariant{"olmo3", "plain"},
+                                         TinyVariant{"smollm3", "plain"}, TinyVariant{"granite", "plain"},
+                                         TinyVariant{"gemma", "plain"}, TinyVariant{"gemma2", "plain"},
+                                         TinyVariant{"gemma3", "plain"}, TinyVariant{"ministral3", "plain"}),
+                         tiny_variant_name);
 
 // The oracle of attention, rotation and norms written out is transformers; what follows is about this interface.
 

@@ -1,4 +1,4 @@
-// Checks the distortion for normal values (docs/explanation/methods/kashin.md), and decoding against its definition.
+// Checks the gaussian_nmse for normal values (docs/explanation/methods/kashin.md), and decoding against its definition.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -11,33 +11,33 @@
 namespace occ {
 namespace {
 
-double distortion(const Params::Given& given) {
+double gaussian_nmse(const Params::Given& given) {
   const Matrix<float> x = normal_matrix(192, 1024, 9);
   return nmse_oracle(x.view(), quantize_whole(*QuantizerCase{"kashin", given}.fit(x.view()), x.view()).values.view());
 }
 
 TEST(Kashin, HasTheDistortionOfThePaperWithoutRounds) {
-  const double plain = distortion({{"rounds", "0"}});
+  const double plain = gaussian_nmse({{"rounds", "0"}});
   EXPECT_GT(plain, 0.0160);
   EXPECT_LT(plain, 0.019);
 }
 
 // Measured nmse: .0122, .0274, .0085 and .084. Lloyd-Max has .0345 at 3 bits, .0095 at 4 bits and .1175 at 2 bits.
 TEST(Kashin, RoundsMakeItBetter) {
-  EXPECT_NEAR(distortion({{"start", "pair"}}), 0.0122, 0.0004);
-  EXPECT_NEAR(distortion({{"start", "pair"}, {"relax", "0"}}), 0.0137, 0.0004);
-  EXPECT_NEAR(distortion({{"v", "1"}, {"start", "pair"}}), 0.0274, 0.0008);
-  EXPECT_NEAR(distortion({{"u", "3"}, {"v", "1"}, {"shrink", "0.1"}}), 0.0083, 0.0004);
-  EXPECT_NEAR(distortion({{"u", "1"}, {"v", "1"}, {"shrink", "0.5"}}), 0.085, 0.003);
-  EXPECT_NEAR(distortion({{"basis", "hadamard"}, {"start", "pair"}}), 0.0122, 0.0005);
+  EXPECT_NEAR(gaussian_nmse({{"start", "pair"}}), 0.0122, 0.0004);
+  EXPECT_NEAR(gaussian_nmse({{"start", "pair"}, {"relax", "0"}}), 0.0137, 0.0004);
+  EXPECT_NEAR(gaussian_nmse({{"v", "1"}, {"start", "pair"}}), 0.0274, 0.0008);
+  EXPECT_NEAR(gaussian_nmse({{"u", "3"}, {"v", "1"}, {"shrink", "0.1"}}), 0.0083, 0.0004);
+  EXPECT_NEAR(gaussian_nmse({{"u", "1"}, {"v", "1"}, {"shrink", "0.5"}}), 0.085, 0.003);
+  EXPECT_NEAR(gaussian_nmse({{"basis", "hadamard"}, {"start", "pair"}}), 0.0122, 0.0005);
 }
 
 // Measured nmse: .0168 and .0120. Blocks of 64 columns have fewer signs to choose from: .0310 instead of .0274.
 TEST(Kashin, ClustersAndBlocks) {
-  EXPECT_NEAR(distortion({{"rounds", "0"}, {"clusters", "joint"}}), 0.0168, 0.0006);
-  EXPECT_NEAR(distortion({{"start", "pair"}, {"clusters", "joint"}}), 0.0120, 0.0005);
-  EXPECT_NEAR(distortion({{"v", "1"}, {"start", "pair"}, {"block", "64"}}), 0.0310, 0.001);
-  EXPECT_NEAR(distortion({{"v", "1"}, {"start", "pair"}, {"block", "256"}, {"basis", "orthogonal"}}), 0.0290, 0.002);
+  EXPECT_NEAR(gaussian_nmse({{"rounds", "0"}, {"clusters", "joint"}}), 0.0168, 0.0006);
+  EXPECT_NEAR(gaussian_nmse({{"start", "pair"}, {"clusters", "joint"}}), 0.0120, 0.0005);
+  EXPECT_NEAR(gaussian_nmse({{"v", "1"}, {"start", "pair"}, {"block", "64"}}), 0.0310, 0.001);
+  EXPECT_NEAR(gaussian_nmse({{"v", "1"}, {"start", "pair"}, {"block", "256"}, {"basis", "orthogonal"}}), 0.0290, 0.002);
 }
 
 TEST(Kashin, TheSeededBasisIsOrthonormal) {

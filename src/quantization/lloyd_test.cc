@@ -12,10 +12,6 @@
 namespace occ {
 namespace {
 
-double nmse_of(const QuantizerCase& c, const Matrix<float>& x) {
-  return nmse_oracle(x.view(), quantize_whole(*c.fit(x.view()), x.view()).values.view());
-}
-
 TEST(GaussianLevels, AreThoseOfMax1960) {
   EXPECT_NEAR(gaussian_levels(1)[1], std::sqrt(2 / M_PI), 1e-12);
   const std::vector<double> two = gaussian_levels(2), three = gaussian_levels(3);

@@ -98,19 +98,15 @@ TEST(EntanglementTree, HasTheVarianceOfOrderStatistics) {
   }
 }
 
-double distortion(const QuantizerCase& c, const Matrix<float>& x) {
-  return nmse_oracle(x.view(), quantize_whole(*c.fit(x.view()), x.view()).values.view());
-}
-
 // With the paper's accounting the order bits are free, and at high rates the error falls like the variance, by .682 per
 // level.
 TEST(Qet, ErrorFallsWithTheLevelsAtTheSameIndices) {
   const Matrix<float> x = normal_matrix(20000, 8, 3);
   const auto at = [&](const char* levels) {
-    return distortion({"qet", {{"levels", levels}, {"m", "8"}, {"k", "16"}, {"iterations", "100"}}}, x);
+    return nmse_of({"qet", {{"levels", levels}, {"m", "8"}, {"k", "16"}, {"iterations", "100"}}}, x);
   };
   const double zero = at("0");
-  EXPECT_NEAR(zero, distortion({"pq", {{"m", "8"}, {"k", "16"}, {"iterations", "100"}}}, x), 2e-4);
+  EXPECT_NEAR(zero, nmse_of({"pq", {{"m", "8"}, {"k", "16"}, {"iterations", "100"}}}, x), 2e-4);
   EXPECT_NEAR(at("1") / zero, 0.682, 0.04);
   EXPECT_NEAR(at("2") / zero, 0.682 * 0.682, 0.05);
 }
@@ -119,8 +115,8 @@ TEST(Qet, ErrorFallsWithTheLevelsAtTheSameIndices) {
 // (.682).
 TEST(Qet, OrderCostsMoreThanItGivesOnIidData) {
   const Matrix<float> x = normal_matrix(20000, 8, 3);
-  const double without = distortion({"pq", {{"m", "8"}, {"k", "32"}, {"iterations", "60"}}}, x);
-  const double with = distortion({"qet", {{"levels", "2"}, {"m", "8"}, {"k", "16"}, {"iterations", "60"}}}, x);
+  const double without = nmse_of({"pq", {{"m", "8"}, {"k", "32"}, {"iterations", "60"}}}, x);
+  const double with = nmse_of({"qet", {{"levels", "2"}, {"m", "8"}, {"k", "16"}, {"iterations", "60"}}}, x);
   EXPECT_GT(with, 1.3 * without);
 }
 
@@ -129,11 +125,11 @@ TEST(Qet, OrderCostsMoreThanItGivesOnIidData) {
 TEST(Qet, PairsInOneSubspaceAreCodedBetter) {
   const Matrix<float> x = normal_matrix(20000, 8, 3);
   const auto with = [&](const char* layout) {
-    return distortion({"qet", {{"levels", "1"}, {"layout", layout}, {"m", "4"}, {"k", "64"}}}, x);
+    return nmse_of({"qet", {{"levels", "1"}, {"layout", layout}, {"m", "4"}, {"k", "64"}}}, x);
   };
   EXPECT_LT(with("groups"), 0.85 * with("parts"));
   // Together with the order bit, this is as good as a codebook of twice the size.
-  const double twice = distortion({"pq", {{"m", "4"}, {"k", "128"}}}, x);
+  const double twice = nmse_of({"pq", {{"m", "4"}, {"k", "128"}}}, x);
   EXPECT_NEAR(with("groups") / twice, 1, 0.04);
 }
 

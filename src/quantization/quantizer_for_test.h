@@ -80,6 +80,11 @@ inline double nmse_oracle(MatrixView<const float> x, MatrixView<const float> y) 
   return energy == 0 ? 0 : static_cast<double>(error / energy);
 }
 
+// The relative error of coding x with a fresh fit to it.
+inline double nmse_of(const QuantizerCase& c, const Matrix<float>& x) {
+  return nmse_oracle(x.view(), quantize_whole(*c.fit(x.view()), x.view()).values.view());
+}
+
 inline bool same_floats(MatrixView<const float> a, MatrixView<const float> b) {
   if (a.shape() != b.shape()) return false;
   for (size_t r = 0; r < a.rows(); ++r) {

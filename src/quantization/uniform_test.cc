@@ -19,10 +19,6 @@ std::vector<double> scales_of(const Quantizer& quantizer, size_t count) {
   return {scales.begin(), scales.end()};
 }
 
-double nmse_of(const QuantizerCase& c, const Matrix<float>& x) {
-  return nmse_oracle(x.view(), quantize_whole(*c.fit(x.view()), x.view()).values.view());
-}
-
 TEST(Uniform, UniformDataGivesStepSquaredOver12) {
   Matrix<float> x(64, 4096);
   Rng rng(1);

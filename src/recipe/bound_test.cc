@@ -29,26 +29,26 @@ double nmse(const Matrix<float>& x, const Matrix<float>& y) {
   return s == 0 ? 0 : e / s;
 }
 
-struct Coded {
+struct CodedMatrix {
   Matrix<float> reconstruction;
   std::vector<CodedPlane> planes;
 };
 
-size_t bytes_of(const Coded& coded) {
+size_t bytes_of(const CodedMatrix& coded) {
   size_t bytes = 0;
   for (const CodedPlane& p : coded.planes) bytes += p.bytes.size();
   return bytes;
 }
 
-Coded encode(const Recipe& recipe, const Matrix<float>& x) {
+CodedMatrix encode(const Recipe& recipe, const Matrix<float>& x) {
   const auto bound = fit_recipe(recipe, MatrixSource(x.view()), {});
-  Coded out{x.clone(), {}};
+  CodedMatrix out{x.clone(), {}};
   bound->quantize({0, 0, x.rows(), x.cols()}, out.reconstruction.view());
   bound->code({}, "", &out.planes);
   return out;
 }
 
-std::unique_ptr<BoundRecipe> load(const Recipe& recipe, Shape shape, const Coded& coded) {
+std::unique_ptr<BoundRecipe> load(const Recipe& recipe, Shape shape, const CodedMatrix& coded) {
   std::vector<ByteSpan> spans;
   for (const CodedPlane& p : coded.planes) spans.emplace_back(p.bytes);
   PlaneReader reader(spans, "test");
@@ -66,7 +66,7 @@ TEST_P(BoundRecipeTest, DecodesToTheReconstructionBitForBit) {
     Recipe recipe = Recipe::parse(GetParam());
     const bool splits = recipe.terms[0].stages.back().name == "split";
     if (splits && shape.rows < 3) continue;
-    const Coded coded = encode(recipe, x);
+    const CodedMatrix coded = encode(recipe, x);
     const auto names = plane_names(recipe);
     ASSERT_EQ(coded.planes.size(), names.size());
     for (size_t i = 0; i < names.size(); ++i) EXPECT_EQ(coded.planes[i].name, names[i]);
@@ -88,10 +88,10 @@ TEST_P(BoundRecipeTest, DecodesToTheReconstructionBitForBit) {
 TEST_P(BoundRecipeTest, TruncatedPlanesAreRefused) {
   const Matrix<float> x = gaussian(7, 40, 1);
   const Recipe recipe = Recipe::parse(GetParam());
-  const Coded coded = encode(recipe, x);
+  const CodedMatrix coded = encode(recipe, x);
   for (size_t p = 0; p < coded.planes.size(); ++p) {
     for (size_t cut = 0; cut < coded.planes[p].bytes.size(); ++cut) {
-      Coded damaged;
+      CodedMatrix damaged;
       damaged.planes = coded.planes;
       damaged.planes[p].bytes.resize(cut);
       Matrix<float> y(7, 40);
@@ -145,7 +145,7 @@ TEST(BoundRecipe, ALowRankTermBesideErrorFeedback) {
     ctx.feedback = feedback;
     ctx.fallbacks = &fallbacks;
     const auto bound = fit_recipe(recipe, MatrixSource(x.view()), ctx);
-    Coded out{x.clone(), {}};
+    CodedMatrix out{x.clone(), {}};
     bound->quantize({0, 0, 600, 96}, out.reconstruction.view());
     *error = 0;
     for (size_t r = 0; r < 600; ++r) {
@@ -165,8 +165,8 @@ TEST(BoundRecipe, ALowRankTermBesideErrorFeedback) {
     return out;
   };
   double plain = 0, error = 0;
-  const Coded without = code(false, &plain);
-  const Coded coded = code(true, &error);
+  const CodedMatrix without = code(false, &plain);
+  const CodedMatrix coded = code(true, &error);
   // The step of the trellis fixes the weighted error, so what feedback gains is a smaller size.
   const double saved =
       8.0 / (600 * 96) * (static_cast<double>(bytes_of(without)) - static_cast<double>(bytes_of(coded)));
@@ -189,8 +189,8 @@ TEST(BoundRecipe, ALowRankTermPaysWhereThereIsOne) {
   const auto lowrank = [](const std::string& rest) {
     return "lowrank(rank=8) > { left: uniform(bits=8, per=column) > rans ; right: uniform(bits=8) > rans } + " + rest;
   };
-  const Coded two = encode(Recipe::parse(lowrank("trellis(step=0.7) > rans")), x);
-  const Coded one = encode(Recipe::parse("trellis(step=0.5) > rans"), x);
+  const CodedMatrix two = encode(Recipe::parse(lowrank("trellis(step=0.7) > rans")), x);
+  const CodedMatrix one = encode(Recipe::parse("trellis(step=0.5) > rans"), x);
   EXPECT_LT(bytes_of(two), bytes_of(one));
   EXPECT_LT(nmse(x, two.reconstruction), 0.5 * nmse(x, one.reconstruction));
   const auto names = plane_names(Recipe::parse(lowrank("trellis > rans")));
@@ -208,7 +208,7 @@ TEST(BoundRecipe, RowsKeepTheirNormOrTheirProducts) {
     const std::string text =
         std::string("rownorm(keep=") + keep + ") > signs > dct > lloyd(bits=1, per=tensor) > bitpack";
     const Recipe recipe = Recipe::parse(text);
-    const Coded coded = encode(recipe, x);
+    const CodedMatrix coded = encode(recipe, x);
     decoded.emplace_back(40, 257);
     load(recipe, x.shape(), coded)->dequantize({0, 0, 40, 257}, decoded.back().view());
     ASSERT_TRUE(std::equal(coded.reconstruction.data(), coded.reconstruction.data() + x.size(), decoded.back().data()));
@@ -235,7 +235,7 @@ TEST(BoundRecipe, RowsKeepTheirNormOrTheirProducts) {
 TEST(BoundRecipe, TrellisCodesAreReadAsIntegers) {
   const Recipe recipe = Recipe::parse("trellis(step=0.3) > rans");
   const Matrix<float> x = gaussian(1300, 300, 8);  // the rows fill two tiles
-  const Coded coded = encode(recipe, x);
+  const CodedMatrix coded = encode(recipe, x);
   const auto bound = load(recipe, x.shape(), coded);
   const std::optional<IntegerView> view = bound->integer_view();
   ASSERT_TRUE(view);

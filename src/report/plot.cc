@@ -10,7 +10,7 @@
 namespace occ {
 namespace {
 
-constexpr double kWidth = 440, kHeight = 290, kLeft = 66, kRight = 12, kTop = 10, kBottom = 44;
+constexpr double kPlotWidth = 440, kHeight = 290, kLeft = 66, kRight = 12, kTop = 10, kBottom = 44;
 
 // Maps values to positions on the page.
 class Scale {
@@ -56,9 +56,9 @@ std::string grid(const Axis& x, const Axis& y, const Scale& sx, const Scale& sy)
   for (const double v : sy.ticks(6)) {
     out += fmt::format(
         "<path class=\"grid\" d=\"M{0} {1:.1f}H{2}\"/><text x=\"{3}\" y=\"{4:.1f}\" class=\"end\">{5}</text>\n", kLeft,
-        sy.at(v), kWidth - kRight, kLeft - 6, sy.at(v) + 4, short_number(v));
+        sy.at(v), kPlotWidth - kRight, kLeft - 6, sy.at(v) + 4, short_number(v));
   }
-  out += fmt::format("<text x=\"{:.0f}\" y=\"{}\" class=\"middle axis\">{}</text>\n", (kLeft + kWidth - kRight) / 2,
+  out += fmt::format("<text x=\"{:.0f}\" y=\"{}\" class=\"middle axis\">{}</text>\n", (kLeft + kPlotWidth - kRight) / 2,
                      kHeight - 8, html_escaped(x.label));
   return out + fmt::format("<text transform=\"translate(12 {:.0f}) rotate(-90)\" class=\"middle axis\">{}</text>\n",
                            (kTop + kHeight - kBottom) / 2, html_escaped(y.label));
@@ -122,9 +122,9 @@ std::string plot(const Axis& x, const Axis& y, std::span<const Series> series) {
       ys.push_back(p.y);
     }
   }
-  const Scale sx(x, xs, kLeft, kWidth - kRight), sy(y, ys, kHeight - kBottom, kTop);
+  const Scale sx(x, xs, kLeft, kPlotWidth - kRight), sy(y, ys, kHeight - kBottom, kTop);
   if (!sx.valid() || !sy.valid()) return "<p>Nothing to draw.</p>\n";
-  std::string out = fmt::format("<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{} against {}\">\n", kWidth,
+  std::string out = fmt::format("<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{} against {}\">\n", kPlotWidth,
                                 kHeight, html_escaped(y.label), html_escaped(x.label)) +
                     grid(x, y, sx, sy);
   for (size_t i = 0; i < series.size(); ++i) {

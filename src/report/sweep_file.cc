@@ -16,7 +16,7 @@ using nlohmann::ordered_json;
 
 // Calls body(key, member) for all figures that every finished cell has.
 template <typename Cell, typename Body>
-void each_figure(Cell& c, const Body& body) {
+void each_cell_figure(Cell& c, const Body& body) {
   body("bpw", c.bpw);
   body("nmse", c.nmse);
   body("cosine", c.cosine);
@@ -44,7 +44,7 @@ const char* state_name(SweepCell::State state) {
   return state == SweepCell::State::kDone ? "done" : state == SweepCell::State::kFailed ? "failed" : "waiting";
 }
 
-SweepCell from_json(const JsonField& field) {
+SweepCell cell_from_json(const JsonField& field) {
   SweepCell c;
   c.key = field.at("key").string();
   c.method = field.at("method").string();
@@ -53,7 +53,7 @@ SweepCell from_json(const JsonField& field) {
   c.state = SweepCell::State::kDone;
   c.bytes = field.at("bytes").number(kMostJsonInteger);
   c.calibrated = field.at("calibrated").boolean_or(false);
-  each_figure(c, [&](const char* key, double& v) {
+  each_cell_figure(c, [&](const char* key, double& v) {
     v = field.at(key).real().value_or(std::numeric_limits<double>::quiet_NaN());
   });
   each_optional_figure(c, [&](const char* key, std::optional<double>& v) { v = field.at(key).real(); });
@@ -80,7 +80,7 @@ ordered_json to_json(const SweepCell& c) {
                       {"state", state_name(c.state)},
                       {"error", c.error.empty() ? ordered_json() : ordered_json(c.error)},
                       {"bytes", done ? ordered_json(c.bytes) : ordered_json()}};
-  each_figure(c, [&](const char* key, double v) { out[key] = done ? finite_or_null(v) : ordered_json(); });
+  each_cell_figure(c, [&](const char* key, double v) { out[key] = done ? finite_or_null(v) : ordered_json(); });
   each_optional_figure(c, [&](const char* key, const std::optional<double>& v) {
     if (v) out[key] = finite_or_null(*v);
   });
@@ -103,7 +103,7 @@ ordered_json to_json(const Sweep& s) {
 std::string sweep_csv(const Sweep& s) {
   std::string out = "method,bits,state,bytes,ratio,pareto";
   const SweepCell any;
-  each_figure(any, [&](const char* key, double) { out += fmt::format(",{}", key); });
+  each_cell_figure(any, [&](const char* key, double) { out += fmt::format(",{}", key); });
   each_optional_figure(any, [&](const char* key, const std::optional<double>&) { out += fmt::format(",{}", key); });
   out += ",calibrated,error,notes,command\n";
   for (const SweepCell& c : s.cells) {
@@ -113,7 +113,7 @@ std::string sweep_csv(const Sweep& s) {
                               csv_number(static_cast<double>(s.input_bytes) / static_cast<double>(c.bytes)),
                               c.pareto ? 1 : 0)
                 : ",,";
-    each_figure(c, [&](const char*, double v) { out += fmt::format(",{}", done ? csv_number(v) : ""); });
+    each_cell_figure(c, [&](const char*, double v) { out += fmt::format(",{}", done ? csv_number(v) : ""); });
     each_optional_figure(
         c, [&](const char*, const std::optional<double>& v) { out += fmt::format(",{}", v ? csv_number(*v) : ""); });
     out += fmt::format(",{},{},{},{}\n", c.calibrated ? 1 : 0, csv_text(c.error),
@@ -127,7 +127,7 @@ std::vector<SweepCell> read_cells(const std::filesystem::path& path) {
   if (!std::filesystem::exists(path)) return out;
   const nlohmann::json read = parse_json_file(path);
   const JsonField cells = JsonField{&read, path.string() + ": $"}.at("cells");
-  for (size_t i = 0; i < cells.array().size(); ++i) out.push_back(from_json(cells.item(i)));
+  for (size_t i = 0; i < cells.array().size(); ++i) out.push_back(cell_from_json(cells.item(i)));
   return out;
 }
 

@@ -16,8 +16,9 @@ namespace occ {
 namespace {
 
 constexpr char kWordClass[] = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
-constexpr std::array<std::string_view, 12> kScripts = {"Han",    "Hiragana", "Katakana",   "Hangul", "Latin", "Greek",
-                                                       "Arabic", "Cyrillic", "Devanagari", "Thai",   "Lao",   "Hebrew"};
+constexpr std::array<std::string_view, 12> kScriptNames = {"Han",        "Hiragana", "Katakana", "Hangul",
+                                                           "Latin",      "Greek",    "Arabic",   "Cyrillic",
+                                                           "Devanagari", "Thai",     "Lao",      "Hebrew"};
 
 // Most matches take few steps. All matches in a text together may take more per byte of it, and each as many more as
 // are left: a long run of spaces is walked from its end to its start, but a pattern that tries every way to cut a word
@@ -74,7 +75,7 @@ std::string translate(std::string_view pattern, const std::string& what) {
       } else {
         out += {'\\', e};
         if ((e == 'p' || e == 'P') && i + 1 < pattern.size() && pattern[i + 1] == '{') {
-          for (const std::string_view script : kScripts) {
+          for (const std::string_view script : kScriptNames) {
             if (!pattern.substr(i + 2).starts_with(std::string(script) + "}")) continue;
             out += "{sc:" + std::string(script) + "}";
             i += script.size() + 2;

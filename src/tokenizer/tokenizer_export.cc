@@ -9,6 +9,7 @@
 #include "io/json.h"
 #include "tensor/side_files.h"
 #include "tokenizer/gguf_patterns.h"
+#include "tokenizer/token_types.h"
 #include "tokenizer/tokenizer_pipeline.h"
 
 namespace occ {
@@ -16,7 +17,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int32_t kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6;
 constexpr const char* kMeta = "\u2581";
 
 // All triples of what patterns tell apart (letters with and without case, digits, white space, marks, symbols), and
@@ -72,7 +72,7 @@ class JsonWriter {
         kind_(*metadata.string("tokenizer.ggml.model")),
         tokens_(*metadata.items<std::string>("tokenizer.ggml.tokens")) {
     if (const auto* types = m_.items<int32_t>("tokenizer.ggml.token_type")) types_ = *types;
-    types_.resize(tokens_.size(), kNormal);
+    types_.resize(tokens_.size(), kNormalToken);
   }
 
   json tokenizer() {
@@ -121,8 +121,8 @@ class JsonWriter {
   json added_tokens() const {
     json list = json::array();
     for (size_t i = 0; i < tokens_.size(); ++i) {
-      const bool special = types_[i] == kControl || types_[i] == kUnknown;
-      if ((!special && types_[i] != kUserDefined) || tokens_[i].empty()) continue;
+      const bool special = types_[i] == kControlToken || types_[i] == kUnknownToken;
+      if ((!special && types_[i] != kUserDefinedToken) || tokens_[i].empty()) continue;
       list.push_back({{"id", i},
                       {"content", tokens_[i]},
                       {"single_word", false},
@@ -187,7 +187,8 @@ class JsonWriter {
     const std::vector<float>& scores = *m_.items<float>("tokenizer.ggml.scores");
     std::unordered_map<std::string_view, size_t> ids;
     for (size_t i = 0; i < tokens_.size(); ++i) {
-      if (types_[i] == kNormal || types_[i] == kUserDefined || types_[i] == kUnused) ids.emplace(tokens_[i], i);
+      if (types_[i] == kNormalToken || types_[i] == kUserDefinedToken || types_[i] == kUnusedToken)
+        ids.emplace(tokens_[i], i);
     }
     struct Merge {
       float score;
@@ -243,7 +244,7 @@ class JsonWriter {
     bool cased = false;
     for (size_t i = 0; i < tokens_.size(); ++i) {
       std::string text = tokens_[i];
-      const bool plain = types_[i] == kNormal && !(text.starts_with('[') && text.ends_with(']'));
+      const bool plain = types_[i] == kNormalToken && !(text.starts_with('[') && text.ends_with(']'));
       if (plain && text.starts_with(kMeta)) {
         text.erase(0, std::char_traits<char>::length(kMeta));
       } else if (plain && !text.empty()) {
@@ -298,17 +299,18 @@ bool is_byte_token(const std::string& text) {
 VocabularyList read_vocabulary(const json& tokenizer, size_t vocab_size, bool bytes) {
   VocabularyList v;
   v.tokens.resize(vocab_size);
-  v.types.assign(vocab_size, kUnused);
+  v.types.assign(vocab_size, kUnusedToken);
   const auto put = [&](const std::string& text, uint64_t id, int32_t type) {
     if (id >= v.tokens.size()) return;  // an added token without a row of the embedding
     v.tokens[id] = text;
     v.types[id] = type;
   };
   for (const auto& [text, id] : tokenizer["model"]["vocab"].items()) {
-    put(text, id.get<uint64_t>(), bytes && is_byte_token(text) ? kByte : kNormal);
+    put(text, id.get<uint64_t>(), bytes && is_byte_token(text) ? kByteToken : kNormalToken);
   }
   for (const json& t : tokenizer.value("added_tokens", json::array())) {
-    put(t["content"].get<std::string>(), t["id"].get<uint64_t>(), t.value("special", false) ? kControl : kUserDefined);
+    put(t["content"].get<std::string>(), t["id"].get<uint64_t>(),
+        t.value("special", false) ? kControlToken : kUserDefinedToken);
   }
   for (size_t i = 0; i < v.tokens.size(); ++i) {
     if (v.tokens[i].empty()) v.tokens[i] = fmt::format("[PAD{}]", i);
@@ -376,7 +378,7 @@ void add_gguf_tokenizer(const std::vector<SideFile>& files, const std::string& w
                            ? source->find(model["unk_token"].get<std::string>())
                            : std::nullopt;
   if (spm && unknown && static_cast<size_t>(*unknown) < v.types.size())
-    v.types[static_cast<size_t>(*unknown)] = kUnknown;
+    v.types[static_cast<size_t>(*unknown)] = kUnknownToken;
 
   GgufMetadata m = *metadata;
   m.append("tokenizer.ggml.model", std::string(wordpiece ? "bert" : spm ? "llama" : "gpt2"));
@@ -385,7 +387,7 @@ void add_gguf_tokenizer(const std::vector<SideFile>& files, const std::string& w
   if (wordpiece) {
     for (size_t i = 0; i < v.tokens.size(); ++i) {
       std::string& text = v.tokens[i];
-      if (v.types[i] != kNormal || (text.starts_with('[') && text.ends_with(']'))) continue;
+      if (v.types[i] != kNormalToken || (text.starts_with('[') && text.ends_with(']'))) continue;
       text = text.starts_with("##") ? text.substr(2) : kMeta + text;
     }
     m.append("tokenizer.ggml.pre", std::string("default"));

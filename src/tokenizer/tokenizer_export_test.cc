@@ -7,6 +7,7 @@
 #include "io/gguf.h"
 #include "io/json.h"
 #include "test_data.h"
+#include "tokenizer/side_file_for_test.h"
 #include "tokenizer/tokenizer_pipeline.h"
 
 namespace occ {
@@ -14,25 +15,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string read_text(const fs::path& path, size_t limit = static_cast<size_t>(-1)) {
-  std::ifstream in(path, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(in), {}};
-  text.resize(std::min(text.size(), limit));
-  return text;
-}
-
-SideFile side_file(const std::string& name, const std::string& text) { return {name, Bytes(text.begin(), text.end())}; }
-
 std::vector<SideFile> folder_files(const fs::path& folder) {
   std::vector<SideFile> files;
   for (const char* name : {"tokenizer.json", "tokenizer_config.json"}) {
-    if (fs::exists(folder / name)) files.push_back(side_file(name, read_text(folder / name)));
+    if (fs::exists(folder / name)) files.push_back(side_file_for_test(name, read_text_for_test(folder / name)));
   }
   return files;
 }
 
 const std::string& prose() {
-  static const std::string text = read_text(test_data_folder() / "text/wiki.valid.raw", 100'000);
+  static const std::string text = read_text_for_test(test_data_folder() / "text/wiki.valid.raw").substr(0, 100'000);
   return text;
 }
 
@@ -80,7 +72,8 @@ void expect_round_trip(const std::vector<SideFile>& files, const std::string& te
 // An added token above the rows of the embedding is left out: llama.cpp wants as many tokens as rows.
 TEST(TokenizerExport, TokensAboveTheVocabularyAreLeftOut) {
   std::vector<SideFile> files = folder_files(source_folder() / "tests/expected/tokenizers");
-  files.push_back(side_file("tokenizer.json", read_text(source_folder() / "tests/expected/tokenizers/llama3.json")));
+  files.push_back(side_file_for_test("tokenizer.json",
+                                     read_text_for_test(source_folder() / "tests/expected/tokenizers/llama3.json")));
   const auto source = make_tokenizer(files, "source");
   GgufMetadata metadata;
   add_gguf_tokenizer(files, "source", source->vocab_size() - 1, &metadata);
@@ -106,7 +99,7 @@ TEST(TokenizerExport, VocabulariesOfGgufFiles) {
 
 TEST(TokenizerExport, ByteLevelFindsThePatternByItsIds) {
   OCC_REQUIRE_DATA(path, "tokenizers/gpt-neox-20B_tokenizer.json");
-  const std::vector<SideFile> files = {side_file("tokenizer.json", read_text(path))};
+  const std::vector<SideFile> files = {side_file_for_test("tokenizer.json", read_text_for_test(path))};
   GgufMetadata metadata;
   add_gguf_tokenizer(files, "neox", 50432, &metadata);
   EXPECT_EQ(*metadata.string("tokenizer.ggml.pre"), "gpt-2");
@@ -125,7 +118,7 @@ TEST(TokenizerExport, SmallOnes) {
     }
     tokenizer["added_tokens"] = kept;
     if (tokenizer["model"].contains("max_input_chars_per_word")) tokenizer["model"]["max_input_chars_per_word"] = 100;
-    expect_round_trip({side_file("tokenizer.json", tokenizer.dump())}, prose());
+    expect_round_trip({side_file_for_test("tokenizer.json", tokenizer.dump())}, prose());
   }
 }
 
@@ -133,7 +126,8 @@ TEST(TokenizerExport, WhatCannotBeExpressedIsRefused) {
   const fs::path folder = source_folder() / "tests/expected/tokenizers";
   GgufMetadata metadata;
   EXPECT_INPUT_ERROR(
-      add_gguf_tokenizer({side_file("tokenizer.json", read_text(folder / "splits.json"))}, "x.json", 1000, &metadata),
+      add_gguf_tokenizer({side_file_for_test("tokenizer.json", read_text_for_test(folder / "splits.json"))}, "x.json",
+                         1000, &metadata),
       "x.json");
   EXPECT_TRUE(metadata.entries().empty()) << "nothing half written";
   EXPECT_TRUE(hf_tokenizer_files(metadata, "none").empty());

@@ -12,6 +12,7 @@
 #include "tokenizer/bpe.h"
 #include "tokenizer/charsmap.h"
 #include "tokenizer/gguf_patterns.h"
+#include "tokenizer/token_types.h"
 #include "tokenizer/tokenizer_pipeline.h"
 #include "tokenizer/unicode.h"
 #include "tokenizer/unicode_normalization.h"
@@ -20,8 +21,6 @@
 
 namespace occ {
 namespace {
-
-constexpr int32_t kNormalToken = 1, kUnknownToken = 2, kControlToken = 3, kUserDefinedToken = 4, kUnusedToken = 5;
 
 // The bytes that RWKV writes with escapes such as \n, \x0a and \'.
 std::string unescape(std::string_view text) {
@@ -290,7 +289,7 @@ class GgufTokenizer {
 
   // The converter wrote tokens in SentencePiece's way: U+2581 before those that begin a word, nothing before others.
   void read_wordpiece() {
-    constexpr std::string_view kMeta = "\u2581";
+    constexpr std::string_view kWordBegin = "\u2581";
     auto& vocabulary = *parts_.vocabulary;
     vocabulary.clear_index();
     bool cased = false;
@@ -298,8 +297,8 @@ class GgufTokenizer {
       std::string& text = vocabulary.tokens[i];
       const bool plain =
           !is(i, kControlToken) && !is(i, kUnknownToken) && !(text.starts_with('[') && text.ends_with(']'));
-      if (plain && text.starts_with(kMeta)) {
-        text.erase(0, kMeta.size());
+      if (plain && text.starts_with(kWordBegin)) {
+        text.erase(0, kWordBegin.size());
       } else if (plain && !text.empty()) {
         text.insert(0, "##");
       }

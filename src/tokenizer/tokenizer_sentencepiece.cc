@@ -9,15 +9,13 @@
 #include "io/gguf_metadata.h"
 #include "io/json_fields.h"
 #include "tensor/side_files.h"
+#include "tokenizer/token_types.h"
 #include "tokenizer/tokenizer_pipeline.h"
 
 namespace occ {
 namespace {
 
 using nlohmann::json;
-
-// Types of pieces, which GGUF has taken over.
-constexpr int32_t kNormal = 1, kUnknown = 2, kControl = 3, kByte = 6;
 
 // The fields of a message, one after the other.
 class Message {
@@ -81,7 +79,7 @@ class Message {
   size_t at_ = 0;
 };
 
-struct Model {
+struct PieceModel {
   std::vector<std::string> pieces;
   std::vector<float> scores;
   std::vector<int32_t> types;
@@ -97,21 +95,21 @@ struct Model {
   }
 };
 
-void parse_piece(std::string_view bytes, const std::string& where, Model* model) {
+void parse_piece(std::string_view bytes, const std::string& where, PieceModel* model) {
   Message message(bytes, where);
   std::string piece;
   float score = 0;
-  int32_t type = kNormal;
+  int32_t type = kNormalToken;
   for (Message::Field f; message.next(&f);) {
     if (f.number == 1) piece = f.bytes;
     if (f.number == 2) score = std::bit_cast<float>(static_cast<uint32_t>(f.value));
-    if (f.number == 3 && f.value >= 1 && f.value <= kByte) type = static_cast<int32_t>(f.value);
+    if (f.number == 3 && f.value >= 1 && f.value <= kByteToken) type = static_cast<int32_t>(f.value);
   }
   model->add(std::move(piece), score, type);
 }
 
-Model parse_model(std::string_view bytes, const std::string& where) {
-  Model model;
+PieceModel parse_model(std::string_view bytes, const std::string& where) {
+  PieceModel model;
   Message message(bytes, where);
   for (Message::Field f; message.next(&f);) {
     if (f.number == 1) parse_piece(f.bytes, where, &model);
@@ -141,17 +139,17 @@ Model parse_model(std::string_view bytes, const std::string& where) {
 }
 
 // fairseq, and XLM-R with it, has other ids for the special tokens.
-void renumber_as_fairseq(Model* model) {
-  Model out = *model;
+void renumber_as_fairseq(PieceModel* model) {
+  PieceModel out = *model;
   out.pieces.clear();
   out.scores.clear();
   out.types.clear();
-  out.add("<s>", 0, kControl);
-  out.add("<pad>", 0, kControl);
-  out.add("</s>", 0, kControl);
-  out.add("<unk>", 0, kUnknown);
+  out.add("<s>", 0, kControlToken);
+  out.add("<pad>", 0, kControlToken);
+  out.add("</s>", 0, kControlToken);
+  out.add("<unk>", 0, kUnknownToken);
   for (size_t i = 3; i < model->pieces.size(); ++i) out.add(model->pieces[i], model->scores[i], model->types[i]);
-  out.add("<mask>", 0, kControl);
+  out.add("<mask>", 0, kControlToken);
   out.bos = 0;
   out.eos = 2;
   out.unk = 3;
@@ -207,7 +205,7 @@ std::unique_ptr<Tokenizer> tokenizer_from_sentencepiece(const SideFile& file, co
   const json config_json = parse("tokenizer_config.json");
   const JsonField config{&config_json, what + "/tokenizer_config.json: $"};
   const std::string type = config.at("tokenizer_class").string_or("");
-  Model model = parse_model(text_of(file), where);
+  PieceModel model = parse_model(text_of(file), where);
   const bool fairseq = type.starts_with("XLMRoberta") || (type.empty() && file.name == "sentencepiece.bpe.model");
   if (fairseq) renumber_as_fairseq(&model);
 

@@ -16,6 +16,7 @@
 #include "io/json.h"
 #include "occ/error.h"
 #include "test_data.h"
+#include "tokenizer/side_file_for_test.h"
 #include "tokenizer/tokenizer_pipeline.h"
 #include "tokenizer/unicode.h"
 
@@ -27,11 +28,6 @@ using nlohmann::json;
 using ::testing::HasSubstr;
 
 const fs::path kExpected = source_folder() / "tests/expected/tokenizers";
-
-std::string read_text(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 std::string unhex(const std::string& hex) {
   std::string out;
@@ -63,7 +59,7 @@ void expect_same_as_package(const std::string& name, const fs::path& path) {
   }
   const fs::path wiki = test_data_folder() / "text/wiki.test.raw";
   if (!fs::exists(wiki)) return;
-  const auto ids = tokenizer->encode(read_text(wiki), {.add_special = add});
+  const auto ids = tokenizer->encode(read_text_for_test(wiki), {.add_special = add});
   EXPECT_EQ(ids.size(), expected.at("wiki").at("count")) << name;
   EXPECT_EQ(hash_hex(hash64(ids.data(), ids.size() * sizeof(TokenId))), expected.at("wiki").at("xxh64")) << name;
 }
@@ -114,8 +110,8 @@ TEST(Tokenizer, SmolLm2SameAsPackage) {
 // <vocabulary>.inp: texts between lines __ggml_vocab_test__; .out: their ids, a line each. Nothing is added to a text.
 void expect_ids_of_file(const fs::path& path) {
   const auto tokenizer = open_tokenizer(path.string());
-  const std::string input = read_text(path.string() + ".inp");
-  std::istringstream output(read_text(path.string() + ".out"));
+  const std::string input = read_text_for_test(path.string() + ".inp");
+  std::istringstream output(read_text_for_test(path.string() + ".out"));
   const std::string separator = "\n__ggml_vocab_test__\n";
   size_t count = 0;
   for (size_t at = 0; at < input.size(); ++count) {
@@ -189,8 +185,6 @@ TEST(Tokenizer, BothFormsOfStories260kAgree) {
   }
 }
 
-SideFile side_file(const std::string& name, const std::string& text) { return {name, Bytes(text.begin(), text.end())}; }
-
 // A byte-level vocabulary without merges: ids are bytes in GPT-2's order of characters.
 json small_json() {
   json vocab = json::object();
@@ -201,7 +195,7 @@ json small_json() {
           {"added_tokens", {{{"id", 20}, {"content", "<s>"}, {"special", true}}}}};
 }
 
-std::string error_of(const std::vector<SideFile>& files) {
+std::string make_error(const std::vector<SideFile>& files) {
   try {
     make_tokenizer(files, "model");
   } catch (const Error& e) {
@@ -212,7 +206,7 @@ std::string error_of(const std::vector<SideFile>& files) {
 }
 
 TEST(Tokenizer, ConfigurationSaysWhatIsAdded) {
-  const SideFile tokenizer = side_file("tokenizer.json", small_json().dump());
+  const SideFile tokenizer = side_file_for_test("tokenizer.json", small_json().dump());
   const auto plain = make_tokenizer({tokenizer}, "model");
   EXPECT_EQ(plain->encode("ab<s>c"), (std::vector<TokenId>{13, 20, 2}));
   EXPECT_FALSE(plain->adds_bos());
@@ -221,7 +215,8 @@ TEST(Tokenizer, ConfigurationSaysWhatIsAdded) {
   EXPECT_EQ(plain->piece(21), "");
   EXPECT_EQ(plain->piece(-1), "");
 
-  const SideFile config = side_file("tokenizer_config.json", R"({"bos_token": {"content": "<s>"}, "eos_token": "c",
+  const SideFile config =
+      side_file_for_test("tokenizer_config.json", R"({"bos_token": {"content": "<s>"}, "eos_token": "c",
       "add_bos_token": true, "add_eos_token": true,
       "chat_template": [{"name": "tool_use", "template": "T"}, {"name": "default", "template": "D"}]})");
   const auto configured = make_tokenizer({tokenizer, config}, "model");
@@ -231,19 +226,20 @@ TEST(Tokenizer, ConfigurationSaysWhatIsAdded) {
   EXPECT_EQ(configured->chat_template(), "D");
   EXPECT_THAT(configured->end_of_generation(), ::testing::ElementsAre(2));
 
-  const SideFile generation = side_file("generation_config.json", R"({"eos_token_id": [3, 2], "bos_token_id": 20})");
-  const SideFile jinja = side_file("chat_template.jinja", "J");
+  const SideFile generation =
+      side_file_for_test("generation_config.json", R"({"eos_token_id": [3, 2], "bos_token_id": 20})");
+  const SideFile jinja = side_file_for_test("chat_template.jinja", "J");
   const auto both = make_tokenizer({tokenizer, config, generation, jinja}, "model");
   EXPECT_THAT(both->end_of_generation(), ::testing::ElementsAre(2, 3));
   EXPECT_EQ(both->chat_template(), "J");
 }
 
 TEST(Tokenizer, ErrorsSayWhatIsWrong) {
-  EXPECT_THAT(error_of({}), HasSubstr("found none"));
+  EXPECT_THAT(make_error({}), HasSubstr("found none"));
   const auto error_with = [](const char* pointer, const json& value) {
     json j = small_json();
     j[json::json_pointer(pointer)] = value;
-    return error_of({side_file("tokenizer.json", j.dump())});
+    return make_error({side_file_for_test("tokenizer.json", j.dump())});
   };
   EXPECT_EQ(error_with("/version", "1"), "");
   EXPECT_THAT(error_with("/model/type", "Unigram"), HasSubstr("expected a list with scores"));
@@ -260,8 +256,8 @@ TEST(Tokenizer, ErrorsSayWhatIsWrong) {
   EXPECT_THAT(error_with("/decoder", {{"type", "CTC"}}), HasSubstr("found 'CTC'"));
   EXPECT_THAT(error_with("/post_processor", {{"type", "BertProcessing"}, {"cls", {"x", 99}}, {"sep", {"x", 1}}}),
               HasSubstr("expected ids below 21, found 99"));
-  EXPECT_THAT(error_of({side_file("gguf.json", R"({"metadata": []})")}), HasSubstr("tokenizer.ggml.model"));
-  EXPECT_THAT(error_of({side_file("gguf.json", R"({"metadata": [
+  EXPECT_THAT(make_error({side_file_for_test("gguf.json", R"({"metadata": []})")}), HasSubstr("tokenizer.ggml.model"));
+  EXPECT_THAT(make_error({side_file_for_test("gguf.json", R"({"metadata": [
       {"key": "tokenizer.ggml.model", "type": "string", "value": "gpt2"},
       {"key": "tokenizer.ggml.pre", "type": "string", "value": "nosuch"},
       {"key": "tokenizer.ggml.tokens", "type": "array", "items": "string", "value": ["a"]}]})")}),
@@ -287,7 +283,7 @@ TEST(Tokenizer, WrongKindsAreInputErrors) {
       json changed = whole;
       changed[json::json_pointer(pointer)] = others[rng.below(others.size())];
       try {
-        const auto tokenizer = make_tokenizer({side_file("tokenizer.json", changed.dump())}, "model");
+        const auto tokenizer = make_tokenizer({side_file_for_test("tokenizer.json", changed.dump())}, "model");
         tokenizer->decode(tokenizer->encode("The quick, brown <mask> fox\n123"), true);
       } catch (const Error& e) {
         EXPECT_EQ(e.kind(), ErrorKind::kInput) << pointer;

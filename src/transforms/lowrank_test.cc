@@ -25,7 +25,7 @@ Matrix<float> signal_and_noise(size_t rows, size_t cols, size_t rank, double str
   return x;
 }
 
-struct Planes {
+struct Factors {
   Matrix<float> left, right;
 };
 
@@ -34,17 +34,17 @@ std::unique_ptr<Transform> fit(const Matrix<float>& x, size_t rank, const FitCon
   return transform_fit(entry)(Params(entry.params, {{"rank", std::to_string(rank)}}, "lowrank"), x.view(), context);
 }
 
-Planes planes_of(const Transform& t, const Matrix<float>& x) {
+Factors factors_of(const Transform& t, const Matrix<float>& x) {
   const Rect all{0, 0, x.rows(), x.cols()};
   const Shape l = t.plane_rect(0, all).shape(), r = t.plane_rect(1, all).shape();
-  Planes p{Matrix<float>(l.rows, l.cols), Matrix<float>(r.rows, r.cols)};
+  Factors p{Matrix<float>(l.rows, l.cols), Matrix<float>(r.rows, r.cols)};
   const MatrixView<float> views[] = {p.left.view(), p.right.view()};
   t.forward(all, x.view(), views);
   return p;
 }
 
 // Returns x - left right, computed through the transform.
-Matrix<double> error_of(const Transform& t, const Planes& p, const Matrix<float>& x) {
+Matrix<double> error_of(const Transform& t, const Factors& p, const Matrix<float>& x) {
   Matrix<float> y(x.rows(), x.cols());
   const MatrixView<const float> views[] = {p.left.view(), p.right.view()};
   t.inverse({0, 0, x.rows(), x.cols()}, views, y.view());
@@ -88,7 +88,7 @@ double tail(const std::vector<double>& s, size_t rank) {
 }
 
 // Second moments of inputs with correlated neighbours and variances that fall from column to column.
-Matrix<double> second_moments(size_t n) {
+Matrix<double> inverse_distance_moments(size_t n) {
   Matrix<double> h(n, n);
   for (size_t i = 0; i < n; ++i) {
     for (size_t j = 0; j < n; ++j) {
@@ -111,7 +111,7 @@ TEST(LowRank, LeavesTheTailOfTheSingularValues) {
     const auto x = signal_and_noise(c.rows, c.cols, 8, c.strength, 3);
     const auto s = singular_values(to_double(x));
     const auto t = fit(x, c.rank);
-    const double left_over = energy(error_of(*t, planes_of(*t, x), x));
+    const double left_over = energy(error_of(*t, factors_of(*t, x), x));
     EXPECT_GE(left_over, tail(s, c.rank) * (1 - 1e-5));
     EXPECT_LE(left_over, tail(s, c.rank) * (1 + c.tolerance)) << c.rows << "x" << c.cols;
     const auto leading = leading_singular_values(x.view(), c.rank, 7);
@@ -128,7 +128,7 @@ TEST(LowRank, LeavesTheTailOfTheSingularValues) {
 TEST(LowRank, IsBestInTheMetricOfTheSecondMoments) {
   for (const Shape shape : {Shape{80, 64}, Shape{560, 600}}) {
     const auto x = signal_and_noise(shape.rows, shape.cols, 6, 0.5, 11);
-    const auto h = second_moments(shape.cols);
+    const auto h = inverse_distance_moments(shape.cols);
     FitContext context;
     context.hessian = h.view();
     context.damping = 1e-6;
@@ -138,10 +138,10 @@ TEST(LowRank, IsBestInTheMetricOfTheSecondMoments) {
     gemm(Op::kNone, Op::kNone, 1.0, to_double(x).view(), lower.view(), 0.0, wl.view());
     const auto s = singular_values(wl);
     const auto plain = fit(x, 6), best = fit(x, 6, context);
-    const double left_over = weighted(error_of(*best, planes_of(*best, x), x), h);
+    const double left_over = weighted(error_of(*best, factors_of(*best, x), x), h);
     EXPECT_GE(left_over, tail(s, 6) * (1 - 1e-4));
     EXPECT_LE(left_over, tail(s, 6) * 1.01);
-    EXPECT_LE(left_over, 0.9 * weighted(error_of(*plain, planes_of(*plain, x), x), h));
+    EXPECT_LE(left_over, 0.9 * weighted(error_of(*plain, factors_of(*plain, x), x), h));
   }
 }
 
@@ -154,14 +154,14 @@ TEST(LowRank, SecondMomentsThatSayNothingAreReported) {
   context.fallbacks = &fallbacks;
   const auto t = fit(x, 3, context), plain = fit(x, 3);
   EXPECT_EQ(fallbacks.size(), 1u);
-  EXPECT_EQ(energy(error_of(*t, planes_of(*t, x), x)), energy(error_of(*plain, planes_of(*plain, x), x)));
+  EXPECT_EQ(energy(error_of(*t, factors_of(*t, x), x)), energy(error_of(*plain, factors_of(*plain, x), x)));
 }
 
 // A column of left and a row of right share the singular value equally, and both planes have the same rms.
 TEST(LowRank, PlanesShareTheScale) {
   const auto x = signal_and_noise(200, 50, 4, 8, 5);
   const auto t = fit(x, 4);
-  const Planes p = planes_of(*t, x);
+  const Factors p = factors_of(*t, x);
   const auto s = singular_values(to_double(x));
   for (size_t k = 0; k < 4; ++k) {
     double l = 0, r = 0;
@@ -176,7 +176,7 @@ TEST(LowRank, RefineRepairsACoarseLeft) {
   const auto x = signal_and_noise(300, 120, 5, 16, 21);
   const auto t = fit(x, 5);
   for (const float step : {0.01f, 0.3f, 1.0f}) {  // in units of the rms
-    Planes p = planes_of(*t, x);
+    Factors p = factors_of(*t, x);
     const double undisturbed = energy(error_of(*t, p, x));
     double square = 0;
     for (size_t i = 0; i < p.left.size(); ++i) square += double{p.left.data()[i]} * p.left.data()[i];
@@ -193,7 +193,7 @@ TEST(LowRank, RefineRepairsACoarseLeft) {
       }
     }
     ASSERT_TRUE(solve(gram.view(), best.view()));
-    Planes oracle{p.left.clone(), Matrix<float>(5, 120)};
+    Factors oracle{p.left.clone(), Matrix<float>(5, 120)};
     for (size_t i = 0; i < best.size(); ++i) oracle.right.data()[i] = static_cast<float>(best.data()[i]);
     const double least = energy(error_of(*t, oracle, x));
 
@@ -218,7 +218,7 @@ TEST(LowRank, MoreComponentsThanThereAre) {
         for (size_t c = 0; c < shape.cols; ++c) x(r, c) = float(r % 3) * float(c % 5) - float(r % 2) * float(c % 7);
       }
       const auto t = fit(x, 9);
-      Planes p = planes_of(*t, x);
+      Factors p = factors_of(*t, x);
       const MatrixView<const float> decoded[] = {p.left.view()};
       t->refine({0, 0, shape.rows, shape.cols}, 1, decoded, p.right.view());
       EXPECT_LE(energy(error_of(*t, p, x)), 1e-10 * energy(to_double(x)));
@@ -232,12 +232,12 @@ TEST(LowRank, MoreComponentsThanThereAre) {
 TEST(LowRank, HugeAndTinyValuesThroughTheRandomizedPath) {
   const auto x = signal_and_noise(600, 540, 3, 16, 31);
   const auto t = fit(x, 3);
-  const double expected = energy(error_of(*t, planes_of(*t, x), x)) / energy(to_double(x));
+  const double expected = energy(error_of(*t, factors_of(*t, x), x)) / energy(to_double(x));
   for (const float scale : {1e35f, 1e-30f}) {
     Matrix<float> y = x.clone();
     for (size_t i = 0; i < y.size(); ++i) y.data()[i] *= scale;
     const auto scaled = fit(y, 3);
-    EXPECT_NEAR(energy(error_of(*scaled, planes_of(*scaled, y), y)) / energy(to_double(y)), expected, 1e-4 * expected);
+    EXPECT_NEAR(energy(error_of(*scaled, factors_of(*scaled, y), y)) / energy(to_double(y)), expected, 1e-4 * expected);
   }
 }
 
@@ -246,7 +246,7 @@ TEST(LowRank, ShapesSayTheRank) {
   EXPECT_EQ(fit(x, 16)->plane_rect(0, {0, 0, 3, 8}), (Rect{0, 0, 3, 3}));
   EXPECT_EQ(fit(x, 0)->plane_rect(1, {0, 0, 3, 8}), (Rect{0, 0, 0, 8}));
   const auto t = fit(x, 0);
-  EXPECT_EQ(energy(error_of(*t, planes_of(*t, x), x)), energy(to_double(x)));
+  EXPECT_EQ(energy(error_of(*t, factors_of(*t, x), x)), energy(to_double(x)));
   EXPECT_EQ(leading_singular_values(x.view(), 99, 1).size(), 3u);
   EXPECT_EQ(leading_singular_values(Matrix<float>(0, 8).view(), 99, 1).size(), 0u);
 }
