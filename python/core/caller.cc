@@ -11,15 +11,19 @@
 namespace occ::python {
 
 void Caller::serve(const std::function<void()>* callback) {
-  if (failed_) return;
-  try {
-    if (PyErr_CheckSignals() != 0) throw nanobind::python_error();
-    if (callback != nullptr) (*callback)();
-  } catch (...) {
-    python_error_ = std::current_exception();
-    failed_ = true;
-    set_interrupted(true);
+  if (!failed_) {
+    try {
+      if (PyErr_CheckSignals() != 0) {
+        interrupted_ = true;
+        throw nanobind::python_error();
+      }
+      if (callback != nullptr) (*callback)();
+    } catch (...) {
+      python_error_ = std::current_exception();
+      failed_ = true;
+    }
   }
+  if (interrupted_) set_interrupted(true);  // again, as another call that ends takes it back
 }
 
 void Caller::run(const std::function<void()>& work) {
@@ -55,7 +59,7 @@ void Caller::run(const std::function<void()>& work) {
     thread.join();
   }
   if (failed_) {
-    set_interrupted(false);
+    if (interrupted_) set_interrupted(false);
     std::rethrow_exception(python_error_);
   }
   if (error) std::rethrow_exception(error);

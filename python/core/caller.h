@@ -2,7 +2,8 @@
 //
 // The work runs on a thread of its own. The calling thread waits, looks for signals (Ctrl-C) every 50 ms, and runs what
 // the work asks it to run: callbacks of the user always run on the thread that made the call. If a signal handler or a
-// callback raises a Python exception, the work is interrupted (base/interrupt.h), and the exception goes to the caller.
+// callback raises a Python exception, the work ends, and the exception goes to the caller: after a callback by an error where
+// the work made the call, after a signal by an interruption, which all work of the process sees (base/interrupt.h).
 #pragma once
 
 #include <condition_variable>
@@ -31,6 +32,7 @@ class Caller {
   bool done_ = false;
   std::exception_ptr python_error_;  // touched by the calling thread only, with the interpreter lock
   bool failed_ = false;              // whether there is one
+  bool interrupted_ = false;         // whether it is of a signal
 };
 
 }  // namespace occ::python

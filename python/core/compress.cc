@@ -84,7 +84,11 @@ CompressReport compress(const std::filesystem::path& input, const std::filesyste
   for (const auto [key, value] : settings) {
     const auto setter = kSetters.find(nb::cast<std::string>(key));
     if (setter == kSetters.end()) throw_usage("unknown option '{}'", nb::cast<std::string>(key));
-    setter->second(o, value);
+    try {
+      setter->second(o, value);
+    } catch (const nb::cast_error&) {
+      throw_usage("{}: found a value of the wrong type, {}", setter->first, nb::cast<std::string>(nb::repr(value)));
+    }
   }
   // Nothing asked for: as on the command line.
   o.calibration.off = !calibrate.value_or(!o.calibration.texts.empty() || !decides_errors(o.compress));
@@ -126,6 +130,7 @@ void add_compress(nb::module_& m) {
       .def_ro("peak_bytes", &CompressReport::peak_bytes)
       .def_ro("verified", &CompressReport::verified)
       .def_ro("loss", &CompressReport::loss)
+      .def_ro("loss_is_cosine", &CompressReport::loss_is_cosine)
       .def_ro("loss_tokens", &CompressReport::loss_tokens)
       .def_ro("loss_text", &CompressReport::loss_text)
       .def_prop_ro("bpw", &CompressReport::bpw);

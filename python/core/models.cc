@@ -48,6 +48,13 @@ const char* end_name(Generated::End end) {
   return "stop";
 }
 
+// Tokens are bytes: an answer may end inside a character, which becomes U+FFFD.
+nb::object text_of(std::string_view text) {
+  PyObject* out = PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "replace");
+  if (out == nullptr) throw nb::python_error();
+  return nb::steal<nb::object>(out);
+}
+
 nb::dict generate(Causal& c, const std::vector<TokenId>& prompt, size_t max_tokens, const SamplingOptions& sampling,
                   std::vector<std::string> stop, const nb::object& on_text) {
   GenerateOptions options;
@@ -57,7 +64,7 @@ nb::dict generate(Causal& c, const std::vector<TokenId>& prompt, size_t max_toke
   Caller caller;
   std::function<void(std::string_view)> report;
   if (!on_text.is_none()) {
-    report = [&](std::string_view piece) { caller.call([&] { on_text(nb::str(piece.data(), piece.size())); }); };
+    report = [&](std::string_view piece) { caller.call([&] { on_text(text_of(piece)); }); };
   }
   Generated result;
   caller.run([&] {
@@ -65,7 +72,7 @@ nb::dict generate(Causal& c, const std::vector<TokenId>& prompt, size_t max_toke
     result = c.generator->run(prompt, options, report);
   });
   nb::dict out;
-  out["text"] = nb::str(result.text.data(), result.text.size());
+  out["text"] = text_of(result.text);
   out["finish_reason"] = end_name(result.end);
   out["prompt_tokens"] = result.prompt_tokens;
   out["tokens"] = result.tokens;
@@ -113,8 +120,7 @@ void add_common(nb::class_<T>* c) {
   c->def("tokenize", [](const T& self, std::string_view text, bool special) {
      return self.model.tokenizer->encode(text, {.add_special = special, .parse_special = special});
    }).def("detokenize", [](const T& self, const std::vector<TokenId>& tokens) {
-    const std::string text = self.model.tokenizer->decode(tokens);
-    return nb::steal<nb::object>(PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "replace"));
+    return text_of(self.model.tokenizer->decode(tokens));
   });
 }
 
@@ -161,7 +167,6 @@ void add_models(nb::module_& m) {
           nb::arg("texts"), nb::arg("prompt").none(), nb::arg("prompt_name").none(), nb::arg("normalize"))
       .def_prop_ro("weight_bytes", [](const TextEncoder& e) { return e.model.encoder->weight_bytes(); });
   add_common(&encoder);
-  m.def("is_encoder", [](const std::filesystem::path& path) { return is_encoder(*open_any(path)); });
 }
 
 }  // namespace occ::python

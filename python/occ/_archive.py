@@ -64,7 +64,7 @@ class Tensor:
         if isinstance(key, tuple):
             first, rest = (key[0], key[1:]) if key else (Ellipsis, ())
         rows, columns = self._file.matrix_shape(self._index)
-        whole = not isinstance(first, (int, np.integer, slice)) or not self.shape or rows % max(self.shape[0], 1)
+        whole = isinstance(first, bool) or not isinstance(first, (int, np.integer, slice)) or not self.shape or rows % max(self.shape[0], 1)
         if whole:
             return self._rows(0, rows).reshape(self.shape)[key]
         each = rows // max(self.shape[0], 1)  # rows of the matrix to one index of the first dimension
@@ -74,7 +74,7 @@ class Tensor:
             part = self._rows(low * each, (high - low) * each).reshape((high - low,) + self.shape[1:])
             return part[np.asarray(chosen, dtype=np.intp) - low][(slice(None),) + rest]
         n = range(self.shape[0])[first]
-        return self._rows(n * each, each).reshape(self.shape[1:])[rest]
+        return self._rows(n * each, each).reshape((1,) + self.shape[1:])[(0,) + rest]
 
     def _rows(self, first, count):
         return self._file.read_rows(self._index, first, count)

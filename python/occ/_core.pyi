@@ -41,6 +41,7 @@ class CompressReport:
     peak_bytes: int
     verified: bool
     loss: Optional[float]
+    loss_is_cosine: bool
     loss_tokens: int
     loss_text: str
     bpw: float

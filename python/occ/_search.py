@@ -56,5 +56,5 @@ class VectorIndex:
     def __getitem__(self, ids: typing.Any) -> np.ndarray:
         """Decoded vectors: [dimension] for a number, [n, dimension] for a sequence of numbers."""
         if isinstance(ids, (int, np.integer)):
-            return self._core.read([int(ids)])[0]
+            return self._core.read([range(len(self))[int(ids)]])[0]
         return self._core.read([int(i) for i in ids])

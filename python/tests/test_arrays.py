@@ -46,7 +46,7 @@ def test_state_dict_keeps_names_types_and_integers(tmp_path):
 
 
 @pytest.mark.parametrize("key", [3, -1, slice(2, 5), slice(9, 2, -3), slice(5, 5), (4, 3), (slice(1, 4), slice(None, 9)),
-                                 Ellipsis, (Ellipsis, 2), [1, 5], None, (slice(None), None, 3)])
+                                 Ellipsis, (Ellipsis, 2), (0, slice(None), [0, 1]), True, [1, 5], None, (slice(None), None, 3)])
 def test_indexing_is_that_of_numpy(tmp_path, key):
     w = RNG.standard_normal((12, 4, 40)).astype(np.float32)
     occ.compress({"w": w}, tmp_path / "w.occ", method="rtn", bits=8)
@@ -102,6 +102,8 @@ def test_progress_runs_on_the_calling_thread_and_may_end_the_run(tmp_path):
 
     with pytest.raises(Enough):
         occ.compress(w, tmp_path / "v.occ", progress=stop)
+    with pytest.raises(occ.UsageError, match="bits"):
+        occ.compress(w, tmp_path / "v.occ", bits="3")
     assert not (tmp_path / "v.occ").exists()
     occ.compress(w[:64], tmp_path / "u.occ")  # the interruption is over
 

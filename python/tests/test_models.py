@@ -1,3 +1,4 @@
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -32,6 +33,21 @@ def test_stream_is_generate_and_may_be_left(stories_archive):
     assert model.generate("The cat", max_tokens=30, temperature=1.0, seed=5) == whole
     with pytest.raises(occ.UsageError):
         list(model.stream("The cat", temperature=-1.0))
+
+
+def test_leaving_a_stream_ends_no_other_call(stories_archive):
+    model, other = occ.Model(stories_archive), occ.Model(stories_archive)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        answer = pool.submit(other.generate, "The cat", max_tokens=400)
+        for _ in range(20):
+            next(iter(model.stream("The dog", max_tokens=400)))
+        assert answer.result().tokens > 0
+
+
+def test_answers_may_end_inside_a_character(stories_archive):
+    model = occ.Model(stories_archive)
+    answers = [model.generate("The cat", max_tokens=8, temperature=50.0, seed=seed) for seed in range(20)]
+    assert any("\ufffd" in answer for answer in answers)
 
 
 def test_stop_and_context(stories_archive):

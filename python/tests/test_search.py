@@ -25,5 +25,6 @@ def test_search_equals_brute_force_over_decoded_vectors(tmp_path):
         index.search(queries[:, :31])
     with pytest.raises(occ.UsageError):
         index.search(queries, metric="l1")
-    with pytest.raises(occ.UsageError):
+    assert np.array_equal(index[-1], index[1999]) and sum(1 for _ in index) == 2000
+    with pytest.raises(IndexError):
         index[2000]

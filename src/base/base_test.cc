@@ -28,6 +28,16 @@ TEST(Glob, MatchesLikeAShell) {
   EXPECT_FALSE(glob_match("", "x"));
 }
 
+TEST(DescribeFiles, SeesChangesInNestedFolders) {
+  const TempFolder folder;
+  std::filesystem::create_directories(folder / "texts/more");
+  std::ofstream(folder / "texts/more/a.txt") << "one";
+  const std::string before = describe_files(folder / "texts");
+  EXPECT_EQ(describe_files(folder / "texts/"), before);
+  std::ofstream(folder / "texts/more/a.txt") << "two";
+  EXPECT_NE(describe_files(folder / "texts"), before);
+}
+
 TEST(Rng, IsTheSameEverywhere) {
   // Pinned: seeds in archives must mean the same signs for ever.
   EXPECT_EQ(random_word(0, 0), 0xa706dd2f4d197e6fULL);

@@ -158,14 +158,21 @@ std::string describe_files(const std::filesystem::path& path) {
   std::vector<std::filesystem::path> files = {path};
   if (std::filesystem::is_directory(path, ec)) {
     files.clear();
-    for (const auto& entry : std::filesystem::directory_iterator(path, ec)) files.push_back(entry.path());
+    for (auto it = std::filesystem::recursive_directory_iterator(path, ec); it != end(it); it.increment(ec)) {
+      if (it->path().extension() == ".part") {
+        it.disable_recursion_pending();
+      } else {
+        files.push_back(it->path());
+      }
+    }
     std::sort(files.begin(), files.end());
   }
   std::string out;
+  const std::filesystem::path folder = files.size() == 1 && files[0] == path ? path.parent_path() : path;
   for (const std::filesystem::path& file : files) {
     struct stat st = {};
     if (::stat(file.c_str(), &st) != 0) continue;
-    out += fmt::format("file {} {} {} {}.{} {}.{}\n", file.filename().string(), st.st_ino, st.st_size,
+    out += fmt::format("file {} {} {} {}.{} {}.{}\n", file.lexically_relative(folder).string(), st.st_ino, st.st_size,
                        st.st_mtim.tv_sec, st.st_mtim.tv_nsec, st.st_ctim.tv_sec, st.st_ctim.tv_nsec);
   }
   return out;

@@ -10,6 +10,7 @@
 #include "compress/integers_as_reals.h"
 #include "compress/join.h"
 #include "container/archive_file.h"
+#include "io/json.h"
 #include "report/analysis_file.h"
 #include "report/analysis_page.h"
 #include "report/analysis_summary.h"
@@ -51,7 +52,7 @@ void print_analysis_json(const AnalyzeArguments& a, const std::vector<TensorAnal
 std::string signed_bits(double bits) { return fmt::format("{:+.3f}", bits); }
 
 void print_systems(const TensorAnalysis& t) {
-  std::printf("\n%s\n", t.name.c_str());
+  std::printf("\n%s\n", printable(t.name, 2000).c_str());
   Table table({{"system", ColumnKind::kText},
                {"bpw"},
                {"side"},

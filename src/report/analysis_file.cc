@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "io/json_fields.h"
 
 namespace occ {
@@ -81,7 +82,8 @@ ordered_json to_json(const TensorAnalysis& t) {
           {"systems", systems}};
 }
 
-AnalysisFile::AnalysisFile(std::filesystem::path path, std::string job) : path_(std::move(path)), job_(std::move(job)) {
+AnalysisFile::AnalysisFile(std::filesystem::path path, std::string job)
+    : path_(std::move(path)), job_(hash_hex(hash64(job))) {
   if (!std::filesystem::exists(path_)) return;
   const nlohmann::json read = parse_json_file(path_);
   const JsonField all{&read, path_.string() + ": $"};

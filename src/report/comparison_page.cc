@@ -68,14 +68,14 @@ std::string comparison_page(const Comparison& c, const TensorFile& a, const Tens
   for (const std::string& n : notes) out += fmt::format("<li>{}</li>\n", html_escaped(n));
   if (!notes.empty()) out += "</ul>\n";
   std::vector<TensorFigure> tensors;
-  uint64_t rest = b.file_bytes();
+  uint64_t rest = b.file_bytes();  // without tensors that were not compared
+  for (const TensorInfo& t : b.tensors()) rest -= std::min(rest, t.stored_bytes);
   for (const TensorComparison& t : c.tensors) {
     TensorFigure f{t.name, t.distortion.elements(), t.bytes};
     const double nmse = t.distortion.nmse();
     f.coded = nmse > 0;
     if (f.coded && std::isfinite(nmse)) f.nmse = nmse, f.limit_bpw = gaussian_rate(nmse);
     tensors.push_back(std::move(f));
-    rest -= std::min(rest, t.bytes);
   }
   std::vector<std::string> all = tensor_figures(tensors, rest, a.path(), command);
   if (c.total.cosines) all.push_back(recall_figure(c, command));

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <mutex>
 
@@ -21,6 +22,22 @@ float sum_of(size_t n, const Term& term) {
   }
   for (; i < n; ++i) sums[i % 8] += term(i);
   return ((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7]));
+}
+
+// The cosine of vectors whose squares are outside the range of floats.
+float cosine_in_double(const float* q, const float* x, size_t n) {
+  double product = 0, q_square = 0, x_square = 0;
+  for (size_t i = 0; i < n; ++i) {
+    const double a = static_cast<double>(q[i]), b = static_cast<double>(x[i]);
+    product += a * b, q_square += a * a, x_square += b * b;
+  }
+  if (q_square == 0 || x_square == 0) return 0;
+  return static_cast<float>(product / (std::sqrt(q_square) * std::sqrt(x_square)));
+}
+float cosine(const float* q, const float* x, size_t n, float product, float q_square, float x_square) {
+  const auto [least, most] = std::minmax(q_square, x_square);
+  if (!(least > 1e-25f) || !(most < 1e30f)) return cosine_in_double(q, x, n);
+  return cosine_of(product, q_square, x_square);
 }
 
 class DecodedScan final : public Scan {
@@ -66,15 +83,17 @@ class DecodedScan final : public Scan {
   // products [rows of x] has the inner products of x with the query.
   static void push_panel(const float* query, float square, Metric metric, MatrixView<const float> x,
                          const std::vector<float>& x_squares, const float* products, uint64_t first_id, TopK* found) {
-    constexpr float kRounding = 1e-5f;  // of sums of squares, relative
+    // What rounding can do to the squares and the product, relative to their sum: half a unit of the last place for each
+    // addition.
+    const float rounding = 1.2e-7f * static_cast<float>(x.cols() + 16);
     for (size_t r = 0; r < x.rows(); ++r) {
       if (metric == Metric::kInnerProduct) {
         found->push(-products[r], first_id + r);
       } else if (metric == Metric::kCosine) {
-        found->push(-cosine_of(products[r], square, x_squares[r]), first_id + r);
+        found->push(-cosine(query, x.row(r), x.cols(), products[r], square, x_squares[r]), first_id + r);
       } else {
         const float sum = square + x_squares[r];
-        if (sum - 2 * products[r] - kRounding * sum > found->limit()) continue;
+        if (sum - 2 * products[r] - rounding * sum > found->limit()) continue;
         found->push(squared_distance(query, x.row(r), x.cols()), first_id + r);
       }
     }
@@ -100,7 +119,7 @@ float cost_of(const float* q, const float* x, size_t n, Metric metric) {
   if (metric == Metric::kL2) return squared_distance(q, x, n);
   const float product = inner_product(q, x, n);
   if (metric == Metric::kInnerProduct) return -product;
-  return -cosine_of(product, inner_product(q, q, n), inner_product(x, x, n));
+  return -cosine(q, x, n, product, inner_product(q, q, n), inner_product(x, x, n));
 }
 
 std::unique_ptr<Scan> make_decoded_scan(const TensorFile& file, size_t index) {

@@ -62,6 +62,7 @@ CompressReport index_vectors(const std::filesystem::path& input, const std::file
   } else if (!asked) {
     options.bits = kIndexBits;
   }
+  if (options.bits && !(*options.bits > 0)) throw_usage("bits: expected a positive number, found {}", *options.bits);
   if (options.recipe.empty() && options.bits) {
     options.recipe = product_recipe(options.method, *options.bits, dimension);
     if (!options.recipe.empty()) options.bits.reset();

@@ -139,6 +139,49 @@ TEST(Search, EqualsBruteForceOverDecodedVectors) {
   }
 }
 
+// Rounding of sums grows with the dimension, and prunes nothing that is near.
+TEST(Search, FindsEqualVectorsOfManyDimensions) {
+  const TempFolder folder;
+  constexpr size_t kPairs = 16, kDimension = 65536;
+  Matrix<float> x(2 * kPairs, kDimension), queries(kPairs, kDimension);
+  Rng rng(3);
+  for (size_t p = 0; p < kPairs; ++p) {
+    const auto level = static_cast<float>(0.5 + rng.uniform());
+    std::fill_n(x.row(2 * p), 2 * kDimension, level);
+    x(2 * p, 5) += 0.001f;
+    std::fill_n(queries.row(p), kDimension, level);
+  }
+  write_fvecs(folder / "x.fvecs", x.view());
+  const Neighbours found = VectorIndex::open({folder / "x.fvecs"}).search(queries.view(), 1);
+  for (size_t p = 0; p < kPairs; ++p) EXPECT_EQ(found.ids(p, 0), 2 * p + 1);
+}
+
+TEST(Search, CosinesOfTinyAndHugeVectors) {
+  for (const double scale : {1e-23, 1e25}) {
+    const TempFolder folder;
+    const Matrix<float> x = normal_matrix(20, 8, 4, scale);
+    write_fvecs(folder / "x.fvecs", x.view());
+    const Neighbours found = VectorIndex::open({folder / "x.fvecs"}).search(x.view(), 1, Metric::kCosine);
+    for (size_t r = 0; r < x.rows(); ++r) {
+      EXPECT_EQ(found.ids(r, 0), r) << scale;
+      EXPECT_NEAR(found.distances(r, 0), 1, 1e-6) << scale;
+    }
+  }
+}
+
+// A search for a few neighbours prunes by sums of bytes; a search for all rows ranks all of them by sums of floats.
+TEST(Search, QueriesFarFromAllRowsLoseNoNeighbour) {
+  const TempFolder a, b;
+  indexed(a, clustered(2000, 24, 5).view(), "pq(k=16)", 1);
+  indexed(b, clustered(2000, 24, 6).view(), "pq(k=16)", 1);
+  const VectorIndex index = VectorIndex::open({a / "x.occ", b / "x.occ"});
+  const Matrix<float> queries = normal_matrix(60, 24, 9, 1e6);
+  const Neighbours few = index.search(queries.view(), 5), all = index.search(queries.view(), index.size());
+  for (size_t q = 0; q < queries.rows(); ++q) {
+    for (size_t i = 0; i < 5; ++i) EXPECT_EQ(few.distances(q, i), all.distances(q, i)) << "query " << q;
+  }
+}
+
 TEST(Search, TheSameNeighboursOnEverySimdTargetAndNumberOfQueries) {
   const TempFolder folder;
   const VectorIndex index = indexed(folder, clustered(3000, 20, 5).view(), "pq(k=16, iterations=4)", 2);
@@ -327,6 +370,8 @@ TEST(Search, RefusesWhatIsNoIndexOrNoQuery) {
   CompressOptions both;
   both.bits = 1;
   EXPECT_OCC_ERROR(index_vectors(folder / "x.fvecs", folder / "y.occ", both, 8), ErrorKind::kUsage, "bytes");
+  both.bits = -5;
+  EXPECT_OCC_ERROR(index_vectors(folder / "x.fvecs", folder / "y.occ", both), ErrorKind::kUsage, "bits");
 }
 
 TEST(Search, DamagedArchivesAreErrors) {

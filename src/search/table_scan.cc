@@ -162,10 +162,17 @@ class Cluster {
     const uint8_t* bytes[kQueriesTogether];
     BoundedRows* rows[kQueriesTogether];
     for (size_t q = 0; q < queries; ++q) {
-      const float units = (best[q].limit() - tables[q].offset - tables[q].low) / tables[q].step;
-      const uint32_t limit = units < 0 ? 0 : units < 65000 ? static_cast<uint32_t>(units) + 2 : 65535;
-      found.emplace_back(best[q].k(), static_cast<uint32_t>(subspaces()) + 1, limit);
-      bytes[q] = tables[q].bytes.data();
+      // Rounded sums are compared with a limit that is the difference of sums in f32. For queries far from all rows those
+      // are large, and their rounding is worth more units.
+      const Tables& t = tables[q];
+      const float rounding = 1.2e-7f * static_cast<float>(subspaces() + 4) / t.step;  // units for each 1 that is summed
+      const float most = best[q].limit(), sums = rounding * (std::abs(t.offset) + std::abs(t.low));
+      const float units = std::max(0.0f, (most - t.offset - t.low) / t.step) + sums + rounding * std::abs(most);
+      const uint32_t limit = units < 65000 ? static_cast<uint32_t>(units) + 2 : 65535;
+      const uint32_t slack =
+          static_cast<uint32_t>(subspaces()) + 1 + (sums < 65535 ? static_cast<uint32_t>(sums) : 65535);
+      found.emplace_back(best[q].k(), slack, limit);
+      bytes[q] = t.bytes.data();
     }
     for (size_t q = 0; q < queries; ++q) rows[q] = &found[q];
     scan_nibbles(nibbles_.data() + first / kBlockRows * padded() * 16, padded(), count, static_cast<uint32_t>(first),

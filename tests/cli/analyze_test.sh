@@ -19,6 +19,15 @@ expect 0 "$OCC" analyze x.fvecs --quiet --threads 2 --json
 cmp -s one out || fail "the number of threads changes figures"
 rm one
 
+# Names are shown as text, and any name of a file can be resumed.
+python=${OCC_PYTHON:-python3}
+"$python" -c 'import json, struct; h = json.dumps({"a\x1b[31m": {"dtype": "F32", "shape": [64, 64], "data_offsets": [0, 16384]}}).encode()
+open("esc.safetensors", "wb").write(struct.pack("<Q", len(h)) + h + bytes(range(1, 65)) * 256)'
+expect 0 "$OCC" analyze esc.safetensors --verbose
+! grep -q $'\x1b' out || fail "a name of a tensor controls the terminal"
+cp x.fvecs $'a\xff.fvecs'
+for _ in 1 2; do expect 0 "$OCC" analyze $'a\xff.fvecs' --resume odd --json; done
+
 # A page for people, not written over another one unasked.
 expect 0 "$OCC" analyze x.fvecs --report 'p&q.html' --quiet
 grep -q '</svg>' 'p&q.html' && grep -q 'pca(block=16)' 'p&q.html' && grep -q 'occ analyze x.fvecs --report' 'p&q.html' || fail "the page"

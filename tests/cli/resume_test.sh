@@ -13,6 +13,17 @@ perl -e '
   print $row x ($rows / 50) for 1 .. $n;' >big.safetensors
 expect 0 "$OCC" compress big.safetensors -o whole.occ --no-sync
 
+# The output may lie in the folder of the model.
+mkdir model
+cp big.safetensors model/model.safetensors
+"$OCC" compress model -o model/y.occ --no-sync --no-calibrate >out 2>err </dev/null &
+pid=$!
+while [ ! -e model/y.occ.part/000005.part ] && kill -0 $pid 2>/dev/null; do sleep 0.01; done
+kill -KILL $pid 2>/dev/null || true
+wait $pid || true
+[ ! -e model/y.occ.part ] || expect 0 "$OCC" compress model -o model/y.occ --no-sync --no-calibrate --resume
+rm -r model
+
 for signal in INT KILL; do
   rm -rf y.occ y.occ.part
   "$OCC" compress big.safetensors -o y.occ --no-sync >out 2>err </dev/null &
