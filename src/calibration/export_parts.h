@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -12,8 +13,12 @@
 
 namespace occ {
 
-// Writes all tensors of a model to a file or folder; vectors of floats as f32 if `f32_vectors`.
-void write_model(const TensorFile& model, const std::filesystem::path& path, bool f32_vectors);
+// Writes all tensors of a model to a file or folder as they are.
+void write_model(const TensorFile& model, const std::filesystem::path& path);
+// Runs `body`, which makes files in the folder `scratch` from `input`. Input errors in it, and the notes of the report,
+// name `input` in place of these files, which nobody can look at.
+CompressReport naming_input(const std::filesystem::path& input, const std::filesystem::path& scratch,
+                            const std::function<CompressReport()>& body);
 // The options without rate, method and tensors of their own: every tensor of `source` gets the method of the same number,
 // and is kept where that is empty.
 CompressOptions with_methods(const CompressOptions& options, const TensorFile& source,

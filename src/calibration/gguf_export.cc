@@ -19,10 +19,13 @@
 namespace occ {
 namespace {
 
-// As llama-quantize has them: matrices that have no blocks as f16, vectors as f32.
-DType float_type(const TensorInfo& t) {
-  if (!is_float(t.dtype)) return t.dtype;
-  return t.shape.size() < 2 || stays_f32(t.name) ? DType::kF32 : DType::kF16;
+// The float type of tensor i, which is kept in the archive. f32 where f16 is too small: for values above 65504, and where
+// blocks were `planned`, but the archive has none because their scales, which are f16, would be 0.
+DType float_type(const ArchiveFile& archive, size_t i, bool planned) {
+  const TensorInfo& t = archive.tensors()[i];
+  const DType type = gguf_float_type(t);
+  if (type != DType::kF16 || t.dtype == DType::kF16) return type;
+  return planned || !fits(archive, i, type) ? DType::kF32 : type;
 }
 
 // The codes of tensor i of the archive as blocks.
@@ -40,21 +43,16 @@ void write_blocks(const ArchiveFile& archive, size_t i, const GgufType& type, Te
   });
 }
 
-}  // namespace
-
-CompressReport write_gguf_blocks(const std::filesystem::path& input, const std::filesystem::path& output,
-                                 const std::string& type, const CompressOptions& options,
-                                 const CalibrationOptions& calibration) {
-  const ThreadLimit limit(options.threads);
-  const GgufMixture& mixture = find_gguf_mixture(type);
-  const OutputFolder scratch(output, false);
+CompressReport write_in(const std::filesystem::path& scratch, const std::filesystem::path& input,
+                        const std::filesystem::path& output, const GgufMixture& mixture, const CompressOptions& options,
+                        const CalibrationOptions& calibration) {
   std::filesystem::path model = input;
   {
     const std::unique_ptr<TensorFile> source = open_model_file(input);
     if (!is_gguf_model(*source)) {
       if (!is_hf_model(*source)) throw_input("{}: expected a model, for GGUF files with block types", input.string());
-      model = scratch.temporary_path() / "model.gguf";
-      write_model(*as_gguf(*source), model, true);
+      model = scratch / "model.gguf";
+      write_model(*as_gguf(*source), model);
     }
   }
   std::vector<std::string> types, methods;
@@ -65,14 +63,18 @@ CompressReport write_gguf_blocks(const std::filesystem::path& input, const std::
     for (const std::string& t : types) methods.push_back(t.empty() ? "" : fmt::format("ggml(type={})", t));
     how = with_methods(options, *source, methods);
   }
-  const std::filesystem::path coded = scratch.temporary_path() / "model.occ";
+  const std::filesystem::path coded = scratch / "model.occ";
   CompressReport report = compress_model(model, coded, how, calibration);
 
   const ArchiveFile archive(coded);
   std::vector<OutTensor> tensors;
   for (size_t i = 0; i < types.size(); ++i) {  // the archive has the tensors of the source in their order
     const TensorInfo& t = archive.tensors()[i];
-    tensors.push_back({t.name, float_type(t), t.shape, types[i].empty() ? nullptr : find_gguf_type(types[i])});
+    if (archive.record(i).coded()) {
+      tensors.push_back({t.name, DType::kF32, t.shape, find_gguf_type(types[i])});
+    } else {
+      tensors.push_back({t.name, float_type(archive, i, !types[i].empty()), t.shape});
+    }
   }
   SinkOptions sink_options;
   sink_options.side_files = archive.side_files();
@@ -90,6 +92,18 @@ CompressReport write_gguf_blocks(const std::filesystem::path& input, const std::
   sink->commit();
   report.file_bytes = std::filesystem::file_size(output);
   return report;
+}
+
+}  // namespace
+
+CompressReport write_gguf_blocks(const std::filesystem::path& input, const std::filesystem::path& output,
+                                 const std::string& type, const CompressOptions& options,
+                                 const CalibrationOptions& calibration) {
+  const ThreadLimit limit(options.threads);
+  const GgufMixture& mixture = find_gguf_mixture(type);
+  const OutputFolder scratch(output, false);
+  return naming_input(input, scratch.temporary_path(),
+                      [&] { return write_in(scratch.temporary_path(), input, output, mixture, options, calibration); });
 }
 
 }  // namespace occ

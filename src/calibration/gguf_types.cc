@@ -4,6 +4,7 @@
 #include <cctype>
 
 #include "base/error.h"
+#include "model/convert.h"
 #include "quantization/ggml_types.h"
 
 namespace occ {
@@ -45,6 +46,37 @@ std::string_view without_super_blocks(std::string_view type) {
   return "Q8_0";
 }
 
+// Matrices that llama-quantize leaves as they are, because they are small or no weights of linear layers.
+constexpr std::string_view kLeftAlone[] = {"altup",
+                                           "laurel",
+                                           "per_layer_model_proj",
+                                           "ssm_conv1d.weight",
+                                           "shortconv.conv.weight",
+                                           "time_mix_first.weight",
+                                           "time_mix_w0.weight",
+                                           "time_mix_w1.weight",
+                                           "time_mix_w2.weight",
+                                           "time_mix_v0.weight",
+                                           "time_mix_v1.weight",
+                                           "time_mix_v2.weight",
+                                           "time_mix_a0.weight",
+                                           "time_mix_a1.weight",
+                                           "time_mix_a2.weight",
+                                           "time_mix_g1.weight",
+                                           "time_mix_g2.weight",
+                                           "time_mix_decay_w1.weight",
+                                           "time_mix_decay_w2.weight",
+                                           "time_mix_lerp_fused.weight",
+                                           "attn_rel_b.weight",
+                                           ".position_embd."};
+
+// Whether this is a matrix that llama-quantize changes.
+bool is_weight(const TensorInfo& t) {
+  const auto in_name = [&](std::string_view part) { return t.name.find(part) != std::string::npos; };
+  return t.shape.size() >= 2 && is_float(t.dtype) && t.name.ends_with(".weight") && !is_f32_in_gguf(t) &&
+         std::none_of(std::begin(kLeftAlone), std::end(kLeftAlone), in_name);
+}
+
 }  // namespace
 
 std::vector<std::string> gguf_mixture_names() {
@@ -61,9 +93,9 @@ const GgufMixture& find_gguf_mixture(std::string_view name) {
               fmt::join(gguf_mixture_names(), ", "));
 }
 
-bool stays_f32(const std::string& name) {
-  return name.find("norm") != std::string::npos || name.find("ffn_gate_inp") != std::string::npos ||
-         name == "position_embd.weight" || name == "token_types.weight";
+DType gguf_float_type(const TensorInfo& t) {
+  if (is_f32_in_gguf(t)) return DType::kF32;
+  return is_weight(t) ? DType::kF16 : t.dtype;
 }
 
 std::vector<std::string> gguf_tensor_types(const GgufMixture& mixture, const std::vector<TensorInfo>& tensors) {
@@ -75,17 +107,19 @@ std::vector<std::string> gguf_tensor_types(const GgufMixture& mixture, const std
   }
   std::vector<std::string> types;
   for (const TensorInfo& t : tensors) {
-    const bool matrix = t.shape.size() >= 2 && is_float(t.dtype) && t.elements() != 0 && t.name.ends_with(".weight");
-    if (!matrix || stays_f32(t.name) || t.shape.back() % 32 != 0) {
+    if (!is_weight(t) || t.elements() == 0 || t.shape.back() % 32 != 0) {
       types.emplace_back();
       continue;
     }
     std::string_view type = mixture.base;
     const std::optional<size_t> layer = layer_of(t.name);
-    const bool matters = t.name.find("attn_v") != std::string::npos || t.name.find("ffn_down") != std::string::npos;
+    const auto is = [&](const char* part) { return t.name.find(part) != std::string::npos; };
+    const bool matters = is("attn_v") || is("attn_qkv") || is("ffn_down");
     if (t.name == "output.weight" || (t.name == "token_embd.weight" && !head)) {
       type = mixture.table;
-    } else if (layer && matters && (mixture.better_everywhere || is_important_layer(*layer, layers))) {
+    } else if (layer && mixture.better_everywhere && (matters || is("attn_output"))) {
+      type = mixture.better;
+    } else if (layer && matters && is_important_layer(*layer, layers)) {
       type = mixture.better;
     }
     if (t.shape.back() % ggml_type(type).super != 0) type = without_super_blocks(type);

@@ -59,6 +59,42 @@ TEST(GgufTypes, WhatIsKeptAndWhatHasNoSuperBlocks) {
   EXPECT_EQ(type_of(model(40, 2, true), "Q4_0", "blk.1.attn_q.weight"), "");
 }
 
+TEST(GgufTypes, OutputsAndFusedMatricesOfLayers) {
+  std::vector<TensorInfo> all = model(512, 32, true);
+  for (size_t i = 0; i < 32; ++i) {
+    for (const char* part : {"attn_output", "attn_qkv"}) {
+      all.push_back(tensor(fmt::format("blk.{}.{}.weight", i, part), {512, 512}));
+    }
+  }
+  EXPECT_EQ(type_of(all, "Q2_K", "blk.9.attn_output.weight"), "Q3_K");
+  EXPECT_EQ(type_of(all, "Q3_K_M", "blk.9.attn_output.weight"), "Q4_K");
+  EXPECT_EQ(type_of(all, "Q3_K_L", "blk.9.attn_output.weight"), "Q5_K");
+  EXPECT_EQ(type_of(all, "Q4_K_M", "blk.0.attn_output.weight"), "Q4_K");
+  EXPECT_EQ(type_of(all, "Q4_K_M", "blk.0.attn_qkv.weight"), "Q6_K");
+  EXPECT_EQ(type_of(all, "Q4_K_M", "blk.4.attn_qkv.weight"), "Q4_K");
+  EXPECT_EQ(type_of(all, "Q3_K_L", "blk.4.attn_qkv.weight"), "Q5_K");
+}
+
+TEST(GgufTypes, FloatsAreThoseOfLlamaQuantize) {
+  const auto floats = [](const char* name, std::vector<uint64_t> shape, DType source) {
+    TensorInfo t = tensor(name, std::move(shape));
+    t.dtype = source;
+    return gguf_float_type(t);
+  };
+  EXPECT_EQ(floats("blk.0.attn_q.weight", {40, 40}, DType::kF32), DType::kF16);
+  for (const char* name :
+       {"blk.0.ssm_conv1d.weight", "blk.0.ssm_a", "blk.0.time_mix_w1.weight", "blk.0.attn_rel_b.weight",
+        "altup_proj.weight", "blk.0.laurel_l.weight", "blk.0.shortconv.conv.weight"}) {
+    EXPECT_EQ(floats(name, {64, 64}, DType::kF32), DType::kF32) << name;
+    EXPECT_EQ(floats(name, {64, 64}, DType::kF16), DType::kF16) << name;
+    EXPECT_EQ(type_of({tensor(name, {64, 64})}, "Q4_0", name), "") << name;
+  }
+  EXPECT_EQ(floats("position_embd.weight", {64, 64}, DType::kF16), DType::kF32);
+  EXPECT_EQ(floats("blk.0.attn_norm.weight", {64}, DType::kBF16), DType::kF32);
+  EXPECT_EQ(floats("ids.weight", {64}, DType::kI32), DType::kI32);
+  EXPECT_EQ(type_of({tensor("blk.0.time_mix_key.weight", {64, 64})}, "Q4_0", "blk.0.time_mix_key.weight"), "Q4_0");
+}
+
 TEST(GgufTypes, UnknownNamesAreRefusedWithTheKnownOnes) {
   try {
     find_gguf_mixture("Q7_X");

@@ -49,14 +49,15 @@ size_t group_for(const TensorFile& source, const std::set<std::string>& names) {
   return 32;
 }
 
-// Linear modules whose weights are not coded: the head, routers, and what is no multiple of 32.
-std::vector<std::string> ignored_modules(const TensorFile& source, const std::set<std::string>& coded) {
+// Modules whose weights are matrices that are not coded: the head, routers, what is no multiple of 32, and what the
+// archive keeps. Embeddings are among them, which does no harm.
+std::vector<std::string> ignored_modules(const ArchiveFile& archive) {
   std::vector<std::string> modules = {"lm_head"};
-  for (const TensorInfo& t : source.tensors()) {
-    const bool matrix = t.shape.size() == 2 && t.name.ends_with(".weight") && !coded.contains(t.name);
-    if (matrix && t.name.find("embed") == std::string::npos && t.name != "lm_head.weight") {
-      modules.push_back(t.name.substr(0, t.name.size() - 7));
-    }
+  for (size_t i = 0; i < archive.tensors().size(); ++i) {
+    const TensorInfo& t = archive.tensors()[i];
+    if (archive.record(i).coded() || t.shape.size() != 2 || !t.name.ends_with(".weight")) continue;
+    const std::string module = t.name.substr(0, t.name.size() - 7);
+    if (module != modules[0]) modules.push_back(module);
   }
   return modules;
 }
@@ -108,21 +109,26 @@ void write_packed(const ArchiveFile& archive, size_t i, size_t group, TensorSink
   sink.write(dims, sizeof(dims));
 }
 
-}  // namespace
+// Refuses a folder that the output may not replace, before the long work.
+void require_replaceable(const std::filesystem::path& output, const TensorFile& model) {
+  SinkOptions options;
+  options.side_files = model.side_files();
+  make_tensor_sink(output, std::move(options));
+}
 
-CompressReport write_int4_folder(const std::filesystem::path& input, const std::filesystem::path& output,
-                                 const CompressOptions& options, const CalibrationOptions& calibration) {
-  const ThreadLimit limit(options.threads);
-  const OutputFolder scratch(output, false);
+CompressReport write_in(const std::filesystem::path& scratch, const std::filesystem::path& input,
+                        const std::filesystem::path& output, const CompressOptions& options,
+                        const CalibrationOptions& calibration) {
   std::filesystem::path model = input;
   std::unique_ptr<TensorFile> source = open_model_file(input);
   if (is_gguf_model(*source)) {
-    model = scratch.temporary_path() / "model";
-    write_model(*as_hugging_face(*source), model, false);
+    model = scratch / "model";
+    write_model(*as_hugging_face(*source), model);
     source = open_model_file(model);
   } else if (!is_hf_model(*source)) {
     throw_input("{}: expected a model, for weights of four bits", input.string());
   }
+  require_replaceable(output, *source);
   const ModelConfig config = read_config(*source);
   if (config.transposed_weights) {
     throw_usage("{}: weights are stored transposed, which the package compressed-tensors has no form for",
@@ -134,15 +140,14 @@ CompressReport write_int4_folder(const std::filesystem::path& input, const std::
   for (const TensorInfo& t : source->tensors()) {
     methods.push_back(coded.contains(t.name) ? fmt::format("ggml(type=Q4_0, group={})", group) : "");
   }
-  const std::vector<std::string> ignored = ignored_modules(*source, coded);
-  const std::filesystem::path path = scratch.temporary_path() / "model.occ";
+  const std::filesystem::path path = scratch / "model.occ";
   CompressReport report = compress_model(model, path, with_methods(options, *source, methods), calibration);
 
   const ArchiveFile archive(path);
   std::vector<OutTensor> tensors;
   for (size_t i = 0; i < methods.size(); ++i) {  // the archive has the tensors of the source in their order
     const TensorInfo& t = archive.tensors()[i];
-    if (methods[i].empty()) {
+    if (!archive.record(i).coded()) {
       tensors.push_back({t.name, t.dtype, t.shape});
       continue;
     }
@@ -154,13 +159,13 @@ CompressReport write_int4_folder(const std::filesystem::path& input, const std::
   sink_options.sync = options.sync;
   sink_options.side_files = archive.side_files();
   change_side_json(&sink_options.side_files, "config.json", archive.path(), [&](nlohmann::json& json) {
-    json["quantization_config"] = quantization_config(group, ignored);
+    json["quantization_config"] = quantization_config(group, ignored_modules(archive));
     return true;
   });
   const std::unique_ptr<TensorSink> sink = make_tensor_sink(output, std::move(sink_options));
   sink->begin(tensors);
   for (size_t i = 0; i < methods.size(); ++i) {
-    if (methods[i].empty()) {
+    if (!archive.record(i).coded()) {
       copy_tensor(archive, i, archive.tensors()[i].dtype, *sink);
     } else {
       write_packed(archive, i, group, *sink);
@@ -169,6 +174,16 @@ CompressReport write_int4_folder(const std::filesystem::path& input, const std::
   sink->commit();
   report.file_bytes = open_any(output)->file_bytes();
   return report;
+}
+
+}  // namespace
+
+CompressReport write_int4_folder(const std::filesystem::path& input, const std::filesystem::path& output,
+                                 const CompressOptions& options, const CalibrationOptions& calibration) {
+  const ThreadLimit limit(options.threads);
+  const OutputFolder scratch(output, false);
+  return naming_input(input, scratch.temporary_path(),
+                      [&] { return write_in(scratch.temporary_path(), input, output, options, calibration); });
 }
 
 }  // namespace occ

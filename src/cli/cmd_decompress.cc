@@ -91,10 +91,10 @@ void run(const DecompressArguments& a, const Globals& globals) {
   for (size_t i = 0; i < file->tensors().size(); ++i) {
     const TensorInfo& t = file->tensors()[i];
     if (!a.tensor.empty() && t.name != a.tensor) continue;
-    // llama.cpp expects norms and biases in f32.
-    const bool keep =
-        a.dtype.empty() || !is_float(t.dtype) || (to_gguf && t.shape.size() < 2 && t.dtype == DType::kF32);
-    const DType dtype = keep ? t.dtype : output_dtype(a.dtype);
+    DType dtype = t.dtype;
+    if (!a.dtype.empty() && is_float(t.dtype)) {
+      dtype = to_gguf && is_f32_in_gguf(t) ? DType::kF32 : output_dtype(a.dtype);
+    }
     chosen.push_back(i);
     tensors.push_back({t.name, dtype, t.shape});
     bytes += t.elements() * dtype_size(dtype);

@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "io/copy_tensor.h"
 #include "io/gguf.h"
 #include "io/gguf_json.h"
 #include "io/json.h"
@@ -227,12 +228,11 @@ bool is_dropped(const std::string& name) {
 }
 
 // Renames and rearranges all tensors that the model uses, which `loader` knows; others are left out with a note.
-// to_f32_vectors: norms, biases and what encoders add to their embeddings become f32, as llama.cpp wants them. `unknown`
-// decides what to do with one that has no name in the other form.
+// In GGUF some become f32 (is_f32_in_gguf). `unknown` decides what to do with one that has no name in the other form.
 void convert_tensors(const TensorFile& file, const WeightLoader& loader, const ModelConfig& from, const ModelConfig& to,
                      const TensorNames& names, const std::string& prefix, const TensorNames& new_names,
-                     const std::string& new_prefix, bool to_f32_vectors,
-                     const std::function<void(const TensorInfo&)>& unknown, ConvertedFile* out) {
+                     const std::string& new_prefix, bool to_gguf, const std::function<void(const TensorInfo&)>& unknown,
+                     ConvertedFile* out) {
   const std::vector<size_t> indices = loader.unused();
   const std::set<size_t> unused(indices.begin(), indices.end());
   std::vector<std::string> left_out;
@@ -248,12 +248,14 @@ void convert_tensors(const TensorFile& file, const WeightLoader& loader, const M
       continue;
     }
     info.name = make_name(*parsed, new_names, new_prefix);
-    const bool added =
-        parsed->part == &TensorNames::position_embedding || parsed->part == &TensorNames::token_type_embedding;
-    if (to_f32_vectors && (info.shape.size() == 1 || (from.encoder && added))) info.dtype = DType::kF32;
+    if (to_gguf && is_f32_in_gguf(info)) info.dtype = DType::kF32;
     ConvertedFile::Source source;
     source.index = i;
     source.change = change_of(*parsed, from, to);
+    const DType stored = file.tensors()[i].dtype;  // doubles are changed as f32
+    if (stored == DType::kF64 && (source.change || info.dtype != stored) && !fits(file, i, DType::kF32)) {
+      throw_input("{}: tensor '{}': expected values within the range of F32", file.path(), file.tensors()[i].name);
+    }
     const bool turned = source.change && is_linear(parsed->part) && from.transposed_weights != to.transposed_weights &&
                         info.shape.size() == 2;
     if (turned) std::swap(info.shape[0], info.shape[1]);
@@ -304,6 +306,12 @@ bool is_gguf_model(const TensorFile& file) {
   return file.find("token_embd.weight") != file.tensors().size() &&
          (dynamic_cast<const GgufFile*>(&file) != nullptr ||
           find_side_file(file.side_files(), kGgufSideFile) != nullptr);
+}
+
+bool is_f32_in_gguf(const TensorInfo& t) {
+  const auto has = [&](const char* part) { return t.name.find(part) != std::string::npos; };
+  return is_float(t.dtype) && (t.shape.size() < 2 || has("norm") || has("ffn_gate_inp") ||
+                               t.name == "position_embd.weight" || t.name == "token_types.weight");
 }
 
 bool is_hf_model(const TensorFile& file) {

@@ -14,6 +14,10 @@ namespace occ {
 bool is_gguf_model(const TensorFile& file);
 bool is_hf_model(const TensorFile& file);
 
+// Whether llama.cpp computes with this tensor of a GGUF file only as f32: vectors, norms, routers, tables of positions and
+// types.
+bool is_f32_in_gguf(const TensorInfo& t);
+
 // A view of `file` in the other form; tensors are rearranged when they are read. `file` must outlive the view. Throws
 // an input error that names what the other form cannot express.
 std::unique_ptr<TensorFile> as_hugging_face(const TensorFile& file);

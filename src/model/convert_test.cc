@@ -194,6 +194,53 @@ TEST(Convert, MistralIsALlamaOfGguf) {
   EXPECT_LT(difference_for_test(logits_of(*gguf, tokens), logits_of(*file, tokens)), 1e-6);
 }
 
+// A model in doubles, one of which no float holds.
+TEST(Convert, DoublesThatNoFloatHoldsAreNamed) {
+  class Doubles final : public TensorFile {
+   public:
+    Doubles(const TensorFile& base, const std::string& name)
+        : base_(base), infos_(base.tensors()), large_(base.find(name)) {
+      for (TensorInfo& t : infos_) t.dtype = DType::kF64;
+    }
+    std::string path() const override { return base_.path(); }
+    std::string format() const override { return base_.format(); }
+    const std::vector<TensorInfo>& tensors() const override { return infos_; }
+    void read_f32(size_t i, uint64_t first, uint64_t count, float* out) const override {
+      base_.read_f32(i, first, count, out);
+      if (i == large_ && first == 0 && count != 0) out[0] = INFINITY;
+    }
+    void read_raw(size_t i, uint64_t first, uint64_t count, void* out) const override {
+      std::vector<float> values(count);
+      read_f32(i, first, count, values.data());
+      convert_from_f32(DType::kF64, values.data(), out, count);
+      if (i == large_ && first == 0 && count != 0) *static_cast<double*>(out) = 1e39;
+    }
+    std::vector<SideFile> side_files() const override { return base_.side_files(); }
+    uint64_t file_bytes() const override { return base_.file_bytes(); }
+
+   private:
+    const TensorFile& base_;
+    std::vector<TensorInfo> infos_;
+    size_t large_;
+  };
+  const TinyModel tiny("llama", "plain");
+  const auto file = tiny.open();
+  EXPECT_NO_THROW(as_gguf(Doubles(*file, "none")));
+  for (const char* name : {"model.norm.weight", "model.layers.1.self_attn.q_proj.weight"}) {
+    EXPECT_INPUT_ERROR(as_gguf(Doubles(*file, name)), "': expected values within the range of F32");
+  }
+}
+
+TEST(Convert, WhatLlamaCppHasOnlyInF32) {
+  const TinyModel tiny("gpt2", "plain");
+  const auto file = tiny.open();
+  ASSERT_NE(file->tensors()[0].dtype, DType::kF32);
+  const auto gguf = as_gguf(*file);
+  for (const TensorInfo& t : gguf->tensors()) {
+    EXPECT_EQ(t.dtype == DType::kF32, t.shape.size() == 1 || t.name == "position_embd.weight") << t.name;
+  }
+}
+
 TEST(Convert, EncodersKeepTheirEmbeddings) {
   const TinyModel tiny("bert", "plain");
   const auto file = tiny.open();

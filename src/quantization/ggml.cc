@@ -28,7 +28,7 @@ float as_bf16(uint16_t half) { return bf16_to_f32(f32_to_bf16(f16_to_f32(half)))
 GgmlType type_of(const Params& params, ErrorKind kind) {
   GgmlType type = ggml_type(params.choice("type"));
   const auto group = static_cast<size_t>(params.integer("group"));
-  if (group == 0 || group == type.super) return type;
+  if (group == 0 || (group == type.super && type.has_integers())) return type;
   if (type.has_integers()) {
     throw Error(kind, fmt::format("ggml: expected no group with type {}, found {}", type.name, group));
   }
@@ -174,7 +174,7 @@ class GgmlQuantizer final : public Quantizer {
       const size_t super = r * supers_ + s;
       if (!type_.has_integers()) {
         halves_[super] = half_of(fits[0].scale);
-        // Groups of other sizes are for programs that may store scales as bf16: all bits that it lacks are 0.
+        // Groups that are asked for are for programs that may store scales as bf16: all bits that it lacks are 0.
         if (type_.bytes == 0)
           halves_[super] = half_of(std::clamp<double>(as_bf16(halves_[super]), -kMostBoth, kMostBoth));
         if (type_.offsets) offset_halves_[super] = half_of(-fits[0].offset);

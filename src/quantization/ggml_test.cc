@@ -10,6 +10,7 @@
 #include "quantization/ggml_scales.h"
 #include "quantization/ggml_types.h"
 #include "quantization/quantizer_for_test.h"
+#include "tensor/dtype.h"
 
 namespace occ {
 namespace {
@@ -84,6 +85,17 @@ std::vector<std::string> names() {
   return all;
 }
 INSTANTIATE_TEST_SUITE_P(All, GgmlTypeTest, testing::ValuesIn(names()));
+
+// Programs that store scales as bf16 get them unchanged, whatever the group.
+TEST(GgmlGroups, HaveScalesThatBf16Holds) {
+  const Matrix<float> x = normal_matrix(9, 256, 3);
+  for (const char* group : {"32", "64", "128"}) {
+    const auto quantizer = QuantizerCase{"ggml", {{"type", "Q4_0"}, {"group", group}}}.fit(x.view());
+    const std::span<const float> scales = ggml_scales(*quantizer);
+    ASSERT_FALSE(scales.empty());
+    for (const float s : scales) ASSERT_EQ(bf16_to_f32(f32_to_bf16(s)), s) << group;
+  }
+}
 
 TEST(GgmlScale, WeightsDecide) {
   std::vector<float> x(32, 0.0f);

@@ -33,6 +33,17 @@ expect 0 "$OCC" decompress m.occ -o m.gguf --dtype f16
 expect 0 "$OCC" inspect m.gguf --verbose
 grep -q '^blk.0.attn_norm.weight .* F32 ' out || fail "norms of GGUF are not f32"
 grep -q '^blk.0.attn_q.weight .* F16 ' out || fail "--dtype f16 has no effect"
+mkdir bert
+cp "$SOURCE/tests/expected/models/bert/model.safetensors" bert
+cp "$SOURCE/tests/expected/models/bert/plain.config.json" bert/config.json
+for type in f16 bf16; do
+  expect 0 "$OCC" decompress bert -o bert.gguf --dtype $type --force
+  expect 0 "$OCC" inspect bert.gguf --verbose
+  for name in position_embd token_types token_embd_norm; do
+    grep -q "^$name.weight .* F32 " out || fail "$name is not f32 with --dtype $type"
+  done
+  grep -qi "^blk.0.attn_q.weight .* $type " out || fail "--dtype $type has no effect on an encoder"
+done
 expect 0 "$OCC" decompress g.occ -o g
 expect 0 "$OCC" evaluate g --text "$DATA/text/tinystories_a.txt" --max-tokens 2048 --context 256 --reference g.occ --json
 perl -0ne 'exit(/"kl_mean": ([-0-9.e]+)/ && $1 < 1e-7 ? 0 : 1)' out || fail "the folder made from the archive differs from it"
