@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 
 #include "base/error.h"
 #include "base/parallel.h"
@@ -87,9 +88,10 @@ void add_serve(CLI::App& app, const Globals& globals) {
   cmd->add_option("--port", o.port, "Port to listen on; 0: any that is free. The address is printed")
       ->check(CLI::Range(0, 65535))
       ->capture_default_str();
-  cmd->add_option("--api-key", o.api_key,
-                  "Key that clients must send; other users of the machine see it less easily in the environment")
-      ->envname("OCC_API_KEY");
+  const CLI::Option* key =
+      cmd->add_option("--api-key", o.api_key,
+                      "Key that clients must send; other users of the machine see it less easily in the environment")
+          ->envname("OCC_API_KEY");
   cmd->add_option("--context", o.scheduler.context,
                   "Most tokens of a prompt and its answer (at most what the model takes)")
       ->check(CLI::Range(1, 1 << 30))
@@ -102,12 +104,16 @@ void add_serve(CLI::App& app, const Globals& globals) {
       ->check(CLI::Range(0, 4096))
       ->capture_default_str();
   cmd->add_option("--timeout", o.seconds, "Most seconds for a request, waiting included")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(1e-3, 1e8))
       ->capture_default_str();
   cmd->add_option("--arithmetic", a->arithmetic, "int8: codes in RAM, activations in int8; f32: weights as floats")
       ->check(CLI::IsMember({"f32", "int8"}))
       ->capture_default_str();
-  cmd->callback([a, &globals] { run(*a, globals); });
+  cmd->callback([a, key, &globals] {
+    const bool asked = key->count() > 0 || std::getenv("OCC_API_KEY") != nullptr;
+    if (asked && a->options.api_key.empty()) throw_usage("--api-key (or OCC_API_KEY): expected a key, found none");
+    run(*a, globals);
+  });
 }
 
 }  // namespace occ

@@ -20,7 +20,8 @@ struct EmbedOptions {
   std::string prompt = {};  // put before every text; find_prompt in sentence_modules.h reads those that a model names
   bool normalize = false;   // scale every vector to length 1, also where no module of the model does so
   TextProgress progress = {};
-  size_t texts_before = 0;  // of a list of which these are a part; for the numbers in messages
+  size_t texts_before = 0;   // of a list of which these are a part; for the numbers in messages
+  size_t* tokens = nullptr;  // here the number of tokens that the model takes is added, if not null
 };
 
 // Vectors [texts.size(), width], one row for each text in its order. They are those of sentence-transformers: strings of
@@ -29,6 +30,9 @@ struct EmbedOptions {
 // the others. Thread-safe. Input error that gives the number of the text, counted from 1, if it has no tokens.
 Matrix<float> embed_texts(const Encoder& encoder, const Tokenizer& tokenizer, std::span<const std::string> texts,
                           const EmbedOptions& options = {});
+// The same of texts that are token ids already, which are cut like texts; the prompt of the options is not used.
+Matrix<float> embed_tokens(const Encoder& encoder, const Tokenizer& tokenizer, std::vector<std::vector<TokenId>> texts,
+                           const EmbedOptions& options = {});
 
 // A model that makes vectors of texts, its tokenizer and the file that both come from.
 struct EncoderModel {

@@ -2,11 +2,14 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <charconv>
+#include <chrono>
 #include <filesystem>
 #include <utility>
+#include <vector>
 
 namespace occ {
 namespace {
@@ -60,6 +63,23 @@ int find_connection(const std::string& address, int port) {
 bool is_closed(int socket) {
   char byte;
   return recv(socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+void end_writing(int socket) {
+  constexpr std::chrono::seconds kMost{1};
+  constexpr size_t kMostBytes = size_t{32} << 20;
+  if (socket < 0) return;
+  shutdown(socket, SHUT_WR);
+  std::vector<char> bytes(size_t{1} << 16);
+  const auto end = std::chrono::steady_clock::now() + kMost;
+  for (size_t taken = 0; taken < kMostBytes;) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+    pollfd wait = {socket, POLLIN, 0};
+    if (left.count() <= 0 || poll(&wait, 1, static_cast<int>(left.count())) <= 0) return;
+    const ssize_t size = recv(socket, bytes.data(), bytes.size(), MSG_DONTWAIT);
+    if (size <= 0) return;
+    taken += static_cast<size_t>(size);
+  }
 }
 
 void end_reading(int local_port) {

@@ -51,6 +51,27 @@ std::vector<std::string> parse_stop(const JsonField& field) {
   return stop;
 }
 
+// Members that would change the answer, known from other servers, must have the values that change nothing.
+void expect_no_other_sampling(const JsonField& body) {
+  static const std::vector<std::pair<json, std::vector<const char*>>> kNeutral = {
+      {0,
+       {"presence_penalty", "frequency_penalty", "min_p", "top_a", "min_tokens", "mirostat", "mirostat_mode",
+        "dry_multiplier", "xtc_probability", "dynatemp_range", "no_repeat_ngram_size"}},
+      {1, {"repetition_penalty", "repeat_penalty", "typical_p", "tfs", "tfs_z", "length_penalty", "num_beams"}},
+      {false, {"use_beam_search", "include_stop_str_in_output", "continue_final_message"}},
+      {true, {"skip_special_tokens", "add_generation_prompt"}},
+      {"", {"grammar"}},
+      {json::array(), {"stop_token_ids", "bad_words"}},
+      {json::object(), {"logit_bias"}},
+      {nullptr,
+       {"allowed_token_ids", "guided_json", "guided_regex", "guided_choice", "guided_grammar", "structured_outputs",
+        "json_schema", "regex", "ebnf", "logits_processors", "truncate_prompt_tokens", "n_predict"}}};
+  for (const auto& [value, names] : kNeutral) {
+    for (const char* name : names) expect_default(body.at(name), value);
+  }
+  expect_default(body.at("response_format").at("type"), "text");
+}
+
 // What completions and chats have in common.
 GenerateOptions parse_options(const JsonField& body, TextRequest* request, size_t max_tokens) {
   GenerateOptions options;
@@ -69,8 +90,7 @@ GenerateOptions parse_options(const JsonField& body, TextRequest* request, size_
   if (request->choices == 0) throw_usage("request.n: expected at least 1, found 0");
   request->stream = body.at("stream").boolean_or(false);
   request->include_usage = body.at("stream_options").at("include_usage").boolean_or(false);
-  for (const char* name : {"presence_penalty", "frequency_penalty"}) expect_default(body.at(name), 0);
-  expect_default(body.at("logit_bias"), json::object());
+  expect_no_other_sampling(body);
   return options;
 }
 
@@ -83,6 +103,11 @@ void add_prompt(CompletionRequest one, const ServedModel& model, TextRequest* re
                    fmt::format("the prompt has {} tokens, expected at most {} (the model's context, or --context)",
                                one.prompt.size(), context),
                    "context_length_exceeded");
+  }
+  // Before the prompt is copied for all choices.
+  const size_t most = model.scheduler->most_at_once();
+  if (request->completions.size() + request->choices > most) {
+    throw ApiError(400, fmt::format("expected at most {} completions in one request, found more", most));
   }
   for (size_t i = 0; i < request->choices; ++i) {
     request->completions.push_back(one);
@@ -125,8 +150,8 @@ void normalize_message(ordered_json& message, const std::string& where) {
   if (message.contains("content") && message["content"].is_array()) {
     std::string all;
     for (const ordered_json& part : message["content"]) {
-      const bool text =
-          part.is_object() && part.value("type", "") == "text" && part.contains("text") && part["text"].is_string();
+      const bool text = part.is_object() && part.contains("type") && part["type"] == "text" && part.contains("text") &&
+                        part["text"].is_string();
       if (!text) throw_usage("{}.content: expected parts of the type 'text'", where);
       if (!all.empty()) all += '\n';
       all += part["text"].get_ref<const std::string&>();
@@ -196,7 +221,6 @@ TextRequest parse_chat(const json& body_json, const std::string& text, const Ser
   one.options = parse_options(body, &request, kMostTokens);
   const uint64_t top = number_or(body.at("top_logprobs"), kMostLogprobs, 0);
   if (body.at("logprobs").boolean_or(false)) one.top_logprobs = top;
-  expect_default(body.at("response_format").at("type"), "text");
   for (const char* name : {"functions", "function_call"}) expect_default(body.at(name), nullptr);
   one.prompt = model.tokenizer->encode(render_chat(*model.tokenizer, conversation_of(text), "request", {}),
                                        {.add_special = false, .parse_special = true});

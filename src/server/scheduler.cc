@@ -146,15 +146,18 @@ void Scheduler::start(std::shared_ptr<Completion> completion) {
   };
   Slot *chosen = nullptr, *donor = nullptr;
   size_t known = 0;
+  const auto rank = [](const Slot& slot) { return std::pair(!slot.pieces.empty(), slot.used); };
   for (const auto& slot : slots_) {
-    if (slot->completion == nullptr && (chosen == nullptr || slot->used < chosen->used)) chosen = slot.get();
+    if (slot->completion == nullptr && (chosen == nullptr || rank(*slot) < rank(*chosen))) chosen = slot.get();
     const size_t n = request.score_prompt ? 0 : in_common(*slot);
-    if (n > known || (n == known && n > 0 && slot->completion == nullptr)) {
+    const bool loses_nothing = slot->completion == nullptr && slot->pieces.size() == n;
+    if (n > known || (n == known && n > 0 && loses_nothing)) {
       known = n;
       donor = slot.get();
     }
   }
-  if (donor != nullptr && donor->completion == nullptr) chosen = donor;
+  // A slot that knows more than the prompt has in common with it keeps that, for the conversation that it comes from.
+  if (donor != nullptr && donor->completion == nullptr && donor->pieces.size() == known) chosen = donor;
   Slot& slot = *chosen;
   slot.completion = std::move(completion);
   slot.used = ++clock_;

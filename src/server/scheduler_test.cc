@@ -170,6 +170,22 @@ TEST(Scheduler, OneBadAnswerLeavesTheOthersAlone) {
   EXPECT_EQ(after.result().text, "CDE");
 }
 
+// Two conversations that begin alike, in turn: each one's own tokens stay known while there are free slots.
+TEST(Scheduler, ConversationsInTurnKeepWhatIsKnown) {
+  const BigramModel model(kAlphabet);
+  const ByteTokenizer tokenizer;
+  Scheduler scheduler(model, tokenizer, {.context = 2000, .parallel = 8});
+  const std::string begin(kPromptPiece, 'x');
+  const std::string a = begin + std::string(2 * kPromptPiece + 4, 'a'), b = begin + std::string(kPromptPiece + 4, 'b');
+  std::vector<size_t> reused;
+  for (const std::string* prompt : {&a, &b, &a, &b, &a}) {
+    const Asked asked(request_of(*prompt, 1));
+    ASSERT_TRUE(asked.submit(scheduler));
+    reused.push_back(asked.result().last.reused_tokens);
+  }
+  EXPECT_THAT(reused, testing::ElementsAre(0u, kPromptPiece, 3 * kPromptPiece, 2 * kPromptPiece, 3 * kPromptPiece));
+}
+
 TEST(Scheduler, FullContextAndNoTokens) {
   const BigramModel model(kAlphabet);
   const ByteTokenizer tokenizer;

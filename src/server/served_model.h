@@ -18,7 +18,7 @@ struct ServedModel {
   std::unique_ptr<Scheduler> scheduler;
   std::unique_ptr<Encoder> encoder;  // of what makes vectors
   std::string embedding_prompt;      // that the model has before every text, or empty
-  std::mutex encoder_turn;           // who holds it may run the encoder
+  std::timed_mutex encoder_turn;     // who holds it may run the encoder
   std::atomic<size_t> encoder_waiting{0};
   uint64_t file_bytes = 0, weights = 0;
 

@@ -1,7 +1,7 @@
 #include "server/server.h"
 
 #include <fmt/format.h>
-#include <httplib.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -12,9 +12,9 @@
 #include "base/error.h"
 #include "io/json.h"
 #include "model/embed.h"
-#include "server/api_error.h"
 #include "server/chat_page.h"
 #include "server/connections.h"
+#include "server/http.h"
 #include "server/metrics.h"
 #include "server/text_reply.h"
 
@@ -25,30 +25,11 @@ using nlohmann::json;
 using nlohmann::ordered_json;
 using Clock = Completion::Clock;
 
-constexpr size_t kMostBodyBytes = size_t{8} << 20;
+constexpr const char *kCompletions = "/v1/completions", *kChats = "/v1/chat/completions",
+                     *kEmbeddings = "/v1/embeddings";
 constexpr size_t kIdleConnections = 32;                  // beside those that wait for an answer
 constexpr std::chrono::seconds kLastWords{1};            // for clients to take the ends of their answers
 constexpr std::chrono::milliseconds kLookAtClient{100};  // how often it is looked whether the client is still there
-
-void set_json(httplib::Response& response, int status, const ordered_json& body) {
-  response.status = status;
-  response.set_content(json_line(body) + "\n", "application/json");
-}
-
-ordered_json error_body(const ApiError& error) {
-  ordered_json body;
-  body["error"]["message"] = printable(error.what(), 1000);
-  body["error"]["type"] = error.type();
-  body["error"]["param"] = nullptr;
-  body["error"]["code"] = error.code().empty() ? ordered_json() : ordered_json(error.code());
-  return body;
-}
-
-void set_error(httplib::Response& response, const ApiError& error) {
-  set_json(response, error.status(), error_body(error));
-  if (error.status() == 429 || error.status() == 503) response.set_header("Retry-After", "1");
-  if (error.status() == 401) response.set_header("WWW-Authenticate", "Bearer");
-}
 
 // Takes the same time for all texts of one length.
 bool equal_secret(const std::string& a, const std::string& b) {
@@ -76,22 +57,35 @@ std::string base64(const std::string& bytes) {
   return out;
 }
 
+// Counts as long as it is there.
+struct Counted {
+  std::atomic<size_t>& count;
+  const size_t before;
+  explicit Counted(std::atomic<size_t>& c) : count(c), before(c.fetch_add(1)) {}
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+  ~Counted() { --count; }
+};
+
+ApiError no_such(const httplib::Request& request) {
+  return ApiError(404,
+                  fmt::format("there is no {} {} here", printable(request.method, 20), printable(request.path, 200)));
+}
+
+thread_local bool t_answers = false;  // this thread answers a request that is counted
+
 // The completions of one request. Whoever lets go of it before they ended cancels them.
 struct Running {
   TextReply reply;
   std::vector<std::shared_ptr<Completion>> completions;
-  size_t open;                    // that have not ended
-  std::atomic<size_t>& requests;  // that are being answered
+  size_t open;  // that have not ended
 
-  Running(TextReply r, std::vector<std::shared_ptr<Completion>> all, std::atomic<size_t>& count)
-      : reply(std::move(r)), completions(std::move(all)), open(completions.size()), requests(count) {
-    ++requests;
-  }
+  Running(TextReply r, std::vector<std::shared_ptr<Completion>> all)
+      : reply(std::move(r)), completions(std::move(all)), open(completions.size()) {}
   Running(const Running&) = delete;
   Running& operator=(const Running&) = delete;
   ~Running() {
     for (const auto& c : completions) c->cancel();
-    --requests;
   }
   // Calls body(i, news) for all news, after waiting for some.
   template <typename Body>
@@ -117,17 +111,23 @@ struct Server::Impl {
   Metrics metrics;
   std::thread thread;
   int port = 0;
-  std::atomic<bool> stopping{false};
-  std::atomic<size_t> answering{0};  // requests that are being answered
+  std::atomic<bool> stopping{false}, ending{false};  // nothing more is taken; what is under way shall end, too
+  std::atomic<size_t> embedding{0};                  // requests for vectors
+  std::atomic<size_t> answering{0};                  // requests whose answers have not been sent to their ends
   const std::time_t created = std::time(nullptr);
 
+  using Answer = void (Impl::*)(const httplib::Request& request, const std::string& text, httplib::Response& response);
   void set_up();
+  void post(const char* path, Answer answer);
+  Clock::time_point deadline() const {  // of a request that begins now
+    return Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(options.seconds));
+  }
   void check_client(const httplib::Request& request) const;
   ServedModel& model_of(const json& body) const;
   ordered_json list_models() const;
-  void complete(const httplib::Request& request, httplib::Response& response, bool chat);
+  void complete(const httplib::Request& request, const std::string& text, httplib::Response& response);
   void send_stream(httplib::Response& response, const std::shared_ptr<Running>& running) const;
-  void embed(const httplib::Request& request, httplib::Response& response);
+  void embed(const httplib::Request& request, const std::string& text, httplib::Response& response);
 };
 
 // Throws unless the request may be answered: pages of other origins must not use a server on the reader's own machine,
@@ -186,24 +186,18 @@ ordered_json Server::Impl::list_models() const {
   return list;
 }
 
-void Server::Impl::complete(const httplib::Request& request, httplib::Response& response, bool chat) {
-  const json body = parse_json(request.body, "request");
+void Server::Impl::complete(const httplib::Request& request, const std::string& text, httplib::Response& response) {
+  const json body = parse_json(text, "request");
   const ServedModel& model = model_of(body);
-  TextRequest parsed = chat ? parse_chat(body, request.body, model) : parse_completion(body, model);
-  const size_t count = parsed.completions.size();
-  if (count > model.scheduler->most_at_once()) {
-    throw ApiError(400, fmt::format("expected at most {} completions in one request, found {}",
-                                    model.scheduler->most_at_once(), count));
-  }
+  const bool chat = request.path == kChats;
+  TextRequest parsed = chat ? parse_chat(body, text, model) : parse_completion(body, model);
   const auto mailbox = std::make_shared<Mailbox>();
-  const auto deadline =
-      Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(options.seconds));
+  const Clock::time_point end = deadline();
   std::vector<std::shared_ptr<Completion>> completions;
   for (const CompletionRequest& c : parsed.completions) {
-    completions.push_back(std::make_shared<Completion>(c, deadline, mailbox));
+    completions.push_back(std::make_shared<Completion>(c, end, mailbox));
   }
-  const auto running =
-      std::make_shared<Running>(TextReply(std::move(parsed), model), std::move(completions), answering);
+  const auto running = std::make_shared<Running>(TextReply(std::move(parsed), model), std::move(completions));
   if (stopping) throw ApiError(503, "the server is shutting down");
   if (!model.scheduler->submit(running->completions)) {
     throw ApiError(429, "too many requests wait already: try again later", "queue_full");
@@ -242,21 +236,39 @@ void Server::Impl::send_stream(httplib::Response& response, const std::shared_pt
   });
 }
 
-void Server::Impl::embed(const httplib::Request& request, httplib::Response& response) {
-  const json body = parse_json(request.body, "request");
+void Server::Impl::embed(const httplib::Request& request, const std::string& text, httplib::Response& response) {
+  const Counted under_way(embedding);
+  const Clock::time_point last = deadline();
+  const json body = parse_json(text, "request");
   ServedModel& model = model_of(body);
-  const EmbeddingsRequest parsed = parse_embeddings(body, model);
-  if (model.encoder_waiting.fetch_add(1) > options.scheduler.queue) {
-    --model.encoder_waiting;
-    throw ApiError(429, "too many requests wait already: try again later", "queue_full");
-  }
+  EmbeddingsRequest parsed = parse_embeddings(body, model);
+  if (stopping) throw ApiError(503, "the server is shutting down");
+  const int socket = find_connection(request.remote_addr, request.remote_port);
+  const auto check = [&] {
+    if (ending) throw ApiError(503, "the server is shutting down");
+    if (Clock::now() >= last) throw ApiError(503, "its time was over before all vectors were there");
+    if (socket >= 0 && is_closed(socket)) throw ApiError(499, "the client has gone");
+  };
+  size_t tokens = 0;
   Matrix<float> vectors;
   {
-    const std::lock_guard turn(model.encoder_turn);
-    --model.encoder_waiting;
-    vectors = parsed.ids.empty()
-                  ? embed_texts(*model.encoder, *model.tokenizer, parsed.texts, {.prompt = model.embedding_prompt})
-                  : model.encoder->embed(parsed.ids);
+    std::unique_lock turn(model.encoder_turn, std::defer_lock);
+    {
+      const Counted waiting(model.encoder_waiting);
+      if (waiting.before > options.scheduler.queue) {
+        throw ApiError(429, "too many requests wait already: try again later", "queue_full");
+      }
+      while (!turn.try_lock_for(kLookAtClient)) check();
+    }
+    check();
+    EmbedOptions how;
+    how.prompt = model.embedding_prompt;
+    how.tokens = &tokens;
+    how.progress = [&](uint64_t done, uint64_t total) {
+      if (done < total) check();
+    };
+    vectors = parsed.ids.empty() ? embed_texts(*model.encoder, *model.tokenizer, parsed.texts, how)
+                                 : embed_tokens(*model.encoder, *model.tokenizer, std::move(parsed.ids), how);
   }
   if (parsed.dimensions && *parsed.dimensions != vectors.cols()) {
     throw ApiError(400, fmt::format("request.dimensions: expected {}, found {}", vectors.cols(), *parsed.dimensions));
@@ -264,9 +276,7 @@ void Server::Impl::embed(const httplib::Request& request, httplib::Response& res
   ordered_json reply;
   reply["object"] = "list";
   reply["data"] = ordered_json::array();
-  size_t tokens = 0;
   for (size_t i = 0; i < vectors.rows(); ++i) {
-    tokens += parsed.ids.empty() ? model.tokenizer->encode(parsed.texts[i]).size() : parsed.ids[i].size();
     ordered_json entry;
     entry["object"] = "embedding";
     entry["index"] = i;
@@ -286,19 +296,35 @@ void Server::Impl::embed(const httplib::Request& request, httplib::Response& res
 }
 
 void Server::Impl::set_up() {
-  size_t threads = kIdleConnections + options.scheduler.queue + options.scheduler.parallel * models.size();
+  size_t threads = kIdleConnections;  // and one for every request that may wait or be under way
+  for (const auto& model : models) {
+    threads += model->scheduler ? options.scheduler.queue + options.scheduler.parallel : 0;
+    threads += model->encoder ? options.scheduler.queue + 2 : 0;
+  }
   http.new_task_queue = [threads] { return new httplib::ThreadPool(threads); };
   http.set_payload_max_length(kMostBodyBytes);
   http.set_keep_alive_max_count(1000);
   http.set_tcp_nodelay(true);
+  // The library would let a second server have the same port.
+  http.set_socket_options([](socket_t socket) {
+    const int yes = 1;
+    setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+  });
   http.set_default_headers({{"X-Content-Type-Options", "nosniff"}});
   http.set_pre_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
     try {
       check_client(request);
+      check_body(request);
+      const std::string& path = request.path;
+      if (request.method == "POST" && path != kCompletions && path != kChats && path != kEmbeddings) {
+        throw no_such(request);
+      }
     } catch (const ApiError& error) {
-      set_error(response, error);
+      is_bare(request) ? set_error(response, error) : refuse(request, response, error);
       return httplib::Server::HandlerResponse::Handled;
     }
+    t_answers = true;
+    ++answering;
     return httplib::Server::HandlerResponse::Unhandled;
   });
   http.set_exception_handler([](const httplib::Request&, httplib::Response& response, std::exception_ptr thrown) {
@@ -315,17 +341,15 @@ void Server::Impl::set_up() {
     }
   });
   http.set_error_handler([](const httplib::Request& request, httplib::Response& response) {
-    if (!response.body.empty()) return;
-    if (response.status == 404) {
-      return set_error(response, ApiError(404, fmt::format("there is no {} {} here", printable(request.method, 20),
-                                                           printable(request.path, 200))));
-    }
-    if (response.status == 413) {
-      return set_error(response, ApiError(413, fmt::format("expected a request of at most {} bytes", kMostBodyBytes)));
-    }
-    set_error(response, ApiError(response.status, "the request cannot be read as HTTP"));
+    if (response.has_header("Content-Type")) return;
+    if (response.status == 404) return set_error(response, no_such(request));
+    refuse(request, response, ApiError(response.status, "the request cannot be read as HTTP"));
   });
-  http.set_logger([this](const httplib::Request& request, const httplib::Response& response) {
+  http.set_post_routing_handler([](const httplib::Request&, httplib::Response& response) {
+    if (response.get_header_value("Connection") == "close") response.headers.erase("Keep-Alive");
+  });
+  http.set_logger([this](const httplib::Request& request, const httplib::Response& response) {  // after the answer
+    if (std::exchange(t_answers, false)) --answering;
     metrics.add_request(request.path, response.status);
     if (options.log) {
       std::fprintf(stderr, "%s %s %d\n", request.method.c_str(), printable(request.path).c_str(), response.status);
@@ -343,9 +367,17 @@ void Server::Impl::set_up() {
   });
   http.Get("/v1/models",
            [this](const httplib::Request&, httplib::Response& response) { set_json(response, 200, list_models()); });
-  http.Post("/v1/completions", [this](const auto& request, auto& response) { complete(request, response, false); });
-  http.Post("/v1/chat/completions", [this](const auto& request, auto& response) { complete(request, response, true); });
-  http.Post("/v1/embeddings", [this](const auto& request, auto& response) { embed(request, response); });
+  post(kCompletions, &Impl::complete);
+  post(kChats, &Impl::complete);
+  post(kEmbeddings, &Impl::embed);
+}
+
+void Server::Impl::post(const char* path, Answer answer) {
+  http.Post(path, [this, answer](const httplib::Request& request, httplib::Response& response,
+                                 const httplib::ContentReader& reader) {
+    std::string text;
+    if (read_body(request, response, reader, &text)) (this->*answer)(request, text, response);
+  });
 }
 
 Server::Server(std::vector<std::unique_ptr<ServedModel>> models, const ServerOptions& options)
@@ -364,9 +396,13 @@ Server::~Server() { stop(0); }
 int Server::start() {
   const ServerOptions& o = impl_->options;
   impl_->port = o.port;
+  errno = 0;  // a name without an address leaves it so
   const bool bound =
       o.port == 0 ? (impl_->port = impl_->http.bind_to_any_port(o.host)) > 0 : impl_->http.bind_to_port(o.host, o.port);
-  if (!bound) throw_failed("{}:{}: cannot be listened on: {}", o.host, o.port, std::strerror(errno));
+  if (!bound) {
+    throw_failed("{}:{}: cannot be listened on{}{}", o.host, o.port, errno == 0 ? "" : ": ",
+                 errno == 0 ? "" : std::strerror(errno));
+  }
   impl_->thread = std::thread([this] { impl_->http.listen_after_bind(); });
   // stop() does nothing before the loop runs.
   while (!impl_->http.is_running()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -375,9 +411,13 @@ int Server::start() {
 
 void Server::stop(double seconds) {
   impl_->stopping = true;
+  const auto end = Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
   for (const auto& model : impl_->models) {
-    if (model->scheduler) model->scheduler->close(seconds);
+    const double left = std::chrono::duration<double>(end - Clock::now()).count();
+    if (model->scheduler) model->scheduler->close(std::max(0.0, left));
   }
+  while (impl_->embedding > 0 && Clock::now() < end) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  impl_->ending = true;
   if (!impl_->thread.joinable()) return;
   // The ends of answers are still to be sent; the library would not go on with them after stop().
   for (const auto most = Clock::now() + kLastWords; impl_->answering > 0 && Clock::now() < most;) {

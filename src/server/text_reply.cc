@@ -19,6 +19,9 @@ size_t characters(const std::string& text) {
   return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
 }
 
+// With U+FFFD for bytes that are not UTF-8, as it will be written.
+std::string replaced(const std::string& text) { return ordered_json::parse(json_line(text)).get<std::string>(); }
+
 }  // namespace
 
 std::string json_line(const ordered_json& value) {
@@ -61,7 +64,26 @@ std::string TextReply::echoed(size_t completion) const {
   return request_.echo ? request_.prompts[completion / request_.choices] : std::string();
 }
 
-ordered_json TextReply::logprobs(size_t completion, const std::vector<ScoredToken>& scores, size_t* offset) const {
+// Goes on behind a token. Tokens that the tokenizer put around the prompt are not in the echo, and neither is a space that
+// it put before the first word.
+void TextReply::pass(size_t completion, TokenId token, const std::string& echo, Place* place) const {
+  const CompletionRequest& asked = request_.completions[completion];
+  std::string piece = model_.tokenizer->piece(token, false);
+  if (asked.score_prompt && place->tokens < asked.prompt.size()) {
+    const auto comes_next = [&](const std::string& s) { return echo.compare(place->bytes, s.size(), s) == 0; };
+    const std::string shown = model_.tokenizer->piece(token, true);
+    if (comes_next(shown)) {
+      piece = shown;
+    } else if (piece.starts_with(' ') && comes_next(piece.substr(1))) {
+      piece.erase(0, 1);
+    }
+    place->bytes = std::min(echo.size(), place->bytes + piece.size());
+  }
+  ++place->tokens;
+  place->characters += characters(piece);
+}
+
+ordered_json TextReply::logprobs(size_t completion, const std::vector<ScoredToken>& scores, Place* place) const {
   if (!request_.completions[completion].top_logprobs) return nullptr;
   const auto text = [&](TokenId token) { return model_.tokenizer->piece(token, true); };
   ordered_json reply;
@@ -85,16 +107,17 @@ ordered_json TextReply::logprobs(size_t completion, const std::vector<ScoredToke
   }
   for (const char* name : {"tokens", "token_logprobs", "top_logprobs", "text_offset"})
     reply[name] = ordered_json::array();
+  const std::string echo = echoed(completion);
   for (const ScoredToken& s : scores) {
     const std::string piece = text(s.token);
     reply["tokens"].push_back(piece);
     reply["token_logprobs"].push_back(s.logprob ? ordered_json(*s.logprob) : ordered_json());
     ordered_json top;
-    // Two tokens may have one text: the likelier one counts.
-    for (const auto& [token, logprob] : s.top) top.emplace(text(token), logprob);
+    // Two tokens may have one text, also because of bytes that are no characters: the likelier one counts.
+    for (const auto& [token, logprob] : s.top) top.emplace(replaced(text(token)), logprob);
     reply["top_logprobs"].push_back(s.logprob ? std::move(top) : ordered_json());
-    reply["text_offset"].push_back(*offset);
-    *offset += characters(piece);
+    reply["text_offset"].push_back(place->characters);
+    pass(completion, s.token, echo, place);
   }
   return reply;
 }
@@ -127,9 +150,8 @@ ordered_json TextReply::whole() const {
     } else {
       choice["text"] = echoed(i) + choices_[i].text;
     }
-    // Without the prompt's tokens the first one stands behind its text.
-    size_t offset = request_.completions[i].score_prompt ? 0 : characters(echoed(i));
-    choice["logprobs"] = logprobs(i, choices_[i].scores, &offset);
+    Place place;
+    choice["logprobs"] = logprobs(i, choices_[i].scores, &place);
     choice["finish_reason"] = finish_reason(choices_[i].end);
     reply["choices"].push_back(std::move(choice));
   }
@@ -148,7 +170,7 @@ ordered_json TextReply::chunk(size_t completion, const CompletionNews& news) {
   } else {
     choice["text"] = (state.begun ? std::string() : echoed(completion)) + news.text;
   }
-  choice["logprobs"] = logprobs(completion, news.scores, &state.offset);
+  choice["logprobs"] = logprobs(completion, news.scores, &state.place);
   choice["finish_reason"] = finish_reason(news.end);
   state.begun = true;
   ordered_json reply = head(true);

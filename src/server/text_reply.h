@@ -25,16 +25,22 @@ class TextReply {
   nlohmann::ordered_json usage_chunk() const;
 
  private:
+  // Before the next scored token.
+  struct Place {
+    size_t tokens = 0, bytes = 0, characters = 0;  // of the text with the echo; bytes are counted in the echo only
+  };
   struct Choice {
     std::string text;
     std::vector<ScoredToken> scores;
     std::optional<Generated::End> end;
-    size_t tokens = 0, reused = 0, offset = 0;  // offset: characters before the next scored token
+    size_t tokens = 0, reused = 0;
+    Place place;
     bool begun = false;
   };
   nlohmann::ordered_json head(bool chunk) const;
   nlohmann::ordered_json usage() const;
-  nlohmann::ordered_json logprobs(size_t completion, const std::vector<ScoredToken>& scores, size_t* offset) const;
+  nlohmann::ordered_json logprobs(size_t completion, const std::vector<ScoredToken>& scores, Place* place) const;
+  void pass(size_t completion, TokenId token, const std::string& echo, Place* place) const;
   nlohmann::ordered_json finish_reason(const std::optional<Generated::End>& end) const;
   std::string echoed(size_t completion) const;
 

@@ -107,6 +107,16 @@ def check(browser, server):
     browser.value("document.getElementById('fresh').click()")
     assert browser.value("document.querySelectorAll('.message').length") == 0 and browser.value("messages.length") == 0
 
+    # Another key during an answer begins anew, and the answer does not come back.
+    browser.value("document.getElementById('temperature').value = 0")
+    browser.ask("Once upon a time")
+    browser.until("document.querySelectorAll('.answer')[0]?.textContent.length > 40")
+    browser.value("document.getElementById('key').value = 'other'; document.getElementById('key').dispatchEvent(new Event('change'))")
+    browser.until("document.querySelectorAll('.message').length === 0 && document.getElementById('stop').hidden")
+    server.until(lambda: server.metric("occ_completions_cancelled_total") == 2)
+    time.sleep(0.3)
+    assert browser.value("messages.length") == 0 and browser.value("controller === null")
+
     browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
     dark = browser.value("getComputedStyle(document.body).backgroundColor")
     assert light != dark and sum(map(int, re.findall(r"\d+", dark))) < 200 < sum(map(int, re.findall(r"\d+", light))), (light, dark)

@@ -1,8 +1,10 @@
 """usage: serve_client.py OCC MODEL SOURCE WORK: the client of serve_test.sh."""
 import base64
+import gzip
 import json
 import math
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -79,6 +81,15 @@ def check_scores(server):
     alone = server.post("/v1/completions", prompt=ids[:-1], echo=True, logprobs=0, max_tokens=0)["choices"][0]
     assert len(alone["logprobs"]["tokens"]) == len(ids) - 1 and alone["finish_reason"] == "length"
     assert all(abs(a - b) < 1e-3 for a, b in zip(alone["logprobs"]["token_logprobs"][1:], scores["token_logprobs"][1:]))
+    # Offsets are places in the text that is sent, which has neither BOS nor the space that the tokenizer puts before a text.
+    for prompt in (PROMPTS[1], ids):
+        choice = server.post("/v1/completions", prompt=prompt, echo=True, logprobs=0, max_tokens=4, temperature=0)["choices"][0]
+        for i, (token, offset) in enumerate(zip(choice["logprobs"]["tokens"], choice["logprobs"]["text_offset"])):
+            if token == "<s>" and prompt is not ids:
+                assert offset == 0
+            else:
+                assert choice["text"][offset:].startswith(token.lstrip(" ") if i == 1 and prompt is not ids else token), (i, token, offset, choice["text"])
+        assert choice["logprobs"]["text_offset"][-1] + len(choice["logprobs"]["tokens"][-1]) == len(choice["text"])
     connection, reply = server.stream("/v1/completions", prompt=ids, echo=True, logprobs=1, max_tokens=4, temperature=0)
     pieces = [e["choices"][0] for e in events(reply)]
     assert sum((p["logprobs"]["tokens"] for p in pieces), []) == scores["tokens"]
@@ -121,6 +132,7 @@ def check_chat(server):
     server.refuse(400, "no chat template", "/v1/chat/completions", model="stories260k", messages=messages)
     server.refuse(400, "request.messages", "/v1/chat/completions", model="chatty", messages=[])
     server.refuse(400, "type 'text'", "/v1/chat/completions", model="chatty", messages=[{"role": "user", "content": [{"type": "image_url"}]}])
+    server.refuse(400, "type 'text'", "/v1/chat/completions", model="chatty", messages=[{"role": "user", "content": [{"type": 5, "text": "a"}]}])
     server.refuse(400, "request.response_format.type: not supported", "/v1/chat/completions", response_format={"type": "json_object"}, **ask)
 
 
@@ -146,6 +158,10 @@ def check_errors(server):
     server.refuse(400, "request.stream: expected true or false", prompt="a", stream=1)
     server.refuse(400, "temperature: expected a number >= 0", prompt="a", temperature=-1)
     server.refuse(400, "request.presence_penalty: not supported", prompt="a", presence_penalty=1)
+    for name, value, neutral in (("min_p", 0.1, 0), ("repetition_penalty", 1.2, 1.0), ("repeat_penalty", 1.2, 1), ("stop_token_ids", [1], []),
+                                 ("min_tokens", 5, 0), ("guided_json", {"type": "object"}, None), ("grammar", "root ::= x", "")):
+        server.refuse(400, f"request.{name}: not supported", prompt="a", **{name: value})
+        server.post("/v1/completions", prompt="a", max_tokens=1, **{name: neutral})
     server.refuse(400, "request.stop", prompt="a", stop=[""])
     server.refuse(400, "at most 4 completions", prompt="a", n=5)
     server.refuse(400, "request.prompt[1]: expected a whole number from 0 to 511", prompt=[1, 512])
@@ -158,6 +174,47 @@ def check_errors(server):
     server.refuse(403, "may not use", prompt="a", headers={"Origin": "http://evil.example"})
     error, _ = server.refuse(401, "key", prompt="a", headers={"Authorization": "Bearer other"})
     assert error["code"] == "invalid_api_key"
+
+
+def check_bodies(server):
+    """The limit holds for what a body says and is, however it is packed; its kind does not matter."""
+    large = json.dumps({"prompt": "a", "max_tokens": 1, "user": "x" * (12 << 20)}).encode()
+    small = json.dumps({"prompt": "a", "max_tokens": 1, "user": "x" * 20000}).encode()
+    pieces = [large[i:i + 65536] for i in range(0, len(large), 65536)]
+    server.refuse(413, "8388608 bytes", raw=large)
+    server.refuse(413, "8388608 bytes", raw=iter(pieces))
+    server.refuse(413, "8388608 bytes", raw=gzip.compress(large), headers={"Content-Encoding": "gzip"})
+    server.refuse(404, "no POST /v1/nothing", "/v1/nothing", raw=iter(pieces))
+    server.refuse(415, "multipart", raw=small, headers={"Content-Type": "multipart/form-data; boundary=x"})
+    for headers, body in (({"Content-Type": "application/x-www-form-urlencoded"}, small), ({"Content-Encoding": "gzip"}, gzip.compress(small)),
+                          ({}, iter([small]))):
+        assert server.ask("POST", "/v1/completions", headers=headers, raw=body)[0] == 200, headers
+
+
+def check_connections(server):
+    """What follows the headers of a refused request is not the next request."""
+    smuggled = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    size = f"Content-Length: {len(smuggled)}"
+    for status, line, headers in ((403, "POST /v1/completions", ["Origin: http://evil.example", size]), (401, "POST /v1/completions", [size]),
+                                  (400, "GET /health", [size]), (413, "POST /v1/completions", ["Authorization: Bearer secret", "Content-Length: 99999999999999999999"]),
+                                  (411, "POST /v1/completions", ["Authorization: Bearer secret"]), (414, "POST /" + "a" * 9000, [size]), (400, "GET /health", ["a: " + "a" * 9000])):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+            connection.sendall("\r\n".join([line + " HTTP/1.1", "Host: localhost", *headers, "", ""]).encode())
+            found = connection.recv(65536)
+            connection.sendall(smuggled)
+            try:
+                while more := connection.recv(65536):
+                    found += more
+            except ConnectionResetError:
+                pass
+            assert found.startswith(f"HTTP/1.1 {status} ".encode()) and found.count(b"HTTP/1.1 ") == 1, (line[:30], headers, found)
+
+
+def check_arguments(server):
+    for words, *arguments in (("--api-key", "--api-key", ""), ("--timeout", "--timeout", "1e10"), ("listened on\n", "--host", "nosuchhost.invalid"),
+                              ("listened on: Address already in use", "--port", str(server.port))):
+        done = subprocess.run([OCC, "serve", str(MODEL), *arguments], capture_output=True, text=True, timeout=60)
+        assert done.returncode not in (0, -6, -11) and words in done.stderr, (arguments, done)
 
 
 def check_leaving(server):
@@ -217,12 +274,13 @@ def main():
     with Server(OCC, str(MODEL), chatty, str(WORK / "prepared/encoder")) as server:
         for check in (check_models, check_completions, check_scores, check_seeds, check_chat, check_embeddings):
             check(server)
-        assert server.metric('occ_requests_total{path="/v1/chat/completions",status="400"}') == 4
+        assert server.metric('occ_requests_total{path="/v1/chat/completions",status="400"}') == 5
         assert server.metric("occ_reused_tokens_total") > 0
         server.end(signal.SIGINT)
     with Server(OCC, str(MODEL), "--parallel", "3", "--queue", "1", "--context", "100", key="secret") as server:
         check_key(server)
-        check_errors(server)
+        for check in (check_errors, check_bodies, check_connections, check_arguments):
+            check(server)
         server.end()
     with Server(OCC, endless, "--parallel", "1", "--queue", "1", "--context", "200000") as server:
         check_leaving(server)

@@ -36,7 +36,7 @@ class Server:
         return reply
 
     def refuse(self, status, words, path="/v1/completions", raw=None, headers=None, method="POST", **body):
-        found, reply, more = self.ask(method, path, body, headers, raw)
+        found, reply, more = self.ask(method, path, body if method == "POST" else None, headers, raw)
         assert found == status, (found, status, reply)
         error = reply["error"]
         assert words in error["message"] and set(error) == {"message", "type", "param", "code"}, (words, error)
