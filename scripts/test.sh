@@ -19,7 +19,7 @@ if [ $sanitize = 1 ]; then
   # The preset leaves out tests that measure figures over much data, of code that other tests run as well, and does not look
   # for leaks: threads of oneTBB live as long as the process.
   ctest --preset sanitize -j "$jobs"
-  scripts/tidy.sh build-sanitize
+  scripts/tidy.sh
 fi
 
 # The corpora were replayed under the sanitizers.
