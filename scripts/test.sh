@@ -7,6 +7,8 @@ cd "$(dirname "$0")/.."
 
 sanitize=$((1 - ${OCC_SKIP_SANITIZERS:-0}))
 jobs=${OCC_JOBS:-$(nproc)}
+# Relative to here, so that the builds that tests make in other folders take their objects from ccache.
+export CCACHE_BASEDIR=${CCACHE_BASEDIR:-$PWD}
 
 scripts/install_dependencies.sh $([ $sanitize = 0 ] || echo --with-sanitizers)
 

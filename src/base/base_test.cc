@@ -38,6 +38,17 @@ TEST(DescribeFiles, SeesChangesInNestedFolders) {
   EXPECT_NE(describe_files(folder / "texts"), before);
 }
 
+TEST(DescribeFiles, SeesChangesInOtherParts) {
+  const TempFolder folder;
+  for (const char* name : {"m-00001-of-00002.gguf", "m-00002-of-00002.gguf", "other.gguf"})
+    std::ofstream(folder / name) << name;
+  const std::string before = describe_files(folder / "m-00001-of-00002.gguf");
+  std::ofstream(folder / "other.gguf") << "changed";
+  EXPECT_EQ(describe_files(folder / "m-00001-of-00002.gguf"), before);
+  std::ofstream(folder / "m-00002-of-00002.gguf") << "changed";
+  EXPECT_NE(describe_files(folder / "m-00001-of-00002.gguf"), before);
+}
+
 TEST(Rng, IsTheSameEverywhere) {
   // Pinned: seeds in archives must mean the same signs for ever.
   EXPECT_EQ(random_word(0, 0), 0xa706dd2f4d197e6fULL);

@@ -153,9 +153,28 @@ void require_free_space(const std::filesystem::path& path, uint64_t bytes) {
   }
 }
 
+namespace {
+
+// The text before the number of a part, as in model-00001-of-00003.gguf; "" if the name is no such.
+std::string name_of_parts(const std::string& name) {
+  const size_t of = name.rfind("-of-");
+  const size_t number = of == std::string::npos ? of : name.find_last_not_of("0123456789", of - 1);
+  return number == std::string::npos || number + 1 == of || name[number] != '-' ? "" : name.substr(0, number + 1);
+}
+
+}  // namespace
+
 std::string describe_files(const std::filesystem::path& path) {
   std::error_code ec;
   std::vector<std::filesystem::path> files = {path};
+  const std::string parts = name_of_parts(path.filename().string());
+  if (!parts.empty() && std::filesystem::is_regular_file(path, ec)) {
+    files.clear();
+    for (const auto& entry : std::filesystem::directory_iterator(folder_of(path), ec)) {
+      if (entry.path().filename().string().starts_with(parts)) files.push_back(entry.path());
+    }
+    std::sort(files.begin(), files.end());
+  }
   if (std::filesystem::is_directory(path, ec)) {
     files.clear();
     for (auto it = std::filesystem::recursive_directory_iterator(path, ec); it != end(it); it.increment(ec)) {
@@ -168,7 +187,7 @@ std::string describe_files(const std::filesystem::path& path) {
     std::sort(files.begin(), files.end());
   }
   std::string out;
-  const std::filesystem::path folder = files.size() == 1 && files[0] == path ? path.parent_path() : path;
+  const std::filesystem::path folder = std::filesystem::is_directory(path, ec) ? path : path.parent_path();
   for (const std::filesystem::path& file : files) {
     struct stat st = {};
     if (::stat(file.c_str(), &st) != 0) continue;

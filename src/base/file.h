@@ -75,7 +75,8 @@ Bytes read_file(const std::filesystem::path& path, uint64_t limit = uint64_t{1} 
 void write_file(const std::filesystem::path& path, std::string_view text, bool sync = true);
 
 // A text by which a change of a file is noticed: a line with name, inode, size, modification and status change time.
-// For a folder there is a line for each entry in it and in the folders within, but for what unfinished runs leave (*.part). If the text differs from an earlier one, the bytes may differ. Files
+// For a folder there is a line for each entry in it and in the folders within, but for what unfinished runs leave (*.part); for a
+// part NAME-00001-of-00002 one for every part beside it. If the text differs from an earlier one, the bytes may differ. Files
 // whose status cannot be read are left out.
 std::string describe_files(const std::filesystem::path& path);
 

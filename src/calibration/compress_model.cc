@@ -301,12 +301,18 @@ CompressReport compress_model(const std::filesystem::path& input, const std::fil
   }
   if (calibration.off) return compress_plainly(std::move(source), output, options, "");
   const bool by_default = calibration.texts.empty();
+  if (by_default && !is_model(*source) &&
+      (calibration.tokens != 0 || calibration.context != 0 || calibration.tune_tokens ||
+       calibration.tune_weights != 0)) {
+    throw_usage("{}: no language model or encoder, expected no options of calibration", source->path());
+  }
   if (by_default && (!is_model(*source) || keeps_all(*source, options)))
     return compress_plainly(std::move(source), output, options, "");
   if (const std::string why = by_default ? obstacle(*source) : ""; !why.empty()) {
     return compress_plainly(std::move(source), output, options, "not calibrated: " + why);
   }
   const ModelConfig config = read_config(*source);
+  calibration_context(config, calibration);  // an error of the arguments is one, also where a calibration is optional
   check_compression(*source, output, options);
   if (by_default && options.dry_run) {
     return compress_plainly(std::move(source), output, options,

@@ -190,8 +190,12 @@ void InputMoments::run_part(size_t p) {
 void InputMoments::store(Group& group, MatrixView<const double> h, MatrixView<const float> correction) {
   const std::lock_guard lock(*group.mutex);
   const double mean = mean_diagonal(h);
+  if (!std::isfinite(mean)) {
+    throw_input("{}: tensor '{}': expected finite inputs, found NaN or Inf, which weights before it must make",
+                source_.path(), group.tensors[0]);
+  }
   // The moments are stored as floats, divided by a power of two near their mean.
-  const double scale = mean > 0 && std::isfinite(mean) ? std::exp2(std::floor(std::log2(mean))) : 1;
+  const double scale = mean > 0 ? std::exp2(std::floor(std::log2(mean))) : 1;
   if (group.h.rows() != h.rows()) group.h = ScratchMatrix(folder_, h.rows(), h.cols());
   for (size_t r = 0; r < h.rows(); ++r) {
     for (size_t c = 0; c < h.cols(); ++c) group.h.view()(r, c) = static_cast<float>(h(r, c) / scale);

@@ -79,7 +79,7 @@ std::shared_ptr<const TensorCalibration> ModelCalibration::find(const std::strin
 }
 
 TunedValues ModelCalibration::tune(const TensorFile& coded, const std::set<std::string>& scaled,
-                                   std::vector<std::string>* notes) {
+                                   const std::set<std::string>& fixed, std::vector<std::string>* notes) {
   const std::vector<std::string> found = moments_.notes();
   notes->insert(notes->end(), found.begin(), found.end());
   if (tuning_) {
@@ -97,6 +97,7 @@ TunedValues ModelCalibration::tune(const TensorFile& coded, const std::set<std::
   size_t tokens = 0;
   for (const std::vector<TokenId>& s : settings_.tune_sequences) tokens += s.size();
   TuneOptions options;
+  options.fixed = fixed;
   options.rate = 0.006;  // below the default rate, because there is less left to gain after calibration
   options.progress = [&](size_t step, size_t steps, double) {
     if (settings_.progress) settings_.progress(kPhaseTuning, step, steps);

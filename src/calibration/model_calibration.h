@@ -45,7 +45,7 @@ class ModelCalibration final : public CalibrationSource {
   void start(const std::set<std::string>& to_be_coded) override;
   void reach(const std::string& tensor, const TensorFile& coded) override { moments_.reach(tensor, coded); }
   std::shared_ptr<const TensorCalibration> find(const std::string& tensor) const override;
-  TunedValues tune(const TensorFile& coded, const std::set<std::string>& scaled,
+  TunedValues tune(const TensorFile& coded, const std::set<std::string>& scaled, const std::set<std::string>& fixed,
                    std::vector<std::string>* notes) override;
 
  private:

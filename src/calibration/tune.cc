@@ -48,6 +48,7 @@ class Adam final : public GradientObserver {
   }
   void embedding(const std::string&, std::span<const uint32_t>, MatrixView<const float>) override {}
   void vector(const std::string& tensor, std::span<const float> gradient) override {
+    if (options_.fixed.contains(tensor)) return;
     Tuned& t = vectors_[tensor];
     if (t.start.empty()) {
       t.start.resize(gradient.size());

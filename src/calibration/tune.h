@@ -29,6 +29,7 @@ struct TuneOptions {
   // mean square.
   double rate = 0.012;
   std::set<std::string> scaled;  // linear layers whose rows may get factors
+  std::set<std::string> fixed;   // vectors that are not tuned
   size_t held_out = 8;           // one of this many sequences is held out
   // Whether the weights of the compressed model are kept in memory as floats; otherwise steps are slower.
   bool keep_weights = true;

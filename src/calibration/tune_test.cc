@@ -80,6 +80,10 @@ TEST(Tune, BringsScaledNormsBack) {
   EXPECT_EQ(r.steps, 42u);
   for (const auto& [tensor, values] : r.values.vectors) changed.replace(tensor, values);
   EXPECT_NEAR(r.kl_after / held_out_kl(changed, *file, sequences), 1, 1e-3);
+  options.epochs = 1;
+  options.fixed = {"model.norm.weight"};
+  EXPECT_FALSE(
+      tune_model(changed, *file, sequences, scratch.path(), options).values.vectors.contains("model.norm.weight"));
 }
 
 // Rows of all linear layers are multiplied by random factors. Tuning undoes that, except in a tensor it may not scale.

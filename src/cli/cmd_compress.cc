@@ -153,6 +153,7 @@ void run(CompressArguments& a, const Globals& globals) {
   if (!a.report.empty() && fs::weakly_canonical(a.report) == fs::weakly_canonical(a.output)) {
     throw_usage("--report: expected another file than the archive, found '{}'", a.report);
   }
+  if (!a.report.empty() && o.dry_run) throw_usage("--report: expected without --dry-run, which codes nothing");
   if (!a.report.empty()) require_writable_target(a.report, o.force);
   const bool calibrate = !a.no_calibrate && (!a.calibration.texts.empty() || !decides_errors(o));
   CalibrationOptions& c = a.calibration;

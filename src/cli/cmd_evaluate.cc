@@ -105,6 +105,8 @@ void evaluate_causal(const EvaluateArguments& a, const Globals& globals, const T
   if (!text && tasks.empty() && a.prompt.empty()) {
     throw_usage("nothing to measure: expected --text FILE, --task FILE or --prompt TEXT");
   }
+  if (!text && (a.context != 0 || a.max_tokens != 0)) throw_usage("--context and --max-tokens: expected with --text");
+  if (tasks.empty() && a.limit != 0) throw_usage("--limit: expected with --task, --pairs or --probe");
   if (!a.reference.empty() && !text && a.prompt.empty()) {
     throw_usage("--reference: expected with --text, --prompt, --pairs or --probe");
   }
@@ -198,6 +200,7 @@ void evaluate_encoder(const EvaluateArguments& a, const Globals& globals, const 
   if (!a.text.empty() || !a.tasks.empty() || !a.prompt.empty()) {
     throw_usage("vectors of {} are measured, which have no perplexity: expected only --pairs or --probe", a.model);
   }
+  if (a.context != 0 || a.max_tokens != 0) throw_usage("--context and --max-tokens: expected with --text");
   if (a.pairs.empty() && a.probe.empty())
     throw_usage("nothing to measure: expected --pairs FILE or --probe TRAIN,TEST");
   if (!a.pairs.empty() && a.reference.empty()) {

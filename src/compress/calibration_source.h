@@ -63,10 +63,10 @@ class CalibrationSource {
   // Returns null if nothing is known about the tensor. Until reach() is called for the tensor, the result describes the
   // original model.
   virtual std::shared_ptr<const TensorCalibration> find(const std::string& tensor) const = 0;
-  // Called when all tensors are coded. `scaled` are the names of the tensors whose rows may get factors. Appends to
-  // `notes`.
+  // Called when all tensors are coded. `scaled` are the names of the tensors whose rows may get factors, `fixed` those of
+  // kept tensors that stay as they are. Appends to `notes`.
   virtual TunedValues tune(const TensorFile& coded, const std::set<std::string>& scaled,
-                           std::vector<std::string>* notes) = 0;
+                           const std::set<std::string>& fixed, std::vector<std::string>* notes) = 0;
 };
 
 // Receives the path of the finished archive before it is renamed to the output. If it returns false, the archive is

@@ -112,6 +112,7 @@ class CompressJob {
     std::string out = fmt::format("{}\nformat {}\ninput {} {}\n", tool_name(), kFormatVersion,
                                   std::filesystem::weakly_canonical(source_.path(), ec).string(), source_.file_bytes());
     out += describe_files(source_.path());
+    for (const std::string& note : source_.notes()) out += "note " + note + "\n";  // an adapter, mended tensors
     out += fmt::format("rate {} {} {} {}\n", options_.bits.value_or(0), options_.ratio.value_or(0),
                        options_.size.value_or(0), options_.nmse.value_or(0));
     out += fmt::format("seed {} effort {}\n", options_.seed, options_.effort);

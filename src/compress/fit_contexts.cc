@@ -81,8 +81,10 @@ void FitContexts::prepare(std::vector<PlannedTensor>* plan, std::vector<std::str
     const std::string where = tensor_name(source_, t.index);
     const auto elements = static_cast<double>(t.shape.size());
     costs[k] = rows->loss * energy_of(TensorRows(source_, t.index), where, rows->weights) / elements;
-    sum += elements * std::log2(costs[k]);
-    weights += elements;
+    if (costs[k] > 0) {  // no error costs anything of a matrix of zeros, which takes no bits either
+      sum += elements * std::log2(costs[k]);
+      weights += elements;
+    }
     t.calibrated = true;
     t.coordinates = coordinates_by_row_weights(t.shape);
   }

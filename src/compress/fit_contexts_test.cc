@@ -22,7 +22,10 @@ class TwoCosts final : public CalibrationSource {
   std::vector<std::string> order() const override { return {}; }
   void reach(const std::string& /*tensor*/, const TensorFile& /*coded*/) override {}
   std::shared_ptr<const TensorCalibration> find(const std::string& /*tensor*/) const override { return calibration_; }
-  TunedValues tune(const TensorFile&, const std::set<std::string>&, std::vector<std::string>*) override { return {}; }
+  TunedValues tune(const TensorFile&, const std::set<std::string>&, const std::set<std::string>&,
+                   std::vector<std::string>*) override {
+    return {};
+  }
 
  private:
   const Matrix<float> gains_;
@@ -63,6 +66,29 @@ TEST(FitContexts, RowsAreFedIntoLaterOnesAtRatesAtWhichThatHolds) {
   EXPECT_TRUE(feeds(*source, o));
   o.method = "e8";  // this method does not use gains
   EXPECT_FALSE(feeds(*source, o));
+}
+
+TEST(FitContexts, MatricesOfZerosCostNothingAndLeaveTheOthersTheirShare) {
+  const TempFolder folder;
+  SafetensorsWriter writer(folder / "m.safetensors",
+                           {{"a.weight", DType::kF32, {kRows, kCols}},
+                            {"b.weight", DType::kF32, {kRows, kCols}},
+                            {"c.weight", DType::kF32, {kRows, kCols}}},
+                           {}, false);
+  for (const float value : {1.0f, 0.0f, 2.0f}) {
+    const std::vector<float> values(kRows * kCols, value);
+    writer.write(values.data(), values.size() * sizeof(float));
+  }
+  writer.commit();
+  const auto source = open_any(folder / "m.safetensors");
+  const CompressOptions options;
+  TwoCosts costs;
+  const FitContexts contexts(*source, options, {}, &costs);
+  std::vector<PlannedTensor> plan = plan_tensors(*source, options);
+  contexts.prepare(&plan, nullptr);
+  ASSERT_EQ(plan.size(), 3u);
+  EXPECT_NEAR(plan[0].sensitivity, 0.5, 1e-6);  // energies 1 and 4, relative to their geometric mean
+  EXPECT_NEAR(plan[2].sensitivity, 2, 1e-6);
 }
 
 }  // namespace

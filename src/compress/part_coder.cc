@@ -148,11 +148,12 @@ void PartCoder::code(PlannedTensor* t, double bits) {
 }
 
 void PartCoder::tune(std::vector<PlannedTensor>* plan, CalibrationSource* calibration, const TensorFile& coded) {
-  std::set<std::string> scaled;
+  std::set<std::string> scaled, fixed;
   for (const PlannedTensor& t : *plan) {
+    if (t.kept() && t.note == kAskedToKeep) fixed.insert(info(t.index).name);
     if (!t.kept() && has_row_scales(Recipe::parse(t.recipe))) scaled.insert(info(t.index).name);
   }
-  const TunedValues tuned = calibration->tune(coded, scaled, notes_);
+  const TunedValues tuned = calibration->tune(coded, scaled, fixed, notes_);
   for (PlannedTensor& t : *plan) {
     const auto& values = t.kept() ? tuned.vectors : tuned.row_factors;
     const auto found = values.find(info(t.index).name);

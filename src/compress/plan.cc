@@ -41,7 +41,7 @@ void apply_spec(PlannedTensor& t, const std::string& spec, uint64_t seed) {
   t.recipe.clear();
   t.note.clear();
   if (spec == "keep") {
-    t.note = "asked";
+    t.note = kAskedToKeep;
   } else if (spec.find('>') != std::string::npos) {
     Recipe recipe = Recipe::parse(spec);
     recipe.set_seed(seed);

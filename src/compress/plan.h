@@ -16,6 +16,8 @@
 
 namespace occ {
 
+inline constexpr const char* kAskedToKeep = "asked";  // the note of tensors that the user wants kept
+
 struct PlannedTensor {
   size_t index = 0;                           // index in the source
   Shape shape;                                // shape of its matrix

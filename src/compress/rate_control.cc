@@ -57,7 +57,8 @@ void RateControl::check() {
     const TensorInfo& info = source_.tensors()[t.index];
     input += info.stored_bytes;
     any |= t.method.has_value();
-    if (t.kept()) kept += info.elements() * dtype_size(info.dtype);
+    // Floats may turn out to be stored in 16 bits.
+    if (t.kept()) kept += info.elements() * dtype_size(info.dtype == DType::kF32 ? DType::kBF16 : info.dtype);
   }
   const double most =
       options_.size ? static_cast<double>(*options_.size) : static_cast<double>(input) / *options_.ratio;

@@ -190,7 +190,10 @@ class ShiftingInputs final : public CalibrationSource {
     out->rows = out->fed_rows = std::make_shared<RowImportance>(RowImportance{std::vector<double>(kRows, 1.0), 1, {}});
     return out;
   }
-  TunedValues tune(const TensorFile&, const std::set<std::string>&, std::vector<std::string>*) override { return {}; }
+  TunedValues tune(const TensorFile&, const std::set<std::string>&, const std::set<std::string>&,
+                   std::vector<std::string>*) override {
+    return {};
+  }
 
  private:
   std::set<std::string> reached_;

@@ -86,7 +86,8 @@ CompressReport make_report(const TensorFile& source, const std::vector<PlannedTe
     const TensorInfo& in = source.tensors()[t.index];
     const Part* part = parts[t.index] ? &*parts[t.index] : nullptr;
     TensorReport r = report_tensor(in, t, part);
-    r.bytes = t.kept() ? in.elements() * dtype_size(in.dtype) : part != nullptr ? part->blob_bytes : predicted(k);
+    const DType kept_as = part != nullptr ? part->record.stored.value_or(in.dtype) : in.dtype;
+    r.bytes = t.kept() ? in.elements() * dtype_size(kept_as) : part != nullptr ? part->blob_bytes : predicted(k);
     for (size_t n = 0; part != nullptr && !t.kept() && n < part->notes.size(); ++n) {
       out.notes.push_back(in.name + ": " + part->notes[n]);
     }

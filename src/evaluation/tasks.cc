@@ -74,11 +74,14 @@ struct Encoded {
 Encoded encode_choice(const Tokenizer& tokenizer, const TaskChoice& choice, size_t max_context) {
   const EncodeOptions plain{.add_special = true, .parse_special = false};
   Encoded out;
+  // What the tokenizer puts behind a text belongs neither to the context nor to the continuation.
+  const size_t behind = tokenizer.suffix_size();
   out.tokens = tokenizer.encode(choice.context + choice.continuation, plain);
+  out.tokens.resize(out.tokens.size() - std::min(behind, out.tokens.size()));
   if (out.tokens.size() < 2) {
     throw_input("a task item has no two tokens to score: '{:.60}'", printable(choice.context + choice.continuation));
   }
-  out.scored = std::min(tokenizer.encode(choice.context, plain).size(), out.tokens.size() - 1);
+  out.scored = std::min(tokenizer.encode(choice.context, plain).size() - behind, out.tokens.size() - 1);
   out.scored = std::max<size_t>(out.scored, 1);
   if (max_context != 0 && out.tokens.size() > max_context) {
     const size_t cut = out.tokens.size() - max_context;

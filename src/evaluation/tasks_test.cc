@@ -49,6 +49,11 @@ TEST(Tasks, AccIsOfSumsAndAccNormPerByte) {
   EXPECT_EQ(r.acc_norm, 1);
 }
 
+TEST(Tasks, TokensThatATokenizerPutsBehindTextsAreNotScored) {
+  const Task task = task_of(R"({"query": "q", "choices": ["g", "b"], "gold": 0})");
+  for (const bool adds_end : {false, true}) EXPECT_EQ(measure_task(kLikesG, ByteTokenizer(adds_end), task).acc, 1);
+}
+
 TEST(Tasks, ContextOptionsAreComparedOnOneContinuation) {
   // The continuation begins with a space after the last byte of its context.
   const BigramModel model([](TokenId last, TokenId next) { return last == 'y' && next == ' ' ? 1.0f : 0.0f; });

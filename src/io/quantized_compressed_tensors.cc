@@ -195,6 +195,12 @@ void find_compressed_tensors(const StoredTensors& tensors, const nlohmann::json&
     throw_input("{}: quantization_config: format '{}' of compressed-tensors is not supported", tensors.folder().path(),
                 printable(sparse != "dense" ? sparse : format, 40));
   }
+  const auto rotations = config.find("transform_config");
+  if (rotations != config.end() && rotations->is_object() &&
+      !rotations->value("config_groups", nlohmann::json()).empty()) {
+    throw_input("{}: quantization_config: transform_config, rotations around the weights, is not supported",
+                tensors.folder().path());
+  }
   for (size_t i = 0; i < tensors.all().size(); ++i) {
     const std::string& name = tensors.info(i).name;
     if (const std::optional<std::string> base = without_ending(name, "_packed");

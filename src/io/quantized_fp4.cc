@@ -127,6 +127,10 @@ QuantizedWeight packed_fp4_weight(const StoredTensors& tensors, const Fp4Parts& 
 void find_modelopt(const StoredTensors& tensors, const nlohmann::json& /*config*/, std::vector<QuantizedWeight>* out) {
   for (size_t i = 0; i < tensors.all().size(); ++i) {
     const std::string& name = tensors.info(i).name;
+    if (name.ends_with(".pre_quant_scale") || name.find(".svdquant_lora_") != std::string::npos) {
+      throw_input("{}: tensor '{}': scaled inputs and low-rank terms of ModelOpt are not supported",
+                  tensors.folder().path(), printable(name));
+    }
     const std::optional<size_t> scale = tensors.find(name + "_scale"), second = tensors.find(name + "_scale_2");
     if (!scale || !name.ends_with("weight")) continue;
     if (!second) {

@@ -80,6 +80,7 @@ void read_llama_like_hf(const ConfigKeys& keys, ModelConfig& config, float defau
   config.max_context = keys.size_or("max_position_embeddings", 2048);
   config.norm_eps = keys.number_or("rms_norm_eps", 1e-6f, 0, 1);
   config.activation = read_activation(keys, "hidden_act", "silu");
+  if (!keys.flag_or("is_causal", true)) keys.fail("is_causal", "true (attention in both directions is for encoders)");
   config.qkv_bias = config.attention_output_bias = keys.flag_or("attention_bias", false);
   config.mlp_bias = keys.flag_or("mlp_bias", false);
   read_rope_hf(keys, config, "rope_theta", "partial_rotary_factor", 1, default_rope_theta);
@@ -105,8 +106,8 @@ void set_windows(ModelConfig& config, size_t window) {
   for (LayerKind& kind : config.layer_kinds) kind.window = window;
 }
 
-void read_layer_types(const ConfigKeys& keys, ModelConfig& config,
-                      const std::function<bool(size_t layer)>& by_default) {
+void read_layer_types(const ConfigKeys& keys, ModelConfig& config, const std::function<bool(size_t layer)>& by_default,
+                      size_t default_window) {
   config.layer_kinds.resize(config.layers);
   const bool named = keys.has("layer_types");
   const std::vector<std::string> types = named ? keys.texts("layer_types") : std::vector<std::string>(config.layers);
@@ -116,7 +117,10 @@ void read_layer_types(const ConfigKeys& keys, ModelConfig& config,
     if (named && !sliding && types[i] != "full_attention") {
       keys.fail("layer_types", "full_attention or sliding_attention for every layer");
     }
-    if (sliding && keys.has("sliding_window")) config.layer_kinds[i].window = keys.size("sliding_window");
+    if (!sliding) continue;
+    config.layer_kinds[i].window = keys.has("sliding_window")      ? keys.size("sliding_window")
+                                   : keys.absent("sliding_window") ? default_window
+                                                                   : 0;  // null: no window
   }
 }
 
@@ -219,10 +223,10 @@ void read_rope_hf(const ConfigKeys& keys, ModelConfig& config, const std::string
   if (!scaled) return;
   const std::string type_key = scaling.has("rope_type") ? "rope_type" : "type";
   const std::string type = scaling.text_or(type_key, "default");
-  if (type == "default" || type == "mrope") return;  // mrope: with text alone it is the default
   // An original context beside the scaling (Phi-3) counts more than one in it.
   const size_t in_scaling = scaling.size_or("original_max_position_embeddings", config.max_context);
   config.rope_original_context = keys.size_or("original_max_position_embeddings", in_scaling);
+  if (type == "default" || type == "mrope") return;  // mrope: with text alone it is the default
   const float stretch = static_cast<float>(config.max_context) / static_cast<float>(config.rope_original_context);
   if (type == "linear") {
     config.rope_scaling = RopeScaling::kLinear;
@@ -256,7 +260,8 @@ void read_rope_gguf(const ConfigKeys& keys, ModelConfig& config) {
   set_rotary_dim(keys.size_or("rope.dimension_count", config.head_dim), keys, "rope.dimension_count", config);
   config.rope_original_context = keys.size_or("rope.scaling.original_context_length", config.max_context);
   const float stretch = static_cast<float>(config.max_context) / static_cast<float>(config.rope_original_context);
-  const std::string type = keys.text_or("rope.scaling.type", keys.has("rope.scale_linear") ? "linear" : "none");
+  const bool scaled = keys.has("rope.scaling.factor") || keys.has("rope.scale_linear");
+  const std::string type = keys.text_or("rope.scaling.type", scaled ? "linear" : "none");
   if (type == "none" || type == "longrope") {  // longrope: its factors are tensors
     if (type == "longrope") config.rope_scaling = RopeScaling::kLongRope;
     config.rope_attention_factor = keys.number_or("rope.scaling.attn_factor", 1, 0.01f, 100);

@@ -24,10 +24,13 @@ void read_nomic_bert_hf(const ConfigKeys& keys, ModelConfig& config) {
   config.norm_eps = keys.number_or(as_gpt ? "layer_norm_epsilon" : "layer_norm_eps", 1e-12f, 0, 1);
   if (as_gpt) {
     if (keys.text_or("activation_function", "swiglu") != "swiglu") keys.fail("activation_function", "swiglu");
-    for (const char* key : {"prenorm", "causal", "rotary_emb_interleaved", "qkv_proj_bias", "mlp_fc1_bias"}) {
+    for (const char* key : {"prenorm", "causal", "rotary_emb_interleaved", "qkv_proj_bias", "mlp_fc1_bias",
+                            "use_rms_norm", "parallel_block"}) {
       if (keys.flag_or(key, false)) keys.fail(key, "false");
     }
-    if (keys.has("rotary_scaling_factor")) keys.fail("rotary_scaling_factor", "null");
+    for (const char* key : {"rotary_scaling_factor", "rotary_emb_scale_base"}) {
+      if (keys.has(key)) keys.fail(key, "null");
+    }
     if (keys.has("moe_every_n_layers") && keys.count("moe_every_n_layers") != 0) {
       keys.fail("moe_every_n_layers", "0 (no experts)");
     }
@@ -36,7 +39,6 @@ void read_nomic_bert_hf(const ConfigKeys& keys, ModelConfig& config) {
     config.activation = read_activation(keys, "hidden_act", "silu");
   }
   read_rope_hf(keys, config, as_gpt ? "rotary_emb_base" : "rope_theta", "rotary_emb_fraction");
-  if (as_gpt && !keys.has("rotary_emb_base")) config.rope_theta = 1000;
   set_nomic_bert_choices(config);
 }
 

@@ -9,7 +9,8 @@ namespace {
 void read_windows(const ConfigKeys& keys, ModelConfig& config) {
   if (!keys.flag_or("use_sliding_window", false)) return;
   const size_t first = keys.has("max_window_layers") ? keys.count("max_window_layers") : 28;
-  read_layer_types(keys, config, [&](size_t layer) { return layer >= first; });
+  read_layer_types(
+      keys, config, [&](size_t layer) { return layer >= first; }, 4096);
 }
 
 void write_windows(const ModelConfig& /*config*/, nlohmann::ordered_json& out) {

@@ -94,7 +94,8 @@ size_t read_layers(const ConfigKeys& keys, const std::string& key);
 void set_windows(ModelConfig& config, size_t window);
 // Gives layers the window of the key sliding_window: those that are "sliding_attention" in layer_types, or without this
 // key those for which `by_default` is true. Does nothing if sliding_window is missing or null.
-void read_layer_types(const ConfigKeys& keys, ModelConfig& config, const std::function<bool(size_t layer)>& by_default);
+void read_layer_types(const ConfigKeys& keys, ModelConfig& config, const std::function<bool(size_t layer)>& by_default,
+                      size_t default_window = 0);
 // The same for attention.sliding_window and attention.sliding_window_pattern of GGUF: flags of layers, or a period n, of
 // whose layers all but the last have the window. default_period: without this key; 1: all layers.
 void read_layer_types_gguf(const ConfigKeys& keys, ModelConfig& config, size_t default_period);

@@ -47,6 +47,12 @@ TEST(Config, ReadsSizesAndChoices) {
   EXPECT_EQ(read_changed("gpt2", json::object()).ff_dim, 128u);
   EXPECT_EQ(read_changed("mistral", {{"sliding_window", nullptr}}).layer_kind(1).window, 0u);
   EXPECT_EQ(read_changed("qwen2", {{"use_sliding_window", false}, {"sliding_window", 9}}).layer_kind(1).window, 0u);
+  json windowed = config_of("qwen2");
+  for (const char* key : {"sliding_window", "layer_types"}) windowed.erase(key);
+  windowed.update({{"use_sliding_window", true}, {"max_window_layers", 1}});
+  const ModelConfig config = read_config(*TinyModel("qwen2", "plain", windowed.dump()).open());
+  EXPECT_EQ(config.layer_kind(0).window, 0u);
+  EXPECT_EQ(config.layer_kind(1).window, 4096u);  // the default of transformers
   EXPECT_EQ(read_changed("bert", json::object()).encoder, true);
 }
 
@@ -62,6 +68,7 @@ TEST(Config, ReadsRotaryScalings) {
       (0.15f * std::log(4.0f) + 1) / (0.05f * std::log(4.0f) + 1), 1e-6);
   EXPECT_EQ(yarn.rope_original_context, 32u);
   EXPECT_EQ(scaled({{"type", "default"}}).rope_scaling, RopeScaling::kNone);
+  EXPECT_EQ(scaled({{"type", "default"}, {"original_max_position_embeddings", 32}}).rope_original_context, 32u);
   EXPECT_INPUT_ERROR(scaled({{"type", "new"}}), "key 'type': expected default, linear");
   EXPECT_INPUT_ERROR(scaled({{"type", "linear"}}), "key 'factor'");
   EXPECT_INPUT_ERROR(scaled({{"type", "linear"}, {"factor", 0}}), "key 'factor'");
@@ -101,6 +108,7 @@ TEST(Config, HostileValuesAreInputErrors) {
   expect("llama", {{"hidden_act", "mish"}}, "hidden_act");
   expect("llama", {{"tie_word_embeddings", "yes"}}, "true or false");
   expect("llama", {{"attention_bias", 1}}, "true or false");
+  expect("qwen2", {{"is_causal", false}}, "is_causal");
   expect("llama", {{"architectures", "LlamaForCausalLM"}}, "an array of strings");
   expect("llama", {{"architectures", {1}}}, "an array of strings");
   expect("llama", {{"architectures", json::array()}}, "LlamaForCausalLM, MistralForCausalLM");
@@ -230,10 +238,14 @@ TEST(Config, GgufMetadataAreChecked) {
   EXPECT_INPUT_ERROR(read_config(*open(nan)), "layer_norm_rms_epsilon");
   GgufBuilder good = base("llama", 4);
   good.key("llama.attention.layer_norm_rms_epsilon", 6, 1e-5f);
-  GgufBuilder experts = good, tensors = good;
+  GgufBuilder experts = good, tensors = good, linear = good;
   const auto file = open(good);
   EXPECT_EQ(read_config(*file).vocab_size, 64u);
   EXPECT_INPUT_ERROR(load_transformer(*file), "tensor 'blk.0.attn_norm.weight'");
+  linear.key("llama.rope.scaling.factor", 6, 4.0f);  // without a type, as llama.cpp's first files have it
+  const ModelConfig scaled = read_config(*open(linear));
+  EXPECT_EQ(scaled.rope_scaling, RopeScaling::kLinear);
+  EXPECT_EQ(scaled.rope_factor, 4);
   experts.key("llama.expert_count", 4, uint32_t{8});
   EXPECT_INPUT_ERROR(read_config(*open(experts)), "expert_count");
 }

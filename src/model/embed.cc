@@ -1,6 +1,7 @@
 #include "model/embed.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "base/check.h"
@@ -51,6 +52,11 @@ Matrix<float> embed_cut(const Encoder& encoder, std::vector<std::vector<TokenId>
     for (size_t i = 0; i < batch.size(); ++i) std::copy_n(rows.row(i), rows.cols(), out.row(order[done + i]));
     done += batch.size();
     if (options.progress) options.progress(done, order.size());
+  }
+  for (size_t r = 0; r < out.rows(); ++r) {
+    if (std::all_of(out.row(r), out.row(r) + out.cols(), [](float v) { return std::isfinite(v); })) continue;
+    throw_input("text {}: its vector has NaN or Inf: are there such weights in the model?",
+                options.texts_before + r + 1);
   }
   if (options.normalize) scale_to_unit_length(out.view());
   return out;

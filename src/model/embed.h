@@ -27,7 +27,8 @@ struct EmbedOptions {
 // Vectors [texts.size(), width], one row for each text in its order. They are those of sentence-transformers: strings of
 // special tokens in a text are these tokens, and a text of too many tokens loses its end, but keeps the tokens that the
 // tokenizer puts behind it. Texts go through the model sorted by length, several at once; a vector does not depend on
-// the others. Thread-safe. Input error that gives the number of the text, counted from 1, if it has no tokens.
+// the others. Thread-safe. Input error that gives the number of the text, counted from 1, if it has no tokens, or if its
+// vector is not finite.
 Matrix<float> embed_texts(const Encoder& encoder, const Tokenizer& tokenizer, std::span<const std::string> texts,
                           const EmbedOptions& options = {});
 // The same of texts that are token ids already, which are cut like texts; the prompt of the options is not used.

@@ -18,10 +18,12 @@ inline constexpr size_t kFakeVocab = 257;
 
 class ByteTokenizer final : public Tokenizer {
  public:
+  explicit ByteTokenizer(bool adds_end = false) : adds_end_(adds_end) {}
   std::vector<TokenId> encode(std::string_view text, const EncodeOptions& options) const override {
     std::vector<TokenId> ids;
     if (options.add_special) ids.push_back(kFakeBos);
     for (const char c : text) ids.push_back(static_cast<unsigned char>(c));
+    if (options.add_special && adds_end_) ids.push_back(0);
     return ids;
   }
   std::string piece(TokenId id, bool) const override {
@@ -37,9 +39,11 @@ class ByteTokenizer final : public Tokenizer {
   std::optional<TokenId> bos() const override { return kFakeBos; }
   std::vector<TokenId> end_of_generation() const override { return {0}; }
   bool adds_bos() const override { return true; }
+  size_t suffix_size() const override { return adds_end_ ? 1 : 0; }
   const std::string& chat_template() const override { return template_; }
 
  private:
+  const bool adds_end_;
   std::string template_;
 };
 

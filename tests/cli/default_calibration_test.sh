@@ -65,6 +65,7 @@ refused 1 'exists.occ' -o exists.occ
 refused 2 "no method 'nosuch'" -o x.occ --method nosuch
 refused 2 'matches no tensor' -o x.occ --tensor 'nosuch*=rtn'
 refused 2 'cannot be met' -o x.occ --size 2000
+refused 2 'context: expected 2 to' -o x.occ --context 1000000
 refused 2 'named [*].occ' -o x.bin
 refused 3 'missing.txt' -o x.occ --calibrate missing.txt
 mkdir empty

@@ -56,6 +56,10 @@ expect 0 "$OCC" generate "$M" --prompt "Once upon a time" -n 200 --temperature 0
 # Wrong usage and bad input.
 expect 2 "$OCC" evaluate "$M"
 expect_error "nothing to measure"
+expect 2 "$OCC" evaluate "$M" --prompt x --max-tokens 64
+expect_error 'expected with --text'
+expect 2 "$OCC" evaluate "$M" --text short --limit 64
+expect_error 'expected with --task'
 expect 2 "$OCC" evaluate "$M" --text short --context 100000
 expect_error "512 positions"
 expect 2 "$OCC" evaluate "$M" --pairs short

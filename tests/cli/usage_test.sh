@@ -125,6 +125,10 @@ done
 expect 2 "$OCC" compress x.fvecs -o y.occ --activations y.occ --force
 expect 2 "$OCC" compress x.fvecs -o y.occ --report x.fvecs --force
 expect 2 "$OCC" compress x.fvecs -o y.occ --report ./y.occ --force
+expect 2 "$OCC" compress x.fvecs -o z.occ --dry-run --report r.html
+expect_error 'report'
+expect 2 "$OCC" compress x.fvecs -o z.occ --calibration-tokens 100
+expect_error 'no language model'
 expect 0 "$OCC" decompress y.occ -o model
 expect 2 "$OCC" decompress model -o model/model.safetensors --dtype bf16 --force
 expect 2 "$OCC" decompress model/model.safetensors -o model --dtype bf16 --force
