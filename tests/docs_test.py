@@ -97,7 +97,8 @@ def prepare(work, occ):
     stories = (given / "text/tinystories_a.txt").read_bytes()
     (work / "stories.txt").write_bytes(stories[:100000])
     (work / "calibration.txt").write_bytes(stories[-800000:])
-    (work / "text.txt").write_bytes(stories[-15000:])
+    for name in ("text.txt", "other.txt"):
+        (work / name).write_bytes(stories[-15000:])
     (work / "vectors.fvecs").symlink_to(given / "vectors/sift5k_base4500.fvecs")
     (work / "queries.fvecs").symlink_to(given / "vectors/sift5k_query500.fvecs")
     (work / "truth.ivecs").symlink_to(given / "vectors/sift5k_gt100_l2.ivecs")
