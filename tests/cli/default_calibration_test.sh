@@ -21,7 +21,7 @@ expect 0 "$OCC" compress "$M" -o one.occ --bits 4 $few --quiet --threads 1
 [ ! -s err ] && [ ! -s out ] || fail "--quiet is not quiet"
 cmp default.occ one.occ || fail "threads change the bytes"
 if command -v script >/dev/null; then
-  script -qec "'$OCC' compress '$M' -o pty.occ --bits 4 $few" /dev/null </dev/null >pty
+  script -qec "'$OCC' compress '$M' -o pty.occ --bits 4 $few" /dev/null </dev/null >pty || fail "on a terminal: $(tail -c 2000 pty)"
   grep -Pq '\r\e\[Kphase \d of \d, .*: \d+ %, \d+ s so far' pty || fail "no progress on a terminal: $(head -c 2000 pty)"
   cmp default.occ pty.occ || fail "a terminal changes the bytes"
 fi
