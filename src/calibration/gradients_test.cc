@@ -223,11 +223,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Variant{"gemma", "plain"}, Variant{"gemma2", "plain"}, Variant{"gemma3", "plain"},
                     Variant{"opt", "plain"}, Variant{"ministral3", "plain"}, Variant{"qwen3moe", "plain"},
                     Variant{"qwen3moe", "raw", 3}),
-    [](const testing::TestParamInfo<Variant>& at) {
-      std::string name = std::string(at.param.model) + "_" + at.param.name;
-      std::replace(name.begin(), name.end(), '-', '_');
-      return name;
-    });
+    tiny_variant_name<Variant>);
 
 TEST(GradientModel, ReadsGguf) {
   for (const char* model : {"llama", "gpt2", "gptneox", "phi3"}) {

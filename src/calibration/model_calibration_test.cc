@@ -105,11 +105,7 @@ INSTANTIATE_TEST_SUITE_P(
                     TinyVariant{"nomicbert", "plain"}, TinyVariant{"mixtral", "plain"}, TinyVariant{"olmo2", "plain"},
                     TinyVariant{"gemma3", "plain"}, TinyVariant{"granite", "plain"}, TinyVariant{"opt", "plain"},
                     TinyVariant{"gemma3-images", "plain"}, TinyVariant{"qwen3moe", "raw"}),
-    [](const auto& at) {
-      std::string name = std::string(at.param.model) + "_" + at.param.name;
-      std::replace(name.begin(), name.end(), '-', '_');
-      return name;
-    });
+    tiny_variant_name<TinyVariant>);
 
 }  // namespace
 }  // namespace occ

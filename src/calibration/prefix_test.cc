@@ -93,7 +93,7 @@ INSTANTIATE_TEST_SUITE_P(
                     TinyVariant{"smollm3", "plain"}, TinyVariant{"granite", "plain"}, TinyVariant{"gemma", "plain"},
                     TinyVariant{"gemma2", "plain"}, TinyVariant{"gemma3", "plain"}, TinyVariant{"opt", "plain"},
                     TinyVariant{"ministral3", "plain"}, TinyVariant{"qwen3moe", "raw"}),
-    [](const auto& at) { return std::string(at.param.model) + "_" + at.param.name; });
+    tiny_variant_name<TinyVariant>);
 
 }  // namespace
 }  // namespace occ

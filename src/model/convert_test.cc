@@ -182,7 +182,7 @@ INSTANTIATE_TEST_SUITE_P(
                     TinyVariant{"phi3", "plain"}, TinyVariant{"olmo2", "plain"}, TinyVariant{"smollm3", "plain"},
                     TinyVariant{"granite", "plain"}, TinyVariant{"gemma", "plain"}, TinyVariant{"gemma2", "plain"},
                     TinyVariant{"gemma3", "plain"}, TinyVariant{"ministral3", "plain"}),
-    tiny_variant_name);
+    tiny_variant_name<TinyVariant>);
 
 // A Mistral becomes a llama of GGUF, which knows windows; its way back is Llama's class with the same logits.
 TEST(Convert, MistralIsALlamaOfGguf) {

@@ -25,7 +25,8 @@ struct TinyVariant {
   const char* name;
 };
 
-inline std::string tiny_variant_name(const testing::TestParamInfo<TinyVariant>& at) {
+template <typename Variant>
+std::string tiny_variant_name(const testing::TestParamInfo<Variant>& at) {
   std::string name = std::string(at.param.model) + "_" + at.param.name;
   std::replace(name.begin(), name.end(), '-', '_');
   return name;

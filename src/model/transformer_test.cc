@@ -130,7 +130,7 @@ INSTANTIATE_TEST_SUITE_P(
                     TinyVariant{"gemma3-images", "plain"}, TinyVariant{"mistral3-images", "plain"},
                     TinyVariant{"qwen25-images", "plain"}, TinyVariant{"qwen3moe", "plain"},
                     TinyVariant{"qwen3moe", "raw"}),
-    tiny_variant_name);
+    tiny_variant_name<TinyVariant>);
 INSTANTIATE_TEST_SUITE_P(Models, EveryGguf,
                          testing::Values(TinyVariant{"llama", "plain"}, TinyVariant{"llama", "llama3"},
                                          TinyVariant{"llama", "yarn-default"}, TinyVariant{"qwen2", "plain"},
@@ -140,7 +140,7 @@ INSTANTIATE_TEST_SUITE_P(Models, EveryGguf,
                                          TinyVariant{"smollm3", "plain"}, TinyVariant{"granite", "plain"},
                                          TinyVariant{"gemma", "plain"}, TinyVariant{"gemma2", "plain"},
                                          TinyVariant{"gemma3", "plain"}, TinyVariant{"ministral3", "plain"}),
-                         tiny_variant_name);
+                         tiny_variant_name<TinyVariant>);
 
 // The oracle of attention, rotation and norms written out is transformers; what follows is about this interface.
 
